@@ -1,0 +1,124 @@
+"""The built-in cohorts: which seeds are trained, on what, and what they share.
+
+Cohort A (`dyck3`): seed 0 is trained normally; seeds 1-4 take seed 0's trained
+embedding and unembeddings, frozen.  Cohort B (`dyck3-independent`): seeds
+100-104, nothing shared but the analytic positions.  (arXiv 2605.24577, Setup.)
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from polyrot.cache import content_key
+from polyrot.models.training import TrainingConfig, evaluate, train
+from polyrot.models.transformer import (
+    SHARED_IO,
+    StackedTransformer,
+    State,
+    TransformerConfig,
+    initial_state,
+    stack_states,
+)
+
+FINAL_METRIC_SEQUENCES = 20_000
+FINAL_METRIC_SEED = 2_000_003
+
+Accuracy = dict[str, dict[str, float]]
+"""Accuracy by held-out set and head."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Seeds trained alike.  With `shared_io` the first seed's I/O tensors serve all."""
+
+    name: str
+    seeds: tuple[int, ...]
+    shared_io: bool
+    architecture: TransformerConfig = TransformerConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+COHORTS = {
+    cohort.name: cohort
+    for cohort in (
+        Cohort("dyck3", seeds=(0, 1, 2, 3, 4), shared_io=True),
+        Cohort("dyck3-independent", seeds=(100, 101, 102, 103, 104), shared_io=False),
+    )
+}
+
+
+@dataclass(frozen=True)
+class TrainedSeed:
+    """One trained model: its best weights, those half way, and what it reached."""
+
+    best: State
+    half_way: State
+    best_step: int
+    accuracy: Accuracy
+    seconds: float
+    """Training time of the stack it was trained in, shared equally by its seeds."""
+
+
+def train_cohort(
+    cohort: Cohort,
+    *,
+    directory: Path,
+    device: str = "cpu",
+    report: Callable[[tuple[int, ...], int, str], None] = lambda seeds, step, text: None,
+) -> dict[int, TrainedSeed]:
+    """Train every seed of a cohort, resuming from the checkpoints in `directory`.
+
+    `report(seeds, step, text)` is called after every step of every stack.
+    """
+    if not cohort.shared_io:
+        return _train_stack(cohort, cohort.seeds, None, directory, device, report)
+    first, *others = cohort.seeds
+    trained = _train_stack(cohort, (first,), None, directory, device, report)
+    shared = {name: trained[first].best[name] for name in SHARED_IO}
+    return trained | _train_stack(cohort, tuple(others), shared, directory, device, report)
+
+
+def _train_stack(
+    cohort: Cohort,
+    seeds: tuple[int, ...],
+    shared: State | None,
+    directory: Path,
+    device: str,
+    report: Callable[[tuple[int, ...], int, str], None],
+) -> dict[int, TrainedSeed]:
+    states = [initial_state(cohort.architecture, seed) | (shared or {}) for seed in seeds]
+    model = StackedTransformer(cohort.architecture, stack_states(states)).to(device)
+    if shared:
+        model.freeze(SHARED_IO)
+    key = content_key(
+        {
+            "architecture": asdict(cohort.architecture),
+            "training": asdict(cohort.training),
+            "seeds": seeds,
+            "shared_io_of": cohort.seeds[0] if shared else None,
+        }
+    )
+    result = train(
+        model,
+        seeds,
+        cohort.training,
+        checkpoint=directory / f"{cohort.name}-{key}.pt",
+        report=lambda step, text: report(seeds, step, text),
+    )
+    best = StackedTransformer(cohort.architecture, stack_states(result.best)).to(device)
+    with torch.inference_mode():
+        accuracies = evaluate(
+            best, cohort.training, sequences=FINAL_METRIC_SEQUENCES, seed=FINAL_METRIC_SEED
+        )
+    return {
+        seed: TrainedSeed(
+            result.best[i],
+            result.half_way[i],
+            result.best_step[i],
+            accuracies[i],
+            result.seconds / len(seeds),
+        )
+        for i, seed in enumerate(seeds)
+    }

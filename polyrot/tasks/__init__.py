@@ -1,0 +1,1 @@
+"""Synthetic tasks on which small transformers are trained."""
