@@ -40,11 +40,20 @@ class Cohort:
     training: TrainingConfig = TrainingConfig()
 
 
+CONTROL_COHORT = "two-back"
+"""Models of the same architecture and inputs, trained on another task."""
+
 COHORTS = {
     cohort.name: cohort
     for cohort in (
         Cohort("dyck3", seeds=(0, 1, 2, 3, 4), shared_io=True),
         Cohort("dyck3-independent", seeds=(100, 101, 102, 103, 104), shared_io=False),
+        Cohort(
+            CONTROL_COHORT,
+            seeds=(200, 201, 202, 203, 204),
+            shared_io=False,
+            training=TrainingConfig(task="two-back", steps=2_000),
+        ),
     )
 }
 

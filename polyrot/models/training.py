@@ -40,8 +40,8 @@ class TrainingConfig:
     """What determines a trained model, besides its architecture and its seed."""
 
     task: str = "dyck3"
-    steps: int = 6_000
-    batch: int = 256
+    steps: int = 13_000
+    batch: int = 128
     learning_rate: float = 3e-3
     warmup: int = 500
     final_fraction: float = 0.02
@@ -49,8 +49,8 @@ class TrainingConfig:
     weight_decay: float = 1e-4
     clip: float = 1.0
     bfloat16: bool = True
-    length_buckets: int = 8
-    evaluate_every: int = 500
+    length_buckets: int = 4
+    evaluate_every: int = 1_000
     evaluate_sequences: int = 1_024
 
     def rate(self, step: int) -> float:

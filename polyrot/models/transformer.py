@@ -113,6 +113,7 @@ class StackedTransformer(nn.Module):
     """Several seeds of one transformer, run together along a leading seed axis."""
 
     W_pos: Tensor
+    causal: Tensor
 
     def __init__(self, config: TransformerConfig, state: Mapping[str, Tensor]) -> None:
         """Build from stacked tensors `[seed, ...]`, as `stack_states` returns them."""
@@ -128,6 +129,8 @@ class StackedTransformer(nn.Module):
                 )
             self.weights[_key(name)] = nn.Parameter(state[name].detach().clone())
         self.register_buffer("W_pos", analytic_positions(config))
+        causal = torch.full((config.context, config.context), float("-inf")).triu(1)
+        self.register_buffer("causal", causal, persistent=False)
 
     def weight(self, name: str) -> Tensor:
         """One stacked tensor by its published name, say `blocks.0.attn.W_Q`."""
@@ -181,17 +184,14 @@ class StackedTransformer(nn.Module):
         read = torch.cat([self.weight(f"{block}.attn.W_{n}").flatten(1, 2) for n in "QKV"], dim=1)
         qkv = _linear(self._normalise(x), read * gain)
         qkv = qkv.view(seeds * sequences, positions, 3, config.heads, config.d_head)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        # On CPUs the bfloat16 attention kernel is several times slower than the
-        # float32 one, so attention leaves autocast there.
-        if x.device.type == "cpu":
-            with torch.autocast("cpu", enabled=False):
-                mixed = F.scaled_dot_product_attention(
-                    q.float(), k.float(), v.float(), is_causal=True
-                )
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        mixed = mixed.transpose(1, 2).reshape(seeds, sequences, positions, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).reshape(3, -1, positions, config.d_head)
+        # Written out: with 64 positions and 16 dimensions a head, CPUs run this about
+        # twice as fast as the fused kernel, and train fastest in bfloat16.
+        causal = self.causal[:positions, :positions].to(q.dtype)
+        scores = torch.baddbmm(causal, q * config.d_head**-0.5, k.mT)
+        mixed = torch.bmm(scores.softmax(-1), v)
+        mixed = mixed.view(-1, config.heads, positions, config.d_head).transpose(1, 2)
+        mixed = mixed.reshape(seeds, sequences, positions, -1)
         # [seed, head, d_model, d_head] -> [seed, d_model, head * d_head]
         write = self.weight(f"{block}.attn.W_O").transpose(1, 2).flatten(2)
         return _linear(mixed, write)

@@ -1,0 +1,1 @@
+"""Moments, Procrustes fits, Haar sampling and tests."""

@@ -1,0 +1,61 @@
+"""Validation of arrays where they enter the library."""
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+Array: TypeAlias = Tensor | np.ndarray
+
+
+def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
+    """Check that `value` is a finite floating `[token, d_model]` array with d_model > 1.
+
+    Returns a tensor on the array's own device and in its own precision.
+    """
+    x = _as_floating(name, value)
+    if x.ndim != 2:
+        raise ValueError(
+            f"Expected {name} of shape [token, d_model] but got {tuple(x.shape)}; "
+            "flatten sequences and positions into one token axis"
+        )
+    if x.shape[0] < 2:
+        raise ValueError(f"Expected {name} with at least 2 tokens but got {x.shape[0]}")
+    if x.shape[1] < 2:
+        raise ValueError(
+            f"Expected {name} with d_model of at least 2 but got {x.shape[1]}; "
+            "a rotation of one dimension is only a sign"
+        )
+    if not bool(torch.isfinite(x).all()):
+        bad = int((~torch.isfinite(x).all(dim=1)).sum())
+        raise ValueError(
+            f"Expected {name} to be finite but {bad} of its {len(x)} tokens hold nan or inf; "
+            "drop these tokens from both sides"
+        )
+    return x
+
+
+def as_orthogonal(name: str, value: Array) -> Float[Tensor, "*batch d d"]:
+    """Check that `value` is one orthogonal matrix or a stack of them; return float64."""
+    r = _as_floating(name, value).double()
+    if r.ndim < 2 or r.shape[-1] != r.shape[-2]:
+        raise ValueError(f"Expected {name} of shape [..., d, d] but got {tuple(r.shape)}")
+    defect = float((r.mT @ r - torch.eye(r.shape[-1], dtype=r.dtype, device=r.device)).abs().max())
+    if not defect < 1e-4:
+        raise ValueError(
+            f"Expected {name} to be orthogonal but {name}' {name} differs from the identity "
+            f"by {defect:.1e}; pass the `rotation` of an orthogonal fit"
+        )
+    return r
+
+
+def _as_floating(name: str, value: Array) -> Shaped[Tensor, "..."]:
+    x = torch.as_tensor(value)
+    if not x.is_floating_point():
+        raise TypeError(
+            f"Expected {name} of a floating type but got {x.dtype}; convert it, say with "
+            f"{name}.astype('float32') or {name}.float()"
+        )
+    return x

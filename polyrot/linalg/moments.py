@@ -1,0 +1,108 @@
+"""Additive second moments of two activation sets on the same tokens.
+
+Everything an orthogonal or affine fit needs, and everything its explained
+variance needs, is in the means and the centred second moments: O(d^2) numbers,
+whatever the number of tokens.  Moments of disjoint token sets add up (Chan,
+Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115); sums are kept about
+the means, so a large common offset costs no precision.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.linalg.checks import Array, as_activations
+
+CHUNK = 16_384
+"""Tokens converted to float64 at a time: bounds the memory beside the input."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, means and centred second moments (sums, not averages), in float64.
+
+    `cross[i, j]` is the sum over tokens of centred source dimension i times
+    centred target dimension j; `source` and `target` are the same within a side.
+    """
+
+    count: int
+    source_mean: Float[Tensor, " d_source"]
+    target_mean: Float[Tensor, " d_target"]
+    source: Float[Tensor, "d_source d_source"]
+    target: Float[Tensor, "d_target d_target"]
+    cross: Float[Tensor, "d_source d_target"]
+
+    @classmethod
+    def from_arrays(cls, source: Array, target: Array) -> "Moments":
+        """Compute the moments of `[token, d_model]` arrays whose rows are the same tokens."""
+        x, y = as_activations("source", source), as_activations("target", target)
+        if len(x) != len(y):
+            raise ValueError(
+                f"Expected source and target of the same tokens but got {len(x)} and {len(y)} "
+                "tokens; run both models on the same token batch"
+            )
+        parts = [
+            cls._of_chunk(a.double(), b.double())
+            for a, b in zip(x.split(CHUNK), y.split(CHUNK), strict=True)
+        ]
+        return cls._total(parts)
+
+    @classmethod
+    def from_batches(cls, pairs: Iterable[tuple[Array, Array]]) -> "Moments":
+        """Stream moments from chunks `(source, target)`; nothing but O(d^2) is kept."""
+        total: Moments | None = None
+        for source, target in pairs:
+            part = cls.from_arrays(source, target)
+            total = part if total is None else total + part
+        if total is None:
+            raise ValueError("Expected pairs to yield at least one (source, target) but got none")
+        return total
+
+    def __add__(self, other: "Moments") -> "Moments":
+        if self.cross.shape != other.cross.shape:
+            raise ValueError(
+                f"Expected moments of the same dimensions but got {tuple(self.cross.shape)} "
+                f"and {tuple(other.cross.shape)}"
+            )
+        count = self.count + other.count
+        share = other.count / count
+        between = self.count * share
+        dx = other.source_mean - self.source_mean
+        dy = other.target_mean - self.target_mean
+        return Moments(
+            count,
+            self.source_mean + share * dx,
+            self.target_mean + share * dy,
+            self.source + other.source + between * torch.outer(dx, dx),
+            self.target + other.target + between * torch.outer(dy, dy),
+            self.cross + other.cross + between * torch.outer(dx, dy),
+        )
+
+    def swap(self) -> "Moments":
+        """Exchange source and target."""
+        return Moments(
+            self.count,
+            self.target_mean,
+            self.source_mean,
+            self.target,
+            self.source,
+            self.cross.mT,
+        )
+
+    @classmethod
+    def _total(cls, parts: list["Moments"]) -> "Moments":
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    @classmethod
+    def _of_chunk(
+        cls, x: Float[Tensor, "token d_source"], y: Float[Tensor, "token d_target"]
+    ) -> "Moments":
+        mx, my = x.mean(0), y.mean(0)
+        x, y = x - mx, y - my
+        return cls(len(x), mx, my, x.mT @ x, y.mT @ y, x.mT @ y)

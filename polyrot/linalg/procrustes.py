@@ -1,0 +1,326 @@
+"""Fits of one activation set to another: rotations, and the maps they compete with."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from polyrot.linalg.checks import Array, as_activations
+from polyrot.linalg.moments import Moments
+
+if TYPE_CHECKING:
+    from polyrot.sae.model import SAE
+
+Group = Literal["O", "SO", "scaled", "affine", "permutation", "signed-permutation", "identity"]
+
+RIDGES = (0.0, 1e-6, 1e-4, 1e-2, 1.0)
+"""Ridge strengths of the affine fit, relative to the mean source variance."""
+
+NULL_DRAWS = 39
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A fitted map from source to target activations, and how good it is.
+
+    `apply` computes `(x - source_mean) @ rotation * scale + target_mean`.  `rotation`
+    is orthogonal for every group but `affine`, where it is a general matrix.
+    """
+
+    group: Group
+    rotation: Float[Tensor, "d_model d_model"]
+    scale: float
+    source_mean: Float[Tensor, " d_model"]
+    target_mean: Float[Tensor, " d_model"]
+    ev_fit: float
+    """Explained variance of the target on the tokens of the fit."""
+    ev: float
+    """Explained variance of the target on held-out tokens; nan where none were held out."""
+    singular_values: Float[Tensor, " d_model"]
+    """Of the centred cross-covariance (divided by the token count), descending."""
+    moments: Moments
+    """Of the tokens of the fit."""
+    seed: int
+
+    @cached_property
+    def identifiable_rank(self) -> int:
+        """Leading singular values above what shuffled pairing of the same tokens produces.
+
+        Where it is below d_model, the rotation of the remaining directions is arbitrary.
+        """
+        return identifiable_rank(self.moments, self.seed)
+
+    @property
+    def det(self) -> float:
+        """Determinant of `rotation`."""
+        return float(torch.linalg.det(self.rotation))
+
+    @property
+    def condition_number(self) -> float:
+        """Largest over smallest singular value of the cross-covariance."""
+        largest, smallest = float(self.singular_values[0]), float(self.singular_values[-1])
+        return largest / smallest if smallest > 0 else float("inf")
+
+    def apply(self, x: Array) -> Float[Tensor, "token d_model"]:
+        """Carry source activations `[token, d_model]` into the target's basis, as float64."""
+        x = as_activations("x", x).double()
+        return (x - self.source_mean) @ self.rotation * self.scale + self.target_mean
+
+    def inverse(self) -> "Alignment":
+        """Return the map from target to source.
+
+        The figures of merit (`ev`, `ev_fit`) describe the forward fit and become nan.
+
+        Raises:
+            ValueError: where an affine map is singular.
+        """
+        if self.group == "affine":
+            if float(torch.linalg.cond(self.rotation)) > 1e12:
+                raise ValueError("Expected an invertible map but this affine fit is singular")
+            back = torch.linalg.inv(self.rotation)
+        else:
+            back = self.rotation.mT
+        return replace(
+            self,
+            rotation=back,
+            scale=1 / self.scale,
+            moments=self.moments.swap(),
+            source_mean=self.target_mean,
+            target_mean=self.source_mean,
+            ev=float("nan"),
+            ev_fit=float("nan"),
+        )
+
+    def carry_vector(self, v: Array) -> Float[Tensor, "*batch d_model"]:
+        """Carry directions `[..., d_model]`, say steering vectors: no shift is applied."""
+        return torch.as_tensor(v).double() @ self.rotation * self.scale
+
+    def carry_sae(self, sae: "SAE") -> "SAE":
+        """Carry a sparse autoencoder of the source into the target's basis.
+
+        The carried autoencoder does to `apply(x)` what the original does to `x`: its
+        latents are the same and its reconstruction is the carried reconstruction.
+        """
+        return sae.carried(self)
+
+
+def align(
+    source: Array | None = None,
+    target: Array | None = None,
+    *,
+    moments: Moments | None = None,
+    holdout_moments: Moments | None = None,
+    group: Group = "O",
+    holdout: float = 0.25,
+    sequence: Array | None = None,
+    seed: int = 0,
+) -> Alignment:
+    """Fit the map of a group that carries source activations onto target activations.
+
+    Minimises `||(source - mean) @ R - (target - mean)||_F` over the group, with the
+    means of the fitted tokens.  For `O` the minimiser is `U V'` from the float64 SVD of
+    the centred cross-covariance (Schoenemann 1966, doi:10.1007/BF02289451); for `SO` the
+    sign of the last direction is chosen so that the determinant is 1.
+
+    Args:
+        source, target: `[token, d_model]`, floating, the same tokens in the same order.
+        moments: pass these instead of arrays to fit from streamed statistics.
+        holdout_moments: moments of other tokens, for `ev`; only with `moments`.
+        group: `"O"`, `"SO"`; or the competitors `"scaled"` (an orthogonal map times one
+            factor), `"affine"` (ridge regression, its strength chosen by generalised
+            cross-validation on the fitted tokens), `"permutation"`, `"signed-permutation"` and `"identity"`.
+        holdout: share of the sequences kept out of the fit to measure `ev`.
+        sequence: `[token]` ids; tokens of one sequence are held out together.  Without
+            them consecutive blocks of 64 tokens are taken as sequences.
+        seed: chooses the held-out sequences and the draws of the shuffled-pairing null.
+
+    Raises:
+        TypeError: where an array is not of a floating type.
+        ValueError: where token counts or dimensions differ, values are not finite, d_model
+            is 1, or one side does not vary.
+
+    Notes:
+        Fewer tokens than dimensions are allowed; `identifiable_rank` then says how many
+        directions the data determine.  Nothing is rescaled or whitened.
+
+    >>> x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    >>> turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1))).Q
+    >>> fit = align(x, x @ turn)
+    >>> bool(torch.allclose(fit.rotation, turn.double(), atol=1e-5)), round(fit.ev, 6)
+    (True, 1.0)
+    """
+    if group not in get_args(Group):
+        raise ValueError(f"Expected group to be one of {get_args(Group)} but got group={group!r}")
+    if moments is None:
+        if source is None or target is None:
+            raise ValueError("Expected source and target, or moments, but got neither")
+        moments, holdout_moments = _split(source, target, holdout, sequence, seed)
+    elif source is not None or target is not None:
+        raise ValueError("Expected either arrays or moments but got both")
+    _check(moments)
+    return _fit(moments, holdout_moments, group, seed)
+
+
+def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
+    """Find the signed permutation matrix nearest to a square matrix in Frobenius norm.
+
+    >>> nearest_signed_permutation(torch.tensor([[0.1, -0.9], [0.9, 0.2]]))
+    tensor([[ 0., -1.],
+            [ 1.,  0.]], dtype=torch.float64)
+    """
+    r = torch.as_tensor(rotation).double()
+    return _assign(r.abs()) * torch.where(r < 0, -1.0, 1.0)
+
+
+def _split(
+    source: Array, target: Array, holdout: float, sequence: Array | None, seed: int
+) -> tuple[Moments, Moments | None]:
+    x, y = as_activations("source", source), as_activations("target", target)
+    if not 0 <= holdout < 1:
+        raise ValueError(f"Expected 0 <= holdout < 1 but got holdout={holdout!r}")
+    ids = torch.arange(len(x)) // 64 if sequence is None else torch.as_tensor(sequence).cpu()
+    if ids.shape != (len(x),):
+        raise ValueError(
+            f"Expected sequence of shape [token] = ({len(x)},) but got {tuple(ids.shape)}"
+        )
+    unique, group_of = torch.unique(ids, return_inverse=True)
+    held_count = int(holdout * len(unique))
+    if len(x) != len(y) or held_count == 0:
+        return Moments.from_arrays(x, y), None
+    order = torch.randperm(len(unique), generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(group_of, order[:held_count]).to(x.device)
+    return Moments.from_arrays(x[~held], y[~held]), Moments.from_arrays(x[held], y[held])
+
+
+def _check(moments: Moments) -> None:
+    if moments.source.shape != moments.target.shape:
+        raise ValueError(
+            f"Expected source and target of one d_model but got {len(moments.source)} and "
+            f"{len(moments.target)}; a rotation maps a space onto one of the same dimension"
+        )
+    for name, covariance in (("source", moments.source), ("target", moments.target)):
+        if float(torch.trace(covariance)) <= 0:
+            raise ValueError(
+                f"Expected {name} to vary over tokens but all its tokens are equal; "
+                "there is nothing to align"
+            )
+
+
+def _fit(fit: Moments, held: Moments | None, group: Group, seed: int) -> Alignment:
+    u, s, vh = torch.linalg.svd(fit.cross)
+    scale = 1.0
+    if group in ("O", "SO", "scaled"):
+        rotation = u @ vh
+        if group == "SO" and float(torch.linalg.det(rotation)) < 0:
+            rotation = rotation - 2 * torch.outer(u[:, -1], vh[-1])
+        if group == "scaled":
+            scale = float(s.sum() / torch.trace(fit.source))
+    elif group == "permutation":
+        rotation = _assign(fit.cross)
+    elif group == "signed-permutation":
+        rotation = nearest_signed_permutation(fit.cross)
+    elif group == "identity":
+        rotation = torch.eye(len(fit.source), dtype=torch.float64, device=fit.source.device)
+    else:
+        rotation = _ridge(fit)
+    alignment = Alignment(
+        group=group,
+        rotation=rotation,
+        scale=scale,
+        source_mean=fit.source_mean,
+        target_mean=fit.target_mean,
+        ev_fit=float("nan"),
+        ev=float("nan"),
+        singular_values=s / fit.count,
+        moments=fit,
+        seed=seed,
+    )
+    return replace(
+        alignment,
+        ev_fit=explained_variance(alignment, fit),
+        ev=explained_variance(alignment, held) if held is not None else float("nan"),
+    )
+
+
+def explained_variance(alignment: Alignment, tokens: Moments) -> float:
+    """Compute 1 - residual / variance of the target, token by token, from moments alone.
+
+    The variance is about the target's mean per dimension; the map, means included, is
+    the one that was fitted, so tokens it never saw are judged without refitting.
+    """
+    a = alignment.rotation * alignment.scale
+    shift = (
+        (tokens.source_mean - alignment.source_mean) @ a
+        + alignment.target_mean
+        - tokens.target_mean
+    )
+    variance = torch.trace(tokens.target)
+    residual = (
+        variance
+        + torch.sum(a * (tokens.source @ a))
+        - 2 * torch.sum(a * tokens.cross)
+        + tokens.count * shift @ shift
+    )
+    return float(1 - residual / variance)
+
+
+def identifiable_rank(moments: Moments, seed: int) -> int:
+    """Count leading singular values above those of `NULL_DRAWS` shuffled pairings.
+
+    Horn's parallel analysis (1965, doi:10.1007/BF02289447): the i-th value against the
+    largest i-th value of any shuffle, up to the first that fails.  Under a random pairing
+    of tokens the cross-covariance is asymptotically Gaussian with covariance source (x)
+    target / count (the permutation central limit theorem), so a shuffle is drawn from the
+    moments, at O(d^3) whatever the number of tokens.
+    """
+    root_x, root_y = _square_root(moments.source), _square_root(moments.target)
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.linalg.svdvals(moments.cross)
+    d = len(s)
+    noise = torch.randn(NULL_DRAWS, d, d, generator=generator, dtype=torch.float64).to(s.device)
+    shuffled = root_x @ noise @ root_y / max(1, moments.count - 1) ** 0.5
+    above = s > torch.linalg.svdvals(shuffled).amax(0)
+    return int(above.long().cumprod(0).sum())
+
+
+def _square_root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.mT
+
+
+def _ridge(moments: Moments) -> Float[Tensor, "d d"]:
+    """Least squares with the ridge that generalised cross-validation prefers.
+
+    GCV approximates leave-one-out and needs nothing but moments (Golub, Heath & Wahba
+    1979, doi:10.1080/00401706.1979.10489751), so the held-out tokens stay untouched.
+    """
+    values, vectors = torch.linalg.eigh(moments.source)
+    tolerance = len(values) * torch.finfo(values.dtype).eps * values[-1]
+    values = torch.where(values > tolerance, values, 0.0)
+    projected = vectors.mT @ moments.cross
+    best, best_score = torch.zeros_like(moments.cross), float("inf")
+    for strength in RIDGES:
+        damped = values + strength * values.mean()
+        inverse = torch.where(values > 0, 1 / damped, 0.0)
+        weights = inverse[:, None] * projected
+        explained = 2 * (weights * projected).sum() - (values[:, None] * weights.square()).sum()
+        freedom = moments.count - 1 - float((values * inverse).sum())
+        if freedom <= 0:
+            continue
+        score = float(torch.trace(moments.target) - explained) / freedom**2
+        if score < best_score:
+            best, best_score = vectors @ weights, score
+    return best
+
+
+def _assign(scores: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """Permutation matrix that collects the largest total score."""
+    rows, columns = linear_sum_assignment(np.asarray(scores.cpu()), maximize=True)
+    permutation = torch.zeros_like(scores)
+    permutation[rows, columns] = 1.0
+    return permutation

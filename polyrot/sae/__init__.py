@@ -1,0 +1,1 @@
+"""Sparse autoencoders: training, transfer, metrics, formats."""

@@ -1,0 +1,1 @@
+"""Intervals, calibrated nulls, multiplicity."""

@@ -1,0 +1,94 @@
+"""A number with its interval, and the two ways an interval is made here."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its 95% interval, the unit of replication and how the interval was made."""
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    n: int
+    method: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Figures reported beside the value; they never decide a verdict."""
+
+
+def jackknife(
+    values: Mapping[tuple[int, int], float],
+    *,
+    anchor: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """Average a statistic of pairs of seeds, with a delete-one-seed jackknife interval.
+
+    Pairs share seeds, so the seed is the unit: leaving a seed out removes every pair it
+    is in.  The width is Student's t with one degree of freedom less than there are seeds.
+    With an `anchor`, a seed that is in every pair, the other seeds are the units.  Of a
+    single unit nothing is known but its value: the interval is the whole line.
+
+    References:
+        Jackknife of U-statistics: Arvesen 1969, doi:10.1214/aoms/1177697287.
+    """
+    if not values:
+        raise ValueError("Expected at least one pair of seeds but got none")
+    units = sorted({seed for pair in values for seed in pair} - {anchor})
+    left_out = []
+    for unit in units:
+        rest = [value for pair, value in values.items() if unit not in pair]
+        if rest:
+            left_out.append(float(np.mean(rest)))
+    mean = float(np.mean(list(values.values())))
+    n = len(units)
+    half = float("inf")
+    if len(left_out) == n and n > 1:
+        variance = (n - 1) / n * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * variance**0.5
+    return Estimate(
+        mean, mean - half, mean + half, "seed", n, "delete-one-seed jackknife, t", details or {}
+    )
+
+
+def monte_carlo_p(
+    exceeding: int, draws: int, *, factor: float = 1.0, details: Mapping[str, Any] | None = None
+) -> Estimate:
+    """Turn a count of null draws at least as extreme into a p-value with its own interval.
+
+    The value is (exceeding + 1) / (draws + 1) (Phipson & Smyth 2010,
+    doi:10.2202/1544-6115.1585); the interval is Clopper and Pearson's for the share of
+    the null that exceeds.  `factor` is the multiplicity correction, applied to all three.
+    """
+    low, high = stats.binomtest(exceeding, draws).proportion_ci(CONFIDENCE, method="exact")
+    value = (exceeding + 1) / (draws + 1)
+    corrected = [min(1.0, factor * p) for p in (value, min(low, value), max(high, value))]
+    return Estimate(
+        corrected[0],
+        corrected[1],
+        corrected[2],
+        "null draw",
+        draws,
+        "Monte-Carlo p-value, Clopper-Pearson",
+        details or {},
+    )
+
+
+def exact(
+    value: float, *, unit: str, n: int, method: str, details: Mapping[str, Any] | None = None
+) -> Estimate:
+    """Report a number that has no sampling error of its own, say an analytic p-value."""
+    return Estimate(value, value, value, unit, n, method, details or {})
+
+
+def benjamini_hochberg(p: Collection[float]) -> list[float]:
+    """Adjust p-values for multiplicity (Benjamini & Hochberg 1995): rejected if <= level."""
+    return [float(q) for q in stats.false_discovery_control(list(p), method="bh")]

@@ -1,0 +1,118 @@
+"""Trained weights on disk: safetensors with a manifest that names and hashes every file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from polyrot.files import sha256, write_atomically
+from polyrot.models.transformer import State
+from polyrot.sae.model import CONFIG_FILE, SAE, WEIGHTS_FILE
+
+SHIPPED = Path(__file__).parent.parent / "artifacts"
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+class ArtifactError(RuntimeError):
+    """A trained file is missing or damaged; the message names it and the mend."""
+
+
+@dataclass(frozen=True)
+class SAEName:
+    """Which autoencoder: of which model seed, at which site, from which SAE seed."""
+
+    seed: int
+    site: str
+    sae_seed: int
+
+    @property
+    def folder(self) -> str:
+        return f"sae/seed{self.seed}-{self.site}-sae{self.sae_seed}"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The trained files of one suite, verified against their manifest."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Artifacts":
+        """Read the manifest and verify the hash of every file it names.
+
+        Raises:
+            ArtifactError: where the manifest or a file is missing, or a hash differs.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise ArtifactError(f"Expected trained weights in {folder} but there is no {MANIFEST}")
+        manifest = json.loads(path.read_text())
+        if manifest.get("schema") != SCHEMA:
+            raise ArtifactError(
+                f"Expected schema {SCHEMA} in {path} but got {manifest.get('schema')!r}; "
+                "train again with this version, or use the version that wrote it"
+            )
+        for name, expected in manifest["files"].items():
+            file = folder / name
+            if not file.is_file():
+                raise ArtifactError(f"{file} is missing; restore it with `git checkout` or retrain")
+            if sha256(file) != expected:
+                raise ArtifactError(
+                    f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; restore it "
+                    "with `git checkout`, or train again with --retrain"
+                )
+        return cls(folder, manifest)
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """SHA-256 by file name."""
+        files: Mapping[str, str] = self.manifest["files"]
+        return files
+
+    def model(self, seed: int, *, half_way: bool = False) -> State:
+        """Weights of one seed: those that were selected, or those half way through."""
+        return load_file(self.folder / model_file(seed, half_way=half_way))
+
+    def sae(self, name: SAEName) -> SAE:
+        return SAE.load(self.folder / name.folder)
+
+    def has_sae(self, name: SAEName) -> bool:
+        return f"{name.folder}/{WEIGHTS_FILE}" in self.hashes
+
+
+def model_file(seed: int, *, half_way: bool = False) -> str:
+    return f"seed{seed}-half-way.safetensors" if half_way else f"seed{seed}.safetensors"
+
+
+def write_artifacts(
+    folder: Path,
+    models: Mapping[str, State],
+    saes: Mapping[SAEName, SAE],
+    description: Mapping[str, Any],
+) -> Artifacts:
+    """Write models (by file name) and autoencoders, the manifest last.
+
+    A folder without its manifest is not an artifact, so an interrupted write leaves
+    nothing that could be mistaken for one.
+    """
+    files: list[str] = []
+    for name, state in models.items():
+        tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+        write_atomically(folder / name, lambda p, t=tensors: save_file(t, p))
+        files.append(name)
+    for sae_name, sae in saes.items():
+        sae.save(folder / sae_name.folder)
+        files += [f"{sae_name.folder}/{file}" for file in (CONFIG_FILE, WEIGHTS_FILE)]
+    manifest = {
+        "schema": SCHEMA,
+        **description,
+        "files": {name: sha256(folder / name) for name in sorted(files)},
+    }
+    text = json.dumps(manifest, indent=1) + "\n"
+    write_atomically(folder / MANIFEST, lambda p: p.write_text(text))
+    return Artifacts(folder, manifest)

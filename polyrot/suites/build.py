@@ -1,0 +1,173 @@
+"""Train everything a suite is made of, and write it with its manifest."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.cache import content_key
+from polyrot.models.cohorts import CONTROL_COHORT, Cohort, TrainedSeed, train_cohort
+from polyrot.models.harvest import harvest
+from polyrot.models.transformer import StackedTransformer, stack_states
+from polyrot.provenance import machine, versions
+from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
+from polyrot.sae.model import SAE
+from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
+from polyrot.suites.suite import INTERNAL_SITES, LATE_SITE
+from polyrot.tasks import dyck
+
+SAE_SEQUENCES = 4_096
+SAE_TOKENS_SEED = 2_026
+NOISE = "noise"
+"""Site name of activations that belong to no model."""
+
+Report = Callable[[str, int, int, str], None]
+"""Called with what is trained, the step, the last step, and a remark."""
+
+
+def build_suite(
+    cohort: Cohort,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    sae_config: SAEConfig = SAEConfig(),
+    device: str = "cpu",
+    report: Report = lambda what, step, steps, remark: None,
+) -> Artifacts:
+    """Train a cohort and its autoencoders and write them to `folder`.
+
+    Finished parts and checkpoints stay in `work`: a second call continues there.
+    """
+
+    def report_models(seeds: tuple[int, ...], step: int, remark: str) -> None:
+        report(f"{cohort.name}: seeds {_span(seeds)}", step, cohort.training.steps, remark)
+
+    trained = train_cohort(cohort, directory=work, device=device, report=report_models)
+    saes = _train_saes(cohort, trained, sae_config, work, device, report)
+    models = {model_file(seed): result.best for seed, result in trained.items()}
+    models |= {
+        model_file(seed, half_way=True): result.half_way for seed, result in trained.items()
+    }
+    description = {
+        "name": cohort.name,
+        "command": command,
+        "architecture": asdict(cohort.architecture),
+        "training": asdict(cohort.training),
+        "shared_io_of": cohort.seeds[0] if cohort.shared_io else None,
+        "sae_training": asdict(sae_config),
+        "seeds": {str(seed): _metrics(result) for seed, result in trained.items()},
+        "versions": versions(),
+        "machine": machine(),
+    }
+    return write_artifacts(folder, models, saes, description)
+
+
+def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
+    """Name the autoencoders of a cohort, by the site whose activations train together.
+
+    Every model and site has one from the SAE seed 0 that all share, as in the paper; at
+    the late site every model has another from an SAE seed of its own.
+    """
+    shared = {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in INTERNAL_SITES}
+    if cohort.name == CONTROL_COHORT:
+        return {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in (LATE_SITE, NOISE)}
+    own = [SAEName(seed, LATE_SITE, 1 + index) for index, seed in enumerate(cohort.seeds)]
+    return {**shared, LATE_SITE: shared[LATE_SITE] + own}
+
+
+def sae_tokens() -> dyck.LabelledSequences:
+    """The autoencoders' training batch: 4,096 sequences of content lengths 2-48."""
+    rng = np.random.default_rng(SAE_TOKENS_SEED)
+    return dyck.sample(SAE_SEQUENCES, rng=rng, lengths=dyck.ANALYSIS_LENGTHS)
+
+
+def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "token d_model"]:
+    """Gaussian activations with a random mean and covariance, related to no model."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(d_model, d_model, generator=generator) / d_model**0.5
+    mean = torch.randn(d_model, generator=generator)
+    return torch.randn(tokens, d_model, generator=generator) @ mixing + mean
+
+
+def _train_saes(
+    cohort: Cohort,
+    trained: dict[int, TrainedSeed],
+    config: SAEConfig,
+    work: Path,
+    device: str,
+    report: Report,
+) -> dict[SAEName, SAE]:
+    states = stack_states([result.best for result in trained.values()])
+    model = StackedTransformer(cohort.architecture, states).to(device)
+    plan = sae_plan(cohort)
+    activations = harvest(
+        model, sae_tokens(), tuple(site for site in plan if site in INTERNAL_SITES)
+    )
+    tokens = len(activations.sequence)
+    saes: dict[SAEName, SAE] = {}
+    for site, names in plan.items():
+        for sae_seed in sorted({name.sae_seed for name in names}):
+            stack = [name for name in names if name.sae_seed == sae_seed]
+            if site == NOISE:
+                d_model = cohort.architecture.d_model
+                data = [noise_activations(n.seed, tokens, d_model).to(device) for n in stack]
+            else:
+                data = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
+            label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}"
+            saes |= _train_stack(stack, data, replace(config, seed=sae_seed), work, label, report)
+    return saes
+
+
+def _train_stack(
+    names: list[SAEName],
+    data: list[Tensor],
+    config: SAEConfig,
+    work: Path,
+    label: str,
+    report: Report,
+) -> dict[SAEName, SAE]:
+    """Train one stack, or take it from `work` where it was trained on the same data."""
+    digest = [float(x.double().square().sum()) for x in data]
+    key = content_key({"sae": asdict(config), "names": [asdict(n) for n in names], "data": digest})
+    folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
+    if not all((folder / "cfg.json").is_file() for folder in folders):
+        trained = train_saes(
+            data,
+            [config] * len(data),
+            report=lambda step: report(label, step, config.steps, ""),
+        )
+        for folder, sae, x in zip(folders, trained, data, strict=True):
+            replace(sae, metadata=_sae_metadata(sae, x, config)).save(folder)
+    return {name: SAE.load(folder) for name, folder in zip(names, folders, strict=True)}
+
+
+def _sae_metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
+    x = x.cpu()
+    reconstruction = reconstruct(sae, x)
+    figures = {
+        "ev": ev(reconstruction, x),
+        "ev_published": ev_published(reconstruction, x),
+        "l0": l0(sae, x),
+    }
+    return {**asdict(config), **{key: float(f"{value:.6g}") for key, value in figures.items()}}
+
+
+def _metrics(result: TrainedSeed) -> dict[str, Any]:
+    lowest = min(min(heads.values()) for heads in result.accuracy.values())
+    return {
+        "step": result.best_step,
+        "lowest accuracy": lowest,
+        "accuracy": result.accuracy,
+        "training seconds": round(result.seconds, 1),
+    }
+
+
+def _span(seeds: tuple[int, ...]) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

@@ -1,0 +1,91 @@
+"""Two seeds at one site, on the same tokens: what most measurements take."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.linalg.moments import Moments
+from polyrot.linalg.procrustes import Alignment, Group, align
+from polyrot.sae.model import SAE
+from polyrot.stats.estimate import Estimate, jackknife
+
+World = Callable[["Pair"], "Pair"]
+"""A transformation of a pair after which the truth of a claim is known."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An ordered pair of seeds: the source, whose autoencoder it is, and the target."""
+
+    seeds: tuple[int, int]
+    site: str
+    source: Float[Tensor, "token d_model"]
+    target: Float[Tensor, "token d_model"]
+    untrained: Float[Tensor, "token d_model"]
+    """The target before training, on the same tokens: for a control."""
+    held_out: Bool[Tensor, " token"]
+    sae: SAE
+    """Of the source, at this site."""
+    fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
+    """How target activations are brought into the source's basis; a control replaces it."""
+
+    @property
+    def d_model(self) -> int:
+        return self.source.shape[1]
+
+    def generator(self, salt: int = 0) -> torch.Generator:
+        """Random draws of controls: a function of the pair and the site alone."""
+        return torch.Generator().manual_seed(draw_seed(*self.seeds, len(self.site), salt))
+
+    def procrustes(self, group: Group = "O") -> Alignment:
+        """Fit target onto source on the tokens that are not held out."""
+        kept, held = ~self.held_out, self.held_out
+        return align(
+            moments=Moments.from_arrays(self.target[kept], self.source[kept]),
+            holdout_moments=Moments.from_arrays(self.target[held], self.source[held])
+            if bool(held.any())
+            else None,
+            group=group,
+        )
+
+    def on_fit_tokens(self) -> "Pair":
+        """Hold nothing out: fit and score on the same tokens, as the paper does."""
+        return replace(self, held_out=torch.zeros_like(self.held_out))
+
+    def with_target(self, target: Float[Tensor, "token d_model"]) -> "Pair":
+        return replace(self, target=target)
+
+
+def draw_seed(*parts: int) -> int:
+    """Mix small integers into one seed, the same in every process."""
+    seed = 17
+    for part in parts:
+        seed = (seed * 1_000_003 + part) % 2**62
+    return seed
+
+
+def as_trained(pair: Pair) -> Pair:
+    """The models themselves: no control."""
+    return pair
+
+
+def over_pairs(
+    pairs: Iterable[Pair], measure: Callable[[Pair], float], *, anchor: int | None = None
+) -> Estimate:
+    """Average a measurement over pairs, with a seed-level interval.
+
+    The estimate's details hold the extremes over pairs and, where every seed is a source,
+    the mean over the pairs from the first seed, which is what the papers print.
+    """
+    values = {pair.seeds: measure(pair) for pair in pairs}
+    first = min(source for source, _ in values)
+    anchored = [value for (source, _), value in values.items() if source == first]
+    details = {
+        "lowest pair": min(values.values()),
+        "highest pair": max(values.values()),
+        f"mean from seed {first}": sum(anchored) / len(anchored),
+    }
+    return jackknife(values, anchor=anchor, details=details)

@@ -1,0 +1,1 @@
+"""Claims, bars, controls, and the rule that turns their estimates into a verdict."""

@@ -1,0 +1,64 @@
+"""A published statement, and the measurements of it that can fail."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from polyrot.verdict.bar import Bar
+
+
+class Kind(StrEnum):
+    """What a control must do to the bar."""
+
+    NEGATIVE = "negative"
+    """The claim is false there: the bar must be missed."""
+    POSITIVE = "positive"
+    """The claim is true there: the bar must be met."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A world in which the truth is known; `world` is what the measurement runs in."""
+
+    name: str
+    kind: Kind
+    world: Any
+
+
+def negative(name: str, world: Any) -> Control:
+    """A control that must miss the bar."""
+    return Control(name, Kind.NEGATIVE, world)
+
+
+def positive(name: str, world: Any) -> Control:
+    """A control that must meet the bar."""
+    return Control(name, Kind.POSITIVE, world)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published statement and where it was published."""
+
+    id: str
+    statement: str
+    source: str
+    printed: Mapping[str, str] = field(default_factory=dict)
+    """The published numbers, by suite, as printed."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One way to measure a claim: its bar and its controls."""
+
+    claim: Claim
+    bar: Bar
+    controls: tuple[Control, ...]
+    published: bool = False
+    """Exactly the author's definition, beside the hardened measurement of the same claim."""
+    proxy: str = ""
+    """Why this is not the published protocol, where it is not."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.claim.id}/published" if self.published else self.claim.id

@@ -1,0 +1,117 @@
+"""The verdict rule: models, negative controls and positive controls decide together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from polyrot.stats.estimate import Estimate
+from polyrot.verdict.bar import Bar, Placement
+from polyrot.verdict.claim import Kind
+
+
+class Verdict(StrEnum):
+    """The six outcomes, worst first."""
+
+    ERROR = "ERROR"
+    REFUTED = "REFUTED"
+    VACUOUS = "VACUOUS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_RUN = "NOT RUN"
+    REPLICATED = "REPLICATED"
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """What a control did: its estimate and where that lies."""
+
+    name: str
+    kind: Kind
+    estimate: Estimate
+    placement: Placement
+
+    @property
+    def behaved(self) -> bool:
+        """Did a negative control miss the bar, a positive one meet it?"""
+        wanted = Placement.OUTSIDE if self.kind is Kind.NEGATIVE else Placement.INSIDE
+        return self.placement is wanted
+
+
+@dataclass(frozen=True)
+class Part:
+    """One judged part of a measurement, say one site."""
+
+    name: str
+    estimate: Estimate
+    placement: Placement
+    controls: tuple[ControlResult, ...]
+    verdict: Verdict
+    reason: str
+
+
+def judge(
+    name: str,
+    bar: Bar,
+    estimate: Estimate,
+    controls: Sequence[tuple[str, Kind, Estimate]],
+    *,
+    proxy: str = "",
+    power: float | None = None,
+) -> Part:
+    """Judge one part by the table in DESIGN.md.
+
+    Args:
+        name: of the part, say a site.
+        bar: the region fixed before the run.
+        estimate: of the models.
+        controls: name, kind and estimate of each control, measured by the same code.
+        proxy: why the measurement is only a proxy for the published protocol; empty if not.
+        power: probability of missing the bar under the named alternatives, where known.
+    """
+    placement = bar.place(estimate)
+    results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
+    verdict, reason = _rule(bar, placement, results, proxy, power)
+    return Part(name, estimate, placement, results, verdict, reason)
+
+
+def roll_up(parts: Sequence[Part]) -> tuple[Verdict, str]:
+    """Take the worst verdict of the parts, and the reason of the first part that has it."""
+    if not parts:
+        raise ValueError("Expected at least one part but got none")
+    worst = min(parts, key=lambda part: list(Verdict).index(part.verdict))
+    prefix = f"{worst.name}: " if len(parts) > 1 else ""
+    return worst.verdict, prefix + worst.reason
+
+
+def _rule(
+    bar: Bar,
+    placement: Placement,
+    controls: tuple[ControlResult, ...],
+    proxy: str,
+    power: float | None,
+) -> tuple[Verdict, str]:
+    positives = [c for c in controls if c.kind is Kind.POSITIVE]
+    negatives = [c for c in controls if c.kind is Kind.NEGATIVE]
+    blind = [c.name for c in positives if c.placement is not Placement.INSIDE]
+    fooled = [c.name for c in negatives if c.placement is Placement.INSIDE]
+    unclear = [c.name for c in negatives if c.placement is Placement.STRADDLES]
+    if proxy:
+        return Verdict.INCONCLUSIVE, f"measured by proxy: {proxy}"
+    if placement is Placement.STRADDLES:
+        return Verdict.INCONCLUSIVE, f"the interval straddles the bar ({bar})"
+    if placement is Placement.OUTSIDE:
+        if blind:
+            return Verdict.INCONCLUSIVE, f"outside, but {_names(blind)} should meet the bar too"
+        return Verdict.REFUTED, f"the interval lies outside the bar ({bar})"
+    if fooled:
+        return Verdict.VACUOUS, f"{_names(fooled)} also meets the bar ({bar})"
+    if blind:
+        return Verdict.INCONCLUSIVE, f"inside, but {_names(blind)} does not meet the bar"
+    if unclear:
+        return Verdict.INCONCLUSIVE, f"inside, but {_names(unclear)} straddles the bar"
+    if power is not None and power < 0.8:
+        return Verdict.INCONCLUSIVE, f"power {power:.2f} against the alternatives is below 0.8"
+    return Verdict.REPLICATED, "inside the bar; every control behaved"
+
+
+def _names(names: list[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,178 @@
+"""Everything about one judged measurement, and its JSON form.
+
+Schema 1 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
+timing}`.  Two runs on one machine differ in `timing` alone.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyrot.stats.estimate import Estimate
+from polyrot.verdict.bar import Placement
+from polyrot.verdict.claim import Kind, Measurement
+from polyrot.verdict.judge import ControlResult, Part, Verdict, roll_up
+
+SCHEMA = 1
+METRICS = 1
+"""Version of the definitions of the measured quantities; raised when one changes."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement of one claim on one suite, judged."""
+
+    id: str
+    claim: str
+    statement: str
+    source: str
+    printed: str
+    suite: str
+    bar: str
+    quantity: str
+    verdict: Verdict
+    reason: str
+    parts: tuple[Part, ...] = ()
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        measurement: Measurement,
+        suite: str,
+        *,
+        parts: tuple[Part, ...] = (),
+        verdict: Verdict | None = None,
+        reason: str = "",
+        seconds: float = 0.0,
+    ) -> "Record":
+        """Build the record of judged parts, or of a verdict that came without any."""
+        if verdict is None:
+            verdict, reason = roll_up(parts)
+        claim, bar = measurement.claim, measurement.bar
+        return cls(
+            id=measurement.id,
+            claim=claim.id,
+            statement=claim.statement,
+            source=claim.source,
+            printed=claim.printed.get(suite, ""),
+            suite=suite,
+            bar=str(bar),
+            quantity=bar.quantity,
+            verdict=verdict,
+            reason=reason,
+            parts=parts,
+            seconds=seconds,
+        )
+
+    @property
+    def is_published(self) -> bool:
+        """Is this the author's own measurement rather than the hardened one?"""
+        return self.id.endswith("/published")
+
+    def to_json(self) -> str:
+        return json.dumps(_plain(asdict(self)))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Record":
+        return _record(json.loads(text))
+
+
+@dataclass(frozen=True)
+class Report:
+    """All records of one suite, with where they came from."""
+
+    suite: str
+    records: tuple[Record, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Verdict by measurement."""
+        return {record.id: record.verdict for record in self.records}
+
+    def to_json(self) -> str:
+        records = []
+        for record in self.records:
+            fields = asdict(record)
+            del fields["seconds"]
+            records.append(fields)
+        document = {
+            "schema": SCHEMA,
+            "metrics": METRICS,
+            "suite": self.suite,
+            "verdicts": self.verdicts,
+            "records": records,
+            "provenance": self.provenance,
+            "timing": self.timing,
+        }
+        return json.dumps(_plain(document), indent=1) + "\n"
+
+
+def read_verdict(path: str | Path) -> Report:
+    """Read a `verdict.json` that an earlier run wrote.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        ValueError: where the file is not one, or is of another schema.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"Expected the verdicts of an earlier run in {file}: no such file")
+    try:
+        document = json.loads(file.read_text())
+        schema = document["schema"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ValueError(f"Expected a verdict.json but {file} is not one") from None
+    if schema != SCHEMA:
+        raise ValueError(f"Expected schema {SCHEMA} in {file} but got {schema!r}")
+    return Report(
+        document["suite"],
+        tuple(_record(fields) for fields in document["records"]),
+        document["provenance"],
+        document["timing"],
+    )
+
+
+def _record(fields: dict[str, Any]) -> Record:
+    parts = tuple(_part(part) for part in fields["parts"])
+    return Record(**{**fields, "verdict": Verdict(fields["verdict"]), "parts": parts})
+
+
+def _part(fields: dict[str, Any]) -> Part:
+    controls = tuple(
+        ControlResult(
+            c["name"], Kind(c["kind"]), _estimate(c["estimate"]), Placement(c["placement"])
+        )
+        for c in fields["controls"]
+    )
+    return Part(
+        fields["name"],
+        _estimate(fields["estimate"]),
+        Placement(fields["placement"]),
+        controls,
+        Verdict(fields["verdict"]),
+        fields["reason"],
+    )
+
+
+def _estimate(fields: dict[str, Any]) -> Estimate:
+    numbers = {key: float(fields[key]) for key in ("value", "low", "high")}
+    return Estimate(**{**fields, **numbers})
+
+
+def _plain(value: Any) -> Any:
+    """Make JSON of it: ten significant digits, infinities and nan as strings."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}") if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+

@@ -1,0 +1,52 @@
+"""Run a measurement on the models and in every control's world, and judge it."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from polyrot.stats.estimate import Estimate
+from polyrot.verdict.claim import Measurement
+from polyrot.verdict.judge import judge
+from polyrot.verdict.record import Record
+
+Measure = Callable[..., Mapping[str, Estimate]]
+"""Estimates by part: called with a control's world, or with nothing for the models."""
+
+
+class NotRun(Exception):
+    """Something needed is missing; the message says what, and how to get it."""
+
+
+def run(
+    measurement: Measurement,
+    measure: Measure,
+    *,
+    suite: str,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Record:
+    """Measure models and controls by the same code and judge every part.
+
+    A control is given every part that the models have; a measurement whose control lacks
+    a part is an error, not a control that behaved.
+    """
+    start = time.monotonic()
+    total = 1 + len(measurement.controls)
+    progress(0, total, "models")
+    models = measure()
+    worlds: list[Mapping[str, Estimate]] = []
+    for done, control in enumerate(measurement.controls, start=1):
+        progress(done, total, control.name)
+        worlds.append(measure(control.world))
+    parts = tuple(
+        judge(
+            name,
+            measurement.bar,
+            estimate,
+            [
+                (control.name, control.kind, world[name])
+                for control, world in zip(measurement.controls, worlds, strict=True)
+            ],
+            proxy=measurement.proxy,
+        )
+        for name, estimate in models.items()
+    )
+    return Record.of(measurement, suite, parts=parts, seconds=time.monotonic() - start)
