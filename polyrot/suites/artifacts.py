@@ -17,8 +17,12 @@ MANIFEST = "manifest.json"
 SCHEMA = 1
 
 
-class ArtifactError(RuntimeError):
-    """A trained file is missing or damaged; the message names it and the mend."""
+class MissingArtifact(RuntimeError):
+    """Nothing was trained yet; the message says how to get it."""
+
+
+class DamagedArtifact(RuntimeError):
+    """A trained file is not what its manifest says; the message names it and the mend."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +50,26 @@ class Artifacts:
         """Read the manifest and verify the hash of every file it names.
 
         Raises:
-            ArtifactError: where the manifest or a file is missing, or a hash differs.
+            MissingArtifact: where there is no manifest.
+            DamagedArtifact: where a file is missing or its hash differs.
         """
         path = folder / MANIFEST
         if not path.is_file():
-            raise ArtifactError(f"Expected trained weights in {folder} but there is no {MANIFEST}")
+            raise MissingArtifact(
+                f"no trained weights in {folder}; get them with `polyrot train {folder.name}`"
+            )
         manifest = json.loads(path.read_text())
         if manifest.get("schema") != SCHEMA:
-            raise ArtifactError(
+            raise DamagedArtifact(
                 f"Expected schema {SCHEMA} in {path} but got {manifest.get('schema')!r}; "
                 "train again with this version, or use the version that wrote it"
             )
         for name, expected in manifest["files"].items():
             file = folder / name
             if not file.is_file():
-                raise ArtifactError(f"{file} is missing; restore it with `git checkout` or retrain")
+                raise DamagedArtifact(f"{file} is missing; restore it with `git checkout` or retrain")
             if sha256(file) != expected:
-                raise ArtifactError(
+                raise DamagedArtifact(
                     f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; restore it "
                     "with `git checkout`, or train again with --retrain"
                 )

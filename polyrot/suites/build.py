@@ -1,19 +1,28 @@
 """Train everything a suite is made of, and write it with its manifest."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.cache import content_key
-from polyrot.models.cohorts import CONTROL_COHORT, Cohort, TrainedSeed, train_cohort
+from polyrot.cache import cache_directory, content_key
+from polyrot.models.cohorts import (
+    COHORTS,
+    CONTROL_COHORT,
+    Cohort,
+    TrainedSeed,
+    train_cohort,
+)
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import StackedTransformer, stack_states
+from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
 from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
@@ -67,6 +76,42 @@ def build_suite(
         "machine": machine(),
     }
     return write_artifacts(folder, models, saes, description)
+
+
+def train_artifacts(
+    name: str,
+    *,
+    command: str,
+    out: Path | None = None,
+    device: str = "cpu",
+    progress: Callable[[str], Progress] = Progress,
+) -> Path:
+    """Train a built-in cohort with a progress line; return the folder written.
+
+    `out` is by default a folder of the cache directory, which `pytest --retrain` uses.
+    Two processes that ask for one folder train it once: the second waits.
+    """
+    cache = cache_directory()
+    folder = out or retrained_directory() / name
+    work = cache / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / f"{name}.lock"), ExitStack() as stack:
+        lines: dict[str, Progress] = {}
+
+        def report(what: str, step: int, steps: int, remark: str) -> None:
+            if what not in lines:
+                lines[what] = stack.enter_context(progress(what))
+            lines[what](step, steps, remark)
+
+        build_suite(
+            COHORTS[name], folder, work=work, command=command, device=device, report=report
+        )
+    return folder
+
+
+def retrained_directory() -> Path:
+    """Where artifacts trained on this machine are kept, one folder a suite."""
+    return cache_directory() / "artifacts"
 
 
 def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:

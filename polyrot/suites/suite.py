@@ -1,13 +1,14 @@
 """A loaded suite: trained models, their twins, activations, autoencoders, pairs."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
@@ -20,7 +21,8 @@ from polyrot.models.transformer import (
 )
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import SHIPPED, Artifacts, SAEName
-from polyrot.suites.pairs import Pair
+from polyrot.stats.estimate import Estimate
+from polyrot.suites.pairs import Pair, World, as_trained, over_pairs
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
 from polyrot.verdict.run import NotRun
@@ -150,13 +152,40 @@ class Suite:
                 sae=self.sae(source, site),
             )
 
-    def provenance(self) -> Mapping[str, Any]:
-        """What a report says about the models: seeds and hashes of their files."""
+    def each_site(
+        self,
+        measure: Callable[[Pair], float],
+        world: World = as_trained,
+        *,
+        anchored: bool = False,
+    ) -> dict[str, Estimate]:
+        """Average a measurement over the pairs of every site, in a world.
+
+        Over all ordered pairs, or over those whose source is the first seed.
+        """
         return {
-            "seeds": list(self.seeds),
-            "artifacts": dict(self.artifacts.hashes),
-            "control artifacts": dict(self.controls.hashes),
+            site: over_pairs(
+                map(world, self.pairs(site, anchored=anchored)),
+                measure,
+                anchor=self.seeds[0] if anchored else None,
+            )
+            for site in self.sites
         }
+
+    def rotations(
+        self, world: World = as_trained, *, published: bool = False
+    ) -> dict[str, Float[Tensor, "pair d_model d_model"]]:
+        """Fit the rotations of every site, in a world.
+
+        One for each unordered pair (the other direction is the transpose) on the tokens
+        that are not held out; as published, from the first seed on all tokens.
+        """
+        result = {}
+        for site in self.sites:
+            pairs = map(world, self.pairs(site, anchored=published, ordered=published))
+            fitted = [pair.on_fit_tokens() if published else pair for pair in pairs]
+            result[site] = torch.stack([pair.fit(pair).rotation for pair in fitted])
+        return result
 
 
 def load_suite(name: str, *, device: str = "cpu", artifacts: Path = SHIPPED) -> Suite:
@@ -169,7 +198,8 @@ def load_suite(name: str, *, device: str = "cpu", artifacts: Path = SHIPPED) -> 
 
     Raises:
         ValueError: where there is no such suite.
-        ArtifactError: where a trained file is missing or damaged.
+        MissingArtifact: where its models were not trained yet.
+        DamagedArtifact: where a trained file is missing or damaged.
     """
     if name not in SUITES:
         raise ValueError(f"Expected a suite among {SUITES} but got {name!r}")
@@ -179,3 +209,13 @@ def load_suite(name: str, *, device: str = "cpu", artifacts: Path = SHIPPED) -> 
         Artifacts.open(artifacts / CONTROL_COHORT),
         device,
     )
+
+
+def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
+    """Seeds and file hashes of a suite, from its manifests alone."""
+    provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
+    for label, folder in (("artifacts", name), ("control artifacts", CONTROL_COHORT)):
+        manifest = artifacts / folder / "manifest.json"
+        if manifest.is_file():
+            provenance[label] = json.loads(manifest.read_text())["files"]
+    return provenance

@@ -7,7 +7,7 @@ sequences; only the position axis is a loop, because a stack machine is
 sequential.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,7 +166,7 @@ def sample_two_back(count: int, *, rng: Generator) -> LabelledSequences:
     return LabelledSequences(tokens, {"token": back})
 
 
-HELD_OUT = {"train": sample, "compositional": sample_compositional, "long": sample_long}
+HELD_OUT: dict[str, Callable[..., LabelledSequences]] = {"train": sample, "compositional": sample_compositional, "long": sample_long}
 """The three held-out distributions, by the name used in manifests and reports."""
 
 
@@ -199,3 +199,14 @@ def _frame(content: Tokens, content_length: Lengths) -> Tokens:
     tokens[position == end] = EOS
     tokens[position > end] = PAD
     return tokens
+
+
+def concatenate(parts: Sequence[LabelledSequences]) -> LabelledSequences:
+    """Join batches that have the same output heads."""
+    return LabelledSequences(
+        np.concatenate([part.tokens for part in parts]),
+        {
+            head: np.concatenate([part.labels[head] for part in parts])
+            for head in parts[0].labels
+        },
+    )

@@ -1,0 +1,80 @@
+"""PIR-01: independently trained seeds compute the same function.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577), the cross-seed Bar B: the mean KL
+divergence of every other seed from seed 0, over the three heads and all non-PAD
+positions, is below 1e-4 nats.  Without this the other claims are about different
+functions.  Hardened: every pair of seeds agrees on the most likely label, on the
+training distribution and on both held-out ones.
+"""
+
+import numpy as np
+import pytest
+
+from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites import functions
+from polyrot.suites.functions import FunctionWorld, LogProbabilities, prediction_pairs
+from polyrot.suites.suite import Suite
+from polyrot.tasks import dyck
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+
+CLAIM = Claim(
+    "PIR-01",
+    "Seeds compute the same function",
+    "arXiv 2605.24577, cross-seed Bar B",
+    {"dyck3": "5.3e-5, 1.9e-4, 2.6e-5, 2.4e-5", "dyck3-independent": "3 of 4 pass"},
+)
+CONTROLS = (
+    negative("untrained seed", functions.untrained),
+    negative("depth-unembedding decoy", functions.decoy),
+    positive("symmetric image", functions.symmetric_image),
+)
+PUBLISHED = Measurement(CLAIM, Bar.below(1e-4, "mean KL, nats"), CONTROLS, published=True)
+HARDENED = Measurement(CLAIM, Bar.at_least(0.999, "argmax agreement"), CONTROLS)
+
+SEQUENCES = 1_024
+MIX = {"train": 0.6, "compositional": 0.2, "long": 0.2}
+
+
+def divergence(p: LogProbabilities, q: LogProbabilities) -> float:
+    """KL(p || q) in nats, averaged over tokens and heads."""
+    return float(np.mean([(p[h].exp() * (p[h] - q[h])).sum(-1).mean() for h in p]))
+
+
+def agreement(p: LogProbabilities, q: LogProbabilities) -> float:
+    """Share of tokens and heads at which the most likely label is the same."""
+    return float(np.mean([(p[h].argmax(-1) == q[h].argmax(-1)).double().mean() for h in p]))
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge) -> None:
+    rng = np.random.default_rng(1)
+    batch = dyck.concatenate(
+        [dyck.HELD_OUT[name](int(share * 2 * SEQUENCES), rng=rng) for name, share in MIX.items()]
+    )
+
+    def measure(world: FunctionWorld = functions.as_trained) -> dict[str, Estimate]:
+        pairs = prediction_pairs(suite, batch, world, anchored=True)
+        values = {seeds: divergence(p, q) for seeds, p, q in pairs}
+        printed = {f"seed {target}": value for (_, target), value in values.items()}
+        return {"mix": jackknife(values, anchor=suite.seeds[0], details=printed)}
+
+    judge(measure)
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge) -> None:
+    batches = {
+        name: sample(SEQUENCES, rng=np.random.default_rng(2))
+        for name, sample in dyck.HELD_OUT.items()
+    }
+
+    def measure(world: FunctionWorld = functions.as_trained) -> dict[str, Estimate]:
+        return {
+            name: jackknife(
+                {seeds: agreement(p, q) for seeds, p, q in prediction_pairs(suite, batch, world)}
+            )
+            for name, batch in batches.items()
+        }
+
+    judge(measure)

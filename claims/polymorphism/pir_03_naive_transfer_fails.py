@@ -1,0 +1,50 @@
+"""PIR-03: a sparse autoencoder moved naively to another seed is worse than the mean.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577): the autoencoder of seed 0 on the raw
+activations of another seed explains less than nothing, at every internal site.
+Hardened: the means are matched first, so that a shifted mean cannot make the number
+negative; the variance is about the mean of each dimension; all pairs.
+"""
+
+import pytest
+
+from polyrot.sae.metrics import ev, ev_published, reconstruct
+from polyrot.suites import worlds
+from polyrot.suites.pairs import Pair, as_trained
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+
+CLAIM = Claim(
+    "PIR-03",
+    "Naive SAE transfer is worse than the mean",
+    "arXiv 2605.24577, cross-seed reconstruction",
+    {"dyck3": "negative at every internal site", "dyck3-independent": "-1.53 to -0.58"},
+)
+BAR = Bar.below(0.0, "EV of the target by the source's SAE")
+CONTROLS = (
+    negative("identity with 1% noise", worlds.identity_world(0.01)),
+    positive("Haar world", worlds.haar_world()),
+)
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+
+
+def naive_ev_published(pair: Pair) -> float:
+    return ev_published(reconstruct(pair.sae, pair.target), pair.target)
+
+
+def naive_ev(pair: Pair) -> float:
+    """Explained variance after the target's mean is moved to the source's."""
+    shifted = pair.target - pair.target.mean(0) + pair.source.mean(0)
+    return ev(reconstruct(pair.sae, shifted), shifted)
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge) -> None:
+    judge(lambda world=as_trained: suite.each_site(naive_ev_published, world, anchored=True))
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge) -> None:
+    judge(lambda world=as_trained: suite.each_site(naive_ev, world))

@@ -1,0 +1,63 @@
+"""PIR-08: the spectrum of the rotation is that of a Haar-random matrix.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577) compares folded eigenangles with those of
+ten Haar draws by a two-sample Kolmogorov-Smirnov test and reports p = 1.000.
+Eigenvalues of one matrix repel each other, so their i.i.d. p-value is far too large
+for any rotation; and a spectrum cannot see the basis.  Hardened: eigenangles,
+spacings, traces of powers and entries, each against its Monte-Carlo null.
+"""
+
+import pytest
+import torch
+
+from polyrot.linalg.battery import BATTERY, adjusted_pvalues, ks_iid_published
+from polyrot.stats.estimate import Estimate, exact
+from polyrot.suites import worlds
+from polyrot.suites.pairs import as_trained
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+
+CLAIM = Claim(
+    "PIR-08",
+    "The spectrum is Haar",
+    "arXiv 2605.24577, eigenvalue spectrum",
+)
+CONTROLS = (
+    negative("permutation", worlds.permutation),
+    negative("signed permutation", worlds.signed_permutation),
+    negative("block-Haar", worlds.block_haar),
+    negative("Haar but 5% identity", worlds.partly_identity(0.05)),
+    negative("QR without sign fix", worlds.qr_without_sign_fix),
+    negative("unrelated noise clouds", worlds.noise_clouds),
+    positive("Haar world", worlds.haar_world()),
+)
+BAR = Bar.at_least(0.05, "p-value")
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge) -> None:
+    def measure(world=as_trained) -> dict[str, Estimate]:
+        rotations = torch.cat(list(suite.rotations(world, published=True).values()))
+        tests = [ks_iid_published(rotation[None]) for rotation in rotations]
+        pooled = ks_iid_published(rotations)
+        worst = min(tests, key=lambda test: test[1])
+        return {
+            name: exact(
+                p,
+                unit="rotation",
+                n=len(rotations),
+                method="two-sample KS, i.i.d. p-value",
+                details={"KS statistic": statistic},
+            )
+            for name, (statistic, p) in {"pooled": pooled, "worst pair": worst}.items()
+        }
+
+    judge(measure)
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge) -> None:
+    judge(lambda world=as_trained: adjusted_pvalues(suite.rotations(world), BATTERY))

@@ -1,0 +1,27 @@
+"""Fixtures that bring a claim its suite: models, seeds, activations, SAEs and pairs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from polyrot.suites.suite import Suite
+
+
+@pytest.fixture(scope="session")
+def suite(suite_name: str, artifacts: Path, pytestconfig: pytest.Config) -> "Suite":
+    """The suite under test: see `polyrot.suites.suite.Suite`."""
+    import torch
+
+    from polyrot.suites.artifacts import MissingArtifact
+    from polyrot.suites.suite import load_suite
+    from polyrot.verdict.run import NotRun
+
+    device = pytestconfig.getoption("--device")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise NotRun("--device cuda, but torch sees no CUDA device; use --device cpu")
+    try:
+        return load_suite(suite_name, device=device, artifacts=artifacts)
+    except MissingArtifact as error:
+        raise NotRun(str(error)) from None

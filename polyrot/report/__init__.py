@@ -1,0 +1,1 @@
+"""Renderings of records: terminal, JSON, Markdown."""

@@ -1,0 +1,67 @@
+"""Write the files of a run: `verdict.json` and `verdict.md` for each suite."""
+
+import os
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from polyrot.files import write_atomically
+from polyrot.provenance import commit, machine, versions
+from polyrot.report.markdown import markdown
+from polyrot.suites.suite import suite_provenance
+from polyrot.verdict.policy import Policy
+from polyrot.verdict.record import Record, Report
+
+
+def write_reports(
+    records: Sequence[Record],
+    folder: Path,
+    *,
+    root: Path,
+    keep: Collection[Path],
+    policy: Policy,
+    artifacts: Path,
+) -> tuple[list[Path], list[Path]]:
+    """Write one report a suite; return the files written and those kept.
+
+    A `verdict.json` in `keep`, against which this run was compared, is left alone when a
+    verdict drifted: the new one is written beside it as `verdict-drifted.json`.
+    """
+    written: list[Path] = []
+    kept: list[Path] = []
+    for suite in dict.fromkeys(record.suite for record in records):
+        own = sorted((r for r in records if r.suite == suite), key=lambda record: record.id)
+        report = Report(
+            suite,
+            tuple(own),
+            {
+                "commit": commit(root),
+                "versions": versions(),
+                "machine": machine(),
+                **suite_provenance(suite, artifacts),
+            },
+            {
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "seconds": {record.id: round(record.seconds, 2) for record in own},
+            },
+        )
+        name = "verdict"
+        path = folder / suite / "verdict.json"
+        drifted = any(policy.expected.get((suite, r.id)) is not r.verdict for r in own)
+        if path.resolve() in keep and drifted:
+            kept.append(path)
+            name = "verdict-drifted"
+        for suffix, text in (("json", report.to_json()), ("md", markdown(report))):
+            target = folder / suite / f"{name}.{suffix}"
+            write_atomically(target, lambda p, t=text: p.write_text(t))
+            written.append(target)
+        _append_summary(markdown(report))
+    return written, kept
+
+
+def _append_summary(text: str) -> None:
+    """Show the report on the page of a CI job, where the service names a file for it."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a") as file:
+            file.write(text)

@@ -1,0 +1,67 @@
+"""A verdict report as Markdown, for a pull request or a job summary."""
+
+from polyrot.report.terminal import deciding_part
+from polyrot.report.words import interval
+from polyrot.verdict.record import Record, Report
+
+
+def markdown(report: Report) -> str:
+    """Render all records of a suite: a table, then each record with its parts."""
+    lines = [
+        f"# Verdicts on `{report.suite}`",
+        "",
+        "| claim | statement | verdict | estimate | bar | published |",
+        "|---|---|---|---|---|---|",
+    ]
+    for record in report.records:
+        deciding = deciding_part(record)
+        figures = interval(deciding.estimate) if deciding else ""
+        lines.append(
+            f"| {record.id} | {record.statement} | **{record.verdict}** | {figures} "
+            f"| {record.quantity} {record.bar} | {record.printed} |"
+        )
+    for record in report.records:
+        lines += ["", *_section(record)]
+    commit = report.provenance.get("commit", "unknown")
+    lines += ["", f"Measured by commit {commit}. Intervals are 95%.", ""]
+    return "\n".join(lines)
+
+
+def _section(record: Record) -> list[str]:
+    lines = [
+        f"## {record.id}: {record.verdict}",
+        "",
+        f"{record.statement} ({record.source}). Bar: {record.quantity} {record.bar}.",
+        f"Verdict because of {record.reason}." if record.parts else record.reason,
+    ]
+    if not record.parts:
+        return lines
+    names = [control.name for control in record.parts[0].controls]
+    kinds = ["+" if control.kind == "positive" else "-" for control in record.parts[0].controls]
+    header = [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
+    lines += [
+        "",
+        "| part | verdict | models | " + " | ".join(header) + " |",
+        "|---" * (3 + len(header)) + "|",
+    ]
+    for part in record.parts:
+        cells = [
+            interval(c.estimate) + ("" if c.behaved else " **!**") for c in part.controls
+        ]
+        lines.append(
+            f"| {part.name} | {part.verdict} | {interval(part.estimate)} | "
+            + " | ".join(cells)
+            + " |"
+        )
+    details = [
+        f"- {part.name}: "
+        + ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in part.estimate.details.items()
+        )
+        for part in record.parts
+        if part.estimate.details
+    ]
+    first = record.parts[0].estimate
+    unit = f"Unit of replication: {first.unit}, n = {first.n}; {first.method}."
+    return [*lines, "", unit, *([""] if details else []), *details]

@@ -1,0 +1,60 @@
+"""The verdict table of a run, in 80 columns, with and without colour."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from polyrot.report.words import COLORS, interval, sentence
+from polyrot.verdict.judge import Part, Verdict
+from polyrot.verdict.policy import Policy
+from polyrot.verdict.record import Record
+
+WIDTH = 80
+
+
+def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, str]]:
+    """Yield the lines of one suite's table, each with its colour (empty for none)."""
+    for record in sorted(records, key=lambda record: record.id):
+        deciding = deciding_part(record)
+        figures = f"{interval(deciding.estimate)}  {record.bar}" if deciding else ""
+        yield f"{record.verdict:<13}{record.id:<18}{figures}", COLORS[record.verdict]
+        yield from _indented(f"{record.statement}; measured: {record.quantity}", 13)
+        if record.verdict is not Verdict.REPLICATED:
+            yield from _indented(record.reason, 13)
+        if verbose:
+            for part in record.parts:
+                yield from _part(part)
+
+
+def deciding_part(record: Record) -> Part | None:
+    """The part whose verdict is the record's: the first of the worst."""
+    return next((part for part in record.parts if part.verdict is record.verdict), None)
+
+
+def closing_lines(
+    records: Sequence[Record], policy: Policy, written: Sequence[Path], kept: Sequence[Path]
+) -> Iterator[str]:
+    """Yield what a reader should take away: counts, one sentence, where the reports are."""
+    counts = Counter(record.verdict for record in records)
+    yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    yield from textwrap.wrap(sentence(records, policy), WIDTH)
+    for path in written:
+        yield f"report: {path}"
+    for path in kept:
+        yield f"kept as it was, for its verdicts were expected: {path}"
+    if not written and not kept:
+        yield "no report: only some claims ran (choose a folder with --report-dir)"
+
+
+def _part(part: Part) -> Iterator[tuple[str, str]]:
+    yield f"    {part.verdict:<13}{part.name:<15}{interval(part.estimate)}", ""
+    for control in part.controls:
+        mark = "ok" if control.behaved else "!!"
+        what = f"{control.kind.value[:3]} {control.name}"
+        yield f"      {mark} {what:<33}{interval(control.estimate)}", ""
+
+
+def _indented(text: str, margin: int) -> Iterator[tuple[str, str]]:
+    for line in textwrap.wrap(text, WIDTH - margin):
+        yield " " * margin + line, ""

@@ -1,0 +1,1 @@
+"""The weight-space symmetry group of the transformers."""
