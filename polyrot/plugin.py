@@ -90,12 +90,14 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def judge(
-    request: pytest.FixtureRequest, suite_name: str
+    request: pytest.FixtureRequest, suite_name: str, artifacts: Path
 ) -> Callable[..., None]:
     """Judge the test's measurement: `judge(measure)`.
 
     `measure()` returns estimates by part for the models, `measure(world)` for a control.
     """
+    from polyrot.suites.suite import suite_provenance
+    from polyrot.verdict.cache import EstimateCache
     from polyrot.verdict.policy import Outcome
     from polyrot.verdict.run import run
 
@@ -103,11 +105,20 @@ def judge(
     if measurement is None:
         raise pytest.UsageError("Expected the test to be marked @pytest.mark.measurement(...)")
     session = _session(request.config)
+    cache = EstimateCache(
+        request.path,
+        {
+            "measurement": measurement.id,
+            "suite": suite_name,
+            "files": suite_provenance(suite_name, artifacts),
+            "device": request.config.getoption("--device"),
+        },
+    )
 
     def judge(measure: Callable[..., Any]) -> None:
         label = f"{measurement.id} on {suite_name}"
         with session.progress(label) as progress:
-            record = run(measurement, measure, suite=suite_name, progress=progress)
+            record = run(measurement, measure, suite=suite_name, progress=progress, keep=cache.measured)
         _attach(request.node, record)
         outcome, sentence = session.policy.decide(record)
         if outcome is Outcome.FAIL:

@@ -40,7 +40,7 @@ def lost_published(pair: Pair) -> float:
     """EV lost when the rotated target is scored against itself, on the tokens of the fit."""
     pair = pair.on_fit_tokens()
     rotated = pair.fit(pair).apply(pair.target).float()
-    within = ev_published(reconstruct(pair.sae, pair.source), pair.source)
+    within = pair.within(ev_published, held_out=False)
     return within - ev_published(reconstruct(pair.sae, rotated), rotated)
 
 
@@ -48,7 +48,7 @@ def lost(pair: Pair) -> float:
     """EV of the source's own activations lost when it is read from the rotated target."""
     source = pair.source[pair.held_out]
     rotated = pair.fit(pair).apply(pair.target[pair.held_out]).float()
-    within = ev(reconstruct(pair.sae, source), source)
+    within = pair.within(ev, held_out=True)
     return within - ev(reconstruct(pair.sae, rotated), source)
 
 

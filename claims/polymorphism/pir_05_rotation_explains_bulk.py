@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from polyrot.linalg.procrustes import COMPETITORS
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import worlds
 from polyrot.suites.pairs import Pair, as_trained
@@ -31,7 +32,6 @@ HARDENED = Measurement(
         positive("Haar world with 10% noise", worlds.haar_world(noise=0.1)),
     ),
 )
-COMPETITORS = ("identity", "permutation", "signed-permutation", "scaled", "affine")
 
 
 def alignment_ev(pair: Pair) -> float:

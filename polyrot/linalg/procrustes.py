@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 Group = Literal["O", "SO", "scaled", "affine", "permutation", "signed-permutation", "identity"]
 
+COMPETITORS: tuple[Group, ...] = (
+    "identity",
+    "permutation",
+    "signed-permutation",
+    "scaled",
+    "affine",
+)
+"""The maps that a rotation is compared with."""
+
 RIDGES = (0.0, 1e-6, 1e-4, 1e-2, 1.0)
 """Ridge strengths of the affine fit, relative to the mean source variance."""
 
@@ -136,7 +145,7 @@ def align(
             cross-validation on the fitted tokens), `"permutation"`, `"signed-permutation"` and `"identity"`.
         holdout: share of the sequences kept out of the fit to measure `ev`.
         sequence: `[token]` ids; tokens of one sequence are held out together.  Without
-            them consecutive blocks of 64 tokens are taken as sequences.
+            them consecutive blocks of up to 64 tokens are taken as sequences.
         seed: chooses the held-out sequences and the draws of the shuffled-pairing null.
 
     Raises:
@@ -183,7 +192,8 @@ def _split(
     x, y = as_activations("source", source), as_activations("target", target)
     if not 0 <= holdout < 1:
         raise ValueError(f"Expected 0 <= holdout < 1 but got holdout={holdout!r}")
-    ids = torch.arange(len(x)) // 64 if sequence is None else torch.as_tensor(sequence).cpu()
+    block = max(1, min(64, len(x) // 16))
+    ids = torch.arange(len(x)) // block if sequence is None else torch.as_tensor(sequence).cpu()
     if ids.shape != (len(x),):
         raise ValueError(
             f"Expected sequence of shape [token] = ({len(x)},) but got {tuple(ids.shape)}"
@@ -284,7 +294,8 @@ def identifiable_rank(moments: Moments, seed: int) -> int:
     d = len(s)
     noise = torch.randn(NULL_DRAWS, d, d, generator=generator, dtype=torch.float64).to(s.device)
     shuffled = root_x @ noise @ root_y / max(1, moments.count - 1) ** 0.5
-    above = s > torch.linalg.svdvals(shuffled).amax(0)
+    rounding = 8 * d * torch.finfo(s.dtype).eps * s[0]
+    above = s > torch.linalg.svdvals(shuffled).amax(0).clamp(min=rounding)
     return int(above.long().cumprod(0).sum())
 
 

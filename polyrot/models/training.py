@@ -40,8 +40,8 @@ class TrainingConfig:
     """What determines a trained model, besides its architecture and its seed."""
 
     task: str = "dyck3"
-    steps: int = 13_000
-    batch: int = 128
+    steps: int = 16_000
+    batch: int = 256
     learning_rate: float = 3e-3
     warmup: int = 500
     final_fraction: float = 0.02
@@ -49,9 +49,9 @@ class TrainingConfig:
     weight_decay: float = 1e-4
     clip: float = 1.0
     bfloat16: bool = True
-    length_buckets: int = 4
-    evaluate_every: int = 1_000
-    evaluate_sequences: int = 1_024
+    length_buckets: int = 8
+    evaluate_every: int = 2_000
+    evaluate_sequences: int = 4_096
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""

@@ -22,7 +22,7 @@ WEIGHTS_FILE = "sae_weights.safetensors"
 _TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SAE:
     """A ReLU autoencoder `relu((x - b_dec) W_enc + b_enc) W_dec + b_dec`."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,8 +10,12 @@ from torch import Tensor
 
 from polyrot.linalg.moments import Moments
 from polyrot.linalg.procrustes import Alignment, Group, align
+from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, jackknife
+
+Metric = Callable[[Tensor, Tensor], float]
+"""An explained variance of (reconstruction, activations)."""
 
 World = Callable[["Pair"], "Pair"]
 """A transformation of a pair after which the truth of a claim is known."""
@@ -51,12 +56,22 @@ class Pair:
             group=group,
         )
 
+    def within(self, explained: Metric, *, held_out: bool) -> float:
+        """How well the source's autoencoder reconstructs the source: the within-seed EV."""
+        return _within(self.sae, self.source, self.held_out if held_out else None, explained)
+
     def on_fit_tokens(self) -> "Pair":
         """Hold nothing out: fit and score on the same tokens, as the paper does."""
         return replace(self, held_out=torch.zeros_like(self.held_out))
 
     def with_target(self, target: Float[Tensor, "token d_model"]) -> "Pair":
         return replace(self, target=target)
+
+
+@lru_cache(maxsize=512)  # the same for every target and control; tensors hash by identity
+def _within(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> float:
+    x = x if rows is None else x[rows]
+    return explained(reconstruct(sae, x), x)
 
 
 def draw_seed(*parts: int) -> int:

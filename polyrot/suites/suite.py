@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ class Suite:
 
     def pairs(self, site: str, *, anchored: bool = False, ordered: bool = True) -> Iterator[Pair]:
         """Activations of pairs of seeds at a site, with the source's autoencoder."""
-        trained, untrained = self.activations.at(site), self.untrained_activations.at(site)
+        trained, untrained = self._at(site)
         for source, target in self.seed_pairs(anchored=anchored, ordered=ordered):
             yield Pair(
                 seeds=(source, target),
@@ -151,6 +151,10 @@ class Suite:
                 held_out=self.held_out,
                 sae=self.sae(source, site),
             )
+
+    @cache  # noqa: B019 - one set of tensors, so that what is computed of them is kept
+    def _at(self, site: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        return self.activations.at(site).unbind(0), self.untrained_activations.at(site).unbind(0)
 
     def each_site(
         self,

@@ -74,7 +74,7 @@ class Record:
         return self.id.endswith("/published")
 
     def to_json(self) -> str:
-        return json.dumps(_plain(asdict(self)))
+        return json.dumps(plain(asdict(self)))
 
     @classmethod
     def from_json(cls, text: str) -> "Record":
@@ -110,7 +110,7 @@ class Report:
             "provenance": self.provenance,
             "timing": self.timing,
         }
-        return json.dumps(_plain(document), indent=1) + "\n"
+        return json.dumps(plain(document), indent=1) + "\n"
 
 
 def read_verdict(path: str | Path) -> Report:
@@ -146,13 +146,13 @@ def _record(fields: dict[str, Any]) -> Record:
 def _part(fields: dict[str, Any]) -> Part:
     controls = tuple(
         ControlResult(
-            c["name"], Kind(c["kind"]), _estimate(c["estimate"]), Placement(c["placement"])
+            c["name"], Kind(c["kind"]), estimate_from_json(c["estimate"]), Placement(c["placement"])
         )
         for c in fields["controls"]
     )
     return Part(
         fields["name"],
-        _estimate(fields["estimate"]),
+        estimate_from_json(fields["estimate"]),
         Placement(fields["placement"]),
         controls,
         Verdict(fields["verdict"]),
@@ -160,19 +160,20 @@ def _part(fields: dict[str, Any]) -> Part:
     )
 
 
-def _estimate(fields: dict[str, Any]) -> Estimate:
+def estimate_from_json(fields: dict[str, Any]) -> Estimate:
+    """Read an estimate back; infinities were written as strings."""
     numbers = {key: float(fields[key]) for key in ("value", "low", "high")}
     return Estimate(**{**fields, **numbers})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Make JSON of it: ten significant digits, infinities and nan as strings."""
     if isinstance(value, float):
         return float(f"{value:.10g}") if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.claim import Measurement
 from polyrot.verdict.judge import judge
 from polyrot.verdict.record import Record
 
-Measure = Callable[..., Mapping[str, Estimate]]
+Estimates = Mapping[str, Estimate]
+Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
 
 
@@ -22,20 +24,22 @@ def run(
     *,
     suite: str,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    keep: Callable[[str, Callable[[], Estimates]], Estimates] = lambda world, measure: measure(),
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
 
     A control is given every part that the models have; a measurement whose control lacks
-    a part is an error, not a control that behaved.
+    a part is an error, not a control that behaved.  `keep(world, measure)` may return
+    estimates of an earlier run instead of measuring; see `EstimateCache`.
     """
     start = time.monotonic()
     total = 1 + len(measurement.controls)
     progress(0, total, "models")
-    models = measure()
-    worlds: list[Mapping[str, Estimate]] = []
+    models = keep("models", measure)
+    worlds: list[Estimates] = []
     for done, control in enumerate(measurement.controls, start=1):
         progress(done, total, control.name)
-        worlds.append(measure(control.world))
+        worlds.append(keep(control.name, partial(measure, control.world)))
     parts = tuple(
         judge(
             name,

@@ -1,0 +1,71 @@
+"""Estimates kept between runs, keyed by everything that determines them.
+
+Only measured numbers are kept, never a verdict: bars and the rule are applied anew in
+every run.  The key covers the source of the package and of the claim, the trained
+files, the library versions and the device, so any change measures again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+from polyrot.cache import cache_directory, content_key
+from polyrot.files import write_atomically
+from polyrot.provenance import versions
+from polyrot.stats.estimate import Estimate
+from polyrot.verdict.record import estimate_from_json, plain
+
+Estimates = Mapping[str, Estimate]
+
+
+class EstimateCache:
+    """Estimates of one measurement on one suite, by world."""
+
+    def __init__(self, claim_file: Path, what: Mapping[str, object]) -> None:
+        """Key by the claim's source file and by `what` (measurement, suite, files, device)."""
+        self._key = {
+            **what,
+            "claim": hashlib.sha256(claim_file.read_bytes()).hexdigest(),
+            "source": _source_hash(),
+            "versions": versions(),
+        }
+
+    def measured(self, world: str, measure: Callable[[], Estimates]) -> Estimates:
+        """Return the kept estimates of a world, or measure and keep them."""
+        name = content_key({**self._key, "world": world})
+        path = cache_directory() / "estimates" / f"{name}.json"
+        kept = _read(path)
+        if kept is None:
+            # Through JSON in either case, so that both runs judge the same digits.
+            fields = {part: plain(asdict(e)) for part, e in measure().items()}
+            text = json.dumps(fields)
+            write_atomically(path, lambda p: p.write_text(_sealed(text)))
+            kept = {part: estimate_from_json(e) for part, e in json.loads(text).items()}
+        return kept
+
+
+def _read(path: Path) -> Estimates | None:
+    try:
+        seal, _, text = path.read_text().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if seal != hashlib.sha256(text.encode()).hexdigest():
+        return None  # damaged: measured again
+    return {part: estimate_from_json(e) for part, e in json.loads(text).items()}
+
+
+def _sealed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest() + "\n" + text
+
+
+@lru_cache(maxsize=1)
+def _source_hash() -> str:
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(str(file.relative_to(package)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

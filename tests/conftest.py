@@ -1,0 +1,18 @@
+"""One hypothesis profile for everyone: no example depends on the clock or the machine."""
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "polyrot", derandomize=True, deadline=None, max_examples=40, print_blob=True
+)
+hypothesis.settings.load_profile("polyrot")
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the user's cache; one folder serves the whole test run."""
+    folder = tmp_path_factory.getbasetemp() / "polyrot-cache"
+    monkeypatch.setenv("POLYROT_CACHE", str(folder))
