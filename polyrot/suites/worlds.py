@@ -137,12 +137,11 @@ def qr_without_sign_fix(pair: Pair) -> Pair:
 
 
 def _mapped(pair: Pair, matrix: Matrix, noise: float = 0.0) -> Pair:
-    """Make the target the source under a linear map, with the target's own mean."""
+    """Make the target the source under a linear map, plus isotropic noise."""
     x = pair.source.double()
-    centred = x - x.mean(0)
-    y = centred @ matrix + pair.target.double().mean(0)
+    y = x @ matrix
     if noise:
-        spread = noise * centred.square().mean().sqrt()
+        spread = noise * (x - x.mean(0)).square().mean().sqrt()
         draw = torch.randn(x.shape, generator=pair.generator(14), dtype=torch.float64)
         y = y + spread * draw
     return pair.with_target(y.float())

@@ -1,0 +1,182 @@
+"""Suites whose truth is known, in the shape that claims expect of a real one."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import polyrot as pr
+from polyrot.models.cohorts import Cohort
+from polyrot.models.harvest import Activations
+from polyrot.models.transformer import (
+    StackedTransformer,
+    TransformerConfig,
+    initial_state,
+    stack_states,
+)
+from polyrot.sae.training import SAEConfig, initial_weights, train_saes
+from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.symmetry.group import random_symmetry
+
+SEEDS = (0, 1, 2, 3, 4)
+SITES = ("resid_mid.0", LATE_SITE)
+SEQUENCES = 160
+LENGTH = 16
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def features(d: int, seed: int) -> Tensor:
+    """Activations `[token, d]`: sums of a few of 2d directions, most of them in d/4 dimensions."""
+    draw = generator(seed)
+    strong = torch.randn(2 * d, d // 4, generator=draw) @ torch.randn(d // 4, d, generator=draw)
+    directions = strong / (d / 4) ** 0.5 + 0.02 * torch.randn(2 * d, d, generator=draw)
+    shape = (SEQUENCES * LENGTH, 2 * d)
+    on = torch.rand(shape, generator=draw) < 2 / d
+    return (on * torch.rand(shape, generator=draw)) @ directions
+
+
+def gaussian(d: int, seed: int) -> Tensor:
+    """Activations with a few strong directions and many weak ones."""
+    draw = generator(seed)
+    gains = torch.logspace(0, -1, d)
+    return torch.randn(SEQUENCES * LENGTH, d, generator=draw) * gains
+
+
+class PlantedSuite(Suite):
+    """Activations and autoencoders given from outside; no models, no files."""
+
+    def __init__(
+        self,
+        activations: list[Tensor],
+        saes: Callable[[int, int], pr.SAE],
+        control_sae: Callable[[int], pr.SAE] | None = None,
+    ) -> None:
+        """Take one `[token, d]` set a seed, for every site; `saes(seed, sae_seed)`."""
+        d = activations[0].shape[1]
+        self.name = "planted"
+        self.seeds = SEEDS
+        self.sites = SITES
+        self.late_site = LATE_SITE
+        self.cohort = Cohort(
+            "planted", SEEDS, shared_io=False, architecture=TransformerConfig(d_model=d)
+        )
+        sequence = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
+        stacked = torch.stack(activations).float()
+        unrelated = torch.stack([gaussian(d, 900 + s) for s in SEEDS])
+        self.activations = Activations(dict.fromkeys(SITES, stacked), sequence)
+        self.untrained_activations = Activations(dict.fromkeys(SITES, unrelated), sequence)
+        held = torch.randperm(SEQUENCES, generator=generator(0))[: SEQUENCES // 4]
+        self.held_out = torch.isin(sequence, held)
+        self._planted, self._planted_control = saes, control_sae
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> pr.SAE:
+        return self._planted(seed, sae_seed)
+
+    def control_sae(self, index: int, site: str) -> pr.SAE:
+        assert self._planted_control is not None
+        return self._planted_control(index)
+
+
+class PlantedModels(Suite):
+    """Models given from outside, with their twins before training."""
+
+    def __init__(self, states: list[dict[str, Tensor]]) -> None:
+        self.name = "planted"
+        self.seeds = SEEDS
+        self.device = "cpu"
+        self.cohort = Cohort("planted", SEEDS, shared_io=False)
+        self.models = self.stack(states)
+        self.untrained = self.stack(
+            [initial_state(self.cohort.architecture, 50 + seed) for seed in SEEDS]
+        )
+
+
+def random_model(seed: int) -> dict[str, Tensor]:
+    """Weights large enough for outputs that depend on the input."""
+    state = initial_state(TransformerConfig(), seed)
+    return {n: t if n.endswith("gain") else 10 * t for n, t in state.items()}
+
+
+def same_function() -> PlantedModels:
+    """Five images of one model under exact symmetries of its weights."""
+    state = random_model(0)
+    return PlantedModels([random_symmetry(state, TransformerConfig(), s) for s in SEEDS])
+
+
+def different_functions() -> PlantedModels:
+    return PlantedModels([random_model(seed) for seed in SEEDS])
+
+
+def trained_sae(x: Tensor) -> pr.SAE:
+    return train_saes([x], [SAEConfig(steps=600, batch=256, learning_rate=5e-3)])[0]
+
+
+def untrained_sae(d: int, seed: int) -> pr.SAE:
+    return pr.SAE(**initial_weights(SAEConfig(seed=seed), d))
+
+
+def rotated(d: int, draw: Callable[[int, int], Tensor] = features) -> PlantedSuite:
+    """One function in five Haar-rotated bases, with other means: what the paper claims."""
+    x = draw(d, 0)
+    sae = trained_sae(x) if draw is features else untrained_sae(d, 0)
+    activations = []
+    for seed, turn in zip(SEEDS, pr.haar.sample(d, len(SEEDS), group="O", seed=2), strict=True):
+        noise = 0.02 * x.std() * torch.randn(x.shape, generator=generator(70 + seed))
+        shift = 0.5 * x.std() * torch.randn(d, generator=generator(80 + seed))
+        activations.append(x @ turn.float() + shift + noise)
+    carried = [pr.align(x, a, holdout=0).carry_sae(sae) for a in activations]
+    return PlantedSuite(activations, lambda seed, sae_seed: carried[seed])
+
+
+def identical(d: int, draw: Callable[[int, int], Tensor] = features) -> PlantedSuite:
+    """One basis for all seeds: nothing is rotated."""
+    x = draw(d, 0)
+    sae = trained_sae(x) if draw is features else untrained_sae(d, 0)
+    noises = [0.01 * x.std() * torch.randn(x.shape, generator=generator(s)) for s in SEEDS]
+    return PlantedSuite([x + e for e in noises], lambda seed, sae_seed: sae)
+
+
+def unrelated(d: int) -> PlantedSuite:
+    """Every seed represents something of its own."""
+    activations = [features(d, seed) for seed in SEEDS]
+    saes = [trained_sae(x) for x in activations]
+    return PlantedSuite(activations, lambda seed, sae_seed: saes[seed])
+
+
+def noise_targets(d: int) -> PlantedSuite:
+    """The first seed represents features, all others isotropic noise."""
+    x = features(d, 0)
+    sae = trained_sae(x)
+    others = [torch.randn(x.shape, generator=generator(seed)) for seed in SEEDS[1:]]
+    return PlantedSuite([x, *others], lambda seed, sae_seed: sae)
+
+
+def signed_permutations(d: int) -> PlantedSuite:
+    """One basis up to the order and the signs of its dimensions."""
+    x = gaussian(d, 0)
+    activations = []
+    for seed in SEEDS:
+        draw = generator(seed)
+        signs = torch.randint(0, 2, (d,), generator=draw) * 2 - 1
+        activations.append((x * signs)[:, torch.randperm(d, generator=draw)])
+    sae = untrained_sae(d, 0)
+    return PlantedSuite(activations, lambda seed, sae_seed: sae)
+
+
+def dictionaries(d: int, *, shared: bool) -> PlantedSuite:
+    """Decoders that are the same for all seeds up to order and noise, or unrelated."""
+    base = untrained_sae(d, 1000)
+
+    def saes(seed: int, sae_seed: int) -> pr.SAE:
+        own = base if shared else untrained_sae(d, 2000 + seed)
+        draw = generator(10 * seed + sae_seed)
+        order = torch.randperm(own.features, generator=draw)
+        noise = 0.05 * torch.randn(own.W_dec.shape, generator=draw)
+        return pr.SAE(own.W_enc, own.b_enc, own.W_dec[order] + noise, own.b_dec)
+
+    return PlantedSuite(
+        [gaussian(d, seed) for seed in SEEDS], saes, lambda index: untrained_sae(d, 3000 + index)
+    )

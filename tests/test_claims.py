@@ -1,0 +1,182 @@
+"""Every claim seen to fail where it is false and to hold where it is true.
+
+The measurements are those of the claim modules themselves, run on planted suites.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+import planted
+import pytest
+
+from polyrot.suites.suite import Suite
+from polyrot.verdict.judge import Verdict
+from polyrot.verdict.record import Record
+from polyrot.verdict.run import run
+
+CLAIMS = Path(__file__).parent.parent / "claims" / "polymorphism"
+HARDENED, PUBLISHED = "hardened", "published"
+
+
+@lru_cache
+def claim_module(id: str) -> ModuleType:
+    (path,) = CLAIMS.glob(f"{id.lower().replace('-', '_')}_*.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if hasattr(module, "SEQUENCES"):
+        module.SEQUENCES = 64  # enough for models that differ by construction
+    return module
+
+
+@lru_cache
+def suite(make: Callable[..., Suite], *arguments: object, **options: object) -> Suite:
+    return make(*arguments, **options)
+
+
+def measured(id: str, which: str, on: Suite) -> Record:
+    """Run a claim's own test function, with a judge that returns the record."""
+    module = claim_module(id)
+    records = []
+
+    def judge(measure: Callable[..., object]) -> None:
+        records.append(run(getattr(module, which.upper()), measure, suite="planted"))
+
+    getattr(module, f"test_{which}")(on, judge)
+    (record,) = records
+    return record
+
+
+def fooled(record: Record) -> set[str]:
+    """Controls that did not do what they must, in any part."""
+    return {c.name for part in record.parts for c in part.controls if not c.behaved}
+
+
+def same_function() -> Suite:
+    return suite(planted.same_function)
+
+
+def different_functions() -> Suite:
+    return suite(planted.different_functions)
+
+
+def rotated() -> Suite:
+    return suite(planted.rotated, 16)
+
+
+def rotated_gaussian() -> Suite:
+    return suite(planted.rotated, 64, planted.gaussian)
+
+
+def identical() -> Suite:
+    return suite(planted.identical, 16)
+
+
+def identical_gaussian() -> Suite:
+    return suite(planted.identical, 64, planted.gaussian)
+
+
+def unrelated() -> Suite:
+    return suite(planted.unrelated, 16)
+
+
+def noise_targets() -> Suite:
+    return suite(planted.noise_targets, 16)
+
+
+def signed_permutations() -> Suite:
+    return suite(planted.signed_permutations, 64)
+
+
+def same_dictionary() -> Suite:
+    return suite(planted.dictionaries, 64, shared=True)
+
+
+def other_dictionaries() -> Suite:
+    return suite(planted.dictionaries, 64, shared=False)
+
+
+TRUE = [
+    ("PIR-01", PUBLISHED, same_function),
+    ("PIR-01", HARDENED, same_function),
+    ("PIR-02", HARDENED, same_dictionary),
+    ("PIR-03", PUBLISHED, rotated),
+    ("PIR-03", HARDENED, rotated),
+    ("PIR-04", HARDENED, rotated),
+    ("PIR-05", HARDENED, rotated),
+]
+
+FALSE = [
+    ("PIR-01", PUBLISHED, different_functions),
+    ("PIR-01", HARDENED, different_functions),
+    ("PIR-02", PUBLISHED, other_dictionaries),
+    ("PIR-02", HARDENED, other_dictionaries),
+    ("PIR-03", PUBLISHED, identical),
+    ("PIR-03", HARDENED, identical),
+    ("PIR-04", PUBLISHED, noise_targets),
+    ("PIR-04", HARDENED, unrelated),
+    ("PIR-05", HARDENED, unrelated),
+    ("PIR-07", PUBLISHED, identical_gaussian),
+    ("PIR-07", HARDENED, identical_gaussian),
+    ("PIR-08", HARDENED, identical_gaussian),
+    ("PIR-08", HARDENED, signed_permutations),
+]
+
+# Where the published measurement cannot tell a true claim from a false one, a control
+# must say so: no world makes these REPLICATED.
+EXPOSED = [
+    ("PIR-02", PUBLISHED, same_dictionary, {"untrained decoders"}),
+    ("PIR-07", PUBLISHED, rotated_gaussian, {"unrelated noise clouds"}),
+    ("PIR-07", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
+    ("PIR-08", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
+]
+
+
+@pytest.mark.parametrize(("id", "which", "world"), TRUE)
+def test_replicated_where_it_is_true(id: str, which: str, world: Callable[[], Suite]) -> None:
+    record = measured(id, which, world())
+    assert record.verdict is Verdict.REPLICATED, record.reason
+
+
+@pytest.mark.parametrize(("id", "which", "world"), FALSE)
+def test_refuted_where_it_is_false(id: str, which: str, world: Callable[[], Suite]) -> None:
+    record = measured(id, which, world())
+    assert record.verdict is Verdict.REFUTED, record.reason
+
+
+@pytest.mark.parametrize(("id", "which", "world", "by"), EXPOSED)
+def test_a_control_exposes_what_cannot_fail(
+    id: str, which: str, world: Callable[[], Suite], by: set[str]
+) -> None:
+    record = measured(id, which, world())
+    assert record.verdict is Verdict.VACUOUS
+    assert fooled(record) == by
+
+
+def test_the_published_spectrum_test_accepts_signed_permutations() -> None:
+    record = measured("PIR-08", PUBLISHED, signed_permutations())
+    assert record.verdict is Verdict.VACUOUS
+    assert {"signed permutation", "unrelated noise clouds"} <= fooled(record)
+
+
+def test_scoring_a_rotated_activation_against_itself_hides_what_tokens_it_is_of() -> None:
+    # The published recovery never asks for the source's own token; the hardened one does.
+    published = measured("PIR-04", PUBLISHED, unrelated())
+    hardened = measured("PIR-04", HARDENED, unrelated())
+    for part, other in zip(published.parts, hardened.parts, strict=True):
+        shuffled = [{c.name: c for c in p.controls}["shuffled tokens"] for p in (part, other)]
+        assert shuffled[0].estimate.value < 0.5 * shuffled[1].estimate.value
+
+
+def test_competitors_stand_beside_the_rotation() -> None:
+    record = measured("PIR-05", HARDENED, rotated())
+    for part in record.parts:
+        details = part.estimate.details
+        assert details["permutation"] < part.estimate.value - 0.2
+        assert details["identity"] < details["signed-permutation"]
+        assert details["affine"] > 0.9

@@ -1,0 +1,257 @@
+"""What a user sees of `pytest claims/`, end to end, on a claim small enough to know."""
+
+import json
+
+import pytest
+
+# Imported here once: a run within this process then need not import torch again.
+import polyrot.report.files
+import polyrot.report.terminal
+import polyrot.suites.suite
+import polyrot.verdict.cache
+import polyrot.verdict.policy  # noqa: F401
+
+CLAIM = '''
+"""TOY-01: the number is large."""
+import pytest
+from polyrot.stats.estimate import Estimate
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import NotRun
+
+CLAIM = Claim("TOY-01", "The number is large", "a toy")
+MEASURED = Measurement(
+    CLAIM, Bar.at_least(0.5, "score"), (negative("small world", 0.0), positive("big world", 1.0))
+)
+
+
+def measure(value={value}):
+    {before}
+    return {{"all": Estimate(value, value - 0.1, value + 0.1, "seed", 5, "by hand")}}
+
+
+@pytest.mark.measurement(MEASURED)
+def test_hardened(suite_name, judge):
+    judge(measure)
+'''
+
+
+@pytest.fixture
+def claims(pytester: pytest.Pytester):
+    """Write a claim whose models have a given value; return the call that runs it."""
+
+    def write(value: float, before: str = "pass", negative: float = 0.0):
+        source = CLAIM.format(value=value, before=before)
+        source = source.replace('"small world", 0.0', f'"small world", {negative}')
+        pytester.makepyfile(toy_01=source)
+        pytester.makeini("[pytest]\npython_files = toy_*.py\n")
+
+    def run(*arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess("--suite", "toy", "-p", "no:cacheprovider", *arguments)
+
+    run.write = write
+    return run
+
+
+def verdict(pytester: pytest.Pytester, folder: str = "reports") -> dict:
+    return json.loads((pytester.path / folder / "toy" / "verdict.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("value", "negative", "word", "status"),
+    [
+        (0.9, 0.0, "REPLICATED", 0),
+        (0.1, 0.0, "REFUTED", 1),
+        (0.9, 0.9, "VACUOUS", 1),
+        (0.5, 0.0, "INCONCLUSIVE", 0),
+    ],
+)
+def test_words_and_exit_codes(claims, pytester, value, negative, word, status) -> None:
+    claims.write(value, negative=negative)
+    result = claims("-v")
+    assert result.ret == status
+    result.stdout.fnmatch_lines([f"*toy_01.py::test_hardened*{word}*", f"{word}*TOY-01*"])
+    assert verdict(pytester)["verdicts"] == {"TOY-01": word}
+    if status:
+        result.stdout.fnmatch_lines(["*findings about the published claims*not crashes*"])
+
+
+def test_the_table_fits_eighty_columns_and_names_controls(claims) -> None:
+    claims.write(0.9, negative=0.9)
+    result = claims("-v")
+    start = next(i for i, line in enumerate(result.outlines) if "verdicts on toy" in line)
+    end = next(i for i, line in enumerate(result.outlines) if "conclusion" in line)
+    assert all(len(line) <= 80 for line in result.outlines[start:end])
+    result.stdout.fnmatch_lines(
+        [
+            "*small world also meets the bar (>= 0.5)*",
+            "*VACUOUS*all*0.9 [[]0.8, 1[]]*",
+            "*!!*neg small world*0.9*",
+            "*ok*pos big world*1 *",
+        ]
+    )
+
+
+def test_an_exception_is_an_error_and_never_evidence(claims, pytester) -> None:
+    claims.write(0.9, before="raise ZeroDivisionError('oops')")
+    result = claims()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["ERROR*TOY-01*", "*ZeroDivisionError: oops*", "*fault of the run*"])
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "ERROR"}
+
+
+def test_a_nan_is_an_error(claims, pytester) -> None:
+    claims.write(0.9, before="value = float('nan')")
+    assert claims().ret == 1
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "ERROR"}
+
+
+def test_something_missing_is_not_run_with_its_reason(claims, pytester) -> None:
+    claims.write(0.9, before="raise NotRun('no weights; get them with `polyrot train toy`')")
+    result = claims("-rs")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["NOT RUN*TOY-01*", "*get them with `polyrot train toy`*"])
+    assert verdict(pytester)["records"][0]["reason"].startswith("no weights")
+    assert claims("--strict").ret == 1
+
+
+def test_strict_fails_the_undecided(claims) -> None:
+    claims.write(0.5)
+    assert claims().ret == 0
+    assert claims("--strict").ret == 1
+
+
+def test_require_fails_only_for_what_it_names(claims) -> None:
+    claims.write(0.1)
+    result = claims("--require", "TOY-01")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["Required but not REPLICATED: TOY-01."])
+    missing = claims("--require", "TOY-99")
+    assert missing.ret == 1
+    missing.stdout.fnmatch_lines(["Required but not measured: TOY-99."])
+    claims.write(0.9)
+    assert claims("--require", "TOY-01").ret == 0
+
+
+def test_expect_passes_a_recorded_finding_and_fails_a_drift(claims, pytester) -> None:
+    claims.write(0.1)
+    claims()
+    recorded = "reports/toy/verdict.json"
+    before = (pytester.path / recorded).read_text()
+    same = claims("--expect", recorded)
+    assert same.ret == 0
+    same.stdout.fnmatch_lines(["Every verdict equals the one recorded earlier."])
+    claims.write(0.9)
+    drift = claims("--expect", recorded)
+    assert drift.ret == 1
+    drift.stdout.fnmatch_lines(["*TOY-01 on toy was REFUTED, is REPLICATED*"])
+    # The record it was compared with is not overwritten, or a second run would pass.
+    kept = json.loads((pytester.path / recorded).read_text())
+    assert kept["verdicts"] == json.loads(before)["verdicts"]
+    assert claims("--expect", recorded).ret == 1
+    drifted = json.loads((pytester.path / "reports/toy/verdict-drifted.json").read_text())
+    assert drifted["verdicts"] == {"TOY-01": "REPLICATED"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "*no such file*"), ("{}", "*is not one*"), ('{"schema": 99}', "*but got 99*")],
+)
+def test_a_bad_expectation_is_one_line(claims, pytester, text, message) -> None:
+    claims.write(0.9)
+    if text is not None:
+        (pytester.path / "old.json").write_text(text)
+    result = claims("--expect", "old.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --expect: {message}"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_k_selects_by_claim_and_a_partial_run_keeps_the_full_report(claims, pytester) -> None:
+    claims.write(0.9)
+    claims()
+    source = (pytester.path / "toy_01.py").read_text()
+    pytester.makepyfile(toy_02=source.replace("TOY-01", "TOY-02").replace("0.9", "0.1", 1))
+    result = claims("-k", "TOY-02")
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(["*no report: only some claims ran*"])
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
+    claims("-k", "TOY-02", "--report-dir", "other")
+    assert verdict(pytester, "other")["verdicts"] == {"TOY-02": "REFUTED"}
+
+
+def test_xdist_gives_the_same_report(claims, pytester) -> None:
+    claims.write(0.1)
+    source = (pytester.path / "toy_01.py").read_text()
+    pytester.makepyfile(toy_02=source.replace("TOY-01", "TOY-02"))
+    claims()
+    alone = verdict(pytester)
+    result = claims("-n", "2")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["REFUTED*TOY-01*", "REFUTED*TOY-02*"])
+    together = verdict(pytester)
+    for report in (alone, together):
+        del report["timing"]
+    assert alone == together
+
+
+def test_junit_carries_the_verdict(claims, pytester) -> None:
+    claims.write(0.1)
+    claims("--junitxml", "junit.xml")
+    assert '<property name="verdict" value="REFUTED"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_two_runs_differ_in_timing_alone(claims, pytester) -> None:
+    claims.write(0.9)
+    texts = []
+    for _ in range(2):
+        claims()
+        report = verdict(pytester)
+        del report["timing"]
+        texts.append(json.dumps(report))
+    assert texts[0] == texts[1]
+
+
+def test_estimates_are_kept_and_a_changed_claim_is_measured_again(
+    claims, pytester, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("POLYROT_CACHE", str(tmp_path / "own"))
+    count = "open('calls', 'a').write('x')"
+    calls = pytester.path / "calls"
+    claims.write(0.9, before=count)
+    for _ in range(2):
+        claims()
+        assert calls.read_text() == "xxx"  # models and two controls, once
+    claims.write(0.1, before=count)
+    claims()
+    assert calls.read_text() == "xxx" * 2
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REFUTED"}
+    for file in (tmp_path / "own" / "estimates").iterdir():
+        file.write_text(file.read_text().replace("0.1", "0.9"))
+    claims()
+    assert len(calls.read_text()) > 6  # tampered or damaged: measured again
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REFUTED"}
+
+
+def test_a_job_summary_is_appended(claims, pytester, monkeypatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    claims.write(0.9)
+    claims()
+    assert "| TOY-01 | The number is large | **REPLICATED** |" in (
+        pytester.path / "summary.md"
+    ).read_text()
+
+
+def test_other_test_suites_are_left_alone(pytester) -> None:
+    pytester.makepyfile("def test_plain():\n    assert True\n")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+    assert "verdicts on" not in result.stdout.str()
+    assert not (pytester.path / "reports").exists()
+
+
+def test_the_plugin_imports_nothing_heavy(pytester) -> None:
+    result = pytester.run(
+        "python", "-c", "import polyrot.plugin, sys; print('torch' in sys.modules)"
+    )
+    result.stdout.fnmatch_lines(["False"])
