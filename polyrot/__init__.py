@@ -32,7 +32,7 @@ _PUBLIC = {
     "read_verdict": "polyrot.verdict.record",
 }
 
-__all__ = [  # noqa: PLE0604, F822
+__all__ = [
     "SAE",
     "Alignment",
     "Moments",

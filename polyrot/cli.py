@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    pass
+    """Keep `train` a subcommand while it is the only one."""
 
 
 @app.command()

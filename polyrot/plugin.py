@@ -6,7 +6,7 @@ nothing heavy: `pytest --help` stays fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ DEFAULT_REPORT_DIR = "reports"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of `pytest claims/`."""
     group = parser.getgroup("polyrot", "verdicts on published claims")
     group.addoption(
         "--suite", action="append", metavar="NAME", help="suite to measure (repeatable)"
@@ -54,17 +55,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and the state of the run."""
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
     config.pluginmanager.register(Session(config), "polyrot-session")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every claim on every chosen suite."""
     if "suite_name" in metafunc.fixturenames:
         names = metafunc.config.getoption("--suite") or DEFAULT_SUITES
         metafunc.parametrize("suite_name", names, scope="session")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let `-k PIR-04` find a claim by its id."""
     measurement = _measurement(item)
     if measurement is not None:
         item.extra_keyword_matches.add(measurement.id)
@@ -89,9 +93,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture
-def judge(
-    request: pytest.FixtureRequest, suite_name: str, artifacts: Path
-) -> Callable[..., None]:
+def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> Callable[..., None]:
     """Judge the test's measurement: `judge(measure)`.
 
     `measure()` returns estimates by part for the models, `measure(world)` for a control.
@@ -118,7 +120,9 @@ def judge(
     def judge(measure: Callable[..., Any]) -> None:
         label = f"{measurement.id} on {suite_name}"
         with session.progress(label) as progress:
-            record = run(measurement, measure, suite=suite_name, progress=progress, keep=cache.measured)
+            record = run(
+                measurement, measure, suite=suite_name, progress=progress, keep=cache.measured
+            )
         _attach(request.node, record)
         outcome, sentence = session.policy.decide(record)
         if outcome is Outcome.FAIL:
@@ -132,7 +136,7 @@ def judge(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Record what raised: NOT RUN where something is missing, else ERROR."""
     report = yield
     measurement = _measurement(item)
@@ -145,14 +149,17 @@ def pytest_runtest_makereport(
     from polyrot.verdict.record import Record
     from polyrot.verdict.run import NotRun
 
-    suite = item.callspec.params["suite_name"]
+    assert isinstance(item, pytest.Function)
+    suite = str(item.callspec.params["suite_name"])
     error = call.excinfo.value
     if isinstance(error, NotRun):
         record = Record.of(measurement, suite, verdict=Verdict.NOT_RUN, reason=str(error))
         outcome, sentence = _session(item.config).policy.decide(record)
-        report.outcome = {"pass": "passed", "skip": "skipped", "fail": "failed"}[outcome]
-        skipped = outcome is Outcome.SKIP
-        report.longrepr = (str(item.path), 0, sentence) if skipped else sentence
+        if outcome is Outcome.SKIP:
+            report.outcome, report.longrepr = "skipped", (str(item.path), 0, sentence)
+        else:
+            report.outcome = "passed" if outcome is Outcome.PASS else "failed"
+            report.longrepr = sentence
     elif isinstance(error, Exception):
         reason = f"{type(error).__name__}: {error}"
         record = Record.of(measurement, suite, verdict=Verdict.ERROR, reason=reason)
@@ -242,7 +249,11 @@ class Session:
         folder = Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR)
         keep = [Path(f).resolve() for f in self.config.getoption("--expect")]
         self._written, self._kept = write_reports(
-            self.records, folder, root=self.config.rootpath, keep=keep, policy=self.policy,
+            self.records,
+            folder,
+            root=self.config.rootpath,
+            keep=keep,
+            policy=self.policy,
             artifacts=_artifact_folder(self.config),
         )
 

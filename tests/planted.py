@@ -9,10 +9,8 @@ import polyrot as pr
 from polyrot.models.cohorts import Cohort
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import (
-    StackedTransformer,
     TransformerConfig,
     initial_state,
-    stack_states,
 )
 from polyrot.sae.training import SAEConfig, initial_weights, train_saes
 from polyrot.suites.suite import LATE_SITE, Suite

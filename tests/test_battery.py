@@ -21,7 +21,7 @@ def smallest(rotations: torch.Tensor) -> float:
 
 def test_false_alarms_are_as_rare_as_the_level_says() -> None:
     draws = pr.haar.sample(D, 5 * 200, group="O", seed=11).view(200, 5, D, D)
-    alarms = {name: 0 for name in (*BATTERY, "trace")}
+    alarms = dict.fromkeys((*BATTERY, "trace"), 0)
     for rotations in draws:
         for name, (extreme, count) in haar_pvalues(rotations, tuple(alarms)).items():
             alarms[name] += (extreme + 1) / (count + 1) <= 0.05
@@ -33,9 +33,7 @@ def test_false_alarms_are_as_rare_as_the_level_says() -> None:
 def alternatives() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     eye = torch.eye(D, dtype=torch.float64)
-    permutations = torch.stack(
-        [eye[torch.randperm(D, generator=generator)] for _ in range(5)]
-    )
+    permutations = torch.stack([eye[torch.randperm(D, generator=generator)] for _ in range(5)])
     signs = torch.randint(0, 2, (5, D, 1), generator=generator).double() * 2 - 1
     blocks = pr.haar.sample(4, 20, seed=5).view(5, 4, 4, 4)
     gaussian = torch.randn(5, D, D, generator=generator, dtype=torch.float64)

@@ -105,7 +105,7 @@ def test_compositional_sequences_fill_the_context_with_one_deep_nest() -> None:
         assert np.array_equal(inside, np.arange(inside[0], inside[-1] + 1))
         families = (batch.tokens[row, inside[0] : inside[-1] + 1] - 3) // 2
         assert len(set(families)) == 1
-        assert depth[row, 1] == 1 and depth[row, 2] == 0  # a shallow pair comes first
+        assert depth[row, 1:3].tolist() == [1, 0]  # a shallow pair comes first
         assert depth[row, -1] == 0
 
 

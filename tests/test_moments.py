@@ -17,9 +17,7 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
 FIELDS = ("source_mean", "target_mean", "source", "target", "cross")
 
 
-@given(
-    st.lists(st.integers(2, 40), min_size=1, max_size=6), st.integers(2, 6), st.randoms()
-)
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=6), st.integers(2, 6), st.randoms())
 def test_any_chunking_in_any_order_gives_the_same_fit(sizes, d, random) -> None:
     n = sum(sizes)
     x = normal(n, d, seed=n) + 100
@@ -61,7 +59,9 @@ def test_a_large_offset_costs_no_precision() -> None:
 def test_float32_input_is_summed_in_float64() -> None:
     x = normal(20_000, 2, seed=0).float() + 1000
     exact = x.double() - x.double().mean(0)
-    torch.testing.assert_close(pr.Moments.from_arrays(x, x).cross, exact.T @ exact, rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        pr.Moments.from_arrays(x, x).cross, exact.T @ exact, rtol=1e-9, atol=0
+    )
 
 
 def test_internal_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

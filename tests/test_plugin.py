@@ -96,7 +96,9 @@ def test_an_exception_is_an_error_and_never_evidence(claims, pytester) -> None:
     claims.write(0.9, before="raise ZeroDivisionError('oops')")
     result = claims()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["ERROR*TOY-01*", "*ZeroDivisionError: oops*", "*fault of the run*"])
+    result.stdout.fnmatch_lines(
+        ["ERROR*TOY-01*", "*ZeroDivisionError: oops*", "*fault of the run*"]
+    )
     assert verdict(pytester)["verdicts"] == {"TOY-01": "ERROR"}
 
 
@@ -237,9 +239,10 @@ def test_a_job_summary_is_appended(claims, pytester, monkeypatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
     claims.write(0.9)
     claims()
-    assert "| TOY-01 | The number is large | **REPLICATED** |" in (
-        pytester.path / "summary.md"
-    ).read_text()
+    assert (
+        "| TOY-01 | The number is large | **REPLICATED** |"
+        in (pytester.path / "summary.md").read_text()
+    )
 
 
 def test_other_test_suites_are_left_alone(pytester) -> None:

@@ -123,9 +123,7 @@ def test_nearly_singular_directions_are_still_rotated_correctly(seed: int) -> No
     gains = torch.tensor([1.0, 1.0, 1e-6], dtype=torch.float64)
     x = normal(300, 3, seed=seed) * gains
     planted = pr.haar.sample(3, seed=seed)
-    torch.testing.assert_close(
-        pr.align(x, x @ planted).rotation, planted, rtol=0, atol=1e-8
-    )
+    torch.testing.assert_close(pr.align(x, x @ planted).rotation, planted, rtol=0, atol=1e-8)
 
 
 def test_fewer_tokens_than_dimensions_are_allowed() -> None:

@@ -26,7 +26,9 @@ def sparse_activations(tokens: int, d: int, seed: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def sae() -> pr.SAE:
-    return train_saes([sparse_activations(4000, 8, seed=0)], [SAEConfig(steps=800, batch=256, learning_rate=5e-3)])[0]
+    return train_saes(
+        [sparse_activations(4000, 8, seed=0)], [SAEConfig(steps=800, batch=256, learning_rate=5e-3)]
+    )[0]
 
 
 @pytest.mark.parametrize("block", [64, 1_000_000])

@@ -29,9 +29,9 @@ def stack() -> StackedTransformer:
     for state in states:
         for name, tensor in state.items():
             if name.endswith("gain"):
-                tensor += 0.3 * torch.randn(tensor.shape, generator=generator)
+                tensor.add_(torch.randn(tensor.shape, generator=generator), alpha=0.3)
             else:
-                tensor *= 8
+                tensor.mul_(8)
     return StackedTransformer(CONFIG, stack_states(states))
 
 

@@ -17,6 +17,7 @@ from polyrot.suites.suite import Suite
 from polyrot.tasks import dyck
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-01",
@@ -47,7 +48,7 @@ def agreement(p: LogProbabilities, q: LogProbabilities) -> float:
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge) -> None:
+def test_published(suite: Suite, judge: Judge) -> None:
     rng = np.random.default_rng(1)
     batch = dyck.concatenate(
         [dyck.HELD_OUT[name](int(share * 2 * SEQUENCES), rng=rng) for name, share in MIX.items()]
@@ -63,7 +64,7 @@ def test_published(suite: Suite, judge) -> None:
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge) -> None:
+def test_hardened(suite: Suite, judge: Judge) -> None:
     batches = {
         name: sample(SEQUENCES, rng=np.random.default_rng(2))
         for name, sample in dyck.HELD_OUT.items()

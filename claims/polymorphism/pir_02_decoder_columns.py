@@ -19,6 +19,7 @@ from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
 
 Decoder = Float[Tensor, "feature d_model"]
 SAESeeds = Callable[[int], int]
@@ -125,10 +126,10 @@ def shares(
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge) -> None:
+def test_published(suite: Suite, judge: Judge) -> None:
     judge(lambda world=cross_seed: shares(suite, world, best, published=True))
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge) -> None:
+def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(lambda world=cross_seed: shares(suite, world, matched, published=False))

@@ -14,6 +14,7 @@ from polyrot.suites.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-03",
@@ -41,10 +42,10 @@ def naive_ev(pair: Pair) -> float:
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge) -> None:
+def test_published(suite: Suite, judge: Judge) -> None:
     judge(lambda world=as_trained: suite.each_site(naive_ev_published, world, anchored=True))
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge) -> None:
+def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(lambda world=as_trained: suite.each_site(naive_ev, world))

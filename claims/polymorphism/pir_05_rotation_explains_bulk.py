@@ -13,10 +13,11 @@ import pytest
 from polyrot.linalg.procrustes import COMPETITORS
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import worlds
-from polyrot.suites.pairs import Pair, as_trained
+from polyrot.suites.pairs import Pair, World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-05",
@@ -39,8 +40,8 @@ def alignment_ev(pair: Pair) -> float:
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge) -> None:
-    def measure(world=as_trained) -> dict[str, Estimate]:
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    def measure(world: World = as_trained) -> dict[str, Estimate]:
         estimates = suite.each_site(alignment_ev, world)
         if world is not as_trained:
             return estimates

@@ -13,10 +13,11 @@ import torch
 from polyrot.linalg.battery import adjusted_pvalues
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import worlds
-from polyrot.suites.pairs import as_trained
+from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-07",
@@ -37,10 +38,10 @@ HARDENED = Measurement(CLAIM, Bar.at_least(0.05, "p of the mean trace"), CONTROL
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge) -> None:
+def test_published(suite: Suite, judge: Judge) -> None:
     first, *others = suite.seeds
 
-    def measure(world=as_trained) -> dict[str, Estimate]:
+    def measure(world: World = as_trained) -> dict[str, Estimate]:
         estimates = {}
         for site, rotations in suite.rotations(world, published=True).items():
             d = rotations.shape[-1]
@@ -55,5 +56,5 @@ def test_published(suite: Suite, judge) -> None:
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge) -> None:
+def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(lambda world=as_trained: adjusted_pvalues(suite.rotations(world), ("trace",)))

@@ -13,10 +13,11 @@ import torch
 from polyrot.linalg.battery import BATTERY, adjusted_pvalues, ks_iid_published
 from polyrot.stats.estimate import Estimate, exact
 from polyrot.suites import worlds
-from polyrot.suites.pairs import as_trained
+from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-08",
@@ -38,8 +39,8 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge) -> None:
-    def measure(world=as_trained) -> dict[str, Estimate]:
+def test_published(suite: Suite, judge: Judge) -> None:
+    def measure(world: World = as_trained) -> dict[str, Estimate]:
         rotations = torch.cat(list(suite.rotations(world, published=True).values()))
         tests = [ks_iid_published(rotation[None]) for rotation in rotations]
         pooled = ks_iid_published(rotations)
@@ -59,5 +60,5 @@ def test_published(suite: Suite, judge) -> None:
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge) -> None:
+def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(lambda world=as_trained: adjusted_pvalues(suite.rotations(world), BATTERY))

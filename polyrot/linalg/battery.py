@@ -6,7 +6,6 @@ same dimension and determinant, averaged over the same number of matrices.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch

@@ -54,7 +54,8 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
     matrices = q * signs[:, None, :]
     if group == "SO":
         matrices[:, :, 0] *= torch.sign(torch.linalg.det(matrices))[:, None]
-    return matrices[0] if size is None else matrices
+    drawn: Tensor = matrices[0] if size is None else matrices
+    return drawn
 
 
 def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
@@ -76,4 +77,5 @@ def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
     """
     r = as_orthogonal("rotation", rotation)
     cosines = torch.linalg.eigvalsh((r + r.mT) / 2).clamp(-1.0, 1.0)
-    return torch.arccos(cosines).flip(-1)
+    angles: Tensor = torch.arccos(cosines).flip(-1)
+    return angles

@@ -142,7 +142,8 @@ def align(
         holdout_moments: moments of other tokens, for `ev`; only with `moments`.
         group: `"O"`, `"SO"`; or the competitors `"scaled"` (an orthogonal map times one
             factor), `"affine"` (ridge regression, its strength chosen by generalised
-            cross-validation on the fitted tokens), `"permutation"`, `"signed-permutation"` and `"identity"`.
+            cross-validation on the fitted tokens), `"permutation"`,
+            `"signed-permutation"` and `"identity"`.
         holdout: share of the sequences kept out of the fit to measure `ev`.
         sequence: `[token]` ids; tokens of one sequence are held out together.  Without
             them consecutive blocks of up to 64 tokens are taken as sequences.
@@ -301,7 +302,8 @@ def identifiable_rank(moments: Moments, seed: int) -> int:
 
 def _square_root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.mT
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.mT
+    return root
 
 
 def _ridge(moments: Moments) -> Float[Tensor, "d d"]:

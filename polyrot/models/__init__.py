@@ -1,0 +1,1 @@
+"""Small transformers: architecture, training of cohorts, harvesting of activations."""

@@ -10,7 +10,6 @@ is a function of (seed, step), so that a resumed run equals an uninterrupted one
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -206,14 +205,12 @@ def _train_step(
     step: int,
     config: TrainingConfig,
     optimizer: torch.optim.Optimizer,
-    trained: list[Tensor],
+    trained: Sequence[Tensor],
 ) -> float:
     """Make one update of every seed; return the mean loss over seeds."""
     device = model.W_pos.device
     sampler = TASKS[config.task]
-    batches = [
-        sampler(config.batch, rng=np.random.default_rng([seed, step])) for seed in seeds
-    ]
+    batches = [sampler(config.batch, rng=np.random.default_rng([seed, step])) for seed in seeds]
     counts = {
         head: torch.tensor(
             [int((batch.labels[head] != dyck.IGNORE).sum()) for batch in batches], device=device
@@ -226,10 +223,12 @@ def _train_step(
         tokens, labels = to_tensors(group, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
             logits, _ = model(tokens)
-        share = sum(
-            (_summed_cross_entropy(logits[head], target) / counts[head]).sum()
-            for head, target in labels.items()
-        )
+        share = torch.stack(
+            [
+                (_summed_cross_entropy(logits[head], target) / counts[head]).sum()
+                for head, target in labels.items()
+            ]
+        ).sum()
         share.backward()
         loss += float(share.detach())
     _clip_per_seed(trained, config.clip)
@@ -246,7 +245,7 @@ def _summed_cross_entropy(logits: Logits, target: Tensor) -> Float[Tensor, " see
     return losses.view(len(target), -1).sum(1)
 
 
-def _clip_per_seed(parameters: list[Tensor], limit: float) -> None:
+def _clip_per_seed(parameters: Sequence[Tensor], limit: float) -> None:
     """Scale each seed's gradient to at most `limit` in norm, seeds apart."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     square = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
@@ -274,4 +273,3 @@ def _score(model: StackedTransformer, config: TrainingConfig) -> list[tuple[floa
 
 _VALIDATION = 1_000_003
 """Seed of the sequences that select a checkpoint; final metrics use another."""
-

@@ -134,7 +134,8 @@ class StackedTransformer(nn.Module):
 
     def weight(self, name: str) -> Tensor:
         """One stacked tensor by its published name, say `blocks.0.attn.W_Q`."""
-        return self.weights[_key(name)]
+        tensor: Tensor = self.weights[_key(name)]
+        return tensor
 
     def state(self, seed: int) -> State:
         """Copy the tensors of the model at position `seed` of the stack."""
@@ -150,7 +151,7 @@ class StackedTransformer(nn.Module):
     ) -> tuple[dict[str, Logits], dict[str, Residual]]:
         """Return the logits of the three heads and the residual stream at every site."""
         config = self.config
-        seeds, sequences, positions = tokens.shape
+        seeds, _, positions = tokens.shape
         offset = torch.arange(seeds, device=tokens.device) * config.vocabulary
         x = F.embedding(tokens + offset[:, None, None], self.weight("W_E").flatten(0, 1))
         x = x + self.W_pos[:positions]
@@ -208,7 +209,8 @@ class StackedTransformer(nn.Module):
 def _linear(
     x: Float[Tensor, "seed sequence position in"], weight: Float[Tensor, "seed out in"]
 ) -> Float[Tensor, "seed sequence position out"]:
-    return torch.bmm(x.flatten(1, 2), weight.mT).unflatten(1, x.shape[1:3])
+    product = torch.bmm(x.flatten(1, 2), weight.mT)
+    return product.view(*x.shape[:3], weight.shape[1])
 
 
 def _key(name: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from polyrot.files import write_atomically
@@ -53,10 +54,14 @@ def write_reports(
             name = "verdict-drifted"
         for suffix, text in (("json", report.to_json()), ("md", markdown(report))):
             target = folder / suite / f"{name}.{suffix}"
-            write_atomically(target, lambda p, t=text: p.write_text(t))
+            write_atomically(target, partial(_write_text, text=text))
             written.append(target)
         _append_summary(markdown(report))
     return written, kept
+
+
+def _write_text(path: Path, *, text: str) -> None:
+    path.write_text(text)
 
 
 def _append_summary(text: str) -> None:

@@ -45,9 +45,7 @@ def _section(record: Record) -> list[str]:
         "|---" * (3 + len(header)) + "|",
     ]
     for part in record.parts:
-        cells = [
-            interval(c.estimate) + ("" if c.behaved else " **!**") for c in part.controls
-        ]
+        cells = [interval(c.estimate) + ("" if c.behaved else " **!**") for c in part.controls]
         lines.append(
             f"| {part.name} | {part.verdict} | {interval(part.estimate)} | "
             + " | ".join(cells)

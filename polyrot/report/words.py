@@ -51,8 +51,9 @@ def sentence(records: Sequence[Record], policy: Policy) -> str:
         return "Every verdict equals the one recorded earlier."
     if policy.required:
         found = {r.id for r in records}
-        failing = sorted({r.id for r in records if r.verdict is not Verdict.REPLICATED}
-                         & set(policy.required))
+        failing = sorted(
+            {r.id for r in records if r.verdict is not Verdict.REPLICATED} & set(policy.required)
+        )
         absent = [id for id in policy.required if id not in found]
         if absent:
             return f"Required but not measured: {', '.join(absent)}."

@@ -37,4 +37,5 @@ def reconstruct(sae: SAE, x: Activations) -> Activations:
 
 def l0(sae: SAE, x: Activations) -> float:
     """Mean number of active features per token."""
-    return sum(float((sae.encode(c) > 0).sum()) for c in x.split(8192)) / len(x)
+    active = sum(int((sae.encode(chunk) > 0).sum()) for chunk in x.split(8192))
+    return active / len(x)

@@ -87,8 +87,16 @@ def train_saes(
             weights["W_enc"] *= norms[:, None, :]
             weights["b_enc"] *= norms
         report(step + 1)
-    return [SAE(**{n: w[i].detach().cpu().clone() for n, w in weights.items()})
-            for i in range(len(configs))]
+    trained = {name: w.detach().cpu() for name, w in weights.items()}
+    return [
+        SAE(
+            W_enc=trained["W_enc"][i].clone(),
+            b_enc=trained["b_enc"][i].clone(),
+            W_dec=trained["W_dec"][i].clone(),
+            b_dec=trained["b_dec"][i].clone(),
+        )
+        for i in range(len(configs))
+    ]
 
 
 def loss_gradients(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,9 @@ class Artifacts:
         for name, expected in manifest["files"].items():
             file = folder / name
             if not file.is_file():
-                raise DamagedArtifact(f"{file} is missing; restore it with `git checkout` or retrain")
+                raise DamagedArtifact(
+                    f"{file} is missing; restore it with `git checkout` or retrain"
+                )
             if sha256(file) != expected:
                 raise DamagedArtifact(
                     f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; restore it "
@@ -93,6 +96,7 @@ class Artifacts:
 
 
 def model_file(seed: int, *, half_way: bool = False) -> str:
+    """Name of a seed's file in its suite's folder."""
     return f"seed{seed}-half-way.safetensors" if half_way else f"seed{seed}.safetensors"
 
 
@@ -110,7 +114,7 @@ def write_artifacts(
     files: list[str] = []
     for name, state in models.items():
         tensors = {key: tensor.contiguous() for key, tensor in state.items()}
-        write_atomically(folder / name, lambda p, t=tensors: save_file(t, p))
+        write_atomically(folder / name, partial(save_file, tensors))
         files.append(name)
     for sae_name, sae in saes.items():
         sae.save(folder / sae_name.folder)

@@ -61,9 +61,7 @@ def build_suite(
     trained = train_cohort(cohort, directory=work, device=device, report=report_models)
     saes = _train_saes(cohort, trained, sae_config, work, device, report)
     models = {model_file(seed): result.best for seed, result in trained.items()}
-    models |= {
-        model_file(seed, half_way=True): result.half_way for seed, result in trained.items()
-    }
+    models |= {model_file(seed, half_way=True): result.half_way for seed, result in trained.items()}
     description = {
         "name": cohort.name,
         "command": command,
@@ -103,9 +101,7 @@ def train_artifacts(
                 lines[what] = stack.enter_context(progress(what))
             lines[what](step, steps, remark)
 
-        build_suite(
-            COHORTS[name], folder, work=work, command=command, device=device, report=report
-        )
+        build_suite(COHORTS[name], folder, work=work, command=command, device=device, report=report)
     return folder
 
 
@@ -138,7 +134,8 @@ def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "to
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(d_model, d_model, generator=generator) / d_model**0.5
     mean = torch.randn(d_model, generator=generator)
-    return torch.randn(tokens, d_model, generator=generator) @ mixing + mean
+    noise: Tensor = torch.randn(tokens, d_model, generator=generator) @ mixing + mean
+    return noise
 
 
 def _train_saes(

@@ -20,8 +20,8 @@ from polyrot.models.transformer import (
     stack_states,
 )
 from polyrot.sae.model import SAE
-from polyrot.suites.artifacts import SHIPPED, Artifacts, SAEName
 from polyrot.stats.estimate import Estimate
+from polyrot.suites.artifacts import SHIPPED, Artifacts, SAEName
 from polyrot.suites.pairs import Pair, World, as_trained, over_pairs
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
@@ -126,9 +126,7 @@ class Suite:
             self._saes[name] = artifacts.sae(name)
         return self._saes[name]
 
-    def seed_pairs(
-        self, *, anchored: bool = False, ordered: bool = True
-    ) -> list[tuple[int, int]]:
+    def seed_pairs(self, *, anchored: bool = False, ordered: bool = True) -> list[tuple[int, int]]:
         """Pairs of different seeds: all ordered ones, each once, or those from the first seed."""
         sources = self.seeds[:1] if anchored else self.seeds
         return [

@@ -46,7 +46,8 @@ class LabelledSequences:
     @property
     def lengths(self) -> Lengths:
         """Number of positions that are not PAD, per sequence."""
-        return np.sum(self.tokens != PAD, axis=1, dtype=np.int64)
+        lengths: Lengths = np.asarray((self.tokens != PAD).sum(axis=1), dtype=np.int64)
+        return lengths
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -166,7 +167,11 @@ def sample_two_back(count: int, *, rng: Generator) -> LabelledSequences:
     return LabelledSequences(tokens, {"token": back})
 
 
-HELD_OUT: dict[str, Callable[..., LabelledSequences]] = {"train": sample, "compositional": sample_compositional, "long": sample_long}
+HELD_OUT: dict[str, Callable[..., LabelledSequences]] = {
+    "train": sample,
+    "compositional": sample_compositional,
+    "long": sample_long,
+}
 """The three held-out distributions, by the name used in manifests and reports."""
 
 
@@ -205,8 +210,5 @@ def concatenate(parts: Sequence[LabelledSequences]) -> LabelledSequences:
     """Join batches that have the same output heads."""
     return LabelledSequences(
         np.concatenate([part.tokens for part in parts]),
-        {
-            head: np.concatenate([part.labels[head] for part in parts])
-            for head in parts[0].labels
-        },
+        {head: np.concatenate([part.labels[head] for part in parts]) for head in parts[0].labels},
     )

@@ -15,7 +15,7 @@ UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_RUN)
 class Outcome(StrEnum):
     """What pytest is told."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     FAIL = "fail"
     SKIP = "skip"
 

@@ -12,6 +12,8 @@ from polyrot.verdict.record import Record
 Estimates = Mapping[str, Estimate]
 Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
+Judge = Callable[[Measure], None]
+"""What the `judge` fixture is."""
 
 
 class NotRun(Exception):
