@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -244,7 +245,6 @@ def test_bad_input_is_named_once_and_clearly(x, y, error, message) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"group": "U"}, "got group='U'"),
         ({"holdout": 1.0}, "got holdout=1.0"),
         ({"sequence": torch.zeros(3)}, "sequence of shape [token] = (100,) but got (3,)"),
         ({"moments": pr.Moments.from_arrays(X, X)}, "either arrays or moments but got both"),
@@ -253,6 +253,14 @@ def test_bad_input_is_named_once_and_clearly(x, y, error, message) -> None:
 def test_bad_options_are_named(arguments, message) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         pr.align(X, X, **arguments)
+
+
+@pytest.mark.parametrize("call", ["haar.sample(3, group='U')", "align(x, x, group='U')"])
+def test_a_wrong_group_is_named(pytester: pytest.Pytester, call: str) -> None:
+    # In a process of its own: here the run-time type checker would speak first.
+    code = f"import torch, polyrot as pr; x = torch.randn(9, 3); pr.{call}"
+    result = pytester.run(sys.executable, "-c", code)
+    result.stderr.fnmatch_lines(["ValueError: Expected group * but got group='U'"])
 
 
 def test_nothing_to_align_is_named() -> None:

@@ -34,7 +34,8 @@ class Killed(Exception):
     pass
 
 
-def test_a_tiny_cohort_learns(tmp_path: Path) -> None:
+def test_a_tiny_cohort_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyrot.models.cohorts.FINAL_METRIC_SEQUENCES", 500)
     training = replace(SHORT, steps=150, batch=64, evaluate_every=75, evaluate_sequences=64)
     cohort = Cohort("tiny", seeds=(0, 1), shared_io=True, training=training)
     before = evaluate(stack(0), training, sequences=200, seed=0)[0]["train"]

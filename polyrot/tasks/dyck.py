@@ -28,6 +28,9 @@ ANALYSIS_LENGTHS = (2, 48)
 LONG_LENGTHS = (50, 60)
 
 Tokens = Int64[np.ndarray, "sequence position"]
+Content = Int64[np.ndarray, "sequence step"]
+"""Brackets numbered 0-5 (twice the family, plus one to close), before they are framed."""
+
 Lengths = Int64[np.ndarray, " sequence"]
 
 
@@ -175,8 +178,7 @@ HELD_OUT: dict[str, Callable[..., LabelledSequences]] = {
 """The three held-out distributions, by the name used in manifests and reports."""
 
 
-def _valid_content(count: int, width: int, rng: Generator, p_open: float) -> Tokens:
-    """Brackets numbered 0-5 (twice the family, plus one to close)."""
+def _valid_content(count: int, width: int, rng: Generator, p_open: float) -> Content:
     rows = np.arange(count)
     stack = np.zeros((count, MAX_DEPTH), dtype=np.int64)
     depth = np.zeros(count, dtype=np.int64)
@@ -193,7 +195,7 @@ def _valid_content(count: int, width: int, rng: Generator, p_open: float) -> Tok
     return content
 
 
-def _frame(content: Tokens, content_length: Lengths) -> Tokens:
+def _frame(content: Content, content_length: Lengths) -> Tokens:
     """Put BOS before the content, EOS behind it where it fits, PAD elsewhere."""
     count, width = content.shape
     tokens = np.full((count, CONTEXT), PAD, dtype=np.int64)
