@@ -114,6 +114,7 @@ def test_something_missing_is_not_run_with_its_reason(claims, pytester) -> None:
     assert result.ret == 0
     result.stdout.fnmatch_lines(["NOT RUN*TOY-01*", "*get them with `polyrot train toy`*"])
     assert verdict(pytester)["records"][0]["reason"].startswith("no weights")
+    result.stdout.fnmatch_lines(["Nothing was measured:*"])
     assert claims("--strict").ret == 1
 
 

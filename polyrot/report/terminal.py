@@ -18,7 +18,7 @@ def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, st
     for record in sorted(records, key=lambda record: record.id):
         deciding = deciding_part(record)
         figures = f"{interval(deciding.estimate)}  {record.bar}" if deciding else ""
-        yield f"{record.verdict:<13}{record.id:<18}{figures}", COLORS[record.verdict]
+        yield f"{record.verdict:<13}{record.id:<18}{figures}".rstrip(), COLORS[record.verdict]
         yield from _indented(f"{record.statement}; measured: {record.quantity}", 13)
         if record.verdict is not Verdict.REPLICATED:
             yield from _indented(record.reason, 13)

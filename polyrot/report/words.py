@@ -60,6 +60,8 @@ def sentence(records: Sequence[Record], policy: Policy) -> str:
         if failing:
             return f"Required but not REPLICATED: {', '.join(failing)}."
         return "Everything that was required is REPLICATED."
+    if all(r.verdict is Verdict.NOT_RUN for r in records):
+        return "Nothing was measured: every measurement is NOT RUN, for the reasons above."
     findings = [r for r in records if r.verdict in FINDINGS]
     if findings:
         return (

@@ -57,7 +57,8 @@ class Artifacts:
         path = folder / MANIFEST
         if not path.is_file():
             raise MissingArtifact(
-                f"no trained weights in {folder}; get them with `polyrot train {folder.name}`"
+                f"no trained weights of {folder.name}; `polyrot train {folder.name}` makes them, "
+                "and `pytest claims/ --retrain` trains whatever it needs first (hours)"
             )
         manifest = json.loads(path.read_text())
         if manifest.get("schema") != SCHEMA:

@@ -120,8 +120,8 @@ class Suite:
         if name not in self._saes:
             if not artifacts.has_sae(name):
                 raise NotRun(
-                    f"no autoencoder {name.folder} in {artifacts.folder}; "
-                    f"train with `polyrot train {artifacts.manifest['name']}`"
+                    f"no autoencoder {name.folder} among the trained files of "
+                    f"{artifacts.folder.name}; train again with this version"
                 )
             self._saes[name] = artifacts.sae(name)
         return self._saes[name]
