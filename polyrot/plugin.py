@@ -155,11 +155,11 @@ def pytest_runtest_makereport(
     if isinstance(error, NotRun):
         record = Record.of(measurement, suite, verdict=Verdict.NOT_RUN, reason=str(error))
         outcome, sentence = _session(item.config).policy.decide(record)
-        if outcome is Outcome.SKIP:
-            report.outcome, report.longrepr = "skipped", (str(item.path), 0, sentence)
+        # Even where the policy passes it: after a set-up that "passed", pytest would go on.
+        if outcome is Outcome.FAIL:
+            report.outcome, report.longrepr = "failed", sentence
         else:
-            report.outcome = "passed" if outcome is Outcome.PASS else "failed"
-            report.longrepr = sentence
+            report.outcome, report.longrepr = "skipped", (str(item.path), 0, sentence)
     elif isinstance(error, Exception):
         reason = f"{type(error).__name__}: {error}"
         record = Record.of(measurement, suite, verdict=Verdict.ERROR, reason=reason)

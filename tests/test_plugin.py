@@ -118,6 +118,24 @@ def test_something_missing_is_not_run_with_its_reason(claims, pytester) -> None:
     assert claims("--strict").ret == 1
 
 
+def test_a_suite_that_is_missing_is_not_run_as_expected(claims, pytester) -> None:
+    claims.write(0.9)
+    pytester.makeconftest(
+        "import pytest\n"
+        "from polyrot.verdict.run import NotRun\n"
+        "@pytest.fixture(autouse=True)\n"
+        "def suite():\n"
+        "    raise NotRun('no weights')\n"
+    )
+    result = claims()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["NOT RUN*TOY-01*", "*no weights*"])
+    again = claims("--expect", "reports/toy/verdict.json")
+    assert again.ret == 0
+    again.assert_outcomes(skipped=1)
+    assert len(verdict(pytester)["records"]) == 1
+
+
 def test_strict_fails_the_undecided(claims) -> None:
     claims.write(0.5)
     assert claims().ret == 0
