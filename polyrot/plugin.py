@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from polyrot.progress import Progress
     from polyrot.verdict.claim import Measurement
     from polyrot.verdict.policy import Policy
     from polyrot.verdict.record import Record
@@ -87,7 +88,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
             name,
             command="pytest claims/ --retrain",
             device=pytestconfig.getoption("--device"),
-            progress=_session(pytestconfig).progress,
+            progress=_session(pytestconfig).progress(),
         )
     return _artifact_folder(pytestconfig)
 
@@ -118,11 +119,10 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
     )
 
     def judge(measure: Callable[..., Any]) -> None:
-        label = f"{measurement.id} on {suite_name}"
-        with session.progress(label) as progress:
-            record = run(
-                measurement, measure, suite=suite_name, progress=progress, keep=cache.measured
-            )
+        def report(done: int, total: int, what: str) -> None:
+            session.show(done / total, f"{measurement.id} on {suite_name}, {what}")
+
+        record = run(measurement, measure, suite=suite_name, progress=report, keep=cache.measured)
         _attach(request.node, record)
         outcome, sentence = session.policy.decide(record)
         if outcome is Outcome.FAIL:
@@ -191,6 +191,9 @@ class Session:
         self._policy: Policy | None = None
         self._kept: list[Path] = []
         self._written: list[Path] = []
+        self._problem = ""
+        self._items = 0
+        self._progress: Progress | None = None
 
     @property
     def policy(self) -> Policy:
@@ -209,18 +212,25 @@ class Session:
                 raise pytest.UsageError(f"--expect: {error}") from None
         return self._policy
 
-    def progress(self, label: str) -> Any:
-        """A progress line on the terminal, also while pytest captures output."""
+    def progress(self) -> Progress:
+        """Make a progress line on the terminal, also while pytest captures output."""
         from polyrot.progress import Progress
 
         capture = self.config.pluginmanager.getplugin("capturemanager")
         # A worker of pytest-xdist has no terminal of its own.
         silent = hasattr(self.config, "workerinput") or capture is None
-        return Progress(label, None if silent else capture.global_and_fixture_disabled)
+        return Progress(None if silent else capture.global_and_fixture_disabled)
+
+    def show(self, share: float, what: str) -> None:
+        """Show how far the run is: the measurements done, and a share of the current one."""
+        if self._progress is None:
+            self._progress = self.progress()
+        self._progress((len(self.records) + share) / max(1, self._items), what)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Read what is expected before any claim runs, so that bad files stop the run."""
-        if any(_measurement(item) is not None for item in session.items):
+        self._items = sum(_measurement(item) is not None for item in session.items)
+        if self._items:
             _ = self.policy
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
@@ -229,6 +239,8 @@ class Session:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = _record_of(report)
         if record is not None and report.when != "teardown":
+            if self._progress is not None:
+                self._progress.clear()
             self.records.append(record)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -237,8 +249,14 @@ class Session:
         missing = set(self.policy.required) - {record.id for record in self.records}
         if missing and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            self._problem = "The run did not finish; reports of earlier runs are as they were."
+            return
+        try:
             self._write_reports()
+        except OSError as error:
+            self._problem = f"The reports could not be written: {error}"
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def _write_reports(self) -> None:
         from polyrot.report.files import write_reports
@@ -270,6 +288,12 @@ class Session:
         terminalreporter.section("conclusion")
         for line in closing_lines(self.records, self.policy, self._written, self._kept):
             terminalreporter.write_line(line)
+        if self._problem:
+            terminalreporter.write_line(self._problem, red=True)
+        elif not self._written and not self._kept:
+            terminalreporter.write_line(
+                "No report: only some claims ran (choose a folder with --report-dir)."
+            )
 
 
 def _artifact_folder(config: pytest.Config) -> Path:

@@ -1,10 +1,13 @@
-"""One progress line, for whatever takes longer than three seconds."""
+"""One progress line, for whatever takes longer than three seconds.
+
+Not a library's progress bar: the line must also appear while pytest captures output,
+and as plain lines in a log.
+"""
 
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import TextIO
 
 QUIET_SECONDS = 3.0
@@ -15,59 +18,49 @@ Uncaptured = Callable[[], AbstractContextManager[object]]
 
 
 class Progress:
-    """Call it with `(done, total, what)`; it shows the share done and the time left.
+    """Call it with the share that is done and what is being done; it adds the time left.
 
-    On a terminal one line is redrawn and finally erased; elsewhere a line is printed now
-    and then.  Nothing is shown in the first three seconds.
+    On a terminal one line is redrawn, and erased by `clear`; elsewhere a line is printed
+    now and then.  Nothing is shown in the first three seconds.
     """
 
     def __init__(
-        self, label: str, uncaptured: Uncaptured | None = nullcontext, stream: TextIO | None = None
+        self, uncaptured: Uncaptured | None = nullcontext, stream: TextIO | None = None
     ) -> None:
-        """Show `label`; `uncaptured` lifts output capture, `None` shows nothing at all."""
-        self._label = label
+        """Write to `stream` (standard error); `uncaptured` lifts output capture, `None` mutes."""
         self._uncaptured = uncaptured
         self._stream = stream
         self._start = time.monotonic()
         self._shown = float("-inf")
         self._drawn = False
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._drawn and self._uncaptured is not None:
-            with self._uncaptured():
-                self._out().write("\r\x1b[K")
-                self._out().flush()
-
-    def __call__(self, done: int, total: int, what: str = "") -> None:
+    def __call__(self, share: float, what: str) -> None:
         now = time.monotonic()
         elapsed = now - self._start
         if self._uncaptured is None or elapsed < QUIET_SECONDS:
             return
-        left = f", {duration(elapsed / done * (total - done))} left" if done else ""
-        text = f"{self._label}: {what} ({done} of {total}{left})"
+        left = f", about {duration(elapsed / share * (1 - share))} left" if share > 0 else ""
+        text = f"{share:4.0%}{left}: {what}"
         with self._uncaptured():
             out = self._out()
             if out.isatty():
-                if now - self._shown < 0.2:
-                    return
                 out.write("\r" + text[:79] + "\x1b[K")
                 self._drawn = True
             elif now - self._shown >= LOG_SECONDS:
+                self._shown = now
                 out.write(f"\n{text}")
-            else:
-                return
             out.flush()
-        self._shown = now
+
+    def clear(self) -> None:
+        """Erase the line from a terminal."""
+        if self._drawn and self._uncaptured is not None:
+            with self._uncaptured():
+                self._out().write("\r\x1b[K")
+                self._out().flush()
+            self._drawn = False
 
     def _out(self) -> TextIO:
+        # Looked up at every call: capturing replaces it.
         return self._stream or sys.stderr
 
 

@@ -46,8 +46,10 @@ def claims(pytester: pytest.Pytester):
         pytester.makepyfile(toy_01=source)
         pytester.makeini("[pytest]\npython_files = toy_*.py\n")
 
-    def run(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_inprocess("--suite", "toy", "-p", "no:cacheprovider", *arguments)
+    def run(*arguments: str, **options: bool) -> pytest.RunResult:
+        return pytester.runpytest_inprocess(
+            "--suite", "toy", "-p", "no:cacheprovider", *arguments, **options
+        )
 
     run.write = write
     return run
@@ -195,10 +197,41 @@ def test_k_selects_by_claim_and_a_partial_run_keeps_the_full_report(claims, pyte
     pytester.makepyfile(toy_02=source.replace("TOY-01", "TOY-02").replace("0.9", "0.1", 1))
     result = claims("-k", "TOY-02")
     result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.fnmatch_lines(["*no report: only some claims ran*"])
+    result.stdout.fnmatch_lines(["No report: only some claims ran*"])
     assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
     claims("-k", "TOY-02", "--report-dir", "other")
     assert verdict(pytester, "other")["verdicts"] == {"TOY-02": "REFUTED"}
+
+
+def test_an_interrupt_keeps_earlier_reports_and_says_so(claims, pytester) -> None:
+    claims.write(0.9)
+    claims()
+    claims.write(0.1)
+    source = (pytester.path / "toy_01.py").read_text().replace("TOY-01", "TOY-02")
+    pytester.makepyfile(toy_02=source.replace("    pass\n", "    raise KeyboardInterrupt\n"))
+    result = claims(no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["REFUTED*TOY-01*", "The run did not finish; reports of earlier runs are as they were."]
+    )
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(claims, pytester) -> None:
+    claims.write(0.9)
+    (pytester.path / "taken").write_text("a file")
+    result = claims("--report-dir", "taken")
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["The reports could not be written: *taken*"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_cache_that_cannot_be_written_costs_no_verdict(claims, pytester, monkeypatch) -> None:
+    (pytester.path / "file").write_text("not a folder")
+    monkeypatch.setenv("POLYROT_CACHE", str(pytester.path / "file"))
+    claims.write(0.1)
+    assert claims().ret == 1
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REFUTED"}
 
 
 def test_xdist_gives_the_same_report(claims, pytester) -> None:

@@ -6,6 +6,7 @@ same dimension and determinant, averaged over the same number of matrices.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 
 import torch
@@ -174,5 +175,6 @@ def _null(d: int, proper: bool, seed: int) -> Statistics:
     if not proper:
         matrices[:, :, 0] *= -1
     null = {name: values.contiguous() for name, values in statistics(matrices).items()}
-    write_atomically(path, lambda p: save_file(null, p))
+    with suppress(OSError):  # a full disk costs the next run its time, nothing else
+        write_atomically(path, lambda p: save_file(null, p))
     return null

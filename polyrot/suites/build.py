@@ -1,7 +1,6 @@
 """Train everything a suite is made of, and write it with its manifest."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,7 @@ def train_artifacts(
     command: str,
     out: Path | None = None,
     device: str = "cpu",
-    progress: Callable[[str], Progress] = Progress,
+    progress: Progress | None = None,
 ) -> Path:
     """Train a built-in cohort with a progress line; return the folder written.
 
@@ -93,16 +92,26 @@ def train_artifacts(
     folder = out or retrained_directory() / name
     work = cache / "training"
     work.mkdir(parents=True, exist_ok=True)
-    with FileLock(work / f"{name}.lock"), ExitStack() as stack:
-        lines: dict[str, Progress] = {}
+    line = progress or Progress()
+    cohort = COHORTS[name]
+    total = _total_steps(cohort)
+    done = 0
 
-        def report(what: str, step: int, steps: int, remark: str) -> None:
-            if what not in lines:
-                lines[what] = stack.enter_context(progress(what))
-            lines[what](step, steps, remark)
+    def report(what: str, step: int, steps: int, remark: str) -> None:
+        nonlocal done
+        line((done + step) / total, f"{what}, step {step} of {steps}  {remark}")
+        done += steps if step == steps else 0
 
-        build_suite(COHORTS[name], folder, work=work, command=command, device=device, report=report)
+    with FileLock(work / f"{name}.lock"):
+        build_suite(cohort, folder, work=work, command=command, device=device, report=report)
+    line.clear()
     return folder
+
+
+def _total_steps(cohort: Cohort) -> int:
+    """Steps of all stacks that train one after the other."""
+    stacks = sum(len({name.sae_seed for name in names}) for names in sae_plan(cohort).values())
+    return (1 + cohort.shared_io) * cohort.training.steps + stacks * SAEConfig().steps
 
 
 def retrained_directory() -> Path:

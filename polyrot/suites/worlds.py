@@ -53,17 +53,6 @@ def random_rotation(pair: Pair) -> Pair:
     return replace(pair, fit=fit)
 
 
-def linear(condition: float) -> World:
-    """The target is the source under a linear map of a given condition number."""
-
-    def world(pair: Pair) -> Pair:
-        left, right = haar.sample(pair.d_model, 2, group="O", seed=draw_seed(*pair.seeds, 5))
-        gains = torch.logspace(0, 1, pair.d_model, base=condition, dtype=torch.float64)
-        return _mapped(pair, (left * gains) @ right)
-
-    return world
-
-
 def haar_world(noise: float = 0.0) -> World:
     """The target is the source under a Haar rotation, plus noise.
 

@@ -8,6 +8,7 @@ files, the library versions and the device, so any change measures again.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +43,8 @@ class EstimateCache:
             # Through JSON in either case, so that both runs judge the same digits.
             fields = {part: plain(asdict(e)) for part, e in measure().items()}
             text = json.dumps(fields)
-            write_atomically(path, lambda p: p.write_text(_sealed(text)))
+            with suppress(OSError):  # a full disk costs the next run its time, nothing else
+                write_atomically(path, lambda p: p.write_text(_sealed(text)))
             kept = {part: estimate_from_json(e) for part, e in json.loads(text).items()}
         return kept
 
