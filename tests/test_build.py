@@ -1,0 +1,154 @@
+"""From training to a judged suite, in miniature: files, resumption, damage."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import polyrot as pr
+from polyrot.cli import app
+from polyrot.models import cohorts
+from polyrot.sae.training import SAEConfig
+from polyrot.suites import build, suite
+from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
+
+TINY = {
+    "steps": 4,
+    "batch": 8,
+    "length_buckets": 1,
+    "evaluate_every": 2,
+    "evaluate_sequences": 8,
+    "bfloat16": False,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both suites' folders in miniature: everything real, and far too short."""
+    root = tmp_path_factory.mktemp("artifacts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cohorts, "FINAL_METRIC_SEQUENCES", 16)
+        patch.setattr(build, "SAE_SEQUENCES", 32)
+        for name in ("dyck3", "two-back"):
+            cohort = cohorts.COHORTS[name]
+            build.build_suite(
+                replace(cohort, training=replace(cohort.training, **TINY)),
+                root / name,
+                work=root / "work",
+                command=f"polyrot train {name}",
+                sae_config=SAEConfig(steps=2, batch=32),
+            )
+    return root
+
+
+def test_the_manifest_says_what_was_done(trained: Path) -> None:
+    manifest = Artifacts.open(trained / "dyck3").manifest
+    assert manifest["command"] == "polyrot train dyck3"
+    assert manifest["training"]["steps"] == 4
+    assert manifest["shared_io_of"] == 0
+    assert set(manifest["seeds"]) == set("01234")
+    accuracy = manifest["seeds"]["3"]["accuracy"]
+    assert set(accuracy) == {"train", "compositional", "long"}
+    assert set(accuracy["long"]) == {"token", "depth", "valid"}
+    assert manifest["seeds"]["3"]["lowest accuracy"] == min(
+        value for heads in accuracy.values() for value in heads.values()
+    )
+    assert manifest["versions"]["torch"] == torch.__version__
+    assert len(manifest["files"]) == 2 * 5 + 2 * 25
+
+
+def test_a_suite_loads_what_was_built(trained: Path) -> None:
+    loaded = pr.load_suite("dyck3", artifacts=trained)
+    assert loaded.seeds == (0, 1, 2, 3, 4)
+    assert len(loaded.seed_pairs()) == 20
+    assert len(loaded.seed_pairs(anchored=True)) == 4
+    assert len(loaded.seed_pairs(ordered=False)) == 10
+    pair = next(loaded.pairs("resid_mid.1"))
+    assert pair.seeds == (0, 1)
+    assert pair.source.shape == pair.target.shape == pair.untrained.shape
+    assert 0.2 < float(pair.held_out.double().mean()) < 0.3
+    held = loaded.activations.sequence[pair.held_out]
+    assert not torch.isin(held, loaded.activations.sequence[~pair.held_out]).any()
+    own = loaded.sae(2, loaded.late_site, loaded.sae_seed(2))
+    assert own.metadata["seed"] == 3
+    assert loaded.control_sae(4, "noise").d_model == 64
+    # The untrained twins share what the cohort shares: the trained embedding of seed 0.
+    assert torch.equal(loaded.untrained.weight("W_E")[3], loaded.models.weight("W_E")[0])
+    for head in ("W_U_tok", "W_U_depth", "W_U_valid"):
+        assert torch.equal(loaded.models.weight(head)[4], loaded.models.weight(head)[0])
+
+
+def test_each_model_has_its_own_autoencoder_from_the_shared_seed(trained: Path) -> None:
+    loaded = pr.load_suite("dyck3", artifacts=trained)
+    first, second = loaded.sae(0, "resid_mid.0"), loaded.sae(1, "resid_mid.0")
+    assert first.metadata["seed"] == second.metadata["seed"] == 0
+    assert not torch.equal(first.W_dec, second.W_dec)
+    # Two steps from one start: the decoders are still nearly the same.
+    assert float(torch.cosine_similarity(first.W_dec, second.W_dec).min()) > 0.99
+
+
+def test_finished_parts_are_not_trained_again(trained: Path, tmp_path: Path) -> None:
+    cohort = cohorts.COHORTS["two-back"]
+    calls: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cohorts, "FINAL_METRIC_SEQUENCES", 16)
+        patch.setattr(build, "SAE_SEQUENCES", 32)
+        again = build.build_suite(
+            replace(cohort, training=replace(cohort.training, **TINY)),
+            tmp_path / "two-back",
+            work=trained / "work",
+            command="again",
+            sae_config=SAEConfig(steps=2, batch=32),
+            report=lambda what, step, steps, remark: calls.append(what),
+        )
+    assert calls == []
+    assert again.hashes == Artifacts.open(trained / "two-back").hashes
+
+
+def test_damage_and_absence_are_told_apart(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifact, match="no trained weights of dyck3-independent"):
+        pr.load_suite("dyck3-independent", artifacts=trained)
+    with pytest.raises(ValueError, match="Expected a suite among .* but got 'dyck4'"):
+        pr.load_suite("dyck4")
+    shutil.copytree(trained / "dyck3", tmp_path / "dyck3")
+    (tmp_path / "dyck3" / "seed1.safetensors").write_bytes(b"rotten")
+    with pytest.raises(DamagedArtifact, match=r"seed1.safetensors is damaged"):
+        pr.load_suite("dyck3", artifacts=tmp_path)
+
+
+def test_the_plan_covers_every_internal_site_and_reseeds_the_late_one() -> None:
+    plan = build.sae_plan(cohorts.COHORTS["dyck3"])
+    assert set(plan) == set(suite.INTERNAL_SITES)
+    assert plan["resid_mid.0"] == [SAEName(s, "resid_mid.0", 0) for s in range(5)]
+    late = plan["resid_post.1"]
+    assert [name.sae_seed for name in late] == [0] * 5 + [1, 2, 3, 4, 5]
+    noise = build.noise_activations(200, 500, 8)
+    assert not torch.equal(noise, build.noise_activations(201, 500, 8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "dyck4"], "Expected a suite among dyck3"),
+        (["train", "dyck3", "--device", "cuda"], "torch sees no CUDA device"),
+    ],
+)
+def test_the_command_line_names_what_is_wrong(arguments: list[str], message: str) -> None:
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "train_artifacts", interrupted)
+    result = CliRunner().invoke(app, ["train", "dyck3"])
+    assert result.exit_code == 130
+    assert "the same command continues where it stopped" in result.output
