@@ -9,6 +9,17 @@ if TYPE_CHECKING:
     from polyrot.suites.suite import Suite
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a suite that does not exist before anything runs."""
+    from polyrot.plugin import DEFAULT_SUITES
+
+    unknown = [name for name in config.getoption("--suite") or () if name not in DEFAULT_SUITES]
+    if unknown:
+        raise pytest.UsageError(
+            f"--suite: expected one of {', '.join(DEFAULT_SUITES)} but got {', '.join(unknown)}"
+        )
+
+
 @pytest.fixture(scope="session")
 def suite(suite_name: str, artifacts: Path, pytestconfig: pytest.Config) -> "Suite":
     """The suite under test: see `polyrot.suites.suite.Suite`."""

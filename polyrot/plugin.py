@@ -43,7 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="verdict.json of an earlier run that every verdict must equal (repeatable)",
     )
     # pytest's own --strict is read, not declared: with it INCONCLUSIVE and NOT RUN fail.
-    group.addoption("--device", default="cpu", help="where models run: cpu or cuda")
+    group.addoption(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="where models run (default: cpu)"
+    )
     group.addoption("--report-dir", metavar="DIR", help="where reports go (default: reports/)")
     group.addoption(
         "--artifacts", metavar="DIR", help="trained files to use instead of the shipped ones"
@@ -187,7 +189,6 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.records: list[Record] = []
-        self.partial = False
         self._policy: Policy | None = None
         self._kept: list[Path] = []
         self._written: list[Path] = []
@@ -233,9 +234,6 @@ class Session:
         if self._items:
             _ = self.policy
 
-    def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        self.partial |= any(_measurement(item) is not None for item in items)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = _record_of(report)
         if record is not None and report.when != "teardown":
@@ -262,8 +260,6 @@ class Session:
         from polyrot.report.files import write_reports
 
         chosen = self.config.getoption("--report-dir")
-        if chosen is None and self.partial:
-            return
         folder = Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR)
         keep = [Path(f).resolve() for f in self.config.getoption("--expect")]
         self._written, self._kept = write_reports(
@@ -272,6 +268,7 @@ class Session:
             root=self.config.rootpath,
             keep=keep,
             policy=self.policy,
+            may_shrink=chosen is not None,
             artifacts=_artifact_folder(self.config),
         )
 
@@ -290,9 +287,10 @@ class Session:
             terminalreporter.write_line(line)
         if self._problem:
             terminalreporter.write_line(self._problem, red=True)
-        elif not self._written and not self._kept:
+        elif not self._written:
             terminalreporter.write_line(
-                "No report: only some claims ran (choose a folder with --report-dir)."
+                "No report: the one in reports/ holds claims that did not run now "
+                "(choose a folder with --report-dir)."
             )
 
 

@@ -34,7 +34,7 @@ class Activations:
 def harvest(
     model: StackedTransformer, batch: LabelledSequences, sites: tuple[str, ...] | None = None
 ) -> Activations:
-    """Collect activations at `sites` (all distinct ones by default), as float32."""
+    """Collect activations at `sites` (all distinct ones by default), as float32 on the CPU."""
     names = [canonical_site(site) for site in sites or model.config.sites()]
     unknown = sorted(set(names) - set(model.config.sites()))
     if unknown:
@@ -47,7 +47,7 @@ def harvest(
         first += len(real)
         sequence.append(ids[real])
         for name in names:
-            parts[name].append(residual[name][:, real])
+            parts[name].append(residual[name].cpu()[:, real])
     return Activations(
         {name: torch.cat(chunks, dim=1) for name, chunks in parts.items()}, torch.cat(sequence)
     )
@@ -60,17 +60,17 @@ def predict(
     parts: dict[str, list[Tensor]] = {}
     for real, logits, _ in _run(model, batch):
         for head, values in logits.items():
-            parts.setdefault(head, []).append(values[:, real])
+            parts.setdefault(head, []).append(values.cpu()[:, real])
     return {head: torch.cat(chunks, dim=1) for head, chunks in parts.items()}
 
 
 def _run(
     model: StackedTransformer, batch: LabelledSequences
 ) -> Iterator[tuple[Tensor, dict[str, Logits], dict[str, Residual]]]:
-    """Yield the non-PAD mask, logits and residual stream of groups of similar length."""
+    """Yield the non-PAD mask (CPU), logits and residual stream of groups of similar length."""
     device = model.W_pos.device
     for group in batch.by_length(max(1, len(batch) // BUCKET)):
         tokens, _ = to_tensors([group] * model.seeds, device)
         with torch.inference_mode():
             logits, residual = model(tokens)
-        yield tokens[0] != PAD, logits, residual
+        yield tokens[0].cpu() != PAD, logits, residual

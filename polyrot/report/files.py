@@ -11,7 +11,7 @@ from polyrot.provenance import commit, machine, versions
 from polyrot.report.markdown import markdown
 from polyrot.suites.suite import suite_provenance
 from polyrot.verdict.policy import Policy
-from polyrot.verdict.record import Record, Report
+from polyrot.verdict.record import Record, Report, read_verdict
 
 
 def write_reports(
@@ -22,11 +22,13 @@ def write_reports(
     keep: Collection[Path],
     policy: Policy,
     artifacts: Path,
+    may_shrink: bool,
 ) -> tuple[list[Path], list[Path]]:
     """Write one report a suite; return the files written and those kept.
 
     A `verdict.json` in `keep`, against which this run was compared, is left alone when a
-    verdict drifted: the new one is written beside it as `verdict-drifted.json`.
+    verdict drifted: the new one is written beside it as `verdict-drifted.json`.  Unless it
+    `may_shrink`, a report that holds measurements which did not run now is left alone.
     """
     written: list[Path] = []
     kept: list[Path] = []
@@ -48,6 +50,8 @@ def write_reports(
         )
         name = "verdict"
         path = folder / suite / "verdict.json"
+        if not may_shrink and _measured(path) - report.verdicts.keys():
+            continue
         drifted = any(policy.expected.get((suite, r.id)) is not r.verdict for r in own)
         if path.resolve() in keep and drifted:
             kept.append(path)
@@ -58,6 +62,14 @@ def write_reports(
             written.append(target)
         _append_summary(markdown(report))
     return written, kept
+
+
+def _measured(path: Path) -> set[str]:
+    """Ids of the measurements that a report holds; none where there is no readable report."""
+    try:
+        return set(read_verdict(path).verdicts)
+    except (OSError, ValueError):
+        return set()
 
 
 def _write_text(path: Path, *, text: str) -> None:

@@ -170,7 +170,8 @@ def _train_saes(
                 d_model = cohort.architecture.d_model
                 data = [noise_activations(n.seed, tokens, d_model).to(device) for n in stack]
             else:
-                data = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
+                own = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
+                data = [x.to(device) for x in own]
             label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}"
             saes |= _train_stack(stack, data, replace(config, seed=sae_seed), work, label, report)
     return saes
