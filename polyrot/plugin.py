@@ -53,7 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--retrain",
         action="store_true",
-        help="train every model from nothing (hours) instead of using the shipped ones",
+        help="train every model from nothing instead of using the shipped ones (hours; "
+        "an interrupted training continues)",
     )
 
 

@@ -1,6 +1,8 @@
 """From training to a judged suite, in miniature: files, resumption, damage."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +119,18 @@ def test_damage_and_absence_are_told_apart(trained: Path, tmp_path: Path) -> Non
     (tmp_path / "dyck3" / "seed1.safetensors").write_bytes(b"rotten")
     with pytest.raises(DamagedArtifact, match=r"seed1.safetensors is damaged"):
         pr.load_suite("dyck3", artifacts=tmp_path)
+
+
+def test_a_damaged_file_is_an_error_that_names_it(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "artifacts")
+    (tmp_path / "artifacts" / "two-back" / "seed201.safetensors").write_bytes(b"rotten")
+    command = [sys.executable, "-m", "pytest", "claims", "-k", "PIR-05", "--suite", "dyck3"]
+    command += ["--artifacts", str(tmp_path / "artifacts"), "--report-dir", str(tmp_path / "out")]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "seed201.safetensors is damaged" in done.stdout
+    assert pr.read_verdict(tmp_path / "out/dyck3/verdict.json").verdicts == {"PIR-05": "ERROR"}
 
 
 def test_the_plan_covers_every_internal_site_and_reseeds_the_late_one() -> None:
