@@ -77,9 +77,9 @@ def test_a_single_seed_decides_nothing() -> None:
 
 def test_reasons_name_the_control() -> None:
     part = judge("late", BAR, IN, [("shuffled tokens", Kind.NEGATIVE, IN)])
-    assert part.reason == "shuffled tokens also meets the bar (>= 0.5)"
+    assert part.reason == "the bar (>= 0.5) is met where the claim is false: shuffled tokens"
     assert not part.controls[0].behaved
-    assert roll_up([part, part])[1].startswith("late: shuffled tokens")
+    assert roll_up([part, part])[1].startswith("late: the bar (>= 0.5)")
 
 
 def test_the_worst_part_decides_in_the_documented_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import functions
-from polyrot.suites.functions import FunctionWorld, LogProbabilities, prediction_pairs
+from polyrot.suites.functions import FunctionWorld, Predictions, prediction_pairs
 from polyrot.suites.suite import Suite
 from polyrot.tasks import dyck
 from polyrot.verdict.bar import Bar
@@ -37,14 +37,19 @@ SEQUENCES = 1_024
 MIX = {"train": 0.6, "compositional": 0.2, "long": 0.2}
 
 
-def divergence(p: LogProbabilities, q: LogProbabilities) -> float:
-    """KL(p || q) in nats, averaged over tokens and heads."""
-    return float(np.mean([(p[h].exp() * (p[h] - q[h])).sum(-1).mean() for h in p]))
+def divergence(source: Predictions, target: Predictions) -> float:
+    """KL(source || target) in nats, averaged over tokens and heads."""
+    values = []
+    for head in source:
+        p, q = (logits[head].double().log_softmax(-1) for logits in (source, target))
+        values.append(float((p.exp() * (p - q)).sum(-1).mean()))
+    return sum(values) / len(values)
 
 
-def agreement(p: LogProbabilities, q: LogProbabilities) -> float:
+def agreement(source: Predictions, target: Predictions) -> float:
     """Share of tokens and heads at which the most likely label is the same."""
-    return float(np.mean([(p[h].argmax(-1) == q[h].argmax(-1)).double().mean() for h in p]))
+    equal = [(source[h].argmax(-1) == target[h].argmax(-1)).double().mean() for h in source]
+    return float(sum(equal)) / len(equal)
 
 
 @pytest.mark.measurement(PUBLISHED)

@@ -80,11 +80,12 @@ THRESHOLD = 0.5
 CONTROLS = (
     negative("unrelated activations", unrelated),
     negative("untrained decoders", untrained),
-    negative("own untrained decoder", own_initial),
     negative("model of another task", other_task),
     positive("same activations, same SAE seed", same),
 )
-PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+PUBLISHED = Measurement(
+    CLAIM, BAR, (*CONTROLS, negative("own untrained decoder", own_initial)), published=True
+)
 HARDENED = Measurement(
     CLAIM, BAR, (*CONTROLS, positive("same activations, new SAE seed", reseeded))
 )

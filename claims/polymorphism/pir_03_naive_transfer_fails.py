@@ -36,8 +36,9 @@ def naive_ev_published(pair: Pair) -> float:
 
 
 def naive_ev(pair: Pair) -> float:
-    """Explained variance after the target's mean is moved to the source's."""
-    shifted = pair.target - pair.target.mean(0) + pair.source.mean(0)
+    """Explained variance after the target's mean is moved to the source's, on held-out tokens."""
+    fit, held = ~pair.held_out, pair.held_out
+    shifted = pair.target[held] - pair.target[fit].mean(0) + pair.source[fit].mean(0)
     return ev(reconstruct(pair.sae, shifted), shifted)
 
 

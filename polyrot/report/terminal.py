@@ -50,7 +50,7 @@ def _part(part: Part) -> Iterator[tuple[str, str]]:
     for control in part.controls:
         mark = "ok" if control.behaved else "!!"
         what = f"{control.kind.value[:3]} {control.name}"
-        yield f"      {mark} {what:<33}{interval(control.estimate)}", ""
+        yield f"      {mark} {what:<36} {interval(control.estimate)}", ""
 
 
 def _indented(text: str, margin: int) -> Iterator[tuple[str, str]]:

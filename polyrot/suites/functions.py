@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,8 +13,8 @@ from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import random_symmetry
 from polyrot.tasks.dyck import LabelledSequences
 
-LogProbabilities = dict[str, Float[Tensor, "token label"]]
-"""Float64 log-probabilities by head."""
+Predictions = dict[str, Float[Tensor, "token label"]]
+"""Logits by head."""
 
 FunctionWorld = Callable[[Suite, int], StackedTransformer]
 """The models that take the targets' place, given the suite and the source seed."""
@@ -63,7 +62,7 @@ def symmetric_image(suite: Suite, source: int) -> StackedTransformer:
 
 def prediction_pairs(
     suite: Suite, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
-) -> Iterator[tuple[tuple[int, int], LogProbabilities, LogProbabilities]]:
+) -> Iterator[tuple[tuple[int, int], Predictions, Predictions]]:
     """Yield `(seeds, of the source, of the target)` on the non-PAD tokens of a batch."""
     predictions = predict(suite.models, batch)
     models, replaced = suite.models, predictions
@@ -75,10 +74,6 @@ def prediction_pairs(
             if pair[0] == source:
                 yield (
                     pair,
-                    _log_softmax(predictions, suite.index(source)),
-                    _log_softmax(replaced, suite.index(pair[1])),
+                    {head: v[suite.index(source)] for head, v in predictions.items()},
+                    {head: v[suite.index(pair[1])] for head, v in replaced.items()},
                 )
-
-
-def _log_softmax(logits: dict[str, Tensor], index: int) -> LogProbabilities:
-    return {head: torch.log_softmax(v[index].double(), -1) for head, v in logits.items()}

@@ -1,8 +1,9 @@
 """Two seeds at one site, on the same tokens: what most measurements take."""
 
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,20 +42,26 @@ class Pair:
     def d_model(self) -> int:
         return self.source.shape[1]
 
-    def generator(self, salt: int = 0) -> torch.Generator:
-        """Random draws of controls: a function of the pair and the site alone."""
-        return torch.Generator().manual_seed(draw_seed(*self.seeds, len(self.site), salt))
+    def draw_seed(self, salt: int) -> int:
+        """Seed of a control's random draw: a function of the pair, the site and the control."""
+        return draw_seed(*self.seeds, zlib.crc32(self.site.encode()), salt)
+
+    def generator(self, salt: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.draw_seed(salt))
+
+    @cached_property
+    def moments(self) -> tuple[Moments, Moments | None]:
+        """From target to source: of the tokens to fit, and of those held out, if any."""
+        kept, held = ~self.held_out, self.held_out
+        fit = Moments.from_arrays(self.target[kept], self.source[kept])
+        if not bool(held.any()):
+            return fit, None
+        return fit, Moments.from_arrays(self.target[held], self.source[held])
 
     def procrustes(self, group: Group = "O") -> Alignment:
         """Fit target onto source on the tokens that are not held out."""
-        kept, held = ~self.held_out, self.held_out
-        return align(
-            moments=Moments.from_arrays(self.target[kept], self.source[kept]),
-            holdout_moments=Moments.from_arrays(self.target[held], self.source[held])
-            if bool(held.any())
-            else None,
-            group=group,
-        )
+        fit, held = self.moments
+        return align(moments=fit, holdout_moments=held, group=group)
 
     def within(self, explained: Metric, *, held_out: bool) -> float:
         """How well the source's autoencoder reconstructs the source: the within-seed EV."""

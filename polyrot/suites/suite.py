@@ -138,9 +138,15 @@ class Suite:
 
     def pairs(self, site: str, *, anchored: bool = False, ordered: bool = True) -> Iterator[Pair]:
         """Activations of pairs of seeds at a site, with the source's autoencoder."""
-        trained, untrained = self._at(site)
-        for source, target in self.seed_pairs(anchored=anchored, ordered=ordered):
-            yield Pair(
+        known = self._pairs(site)
+        yield from (known[seeds] for seeds in self.seed_pairs(anchored=anchored, ordered=ordered))
+
+    @cache  # noqa: B019 - a pair keeps its moments, so every claim must see the same pairs
+    def _pairs(self, site: str) -> dict[tuple[int, int], Pair]:
+        trained = self.activations.at(site).unbind(0)
+        untrained = self.untrained_activations.at(site).unbind(0)
+        return {
+            (source, target): Pair(
                 seeds=(source, target),
                 site=site,
                 source=trained[self.index(source)],
@@ -149,10 +155,8 @@ class Suite:
                 held_out=self.held_out,
                 sae=self.sae(source, site),
             )
-
-    @cache  # noqa: B019 - one set of tensors, so that what is computed of them is kept
-    def _at(self, site: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        return self.activations.at(site).unbind(0), self.untrained_activations.at(site).unbind(0)
+            for source, target in self.seed_pairs()
+        }
 
     def each_site(
         self,

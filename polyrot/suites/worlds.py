@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Alignment
-from polyrot.suites.pairs import Pair, World, draw_seed
+from polyrot.suites.pairs import Pair, World
 
 Matrix = Float[Tensor, "d_model d_model"]
 
@@ -47,7 +47,7 @@ def random_rotation(pair: Pair) -> Pair:
     """The means are matched, but the rotation is drawn instead of fitted."""
 
     def fit(p: Pair) -> Alignment:
-        rotation = haar.sample(p.d_model, group="O", seed=draw_seed(*p.seeds, 4))
+        rotation = haar.sample(p.d_model, group="O", seed=p.draw_seed(4))
         return replace(p.procrustes(), rotation=rotation)
 
     return replace(pair, fit=fit)
@@ -60,7 +60,7 @@ def haar_world(noise: float = 0.0) -> World:
     """
 
     def world(pair: Pair) -> Pair:
-        rotation = haar.sample(pair.d_model, group="O", seed=draw_seed(*pair.seeds, 6))
+        rotation = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(6))
         return _mapped(pair, rotation, noise)
 
     return world
@@ -79,7 +79,7 @@ def half_rotation(pair: Pair) -> Pair:
     """Half of the dimensions are rotated, the others are the source's own."""
     half = pair.d_model // 2
     rotation = torch.eye(pair.d_model, dtype=torch.float64)
-    rotation[:half, :half] = haar.sample(half, group="SO", seed=draw_seed(*pair.seeds, 7))
+    rotation[:half, :half] = haar.sample(half, group="SO", seed=pair.draw_seed(7))
     return _mapped(pair, rotation)
 
 
@@ -100,7 +100,7 @@ def signed_permutation(pair: Pair) -> Pair:
 def block_haar(pair: Pair) -> Pair:
     """Eight blocks of dimensions are rotated, each within itself."""
     size = pair.d_model // 8
-    blocks = haar.sample(size, 8, group="O", seed=draw_seed(*pair.seeds, 10))
+    blocks = haar.sample(size, 8, group="O", seed=pair.draw_seed(10))
     return _mapped(pair, torch.block_diag(*blocks))
 
 
@@ -110,8 +110,8 @@ def partly_identity(share: float) -> World:
     def world(pair: Pair) -> Pair:
         d = pair.d_model
         fixed = max(1, round(share * d))
-        inner = haar.sample(d - fixed, group="O", seed=draw_seed(*pair.seeds, 11))
-        basis = haar.sample(d, group="O", seed=draw_seed(*pair.seeds, 12))
+        inner = haar.sample(d - fixed, group="O", seed=pair.draw_seed(11))
+        basis = haar.sample(d, group="O", seed=pair.draw_seed(12))
         eye = torch.eye(fixed, dtype=torch.float64)
         return _mapped(pair, basis.mT @ torch.block_diag(inner, eye) @ basis)
 

@@ -100,18 +100,24 @@ def _rule(
         return Verdict.INCONCLUSIVE, f"the interval straddles the bar ({bar})"
     if placement is Placement.OUTSIDE:
         if blind:
-            return Verdict.INCONCLUSIVE, f"outside, but {_names(blind)} should meet the bar too"
+            return Verdict.INCONCLUSIVE, f"outside, but so is the positive control {_names(blind)}"
         return Verdict.REFUTED, f"the interval lies outside the bar ({bar})"
     if fooled:
-        return Verdict.VACUOUS, f"{_names(fooled)} also meets the bar ({bar})"
+        return Verdict.VACUOUS, f"the bar ({bar}) is met where the claim is false: {_names(fooled)}"
     if blind:
-        return Verdict.INCONCLUSIVE, f"inside, but {_names(blind)} does not meet the bar"
+        return (
+            Verdict.INCONCLUSIVE,
+            f"inside, but the bar is missed where the claim is true: {_names(blind)}",
+        )
     if unclear:
-        return Verdict.INCONCLUSIVE, f"inside, but {_names(unclear)} straddles the bar"
+        return (
+            Verdict.INCONCLUSIVE,
+            f"inside, but the bar is straddled where the claim is false: {_names(unclear)}",
+        )
     if power is not None and power < 0.8:
         return Verdict.INCONCLUSIVE, f"power {power:.2f} against the alternatives is below 0.8"
     return Verdict.REPLICATED, "inside the bar; every control behaved"
 
 
 def _names(names: list[str]) -> str:
-    return " and ".join(names)
+    return ", ".join(names)
