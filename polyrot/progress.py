@@ -31,15 +31,19 @@ class Progress:
         self._uncaptured = uncaptured
         self._stream = stream
         self._start = time.monotonic()
+        self._first: float | None = None
         self._shown = float("-inf")
         self._drawn = False
 
     def __call__(self, share: float, what: str) -> None:
         now = time.monotonic()
         elapsed = now - self._start
+        if self._first is None:
+            self._first = share  # done by an earlier run, where this one continues it
         if self._uncaptured is None or elapsed < QUIET_SECONDS:
             return
-        left = f", about {duration(elapsed / share * (1 - share))} left" if share > 0 else ""
+        own = share - self._first
+        left = f", about {duration(elapsed / own * (1 - share))} left" if own > 0 else ""
         text = f"{share:4.0%}{left}: {what}"
         with self._uncaptured():
             out = self._out()

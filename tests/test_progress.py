@@ -23,6 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_three_quiet_seconds_then_one_line_with_the_time_left(clock: list[float]) -> None:
     out = Terminal()
     progress = Progress(stream=out)
+    progress(0.0, "models")
     clock[0] = 2.9
     progress(0.1, "models")
     assert out.getvalue() == ""
@@ -31,6 +32,15 @@ def test_three_quiet_seconds_then_one_line_with_the_time_left(clock: list[float]
     assert out.getvalue() == "\r 25%, about 30 s left: shuffled tokens\x1b[K"
     progress.clear()
     assert out.getvalue().endswith("\r\x1b[K")
+
+
+def test_what_an_earlier_run_did_does_not_shorten_the_time_left(clock: list[float]) -> None:
+    out = Terminal()
+    progress = Progress(stream=out)
+    progress(0.5, "resumed")
+    clock[0] = 10.0
+    progress(0.75, "a step")
+    assert out.getvalue() == "\r 75%, about 10 s left: a step\x1b[K"
 
 
 def test_a_log_gets_a_line_now_and_then_and_no_escapes(clock: list[float]) -> None:

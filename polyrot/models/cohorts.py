@@ -79,7 +79,8 @@ def train_cohort(
 ) -> dict[int, TrainedSeed]:
     """Train every seed of a cohort, resuming from the checkpoints in `directory`.
 
-    `report(seeds, step, text)` is called after every step of every stack.
+    `report(seeds, step, text)` is called after every step of every stack, and once more
+    before its final accuracy is measured.
     """
     if not cohort.shared_io:
         return _train_stack(cohort, cohort.seeds, None, directory, device, report)
@@ -116,6 +117,7 @@ def _train_stack(
         checkpoint=directory / f"{cohort.name}-{key}.pt",
         report=lambda step, text: report(seeds, step, text),
     )
+    report(seeds, cohort.training.steps, "measuring final accuracy")
     best = StackedTransformer(cohort.architecture, stack_states(result.best)).to(device)
     with torch.inference_mode():
         accuracies = evaluate(

@@ -95,12 +95,11 @@ def train_artifacts(
     line = progress or Progress()
     cohort = COHORTS[name]
     total = _total_steps(cohort)
-    done = 0
+    done: dict[str, int] = {}
 
     def report(what: str, step: int, steps: int, remark: str) -> None:
-        nonlocal done
-        line((done + step) / total, f"{what}, step {step} of {steps}  {remark}")
-        done += steps if step == steps else 0
+        done[what] = step
+        line(sum(done.values()) / total, f"{what}, step {step} of {steps}  {remark}")
 
     with FileLock(work / f"{name}.lock"):
         build_suite(cohort, folder, work=work, command=command, device=device, report=report)
@@ -189,7 +188,9 @@ def _train_stack(
     digest = [float(x.double().square().sum()) for x in data]
     key = content_key({"sae": asdict(config), "names": [asdict(n) for n in names], "data": digest})
     folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
-    if not all((folder / "cfg.json").is_file() for folder in folders):
+    if all((folder / "cfg.json").is_file() for folder in folders):
+        report(label, config.steps, config.steps, "trained earlier")
+    else:
         trained = train_saes(
             data,
             [config] * len(data),
