@@ -1,5 +1,6 @@
 """Validation of arrays where they enter the library."""
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -28,7 +29,8 @@ def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
             f"Expected {name} with d_model of at least 2 but got {x.shape[1]}; "
             "a rotation of one dimension is only a sign"
         )
-    if not bool(torch.isfinite(x).all()):
+    # A sum is many times faster than a mask, and nan and inf survive in it.
+    if not math.isfinite(float(x.sum())) and not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x).all(dim=1)).sum())
         raise ValueError(
             f"Expected {name} to be finite but {bad} of its {len(x)} tokens hold nan or inf; "

@@ -21,6 +21,31 @@ CHUNK = 16_384
 
 
 @dataclass(frozen=True)
+class Centred:
+    """One activation set about its mean, in float64: half of the moments of any pair it is in.
+
+    For sets that are paired many times and fit into memory; others stream.
+    """
+
+    mean: Float[Tensor, " d_model"]
+    tokens: Float[Tensor, "token d_model"]
+    second: Float[Tensor, "d_model d_model"]
+    """Centred second moments, summed over tokens."""
+
+    @classmethod
+    def of(cls, name: str, value: Array) -> "Centred":
+        """Centre a `[token, d_model]` array; errors call it `name`."""
+        return cls._of_chunk(as_activations(name, value))
+
+    @classmethod
+    def _of_chunk(cls, x: Float[Tensor, "token d_model"]) -> "Centred":
+        x = x.double()
+        mean = x.mean(0)
+        x = x - mean
+        return cls(mean, x, x.mT @ x)
+
+
+@dataclass(frozen=True)
 class Moments:
     """Count, means and centred second moments (sums, not averages), in float64.
 
@@ -39,16 +64,20 @@ class Moments:
     def from_arrays(cls, source: Array, target: Array) -> "Moments":
         """Compute the moments of `[token, d_model]` arrays whose rows are the same tokens."""
         x, y = as_activations("source", source), as_activations("target", target)
-        if len(x) != len(y):
-            raise ValueError(
-                f"Expected source and target of the same tokens but got {len(x)} and {len(y)} "
-                "tokens; run both models on the same token batch"
-            )
+        _check_tokens(len(x), len(y))
         parts = [
-            cls._of_chunk(a.double(), b.double())
+            cls.from_centred(Centred._of_chunk(a), Centred._of_chunk(b))
             for a, b in zip(x.split(CHUNK), y.split(CHUNK), strict=True)
         ]
         return cls._total(parts)
+
+    @classmethod
+    def from_centred(cls, source: Centred, target: Centred) -> "Moments":
+        """Pair two sets of the same tokens: one matrix product, `source' target`."""
+        count = len(source.tokens)
+        _check_tokens(count, len(target.tokens))
+        cross = source.tokens.mT @ target.tokens
+        return cls(count, source.mean, target.mean, source.second, target.second, cross)
 
     @classmethod
     def from_batches(cls, pairs: Iterable[tuple[Array, Array]]) -> "Moments":
@@ -99,10 +128,10 @@ class Moments:
             total = total + part
         return total
 
-    @classmethod
-    def _of_chunk(
-        cls, x: Float[Tensor, "token d_source"], y: Float[Tensor, "token d_target"]
-    ) -> "Moments":
-        mx, my = x.mean(0), y.mean(0)
-        x, y = x - mx, y - my
-        return cls(len(x), mx, my, x.mT @ x, y.mT @ y, x.mT @ y)
+
+def _check_tokens(source: int, target: int) -> None:
+    if source != target:
+        raise ValueError(
+            f"Expected source and target of the same tokens but got {source} and {target} "
+            "tokens; run both models on the same token batch"
+        )

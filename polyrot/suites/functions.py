@@ -16,26 +16,33 @@ from polyrot.tasks.dyck import LabelledSequences
 Predictions = dict[str, Float[Tensor, "token label"]]
 """Logits by head."""
 
-FunctionWorld = Callable[[Suite, int], StackedTransformer]
-"""The models that take the targets' place, given the suite and the source seed."""
+FunctionWorld = Callable[[Suite, int, int], tuple[StackedTransformer, int]]
+"""The model that takes the target's place, given the suite and the seeds of the pair.
+
+As a stack and the position in it, so that one run serves every pair."""
 
 
-def as_trained(suite: Suite, source: int) -> StackedTransformer:
+def as_trained(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
     """The models themselves: no control."""
-    return suite.models
+    return suite.models, suite.index(target)
 
 
-def untrained(suite: Suite, source: int) -> StackedTransformer:
+def untrained(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target is its seed before training."""
-    return suite.untrained
+    return suite.untrained, suite.index(target)
 
 
-def decoy(suite: Suite, source: int) -> StackedTransformer:
+def decoy(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target has its depth unembedding averaged in pairs of rows (0 and 1, 2 and 3, ...).
 
     The paper's decoy: a model that looks trained and is wrong about depth.
     """
-    return _decoys(suite)
+    return _decoys(suite), suite.index(target)
+
+
+def symmetric_image(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+    """Each target is the source under a random exact symmetry of its weights."""
+    return _images(suite), suite.index(source)
 
 
 @lru_cache(maxsize=1)
@@ -49,13 +56,13 @@ def _decoys(suite: Suite) -> StackedTransformer:
     return suite.stack([averaged(suite.models.state(i)) for i in range(len(suite.seeds))])
 
 
-def symmetric_image(suite: Suite, source: int) -> StackedTransformer:
-    """Each target is the source under a random exact symmetry of its weights."""
-    state = suite.models.state(suite.index(source))
+@lru_cache(maxsize=1)
+def _images(suite: Suite) -> StackedTransformer:
+    architecture = suite.cohort.architecture
     return suite.stack(
         [
-            random_symmetry(state, suite.cohort.architecture, draw_seed(source, target))
-            for target in suite.seeds
+            random_symmetry(suite.models.state(i), architecture, draw_seed(seed))
+            for i, seed in enumerate(suite.seeds)
         ]
     )
 
@@ -64,16 +71,17 @@ def prediction_pairs(
     suite: Suite, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
 ) -> Iterator[tuple[tuple[int, int], Predictions, Predictions]]:
     """Yield `(seeds, of the source, of the target)` on the non-PAD tokens of a batch."""
-    predictions = predict(suite.models, batch)
-    models, replaced = suite.models, predictions
-    for source in dict.fromkeys(source for source, _ in suite.seed_pairs(anchored=anchored)):
-        targets = world(suite, source)
-        if targets is not models:  # most worlds are the same for every source
-            models, replaced = targets, predict(targets, batch)
-        for pair in suite.seed_pairs(anchored=anchored):
-            if pair[0] == source:
-                yield (
-                    pair,
-                    {head: v[suite.index(source)] for head, v in predictions.items()},
-                    {head: v[suite.index(pair[1])] for head, v in replaced.items()},
-                )
+    for source, target in suite.seed_pairs(anchored=anchored):
+        sources, targets = (
+            {head: logits[index] for head, logits in _predictions(models, batch).items()}
+            for models, index in (
+                (suite.models, suite.index(source)),
+                world(suite, source, target),
+            )
+        )
+        yield (source, target), sources, targets
+
+
+@lru_cache(maxsize=6)  # the trained models are compared with every control
+def _predictions(models: StackedTransformer, batch: LabelledSequences) -> dict[str, Tensor]:
+    return predict(models, batch)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from polyrot.linalg.moments import Moments
+from polyrot.linalg.moments import Centred, Moments
 from polyrot.linalg.procrustes import Alignment, Group, align
 from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
@@ -52,11 +52,9 @@ class Pair:
     @cached_property
     def moments(self) -> tuple[Moments, Moments | None]:
         """From target to source: of the tokens to fit, and of those held out, if any."""
-        kept, held = ~self.held_out, self.held_out
-        fit = Moments.from_arrays(self.target[kept], self.source[kept])
-        if not bool(held.any()):
-            return fit, None
-        return fit, Moments.from_arrays(self.target[held], self.source[held])
+        (y, held_y), (x, held_x) = (_halves(z, self.held_out) for z in (self.target, self.source))
+        held = Moments.from_centred(held_y, held_x) if held_y and held_x else None
+        return Moments.from_centred(y, x), held
 
     def procrustes(self, group: Group = "O") -> Alignment:
         """Fit target onto source on the tokens that are not held out."""
@@ -69,7 +67,7 @@ class Pair:
 
     def on_fit_tokens(self) -> "Pair":
         """Hold nothing out: fit and score on the same tokens, as the paper does."""
-        return replace(self, held_out=torch.zeros_like(self.held_out))
+        return replace(self, held_out=_nothing(len(self.held_out)))
 
     def with_target(self, target: Float[Tensor, "token d_model"]) -> "Pair":
         return replace(self, target=target)
@@ -79,6 +77,18 @@ class Pair:
 def _within(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> float:
     x = x if rows is None else x[rows]
     return explained(reconstruct(sae, x), x)
+
+
+@lru_cache(maxsize=32)  # a trained model is in many pairs; a control's target in one
+def _halves(x: Tensor, held_out: Tensor) -> tuple[Centred, Centred | None]:
+    """Centre the tokens to fit and those held out, each about their own mean."""
+    held = Centred.of("held-out activations", x[held_out]) if bool(held_out.any()) else None
+    return Centred.of("activations", x[~held_out] if held else x), held
+
+
+@lru_cache(maxsize=2)
+def _nothing(tokens: int) -> Bool[Tensor, " token"]:
+    return torch.zeros(tokens, dtype=torch.bool)
 
 
 def draw_seed(*parts: int) -> int:

@@ -30,11 +30,11 @@ def shuffled_tokens(pair: Pair) -> Pair:
 
 def matched_gaussian(pair: Pair) -> Pair:
     """The target is Gaussian noise of the target's own mean and covariance."""
-    mean = pair.target.double().mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov(pair.target.double().mT))
+    x = pair.target.double()
+    values, vectors = torch.linalg.eigh(torch.cov(x.mT))
     root = vectors * values.clamp(min=0).sqrt()
-    noise = torch.randn(pair.target.shape, generator=pair.generator(2), dtype=torch.float64)
-    return pair.with_target((noise @ root.mT + mean).float())
+    noise = torch.randn(pair.target.shape, generator=pair.generator(2))
+    return pair.with_target(noise @ root.mT.float() + x.mean(0).float())
 
 
 def noise_clouds(pair: Pair) -> Pair:
@@ -127,10 +127,8 @@ def qr_without_sign_fix(pair: Pair) -> Pair:
 
 def _mapped(pair: Pair, matrix: Matrix, noise: float = 0.0) -> Pair:
     """Make the target the source under a linear map, plus isotropic noise."""
-    x = pair.source.double()
-    y = x @ matrix
+    y = pair.source @ matrix.float()
     if noise:
-        spread = noise * (x - x.mean(0)).square().mean().sqrt()
-        draw = torch.randn(x.shape, generator=pair.generator(14), dtype=torch.float64)
-        y = y + spread * draw
-    return pair.with_target(y.float())
+        spread = noise * (pair.source - pair.source.mean(0)).square().mean().sqrt()
+        y += spread * torch.randn(y.shape, generator=pair.generator(14))
+    return pair.with_target(y)

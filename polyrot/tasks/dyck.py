@@ -34,7 +34,7 @@ Content = Int64[np.ndarray, "sequence step"]
 Lengths = Int64[np.ndarray, " sequence"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledSequences:
     """Token ids and, per output head, the label of each; `IGNORE` marks no label.
 
