@@ -98,7 +98,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> Callable[..., None]:
-    """Judge the test's measurement: `judge(measure)`.
+    """Judge the test's measurement: `judge(measure)`, see `polyrot.verdict.run.Judge`.
 
     `measure()` returns estimates by part for the models, `measure(world)` for a control.
     """
@@ -121,11 +121,18 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
         },
     )
 
-    def judge(measure: Callable[..., Any]) -> None:
+    def judge(measure: Callable[..., Any], *, proxy: str = "") -> None:
         def report(done: int, total: int, what: str) -> None:
             session.show(done / total, f"{measurement.id} on {suite_name}, {what}")
 
-        record = run(measurement, measure, suite=suite_name, progress=report, keep=cache.measured)
+        record = run(
+            measurement,
+            measure,
+            suite=suite_name,
+            proxy=proxy,
+            progress=report,
+            keep=cache.measured,
+        )
         _attach(request.node, record)
         outcome, sentence = session.policy.decide(record)
         if outcome is Outcome.FAIL:

@@ -85,11 +85,16 @@ class PlantedModels(Suite):
         self.name = "planted"
         self.seeds = SEEDS
         self.device = "cpu"
+        self.accuracy = 1.0
         self.cohort = Cohort("planted", SEEDS, shared_io=False)
         self.models = self.stack(states)
         self.untrained = self.stack(
             [initial_state(self.cohort.architecture, 50 + seed) for seed in SEEDS]
         )
+
+    @property
+    def lowest_accuracy(self) -> float:
+        return self.accuracy
 
 
 def random_model(seed: int) -> dict[str, Tensor]:

@@ -44,8 +44,9 @@ def measured(id: str, which: str, on: Suite) -> Record:
     module = claim_module(id)
     records = []
 
-    def judge(measure: Callable[..., object]) -> None:
-        records.append(run(getattr(module, which.upper()), measure, suite="planted"))
+    def judge(measure: Callable[..., object], *, proxy: str = "") -> None:
+        measurement = getattr(module, which.upper())
+        records.append(run(measurement, measure, suite="planted", proxy=proxy))
 
     getattr(module, f"test_{which}")(on, judge)
     (record,) = records
@@ -156,6 +157,15 @@ def test_a_control_exposes_what_cannot_fail(
     record = measured(id, which, world())
     assert record.verdict is Verdict.VACUOUS
     assert fooled(record) == by
+
+
+def test_seeds_short_of_the_papers_accuracy_decide_nothing_about_its_divergence() -> None:
+    undertrained = planted.different_functions()
+    undertrained.accuracy = 0.9998
+    record = measured("PIR-01", PUBLISHED, undertrained)
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert "99.99%" in record.reason
+    assert "99.980%" in record.reason
 
 
 def test_the_published_spectrum_test_accepts_signed_permutations() -> None:

@@ -11,7 +11,6 @@ import polyrot as pr
 from polyrot.models.harvest import harvest
 from polyrot.sae.metrics import ev, l0, reconstruct
 from polyrot.sae.training import SAEConfig, train_saes
-from polyrot.suites.artifacts import MissingArtifact
 from polyrot.suites.build import sae_tokens
 
 
@@ -19,10 +18,7 @@ from polyrot.suites.build import sae_tokens
 @pytest.mark.parametrize("name", ["dyck3", "dyck3-independent"])
 @pytest.mark.parametrize("site", ["resid_mid.0", "resid_mid.1", "resid_post.1"])
 def test_shipped_autoencoders_equal_the_float32_recipe(name: str, site: str) -> None:
-    try:
-        suite = pr.load_suite(name)
-    except MissingArtifact as error:
-        pytest.skip(str(error))
+    suite = pr.load_suite(name)
     x = harvest(suite.models, sae_tokens(), (site,)).at(site)[1]
     shipped = suite.sae(suite.seeds[1], site)
     (full,) = train_saes([x], [SAEConfig(bfloat16=False)])

@@ -33,6 +33,9 @@ CONTROLS = (
 PUBLISHED = Measurement(CLAIM, Bar.below(1e-4, "mean KL, nats"), CONTROLS, published=True)
 HARDENED = Measurement(CLAIM, Bar.at_least(0.999, "argmax agreement"), CONTROLS)
 
+CONVERGED = 0.9999
+"""Accuracy at which the paper takes its seeds; an error costs nats, so the bar presumes it."""
+
 SEQUENCES = 1_024
 MIX = {"train": 0.6, "compositional": 0.2, "long": 0.2}
 
@@ -65,7 +68,9 @@ def test_published(suite: Suite, judge: Judge) -> None:
         printed = {f"seed {target}": value for (_, target), value in values.items()}
         return {"mix": jackknife(values, anchor=suite.seeds[0], details=printed)}
 
-    judge(measure)
+    lowest = suite.lowest_accuracy
+    short = f"the paper's seeds reach {CONVERGED:.2%} on held-out data, the worst here {lowest:.3%}"
+    judge(measure, proxy="" if lowest >= CONVERGED else short)
 
 
 @pytest.mark.measurement(HARDENED)

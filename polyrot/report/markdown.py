@@ -22,6 +22,10 @@ def markdown(report: Report) -> str:
         )
     for record in report.records:
         lines += ["", *_section(record)]
+    accuracy = report.provenance.get("lowest accuracy")
+    if accuracy:
+        seeds = ", ".join(f"seed {seed} {value:.3%}" for seed, value in accuracy.items())
+        lines += ["", f"Models: lowest held-out accuracy of any head: {seeds}."]
     commit = report.provenance.get("commit", "unknown")
     lines += ["", f"Measured by commit {commit}. Intervals are 95%.", ""]
     return "\n".join(lines)

@@ -95,6 +95,12 @@ class Suite:
         )
         return torch.isin(sequence, order[: int(HELD_OUT_SHARE * ANALYSIS_SEQUENCES)])
 
+    @property
+    def lowest_accuracy(self) -> float:
+        """Of any seed, on any head of any held-out set, when training ended."""
+        seeds = self.artifacts.manifest["seeds"].values()
+        return min(float(seed["lowest accuracy"]) for seed in seeds)
+
     def index(self, seed: int) -> int:
         """Position of a seed in the suite's stacks."""
         return self.seeds.index(seed)
@@ -218,10 +224,15 @@ def load_suite(name: str, *, device: str = "cpu", artifacts: Path = SHIPPED) -> 
 
 
 def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
-    """Seeds and file hashes of a suite, from its manifests alone."""
+    """Seeds, how well they were trained, and file hashes, from the manifests alone."""
     provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
     for label, folder in (("artifacts", name), ("control artifacts", CONTROL_COHORT)):
-        manifest = artifacts / folder / "manifest.json"
-        if manifest.is_file():
-            provenance[label] = json.loads(manifest.read_text())["files"]
+        file = artifacts / folder / "manifest.json"
+        if file.is_file():
+            manifest = json.loads(file.read_text())
+            provenance[label] = manifest["files"]
+            if folder == name:
+                provenance["lowest accuracy"] = {
+                    seed: metrics["lowest accuracy"] for seed, metrics in manifest["seeds"].items()
+                }
     return provenance

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.claim import Measurement
@@ -12,8 +13,13 @@ from polyrot.verdict.record import Record
 Estimates = Mapping[str, Estimate]
 Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
-Judge = Callable[[Measure], None]
-"""What the `judge` fixture is."""
+
+
+class Judge(Protocol):
+    """What the `judge` fixture is."""
+
+    def __call__(self, measure: Measure, *, proxy: str = "") -> None:
+        """Judge the test's measurement; `proxy` as for `run`."""
 
 
 class NotRun(Exception):
@@ -25,13 +31,15 @@ def run(
     measure: Measure,
     *,
     suite: str,
+    proxy: str = "",
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     keep: Callable[[str, Callable[[], Estimates]], Estimates] = lambda world, measure: measure(),
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
 
     A control is given every part that the models have; a measurement whose control lacks
-    a part is an error, not a control that behaved.  `keep(world, measure)` may return
+    a part is an error, not a control that behaved.  `proxy` says what of this suite is not
+    as the published protocol asks; empty where all is.  `keep(world, measure)` may return
     estimates of an earlier run instead of measuring; see `EstimateCache`.
     """
     start = time.monotonic()
@@ -51,7 +59,7 @@ def run(
                 (control.name, control.kind, world[name])
                 for control, world in zip(measurement.controls, worlds, strict=True)
             ],
-            proxy=measurement.proxy,
+            proxy=measurement.proxy or proxy,
         )
         for name, estimate in models.items()
     )
