@@ -19,9 +19,12 @@ COLORS = {
 
 
 def number(value: float) -> str:
-    """Three significant digits."""
+    """Three significant digits; close to 1, two of the distance from 1."""
     if math.isinf(value):
         return "-inf" if value < 0 else "inf"
+    distance = abs(1 - value)
+    if 1e-6 < distance < 0.01:
+        return f"{value:.{1 - math.floor(math.log10(distance))}f}"
     return f"{value:.3g}"
 
 
