@@ -200,7 +200,7 @@ class Session:
         self._policy: Policy | None = None
         self._kept: list[Path] = []
         self._written: list[Path] = []
-        self._problem = ""
+        self._ending = "The run completed."
         self._items = 0
         self._progress: Progress | None = None
 
@@ -256,12 +256,17 @@ class Session:
         if missing and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            self._problem = "The run did not finish; reports of earlier runs are as they were."
+            self._ending = "The run did not finish; reports of earlier runs are as they were."
             return
         try:
             self._write_reports()
+            if not self._written:
+                self._ending = (
+                    "No report: the one in reports/ holds claims that did not run now "
+                    "(choose a folder with --report-dir)."
+                )
         except OSError as error:
-            self._problem = f"The reports could not be written: {error}"
+            self._ending = f"The reports could not be written: {error}."
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def _write_reports(self) -> None:
@@ -291,15 +296,14 @@ class Session:
             for line, color in table(records, verbose=self.config.get_verbosity() > 0):
                 terminalreporter.write_line(line, **({color: True} if color else {}))
         terminalreporter.section("conclusion")
-        for line in closing_lines(self.records, self.policy, self._written, self._kept):
+        for line in closing_lines(
+            self.records,
+            self.policy,
+            ending=self._ending,
+            written=self._written,
+            kept=self._kept,
+        ):
             terminalreporter.write_line(line)
-        if self._problem:
-            terminalreporter.write_line(self._problem, red=True)
-        elif not self._written:
-            terminalreporter.write_line(
-                "No report: the one in reports/ holds claims that did not run now "
-                "(choose a folder with --report-dir)."
-            )
 
 
 def _artifact_folder(config: pytest.Config) -> Path:

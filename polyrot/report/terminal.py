@@ -33,11 +33,17 @@ def deciding_part(record: Record) -> Part | None:
 
 
 def closing_lines(
-    records: Sequence[Record], policy: Policy, written: Sequence[Path], kept: Sequence[Path]
+    records: Sequence[Record],
+    policy: Policy,
+    *,
+    ending: str,
+    written: Sequence[Path],
+    kept: Sequence[Path],
 ) -> Iterator[str]:
-    """Yield what a reader should take away: counts, one sentence, where the reports are."""
+    """Yield what a reader should take away: counts, how it ended, where the reports are."""
     counts = Counter(record.verdict for record in records)
     yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    yield from textwrap.wrap(ending, WIDTH)
     yield from textwrap.wrap(sentence(records, policy), WIDTH)
     for path in written:
         yield f"report: {path}"

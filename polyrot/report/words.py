@@ -68,7 +68,7 @@ def sentence(records: Sequence[Record], policy: Policy) -> str:
     findings = [r for r in records if r.verdict in FINDINGS]
     if findings:
         return (
-            f"The run completed; {len(findings)} of {len(records)} measurements are REFUTED or "
-            "VACUOUS. Those failures are findings about the published claims, not crashes."
+            f"{len(findings)} of {len(records)} measurements are REFUTED or VACUOUS: those "
+            "failures are findings about the published claims, not crashes."
         )
-    return "The run completed; nothing was REFUTED or VACUOUS."
+    return "Nothing was REFUTED or VACUOUS."
