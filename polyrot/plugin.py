@@ -237,10 +237,17 @@ class Session:
         self._progress((len(self.records) + share) / max(1, self._items), what)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Read what is expected before any claim runs, so that bad files stop the run."""
-        self._items = sum(_measurement(item) is not None for item in session.items)
-        if self._items:
-            _ = self.policy
+        """Check --expect and --require before any claim runs: bad ones stop the run."""
+        ids = [m.id for item in session.items if (m := _measurement(item)) is not None]
+        self._items = len(ids)
+        if not ids:
+            return
+        absent = [id for id in self.policy.required if id not in ids]
+        if absent and not hasattr(self.config, "workerinput"):
+            raise pytest.UsageError(
+                f"--require: expected measurements of this run but got {', '.join(absent)}; "
+                f"it has {', '.join(sorted(set(ids)))}"
+            )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = _record_of(report)
@@ -252,6 +259,7 @@ class Session:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if hasattr(self.config, "workerinput") or not self.records:
             return
+        # Under pytest-xdist only what comes back tells what was collected.
         missing = set(self.policy.required) - {record.id for record in self.records}
         if missing and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

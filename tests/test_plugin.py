@@ -151,6 +151,9 @@ def test_require_fails_only_for_what_it_names(claims) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(["Required but not REPLICATED: TOY-01."])
     missing = claims("--require", "TOY-99")
+    assert missing.ret == pytest.ExitCode.USAGE_ERROR
+    missing.stderr.fnmatch_lines(["*--require: expected measurements*TOY-99; it has TOY-01"])
+    missing = claims("--require", "TOY-99", "-n", "1")
     assert missing.ret == 1
     missing.stdout.fnmatch_lines(["Required but not measured: TOY-99."])
     claims.write(0.9)
