@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.claim import Kind
-from polyrot.verdict.judge import Verdict, judge, roll_up
+from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
 
 BAR = Bar.at_least(0.5, "score")
 
@@ -80,6 +80,18 @@ def test_reasons_name_the_control() -> None:
     assert part.reason == "the bar (>= 0.5) is met where the claim is false: shuffled tokens"
     assert not part.controls[0].behaved
     assert roll_up([part, part])[1].startswith("late: the bar (>= 0.5)")
+
+
+def test_among_equal_verdicts_the_part_furthest_out_decides() -> None:
+    near, far = estimate(0.8, 0.9), estimate(0.6, 0.7)
+    replicated = [judge("near", BAR, near, []), judge("far", BAR, far, [])]
+    assert worst_part(replicated).name == "far"
+    within = Bar.between(-1, 1, "score")
+    refuted = [
+        judge("above", within, estimate(3, 3), []),
+        judge("below", within, estimate(-4, -4), []),
+    ]
+    assert worst_part(refuted).name == "below"
 
 
 def test_the_worst_part_decides_in_the_documented_order() -> None:

@@ -1,7 +1,7 @@
 """A verdict report as Markdown, for a pull request or a job summary."""
 
-from polyrot.report.terminal import deciding_part
 from polyrot.report.words import interval
+from polyrot.verdict.judge import worst_part
 from polyrot.verdict.record import Record, Report
 
 
@@ -14,8 +14,7 @@ def markdown(report: Report) -> str:
         "|---|---|---|---|---|---|",
     ]
     for record in report.records:
-        deciding = deciding_part(record)
-        figures = interval(deciding.estimate) if deciding else ""
+        figures = interval(worst_part(record.parts).estimate) if record.parts else ""
         lines.append(
             f"| {record.id} | {record.statement} | **{record.verdict}** | {figures} "
             f"| {record.quantity} {record.bar} | {record.printed} |"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from polyrot.report.words import COLORS, interval, sentence
-from polyrot.verdict.judge import Part, Verdict
+from polyrot.verdict.judge import Part, Verdict, worst_part
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record
 
@@ -16,8 +16,9 @@ WIDTH = 80
 def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, str]]:
     """Yield the lines of one suite's table, each with its colour (empty for none)."""
     for record in sorted(records, key=lambda record: record.id):
-        deciding = deciding_part(record)
-        figures = f"{interval(deciding.estimate)}  {record.bar}" if deciding else ""
+        figures = (
+            f"{interval(worst_part(record.parts).estimate)}  {record.bar}" if record.parts else ""
+        )
         yield f"{record.verdict:<13}{record.id:<18}{figures}".rstrip(), COLORS[record.verdict]
         yield from _indented(f"{record.statement}; measured: {record.quantity}", 13)
         if record.verdict is not Verdict.REPLICATED:
@@ -25,11 +26,6 @@ def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, st
         if verbose:
             for part in record.parts:
                 yield from _part(part)
-
-
-def deciding_part(record: Record) -> Part | None:
-    """The part whose verdict is the record's: the first of the worst."""
-    return next((part for part in record.parts if part.verdict is record.verdict), None)
 
 
 def closing_lines(

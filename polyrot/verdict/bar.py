@@ -49,6 +49,10 @@ class Bar:
         """Is a single value in the region?"""
         return not (self._below(value) or self._above(value))
 
+    def margin(self, value: float) -> float:
+        """How far inside the region a value lies, from its nearest edge; negative outside."""
+        return min(value - self.low, self.high - value)
+
     def place(self, estimate: Estimate) -> Placement:
         """Compare a whole interval with the region.
 

@@ -43,6 +43,8 @@ class Part:
     name: str
     estimate: Estimate
     placement: Placement
+    margin: float
+    """How far inside the bar's region the estimate lies; negative outside."""
     controls: tuple[ControlResult, ...]
     verdict: Verdict
     reason: str
@@ -70,14 +72,19 @@ def judge(
     placement = bar.place(estimate)
     results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
     verdict, reason = _rule(bar, placement, results, proxy, power)
-    return Part(name, estimate, placement, results, verdict, reason)
+    return Part(name, estimate, placement, bar.margin(estimate.value), results, verdict, reason)
+
+
+def worst_part(parts: Sequence[Part]) -> Part:
+    """Return the part that decides: of the worst verdict, the one furthest out of the bar."""
+    if not parts:
+        raise ValueError("Expected at least one part but got none")
+    return min(parts, key=lambda part: (list(Verdict).index(part.verdict), part.margin))
 
 
 def roll_up(parts: Sequence[Part]) -> tuple[Verdict, str]:
-    """Take the worst verdict of the parts, and the reason of the first part that has it."""
-    if not parts:
-        raise ValueError("Expected at least one part but got none")
-    worst = min(parts, key=lambda part: list(Verdict).index(part.verdict))
+    """Take the verdict of the worst part and its reason."""
+    worst = worst_part(parts)
     prefix = f"{worst.name}: " if len(parts) > 1 else ""
     return worst.verdict, prefix + worst.reason
 

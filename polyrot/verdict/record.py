@@ -154,6 +154,7 @@ def _part(fields: dict[str, Any]) -> Part:
         fields["name"],
         estimate_from_json(fields["estimate"]),
         Placement(fields["placement"]),
+        float(fields["margin"]),
         controls,
         Verdict(fields["verdict"]),
         fields["reason"],
