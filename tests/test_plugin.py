@@ -10,6 +10,7 @@ import polyrot.report.terminal
 import polyrot.suites.suite
 import polyrot.verdict.cache
 import polyrot.verdict.policy  # noqa: F401
+from polyrot.verdict.record import SCHEMA
 
 CLAIM = '''
 """TOY-01: the number is large."""
@@ -182,7 +183,12 @@ def test_expect_passes_a_recorded_finding_and_fails_a_drift(claims, pytester) ->
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "*no such file*"), ("{}", "*is not one*"), ('{"schema": 99}', "*but got 99*")],
+    [
+        (None, "*no such file*"),
+        ("{}", "*is not one*"),
+        ('{"schema": 99}', "*but got 99*"),
+        (f'{{"schema": {SCHEMA}}}', "*lacks*suite*"),
+    ],
 )
 def test_a_bad_expectation_is_one_line(claims, pytester, text, message) -> None:
     claims.write(0.9)

@@ -1,6 +1,6 @@
 """Everything about one judged measurement, and its JSON form.
 
-Schema 1 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
+Schema 2 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
 timing}`.  Two runs on one machine differ in `timing` alone.
 """
 
@@ -16,7 +16,7 @@ from polyrot.verdict.bar import Placement
 from polyrot.verdict.claim import Kind, Measurement
 from polyrot.verdict.judge import ControlResult, Part, Verdict, roll_up
 
-SCHEMA = 1
+SCHEMA = 2
 METRICS = 1
 """Version of the definitions of the measured quantities; raised when one changes."""
 
@@ -130,12 +130,15 @@ def read_verdict(path: str | Path) -> Report:
         raise ValueError(f"Expected a verdict.json but {file} is not one") from None
     if schema != SCHEMA:
         raise ValueError(f"Expected schema {SCHEMA} in {file} but got {schema!r}")
-    return Report(
-        document["suite"],
-        tuple(_record(fields) for fields in document["records"]),
-        document["provenance"],
-        document["timing"],
-    )
+    try:
+        return Report(
+            document["suite"],
+            tuple(_record(fields) for fields in document["records"]),
+            document["provenance"],
+            document["timing"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"Expected a whole verdict.json but {file} lacks {error}") from None
 
 
 def _record(fields: dict[str, Any]) -> Record:
