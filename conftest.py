@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a suite that does not exist before anything runs."""
+    """Let workers share the cores; refuse a suite that does not exist before anything runs."""
     from polyrot.plugin import DEFAULT_SUITES
 
     if hasattr(config, "workerinput"):

@@ -1,3 +1,5 @@
+"""Numbers as a reader sees them."""
+
 import math
 
 import pytest
@@ -19,5 +21,5 @@ from polyrot.report.words import number
         (-math.inf, "-inf"),
     ],
 )
-def test_a_number_keeps_the_digits_that_decide(value: float, shown: str):
+def test_a_number_keeps_the_digits_that_decide(value: float, shown: str) -> None:
     assert number(value) == shown

@@ -56,8 +56,6 @@ class Measurement:
     controls: tuple[Control, ...]
     published: bool = False
     """Exactly the author's definition, beside the hardened measurement of the same claim."""
-    proxy: str = ""
-    """Why this is not the published protocol, where it is not."""
 
     @property
     def id(self) -> str:

@@ -38,8 +38,8 @@ def run(
     """Measure models and controls by the same code and judge every part.
 
     A control is given every part that the models have; a measurement whose control lacks
-    a part is an error, not a control that behaved.  `proxy` says what of this suite is not
-    as the published protocol asks; empty where all is.  `keep(world, measure)` may return
+    a part is an error, not a control that behaved.  `proxy` says what is not as the
+    published protocol asks; empty where all is.  `keep(world, measure)` may return
     estimates of an earlier run instead of measuring; see `EstimateCache`.
     """
     start = time.monotonic()
@@ -59,7 +59,7 @@ def run(
                 (control.name, control.kind, world[name])
                 for control, world in zip(measurement.controls, worlds, strict=True)
             ],
-            proxy=measurement.proxy or proxy,
+            proxy=proxy,
         )
         for name, estimate in models.items()
     )
