@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import polyrot as pr
+from polyrot.linalg import haar
 
 seeds = st.integers(0, 1000)
 
@@ -60,6 +61,19 @@ def test_without_the_sign_fix_the_test_above_would_fail() -> None:
     assert abs(float(traces.mean())) > 40 / 2000**0.5
 
 
+@pytest.mark.parametrize(("d", "columns"), [(5, 5), (9, 4)])
+def test_a_draw_is_the_unique_factor_of_its_gaussian(d: int, columns: int) -> None:
+    # Q R with a positive diagonal of R. (Signs on the rows of Q instead would be Haar too:
+    # LAPACK's sign of R_kk does not change when rows and columns change sign together.)
+    gaussian = torch.randn(
+        6, d, columns, generator=torch.Generator().manual_seed(4), dtype=torch.float64
+    )
+    q = haar.frames(d, columns, 6, torch.Generator().manual_seed(4))
+    r = q.mT @ gaussian
+    torch.testing.assert_close(r, r.triu(), rtol=0, atol=1e-12)
+    assert bool((torch.diagonal(r, dim1=1, dim2=2) > 0).all())
+
+
 def test_draws_are_functions_of_their_seed() -> None:
     assert torch.equal(pr.haar.sample(6, 3, seed=1), pr.haar.sample(6, 3, seed=1))
     assert not torch.equal(pr.haar.sample(6, seed=1), pr.haar.sample(6, seed=2))
@@ -101,3 +115,57 @@ def test_eigenangles_of_known_matrices() -> None:
 def test_bad_input_is_named(call, error, message) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+COMPONENTS = [(d, group) for d in (2, 3, 8, 9, 20) for group in ("SO", "O-")]
+
+
+def of_component(d: int, size: int, group: str, seed: int) -> torch.Tensor:
+    """Haar matrices by QR, of one determinant."""
+    matrices = pr.haar.sample(d, size, group="SO", seed=seed)
+    if group == "O-":
+        matrices[:, :, 0] *= -1
+    return matrices
+
+
+@pytest.mark.parametrize(("d", "group"), COMPONENTS)
+def test_eigenangles_drawn_without_matrices_have_the_law_of_those_with(d: int, group: str) -> None:
+    size = 20_000
+    drawn = pr.haar.sample_eigenangles(d, size, group=group, seed=5)
+    matrices = pr.haar.eigenangles(of_component(d, size, group, seed=6))
+    assert drawn.shape == (size, d // 2)
+    full = haar.all_eigenangles(drawn, d, proper=group == "SO")
+    assert full.shape == matrices.shape
+    traces = [torch.cos(angles).sum(1) for angles in (full, matrices)]
+    for power in (1, 2, 3, 4):
+        a, b = (t**power for t in traces)
+        error = (a.var() / size + b.var() / size).sqrt()
+        # Four standard errors: one false alarm in 15,000, of 40 comparisons.
+        assert float((a.mean() - b.mean()).abs()) <= 4 * float(error) + 1e-9
+    # Order statistics and spacings; 70 two-sample tests, each at 1e-4. Rounded, because
+    # a forced eigenvalue is exact in one and off by 1e-8 in the other.
+    gaps = [angles[:, 1::2].diff(dim=1) for angles in (full, matrices)]
+    for a, b in ((full[:, 1::2], matrices[:, 1::2]), (gaps[0], gaps[1])):
+        for column in range(a.shape[1]):
+            values = [v[:, column].numpy().round(6) for v in (a, b)]
+            assert stats.ks_2samp(*values).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("group", ["SO", "O-"])
+def test_drawn_traces_have_mean_zero_and_variance_one(group: str) -> None:
+    half = pr.haar.sample_eigenangles(20, 40_000, group=group, seed=8)
+    trace = torch.cos(haar.all_eigenangles(half, 20, proper=group == "SO")).sum(1)
+    # Standard errors 0.005 and 0.007: four of each.
+    assert abs(float(trace.mean())) < 0.02
+    assert abs(float(trace.var()) - 1) < 0.03
+
+
+def test_the_full_group_mixes_both_components() -> None:
+    angles = pr.haar.sample_eigenangles(8, 2_000, group="O", seed=3)
+    reflected = float((angles[:, -1] == torch.pi).double().mean())
+    assert 0.45 < reflected < 0.55  # four standard errors
+    single = pr.haar.sample_eigenangles(8, seed=3)
+    assert single.shape == (4,)
+    assert torch.equal(single, pr.haar.sample_eigenangles(8, seed=3))
+    with pytest.raises(ValueError, match="Expected d of at least 2 but got d=1"):
+        pr.haar.sample_eigenangles(1)

@@ -255,7 +255,14 @@ def test_bad_options_are_named(arguments, message) -> None:
         pr.align(X, X, **arguments)
 
 
-@pytest.mark.parametrize("call", ["haar.sample(3, group='U')", "align(x, x, group='U')"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "haar.sample(3, group='U')",
+        "haar.sample_eigenangles(3, group='U')",
+        "align(x, x, group='U')",
+    ],
+)
 def test_a_wrong_group_is_named(pytester: pytest.Pytester, call: str) -> None:
     # In a process of its own: here the run-time type checker would speak first.
     code = f"import torch, polyrot as pr; x = torch.randn(9, 3); pr.{call}"

@@ -4,7 +4,8 @@
 ten Haar draws by a two-sample Kolmogorov-Smirnov test and reports p = 1.000.
 Eigenvalues of one matrix repel each other, so their i.i.d. p-value is far too large
 for any rotation; and a spectrum cannot see the basis.  Hardened: eigenangles,
-spacings, traces of powers and entries, each against its Monte-Carlo null.
+spacings, traces of powers, entries and nearest signed permutation, each against its
+Monte-Carlo null.
 """
 
 import pytest
@@ -23,9 +24,19 @@ CLAIM = Claim(
     "PIR-08",
     "The spectrum is Haar",
     "arXiv 2605.24577, eigenvalue spectrum",
+    true_in=("haar",),
+    false_in=(
+        "identity",
+        "permutation",
+        "signed-permutation",
+        "partial",
+        "basis-aligned-axes",
+        "shuffled-tokens",
+        "unrelated",
+    ),
 )
 CONTROLS = (
-    negative("permutation", worlds.permutation),
+    negative("permutation", worlds.permutation()),
     negative("signed permutation", worlds.signed_permutation),
     negative("block-Haar", worlds.block_haar),
     negative("Haar but 5% identity", worlds.partly_identity(0.05)),

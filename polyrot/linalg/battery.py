@@ -6,59 +6,93 @@ same dimension and determinant, averaged over the same number of matrices.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import lru_cache
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from jaxtyping import Bool, Float
 from scipy import stats
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from polyrot.cache import cache_directory, content_key
-from polyrot.files import write_atomically
 from polyrot.linalg import haar
+from polyrot.linalg.checks import Array, as_orthogonal
 from polyrot.stats.estimate import Estimate, benjamini_hochberg, monte_carlo_p
+from polyrot.stats.nulls import Draws, cached_draws, two_sided
 
 POWERS = 8
 DRAWS = 2_000
-NULL_VERSION = 1
+COLUMNS = 128
+"""Columns, drawn at random where there are more, that the statistics of the entries use.
+
+Their null costs O(d COLUMNS^2) instead of O(d^3) a draw."""
+NULL_VERSION = 2
 """Raised when a statistic changes: cached nulls of another version are not used."""
 
-BATTERY = ("angles", "spacings", "traces", "entries")
+SPECTRAL = ("angles", "spacings", "traces")
+OF_ENTRIES = ("entries", "signed permutation")
+BATTERY = (*SPECTRAL, *OF_ENTRIES)
 Statistics = dict[str, Float[Tensor, " matrix"]]
 
 
-def statistics(rotations: Float[Tensor, "matrix d d"]) -> Statistics:
-    """Compute every statistic of every matrix.
+@dataclass(frozen=True)
+class HaarTest:
+    """What the battery says about one or several matrices, taken together."""
 
-    trace: tr R, of mean 0 and variance 1 under Haar (||R - I||^2 = 2d - 2 tr R).
-    angles: Kolmogorov-Smirnov distance of the folded eigenangles from uniform on [0, pi].
-    spacings: mean ratio of neighbouring gaps between distinct eigenangles, the smaller
-        over the larger (Oganesyan & Huse 2007, doi:10.1103/PhysRevB.75.155111).
-    traces: sum over k = 1..8 of (tr R^k - its mean)^2 / its variance, with mean [k even]
-        and variance k (Diaconis & Shahshahani 1994, doi:10.2307/3214948).
-    entries: d^2 times the mean fourth power of the entries; near 3 under Haar, d for a
-        signed permutation, which no spectrum sees.
+    pvalue: float
+    """The smallest adjusted p-value: the matrices are not Haar if it is at most the level."""
+    pvalues: Mapping[str, float]
+    """Monte-Carlo p-value by statistic, two-sided, before adjustment."""
+    adjusted: Mapping[str, float]
+    """The same, adjusted together (Benjamini-Hochberg)."""
+    statistics: Mapping[str, float]
+    """Observed value by statistic, averaged over the matrices."""
+    draws: int
+    """Null draws behind every p-value; none is below 1 / (draws + 1)."""
+
+
+def haar_test(rotation: Array, *, seed: int) -> HaarTest:
+    """Run the whole battery; see `polyrot.haar.test`."""
+    rotations = as_orthogonal("rotation", rotation)
+    if rotations.ndim not in (2, 3):
+        raise ValueError(
+            f"Expected rotation of shape [d, d] or [matrix, d, d] but got {tuple(rotations.shape)}"
+        )
+    pooled = rotations.cpu().reshape(-1, *rotations.shape[-2:])
+    counts = haar_pvalues(pooled, BATTERY, seed=seed)
+    pvalues = {name: (extreme + 1) / (draws + 1) for name, (extreme, draws) in counts.items()}
+    adjusted = dict(zip(pvalues, benjamini_hochberg(pvalues.values()), strict=True))
+    observed = statistics(pooled, BATTERY, seed=seed)
+    means = {name: float(values.mean()) for name, values in observed.items()}
+    return HaarTest(min(adjusted.values()), pvalues, adjusted, means, DRAWS)
+
+
+def statistics(
+    rotations: Float[Tensor, "matrix d d"], names: tuple[str, ...], *, seed: int = 0
+) -> Statistics:
+    """Compute statistics of every matrix.
+
+    Of the spectrum:
+        trace: tr R, of mean 0 and variance 1 under Haar (||R - I||^2 = 2d - 2 tr R).
+        angles: Kolmogorov-Smirnov distance of the folded eigenangles from uniform.
+        spacings: mean ratio of neighbouring gaps between distinct eigenangles, the smaller
+            over the larger (Oganesyan & Huse 2007, doi:10.1103/PhysRevB.75.155111).
+        traces: sum over k = 1..8 of (tr R^k - its mean)^2 / its variance, with mean
+            [k even] and variance k (Diaconis & Shahshahani 1994, doi:10.2307/3214948).
+    Of the entries (of at most `COLUMNS` columns), which no spectrum sees:
+        entries: d^2 times the mean fourth power; near 3 under Haar, d for a signed
+            permutation.
+        signed permutation: distance to the nearest one, relative to sqrt(2 columns).
     """
-    d = rotations.shape[-1]
-    angles = haar.eigenangles(rotations)
-    uniform = torch.arange(1, d + 1, dtype=torch.float64) / d
-    share = angles / torch.pi
-    distance = torch.maximum(uniform - share, share - uniform + 1 / d).amax(-1)
-    powers = torch.arange(1, POWERS + 1, dtype=torch.float64)
-    # tr R^k is the sum of cos(k angle): the imaginary parts cancel.
-    traces = torch.cos(powers[:, None, None] * angles).sum(-1)
-    expected = (powers % 2 == 0).double()
-    squares = (traces - expected[:, None]).square() / powers[:, None]
-    return {
-        "trace": traces[0],
-        "angles": distance,
-        "spacings": _spacing_ratio(angles, torch.linalg.det(rotations)),
-        "traces": squares.sum(0),
-        "entries": d**2 * rotations.pow(4).mean((-2, -1)),
-    }
+    result: Statistics = {}
+    if set(names) - set(OF_ENTRIES):
+        proper = torch.linalg.det(rotations) > 0
+        result |= _of_angles(haar.eigenangles(rotations), proper)
+    if set(names) & set(OF_ENTRIES):
+        d = rotations.shape[-1]
+        order = torch.randperm(d, generator=torch.Generator().manual_seed(seed))
+        result |= _of_entries(rotations[:, :, order[:COLUMNS]])
+    return {name: result[name] for name in names}
 
 
 def haar_pvalues(
@@ -74,19 +108,21 @@ def haar_pvalues(
     Returns:
         For each statistic the number of null draws at least as extreme, and of draws.
     """
-    observed = statistics(rotations)
+    observed = statistics(rotations, names, seed=seed)
+    d = rotations.shape[-1]
     proper = int((torch.linalg.det(rotations) > 0).sum())
     improper = len(rotations) - proper
-    d = rotations.shape[-1]
-    nulls = _null(d, True, seed), _null(d, False, seed)
     generator = torch.Generator().manual_seed(seed)
     picks = [torch.randint(DRAWS, (DRAWS, k), generator=generator) for k in (proper, improper)]
     result = {}
     for name in names:
+        # Flipping a column's sign changes no statistic of the entries: one null serves both.
+        nulls = [
+            _entries_null(d, seed) if name in OF_ENTRIES else _spectral_null(d, kind, seed)
+            for kind in (True, False)
+        ]
         pooled = torch.cat([null[name][p] for null, p in zip(nulls, picks, strict=True)], 1)
-        draws, value = pooled.mean(1), observed[name].mean()
-        tail = min(int((draws >= value).sum()), int((draws <= value).sum()))
-        result[name] = (min(2 * tail, DRAWS), DRAWS)
+        result[name] = two_sided(float(observed[name].mean()), pooled.mean(1))
     return result
 
 
@@ -112,7 +148,7 @@ def adjusted_pvalues(
     for key, matrices in rotations.items():
         own = {name: tests[key, name] for name in names}
         smallest = min(own.values(), key=lambda estimate: estimate.value)
-        observed = statistics(matrices)
+        observed = statistics(matrices, names)
         details = {f"p of {name}": estimate.value for name, estimate in own.items()}
         details |= {f"mean {name}": float(observed[name].mean()) for name in names}
         result[key] = Estimate(
@@ -140,17 +176,34 @@ def ks_iid_published(observed: Float[Tensor, "matrix d d"], seed: int = 0) -> tu
     return float(result.statistic), float(result.pvalue)
 
 
+def _of_angles(angles: Float[Tensor, "matrix d"], proper: Bool[Tensor, " matrix"]) -> Statistics:
+    d = angles.shape[-1]
+    uniform = torch.arange(1, d + 1, dtype=torch.float64) / d
+    share = angles / torch.pi
+    powers = torch.arange(1, POWERS + 1, dtype=torch.float64)
+    # tr R^k is the sum of cos(k angle): the imaginary parts cancel.
+    traces = torch.stack([torch.cos(k * angles).sum(-1) for k in powers.tolist()])
+    expected = (powers % 2 == 0).double()
+    squares = (traces - expected[:, None]).square() / powers[:, None]
+    return {
+        "trace": traces[0],
+        "angles": torch.maximum(uniform - share, share - uniform + 1 / d).amax(-1),
+        "spacings": _spacing_ratio(angles, proper),
+        "traces": squares.sum(0),
+    }
+
+
 def _spacing_ratio(
-    angles: Float[Tensor, "matrix d"], det: Float[Tensor, " matrix"]
+    angles: Float[Tensor, "matrix d"], proper: Bool[Tensor, " matrix"]
 ) -> Float[Tensor, " matrix"]:
     d = angles.shape[-1]
     ratios = torch.empty(len(angles), dtype=torch.float64)
-    for proper in (True, False):
-        rows = (det > 0) == proper
+    for kind in (True, False):
+        rows = proper == kind
         own = angles[rows]
         # Complex pairs give every angle twice. Determinant -1 (d even) and odd d force
         # eigenvalues at +1 or -1; what is left after them comes in pairs.
-        if not proper:
+        if not kind:
             own = own[:, 1:-1] if d % 2 == 0 else own[:, :-1]
         elif d % 2:
             own = own[:, 1:]
@@ -161,20 +214,42 @@ def _spacing_ratio(
     return ratios
 
 
-@lru_cache(maxsize=16)
-def _null(d: int, proper: bool, seed: int) -> Statistics:
-    """Statistics of `DRAWS` Haar matrices of one determinant, cached on disk."""
-    what = {"d": d, "proper": proper, "draws": DRAWS, "seed": seed, "version": NULL_VERSION}
-    path = cache_directory() / "nulls" / f"battery-{content_key(what)}.safetensors"
-    if path.is_file():
-        try:
-            return load_file(path)
-        except SafetensorError:
-            path.unlink()  # damaged: drawn again below
-    matrices = haar.sample(d, DRAWS, group="SO", seed=seed + 1)
-    if not proper:
-        matrices[:, :, 0] *= -1
-    null = {name: values.contiguous() for name, values in statistics(matrices).items()}
-    with suppress(OSError):  # a full disk costs the next run its time, nothing else
-        write_atomically(path, lambda p: save_file(null, p))
-    return null
+def _of_entries(columns: Float[Tensor, "matrix d column"]) -> Statistics:
+    _, d, count = columns.shape
+    closest = []
+    for sizes in np.abs(columns.numpy()):
+        closest.append(sizes[linear_sum_assignment(sizes, maximize=True)].sum())
+    overlap = torch.tensor(np.array(closest), dtype=torch.float64)
+    return {
+        "entries": d**2 * columns.pow(4).mean((-2, -1)),
+        # ||R - P||^2 = 2 columns - 2 <R, P>
+        "signed permutation": (1 - overlap / count).clamp(min=0).sqrt(),
+    }
+
+
+def _spectral_null(d: int, proper: bool, seed: int) -> Draws:
+    def draw() -> Draws:
+        half = haar.sample_eigenangles(d, DRAWS, group="SO" if proper else "O-", seed=seed + 1)
+        angles = haar.all_eigenangles(half, d, proper=proper)
+        return _of_angles(angles, torch.full((DRAWS,), proper))
+
+    return cached_draws(_key("spectral", d, seed, proper=proper), draw)
+
+
+def _entries_null(d: int, seed: int) -> Draws:
+    columns = min(d, COLUMNS)
+    chunk = max(1, 2**25 // (d * columns))  # 256 MiB at a time
+
+    def draw() -> Draws:
+        generator = torch.Generator().manual_seed(seed + 1)
+        parts = [
+            _of_entries(haar.frames(d, columns, min(chunk, DRAWS - first), generator))
+            for first in range(0, DRAWS, chunk)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in OF_ENTRIES}
+
+    return cached_draws(_key("entries", d, seed, columns=columns), draw)
+
+
+def _key(what: str, d: int, seed: int, **more: object) -> dict[str, object]:
+    return {"null": what, "d": d, "draws": DRAWS, "seed": seed, "version": NULL_VERSION, **more}

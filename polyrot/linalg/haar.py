@@ -1,14 +1,21 @@
 """Haar-distributed orthogonal matrices, and the eigenangles of a given one."""
 
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.linalg.lapack import dsterf
 from torch import Tensor
 
 from polyrot.linalg.checks import Array, as_orthogonal
 
+if TYPE_CHECKING:
+    from polyrot.linalg.battery import HaarTest
+
 Group = Literal["O", "SO"]
+Component = Literal["O", "SO", "O-"]
+"""`O-` is the component of O(d) with determinant -1: Haar on O(d), given the determinant."""
 
 
 @overload
@@ -42,20 +49,23 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
     >>> bool(torch.allclose(r @ r.T, torch.eye(4, dtype=torch.float64)))
     True
     """
-    if d < 2:
-        raise ValueError(f"Expected d of at least 2 but got d={d!r}")
-    if group not in ("O", "SO"):
-        raise ValueError(f"Expected group 'O' or 'SO' but got group={group!r}")
+    _check(d, group, ("O", "SO"))
     count = 1 if size is None else size
-    generator = torch.Generator().manual_seed(seed)
-    gaussian = torch.randn(count, d, d, generator=generator, dtype=torch.float64)
-    q, r = torch.linalg.qr(gaussian)
-    signs = torch.sign(torch.diagonal(r, dim1=-2, dim2=-1))
-    matrices = q * signs[:, None, :]
+    matrices = frames(d, d, count, torch.Generator().manual_seed(seed))
     if group == "SO":
         matrices[:, :, 0] *= torch.sign(torch.linalg.det(matrices))[:, None]
     drawn: Tensor = matrices[0] if size is None else matrices
     return drawn
+
+
+def frames(
+    d: int, columns: int, size: int, generator: torch.Generator
+) -> Float[Tensor, "size d columns"]:
+    """Draw the first columns of Haar matrices of O(d), at O(d columns^2) a draw."""
+    gaussian = torch.randn(size, d, columns, generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(gaussian)
+    fixed: Tensor = q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1))[:, None, :]
+    return fixed
 
 
 def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
@@ -79,3 +89,121 @@ def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
     cosines = torch.linalg.eigvalsh((r + r.mT) / 2).clamp(-1.0, 1.0)
     angles: Tensor = torch.arccos(cosines).flip(-1)
     return angles
+
+
+def sample_eigenangles(
+    d: int, size: int | None = None, *, group: Component = "SO", seed: int = 0
+) -> Tensor:
+    """Draw the eigenangles of Haar matrices without the matrices, at O(d^2) a draw.
+
+    The cosines of the distinct angles are half the eigenvalues of a random tridiagonal
+    matrix whose entries are simple functions of independent Beta variables.  The draw has
+    the law of `eigenangles(sample(d, size, group))[..., 1::2]`: one angle of every complex
+    pair; where the determinant is -1 and d even, the last is the forced eigenvalue -1.
+
+    Args:
+        d: dimension, at least 2.
+        size: number of draws; `None` for a single one.
+        group: `"SO"`, `"O"`, or `"O-"` for the matrices of O(d) with determinant -1.
+        seed: the draw is a function of `(d, size, group, seed)`.
+
+    Returns:
+        float64 `[size, d // 2]`, or `[d // 2]`, ascending, in radians in [0, pi].
+
+    References:
+        R. Killip and I. Nenciu, "Matrix models for circular ensembles", IMRN 2004 (50)
+        2665, Theorem 2 and Proposition 5.3 at beta = 2, doi:10.1155/S1073792804141597.
+
+    >>> sample_eigenangles(9, 2, seed=1).shape
+    torch.Size([2, 4])
+    """
+    _check(d, group, ("O", "SO", "O-"))
+    rng = np.random.default_rng(seed)
+    count = 1 if size is None else size
+    proper = rng.random(count) < {"SO": 1.0, "O": 0.5, "O-": 0.0}[group]
+    angles = torch.empty(count, d // 2, dtype=torch.float64)
+    for kind in (True, False):
+        rows = torch.from_numpy(proper == kind)
+        angles[rows] = _component_angles(d, int(rows.sum()), kind, rng)
+    drawn: Tensor = angles[0] if size is None else angles
+    return drawn
+
+
+def test(rotation: Array, *, seed: int = 0) -> "HaarTest":  # noqa: PT028 - a test of matrices
+    """Test whether matrices are draws of the Haar measure on O(d).
+
+    Five statistics, each against Monte-Carlo draws of the same dimension, determinant and
+    number of matrices: Kolmogorov-Smirnov distance of the folded eigenangles, ratio of
+    neighbouring spacings, traces of R^k for k = 1..8, fourth power of the entries, and
+    distance to the nearest signed permutation.
+
+    Args:
+        rotation: `[d, d]`, or `[matrix, d, d]` to test several together; orthogonal.
+        seed: of the null draws.
+
+    Returns:
+        `pvalue` (combined by Benjamini-Hochberg), `pvalues` by statistic, and more.
+
+    >>> test(torch.eye(16)).pvalue < 0.01
+    True
+    """
+    from polyrot.linalg.battery import haar_test  # it draws its nulls from this module
+
+    return haar_test(rotation, seed=seed)
+
+
+def all_eigenangles(half: Float[Tensor, "*batch half"], d: int, *, proper: bool) -> Tensor:
+    """Complete `[..., d // 2]` drawn angles to the d angles that `eigenangles` returns."""
+    zero, pi = torch.zeros_like(half[..., :1]), torch.full_like(half[..., :1], torch.pi)
+    pairs = half if proper or d % 2 else half[..., :-1]
+    angles = pairs.repeat_interleave(2, dim=-1)
+    if proper:
+        return torch.cat([zero, angles], -1) if d % 2 else angles
+    return torch.cat([angles, pi], -1) if d % 2 else torch.cat([zero, angles, pi], -1)
+
+
+def _component_angles(
+    d: int, size: int, proper: bool, rng: np.random.Generator
+) -> Float[Tensor, "size half"]:
+    """Draw from one component of O(d): its pairs, and the forced pi where that makes d // 2."""
+    # Density of x = 2 cos(angle) over the pairs: prod |x_i - x_j|^2 (2 - x)^a (2 + x)^b,
+    # where a forced eigenvalue 1 turns a from -1/2 into 1/2, and -1 does that to b.
+    one, minus_one = (d % 2 == 1, False) if proper else (d % 2 == 0, True)
+    pairs = (d - one - minus_one) // 2
+    cosines = _jacobi_eigenvalues(pairs, one - 0.5, minus_one - 0.5, size, rng) / 2
+    angles = np.arccos(np.clip(cosines, -1.0, 1.0))[:, ::-1]
+    if pairs < d // 2:
+        angles = np.concatenate([angles, np.full((size, 1), np.pi)], axis=1)
+    return torch.from_numpy(angles.copy())
+
+
+def _jacobi_eigenvalues(
+    n: int, a: float, b: float, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw n points in [-2, 2] of density prod |x_i - x_j|^2 (2 - x)^a (2 + x)^b, ascending.
+
+    They are the eigenvalues of the Jacobi matrix with the Geronimus coefficients of
+    independent Beta-distributed Verblunsky coefficients alpha_0 .. alpha_{2n-2}.
+    """
+    if n == 0 or size == 0:
+        return np.empty((size, n))
+    k = np.arange(2 * n - 1)
+    left = np.where(k % 2 == 0, (2 * n - k) / 2 + a, (2 * n - k + 1) / 2 + a + b)
+    right = np.where(k % 2 == 0, (2 * n - k) / 2 + b, (2 * n - k - 1) / 2)
+    alpha = 1 - 2 * rng.beta(left, right, size=(size, 2 * n - 1))
+    even = alpha[:, ::2]  # alpha_0, alpha_2, ..., alpha_{2n-2}
+    ends = np.full((size, 1), -1.0)
+    odd = np.concatenate([ends, alpha[:, 1::2]], axis=1)  # alpha_{-1} = -1, alpha_1, ...
+    diagonal = (1 - odd) * even
+    diagonal[:, 1:] -= (1 + odd[:, 1:]) * even[:, :-1]
+    beside = np.sqrt((1 - odd[:, :-1]) * (1 - even[:, :-1] ** 2) * (1 + odd[:, 1:]))
+    if n == 1:
+        return diagonal
+    return np.stack([dsterf(p, q)[0] for p, q in zip(diagonal, beside, strict=True)])
+
+
+def _check(d: int, group: str, known: tuple[str, ...]) -> None:
+    if d < 2:
+        raise ValueError(f"Expected d of at least 2 but got d={d!r}")
+    if group not in known:
+        raise ValueError(f"Expected group among {known} but got group={group!r}")

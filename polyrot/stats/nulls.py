@@ -1,0 +1,53 @@
+"""Null distributions drawn once: kept on disk, keyed by everything that determines them."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from polyrot.cache import cache_directory, content_key
+from polyrot.files import write_atomically
+
+Draws = dict[str, Float[Tensor, " draw"]]
+"""Null draws of each statistic, in ascending order of the draw."""
+
+_memory: dict[Path, Draws] = {}
+
+
+def cached_draws(what: Mapping[str, object], draw: Callable[[], Draws]) -> Draws:
+    """Return the null that `what` determines: from memory, from disk, or drawn and kept.
+
+    `what` must name the statistics and their code version, the dimension, the group, the
+    number of draws and the seed.  A damaged file is drawn again.
+    """
+    path = cache_directory() / "nulls" / f"{content_key(what)}.safetensors"
+    if path not in _memory:
+        null = _read(path)
+        if null is None:
+            null = {name: values.contiguous() for name, values in draw().items()}
+            with suppress(OSError):  # a full disk costs the next run its time, nothing else
+                write_atomically(path, lambda p: save_file(null, p))
+        _memory[path] = null
+    return _memory[path]
+
+
+def two_sided(value: float, null: Float[Tensor, " draw"]) -> tuple[int, int]:
+    """Count the null draws at least as extreme as a value, and all draws.
+
+    Twice the smaller tail, ties included, and never more than all.
+    """
+    tail = min(int((null >= value).sum()), int((null <= value).sum()))
+    return min(2 * tail, len(null)), len(null)
+
+
+def _read(path: Path) -> Draws | None:
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)
+    except SafetensorError:
+        return None

@@ -1,0 +1,35 @@
+"""How often the Haar battery says no: to Haar matrices at its level, to others nearly always."""
+
+import pytest
+import torch
+from haar_alternatives import ALTERNATIVES
+from scipy import stats
+
+import polyrot as pr
+from polyrot.linalg.battery import BATTERY
+
+LEVEL = 0.05
+
+
+def test_pvalues_of_haar_matrices_are_uniform() -> None:
+    draws = pr.haar.sample(64, 400, group="O", seed=41)
+    tests = [pr.haar.test(rotation) for rotation in draws]
+    for name in BATTERY:
+        # False-alarm rate: five tests at 0.001.
+        assert stats.kstest([t.pvalues[name] for t in tests], "uniform").pvalue > 0.001, name
+    # Binomial(400, 0.05) exceeds 35 once in a thousand.
+    assert sum(t.pvalue <= LEVEL for t in tests) <= 35
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+@pytest.mark.parametrize("d", [64, pytest.param(512, marks=pytest.mark.slow)])
+def test_power(alternative, d: int) -> None:
+    rejected = [pr.haar.test(alternative(d, seed)).pvalue <= LEVEL for seed in range(100)]
+    assert sum(rejected) >= 95
+
+
+def test_the_level_holds_for_pooled_matrices_of_either_determinant() -> None:
+    draws = pr.haar.sample(9, 5 * 200, group="O", seed=43).view(200, 5, 9, 9)
+    assert bool((torch.linalg.det(draws).sign().sum(1).abs() < 5).any())  # mixed sets occur
+    # Binomial(200, 0.05) exceeds 20 once in a thousand.
+    assert sum(pr.haar.test(rotations).pvalue <= LEVEL for rotations in draws) <= 20
