@@ -1,6 +1,7 @@
 """Fixtures that bring a claim its suite: models, seeds, activations, SAEs and pairs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,32 +13,40 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let workers share the cores; refuse a suite that does not exist before anything runs."""
-    from polyrot.plugin import DEFAULT_SUITES
-
     if hasattr(config, "workerinput"):
         # With `-n 2` the processes share the cores: threads that spin while they wait made it
         # four times slower.  Read when torch is loaded, which is later; alters no number.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    unknown = [name for name in config.getoption("--suite") or () if name not in DEFAULT_SUITES]
-    if unknown:
-        raise pytest.UsageError(
-            f"--suite: expected one of {', '.join(DEFAULT_SUITES)} but got {', '.join(unknown)}"
-        )
+    chosen = config.getoption("--suite")
+    if not chosen:
+        return
+    from polyrot.suites.loading import check_suite
+
+    try:
+        for name in chosen:
+            check_suite(name)
+    except ValueError as error:
+        raise pytest.UsageError(f"--suite: {error}") from None
 
 
 @pytest.fixture(scope="session")
-def suite(suite_name: str, artifacts: Path, pytestconfig: pytest.Config) -> "Suite":
+def suite(
+    suite_name: str,
+    artifacts: Path,
+    suite_progress: Callable[[float, str], None],
+    pytestconfig: pytest.Config,
+) -> "Suite":
     """The suite under test: see `polyrot.suites.suite.Suite`."""
     import torch
 
     from polyrot.suites.artifacts import MissingArtifact
-    from polyrot.suites.suite import load_suite
+    from polyrot.suites.loading import load_suite
     from polyrot.verdict.run import NotRun
 
     device = pytestconfig.getoption("--device")
     if device == "cuda" and not torch.cuda.is_available():
         raise NotRun("--device cuda, but torch sees no CUDA device; use --device cpu")
     try:
-        return load_suite(suite_name, device=device, artifacts=artifacts)
+        return load_suite(suite_name, device=device, artifacts=artifacts, progress=suite_progress)
     except MissingArtifact as error:
         raise NotRun(str(error)) from None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from polyrot.sae.metrics import ev as ev
     from polyrot.sae.metrics import ev_published as ev_published
     from polyrot.sae.model import SAE as SAE
-    from polyrot.suites.suite import load_suite as load_suite
+    from polyrot.suites.loading import load_suite as load_suite
     from polyrot.verdict.record import read_verdict as read_verdict
 
 # Imported on first use: `import polyrot`, the command line and the pytest plugin must
@@ -28,7 +28,7 @@ _PUBLIC = {
     "ev": "polyrot.sae.metrics",
     "ev_published": "polyrot.sae.metrics",
     "SAE": "polyrot.sae.model",
-    "load_suite": "polyrot.suites.suite",
+    "load_suite": "polyrot.suites.loading",
     "read_verdict": "polyrot.verdict.record",
 }
 

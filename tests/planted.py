@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 import torch
+from scipy.linalg import fractional_matrix_power
 from torch import Tensor
 
 import polyrot as pr
-from polyrot.models.cohorts import Cohort
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import (
+    StackedTransformer,
     TransformerConfig,
     initial_state,
+    stack_states,
 )
 from polyrot.sae.training import SAEConfig, initial_weights, train_saes
 from polyrot.suites.suite import LATE_SITE, Suite
@@ -53,14 +55,8 @@ class PlantedSuite(Suite):
         control_sae: Callable[[int], pr.SAE] | None = None,
     ) -> None:
         """Take one `[token, d]` set a seed, for every site; `saes(seed, sae_seed)`."""
+        super().__init__("planted", SEEDS, SITES)
         d = activations[0].shape[1]
-        self.name = "planted"
-        self.seeds = SEEDS
-        self.sites = SITES
-        self.late_site = LATE_SITE
-        self.cohort = Cohort(
-            "planted", SEEDS, shared_io=False, architecture=TransformerConfig(d_model=d)
-        )
         sequence = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
         stacked = torch.stack(activations).float()
         unrelated = torch.stack([gaussian(d, 900 + s) for s in SEEDS])
@@ -68,6 +64,7 @@ class PlantedSuite(Suite):
         self.untrained_activations = Activations(dict.fromkeys(SITES, unrelated), sequence)
         held = torch.randperm(SEQUENCES, generator=generator(0))[: SEQUENCES // 4]
         self.held_out = torch.isin(sequence, held)
+        self.half_way_activations = self.activations
         self._planted, self._planted_control = saes, control_sae
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> pr.SAE:
@@ -82,19 +79,12 @@ class PlantedModels(Suite):
     """Models given from outside, with their twins before training."""
 
     def __init__(self, states: list[dict[str, Tensor]]) -> None:
-        self.name = "planted"
-        self.seeds = SEEDS
-        self.device = "cpu"
-        self.accuracy = 1.0
-        self.cohort = Cohort("planted", SEEDS, shared_io=False)
-        self.models = self.stack(states)
-        self.untrained = self.stack(
-            [initial_state(self.cohort.architecture, 50 + seed) for seed in SEEDS]
-        )
-
-    @property
-    def lowest_accuracy(self) -> float:
-        return self.accuracy
+        super().__init__("planted", SEEDS, SITES)
+        config = TransformerConfig()
+        untrained = [initial_state(config, 50 + seed) for seed in SEEDS]
+        self.models = StackedTransformer(config, stack_states(states))
+        self.untrained = StackedTransformer(config, stack_states(untrained))
+        self.lowest_accuracy = 1.0
 
 
 def random_model(seed: int) -> dict[str, Tensor]:
@@ -132,6 +122,35 @@ def rotated(d: int, draw: Callable[[int, int], Tensor] = features) -> PlantedSui
         activations.append(x @ turn.float() + shift + noise)
     carried = [pr.align(x, a, holdout=0).carry_sae(sae) for a in activations]
     return PlantedSuite(activations, lambda seed, sae_seed: carried[seed])
+
+
+def half_way(d: int, *, related: bool) -> PlantedSuite:
+    """Unrelated seeds whose half-way checkpoints are their own, turned less with depth.
+
+    Or, not `related`, noise.
+    """
+    suite = unrelated(d)
+    own = suite.activations.by_site[LATE_SITE]
+    turn = pr.haar.sample(d, seed=8)
+    turned = {
+        site: own @ torch.from_numpy(fractional_matrix_power(turn.numpy(), share).real).float()
+        for site, share in zip(SITES, (0.9, 0.4), strict=True)
+    }
+    other = torch.stack([torch.randn(own[0].shape, generator=generator(40 + s)) for s in SEEDS])
+    by_site = turned if related else dict.fromkeys(SITES, other)
+    suite.half_way_activations = Activations(by_site, suite.activations.sequence)
+    return suite
+
+
+def linear(d: int) -> PlantedSuite:
+    """One function in bases that differ by ill-conditioned linear maps."""
+    x = torch.randn(SEQUENCES * LENGTH, d, generator=generator(0))
+    activations = []
+    for seed in SEEDS:
+        left, right = pr.haar.sample(d, 2, group="O", seed=60 + seed).float()
+        activations.append(x @ left @ torch.diag(torch.logspace(0, -1.5, d)) @ right)
+    sae = untrained_sae(d, 0)
+    return PlantedSuite(activations, lambda seed, sae_seed: sae)
 
 
 def identical(d: int, draw: Callable[[int, int], Tensor] = features) -> PlantedSuite:

@@ -14,8 +14,9 @@ import polyrot as pr
 from polyrot.cli import app
 from polyrot.models import cohorts
 from polyrot.sae.training import SAEConfig
-from polyrot.suites import build, suite
+from polyrot.suites import build
 from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
+from polyrot.suites.trained import INTERNAL_SITES
 
 TINY = {
     "steps": 4,
@@ -136,7 +137,7 @@ def test_a_damaged_file_is_an_error_that_names_it(trained: Path, tmp_path: Path)
 
 def test_the_plan_covers_every_internal_site_and_reseeds_the_late_one() -> None:
     plan = build.sae_plan(cohorts.COHORTS["dyck3"])
-    assert set(plan) == set(suite.INTERNAL_SITES)
+    assert set(plan) == set(INTERNAL_SITES)
     assert plan["resid_mid.0"] == [SAEName(s, "resid_mid.0", 0) for s in range(5)]
     late = plan["resid_post.1"]
     assert [name.sae_seed for name in late] == [0] * 5 + [1, 2, 3, 4, 5]

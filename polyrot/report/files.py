@@ -9,7 +9,7 @@ from pathlib import Path
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
 from polyrot.report.markdown import markdown
-from polyrot.suites.suite import suite_provenance
+from polyrot.suites.loading import suite_provenance
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
 
@@ -49,7 +49,7 @@ def write_reports(
             },
         )
         name = "verdict"
-        path = folder / suite / "verdict.json"
+        path = folder / _folder_name(suite) / "verdict.json"
         if not may_shrink and _measured(path) - report.verdicts.keys():
             continue
         drifted = any(policy.expected.get((suite, r.id)) is not r.verdict for r in own)
@@ -57,11 +57,16 @@ def write_reports(
             kept.append(path)
             name = "verdict-drifted"
         for suffix, text in (("json", report.to_json()), ("md", markdown(report))):
-            target = folder / suite / f"{name}.{suffix}"
+            target = folder / _folder_name(suite) / f"{name}.{suffix}"
             write_atomically(target, partial(_write_text, text=text))
             written.append(target)
         _append_summary(markdown(report))
     return written, kept
+
+
+def _folder_name(suite: str) -> str:
+    """`world:haar` is no name for a folder everywhere."""
+    return suite.replace(":", "-")
 
 
 def _measured(path: Path) -> set[str]:

@@ -27,7 +27,8 @@ from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.sae.training import SAEConfig, train_saes
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
-from polyrot.suites.suite import INTERNAL_SITES, LATE_SITE
+from polyrot.suites.suite import LATE_SITE
+from polyrot.suites.trained import INTERNAL_SITES
 from polyrot.tasks import dyck
 
 SAE_SEQUENCES = 4_096

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.models.harvest import predict
-from polyrot.models.transformer import StackedTransformer, State
+from polyrot.models.transformer import StackedTransformer, State, stack_states
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import random_symmetry
@@ -53,18 +53,25 @@ def _decoys(suite: Suite) -> StackedTransformer:
             rows[row : row + 2] = rows[row : row + 2].mean(0)
         return {**state, "W_U_depth": rows}
 
-    return suite.stack([averaged(suite.models.state(i)) for i in range(len(suite.seeds))])
+    return _restacked(suite, [averaged(suite.models.state(i)) for i in range(len(suite.seeds))])
 
 
 @lru_cache(maxsize=1)
 def _images(suite: Suite) -> StackedTransformer:
-    architecture = suite.cohort.architecture
-    return suite.stack(
+    models = suite.models
+    return _restacked(
+        suite,
         [
-            random_symmetry(suite.models.state(i), architecture, draw_seed(seed))
+            random_symmetry(models.state(i), models.config, draw_seed(seed))
             for i, seed in enumerate(suite.seeds)
-        ]
+        ],
     )
+
+
+def _restacked(suite: Suite, states: list[State]) -> StackedTransformer:
+    """Build a stack of models like the suite's, on its device."""
+    stacked = StackedTransformer(suite.models.config, stack_states(states))
+    return stacked.to(suite.models.weight("W_E").device)
 
 
 def prediction_pairs(

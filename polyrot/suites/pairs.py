@@ -18,6 +18,9 @@ from polyrot.stats.estimate import Estimate, jackknife
 Metric = Callable[[Tensor, Tensor], float]
 """An explained variance of (reconstruction, activations)."""
 
+PairMeasure = Callable[["Pair"], float | tuple[float, dict[str, float]]]
+"""The number measured on a pair, or that number and figures to report beside it."""
+
 World = Callable[["Pair"], "Pair"]
 """A transformation of a pair after which the truth of a claim is known."""
 
@@ -65,6 +68,11 @@ class Pair:
         """How well the source's autoencoder reconstructs the source: the within-seed EV."""
         return _within(self.sae, self.source, self.held_out if held_out else None, explained)
 
+    @property
+    def scored(self) -> Bool[Tensor, " token"]:
+        """The tokens to score on: those held out, or all where none are."""
+        return self.held_out if bool(self.held_out.any()) else ~self.held_out
+
     def on_fit_tokens(self) -> "Pair":
         """Hold nothing out: fit and score on the same tokens, as the paper does."""
         return replace(self, held_out=_nothing(len(self.held_out)))
@@ -105,19 +113,28 @@ def as_trained(pair: Pair) -> Pair:
 
 
 def over_pairs(
-    pairs: Iterable[Pair], measure: Callable[[Pair], float], *, anchor: int | None = None
+    pairs: Iterable[Pair], measure: PairMeasure, *, anchor: int | None = None
 ) -> Estimate:
     """Average a measurement over pairs, with a seed-level interval.
 
     The estimate's details hold the extremes over pairs and, where every seed is a source,
-    the mean over the pairs from the first seed, which is what the papers print.
+    the mean over the pairs from the first seed, which is what the papers print; and the
+    means of the figures that the measurement returns beside its number.
     """
-    values = {pair.seeds: measure(pair) for pair in pairs}
+    values: dict[tuple[int, int], float] = {}
+    beside: dict[str, list[float]] = {}
+    for pair in pairs:
+        measured = measure(pair)
+        value, figures = measured if isinstance(measured, tuple) else (measured, {})
+        values[pair.seeds] = value
+        for name, figure in figures.items():
+            beside.setdefault(f"mean {name}", []).append(figure)
     first = min(source for source, _ in values)
     anchored = [value for (source, _), value in values.items() if source == first]
     details = {
         "lowest pair": min(values.values()),
         "highest pair": max(values.values()),
         f"mean from seed {first}": sum(anchored) / len(anchored),
+        **{name: sum(figures) / len(figures) for name, figures in beside.items()},
     }
     return jackknife(values, anchor=anchor, details=details)

@@ -4,10 +4,12 @@ Each is a transformation of a `Pair`; the source, and so its autoencoder, is lef
 alone wherever the control allows.  Draws are functions of the pair's seeds.
 """
 
+import math
 from dataclasses import replace
 
 import torch
 from jaxtyping import Float
+from scipy.linalg import fractional_matrix_power
 from torch import Tensor
 
 from polyrot.linalg import haar
@@ -66,11 +68,47 @@ def haar_world(noise: float = 0.0) -> World:
     return world
 
 
+def turned(share: float) -> World:
+    """The target is the source under a share of a Haar rotation: all its angles, scaled."""
+
+    def world(pair: Pair) -> Pair:
+        whole = haar.sample(pair.d_model, group="SO", seed=pair.draw_seed(18))
+        part = fractional_matrix_power(whole.numpy(), share).real
+        return _mapped(replace(pair, target=pair.source), torch.from_numpy(part))
+
+    return world
+
+
 def identity_world(noise: float) -> World:
     """The target is the source itself, plus noise relative to its standard deviation."""
 
     def world(pair: Pair) -> Pair:
         return _mapped(pair, torch.eye(pair.d_model, dtype=torch.float64), noise)
+
+    return world
+
+
+def linear(condition: float) -> World:
+    """The target is the source under a linear map with singular values from 1 to 1/condition."""
+
+    def world(pair: Pair) -> Pair:
+        left, right = haar.sample(pair.d_model, 2, group="O", seed=pair.draw_seed(15))
+        gains = torch.logspace(0, -math.log10(condition), pair.d_model, dtype=torch.float64)
+        return _mapped(pair, left @ torch.diag(gains) @ right)
+
+    return world
+
+
+def aligned_axes(count: int) -> World:
+    """A Haar rotation of all dimensions but a few, which only change places."""
+
+    def world(pair: Pair) -> Pair:
+        d = pair.d_model
+        inner = haar.sample(d - count, group="O", seed=pair.draw_seed(16))
+        whole = torch.block_diag(torch.eye(count, dtype=torch.float64), inner)
+        generator = pair.generator(17)
+        rows, columns = (torch.randperm(d, generator=generator) for _ in range(2))
+        return _mapped(pair, whole[rows][:, columns])
 
     return world
 
@@ -83,10 +121,14 @@ def half_rotation(pair: Pair) -> Pair:
     return _mapped(pair, rotation)
 
 
-def permutation(pair: Pair) -> Pair:
-    """The target's dimensions are the source's in another order."""
-    order = torch.randperm(pair.d_model, generator=pair.generator(8))
-    return _mapped(pair, torch.eye(pair.d_model, dtype=torch.float64)[order])
+def permutation(noise: float = 0.0) -> World:
+    """The target's dimensions are the source's in another order, plus relative noise."""
+
+    def world(pair: Pair) -> Pair:
+        order = torch.randperm(pair.d_model, generator=pair.generator(8))
+        return _mapped(pair, torch.eye(pair.d_model, dtype=torch.float64)[order], noise)
+
+    return world
 
 
 def signed_permutation(pair: Pair) -> Pair:

@@ -1,0 +1,73 @@
+"""Suites by name: from trained files, or synthetic."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from polyrot.models.cohorts import COHORTS, CONTROL_COHORT
+from polyrot.suites.artifacts import SHIPPED, Artifacts
+from polyrot.suites.suite import Suite
+from polyrot.suites.trained import TrainedSuite
+from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_world, world_name
+
+SUITES = (
+    *(name for name in COHORTS if name != CONTROL_COHORT),
+    *(world_name(world) for world in WORLDS),
+)
+"""Names of the suites; a world has further draws, say `world:haar:3`."""
+
+
+def load_suite(
+    name: str,
+    *,
+    device: str = "cpu",
+    artifacts: Path = SHIPPED,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> Suite:
+    """Load a suite.
+
+    Args:
+        name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104), or
+            a synthetic one, say `"world:haar"`, whose autoencoders are trained when needed.
+        device: where models run, `"cpu"` or `"cuda"`.
+        artifacts: the folder that holds one folder of trained files per suite.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: where there is no such suite.
+        MissingArtifact: where its models were not trained yet.
+        DamagedArtifact: where a trained file is missing or damaged.
+    """
+    check_suite(name)
+    if world := parse_world(name):
+        return WorldSuite(world[0], draw=world[1], progress=progress)
+    return TrainedSuite(
+        COHORTS[name],
+        Artifacts.open(artifacts / name),
+        Artifacts.open(artifacts / CONTROL_COHORT),
+        device,
+    )
+
+
+def check_suite(name: str) -> None:
+    """Raise ValueError where there is no such suite."""
+    if name not in SUITES and parse_world(name) is None:
+        raise ValueError(f"Expected a suite among {', '.join(SUITES)} but got {name!r}")
+
+
+def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
+    """Seeds, how well they were trained, and file hashes, from the manifests alone."""
+    if parse_world(name):
+        return {"seeds": list(SEEDS)}
+    provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
+    for label, folder in (("artifacts", name), ("control artifacts", CONTROL_COHORT)):
+        file = artifacts / folder / "manifest.json"
+        if file.is_file():
+            manifest = json.loads(file.read_text())
+            provenance[label] = manifest["files"]
+            if folder == name:
+                provenance["lowest accuracy"] = {
+                    seed: metrics["lowest accuracy"] for seed, metrics in manifest["seeds"].items()
+                }
+    return provenance

@@ -1,0 +1,108 @@
+"""Suites of models that were trained here: from shipped files, or retrained ones."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
+from polyrot.models.harvest import Activations, harvest
+from polyrot.models.transformer import SHARED_IO, StackedTransformer, initial_state, stack_states
+from polyrot.sae.model import SAE
+from polyrot.suites.artifacts import Artifacts, SAEName
+from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.tasks import dyck
+from polyrot.tasks.dyck import LabelledSequences
+from polyrot.verdict.run import NotRun
+
+INTERNAL_SITES = ("resid_mid.0", "resid_post.0", "resid_mid.1", LATE_SITE)
+"""Distinct residual sites behind the embedding: the paper's internal sites."""
+
+ANALYSIS_SEQUENCES = 1_024
+ANALYSIS_SEED = 2_027
+HELD_OUT_SHARE = 0.25
+
+
+class TrainedSuite(Suite):
+    """A cohort of transformers; its autoencoders and activations load when asked for."""
+
+    def __init__(
+        self, cohort: Cohort, artifacts: Artifacts, controls: Artifacts, device: str = "cpu"
+    ) -> None:
+        """Load the models of a cohort."""
+        super().__init__(cohort.name, cohort.seeds, INTERNAL_SITES)
+        self._cohort = cohort
+        self._artifacts = artifacts
+        self._controls = controls
+        self._device = device
+        self._states = [artifacts.model(seed) for seed in self.seeds]
+        self._saes: dict[SAEName, SAE] = {}
+
+    @cached_property
+    def models(self) -> StackedTransformer:
+        return self._stack(self._states)
+
+    @cached_property
+    def untrained(self) -> StackedTransformer:
+        # Twins share what the cohort shares: the hardest untrained control.
+        shared = {n: self._states[0][n] for n in SHARED_IO} if self._cohort.shared_io else {}
+        architecture = self._cohort.architecture
+        return self._stack([initial_state(architecture, seed) | shared for seed in self.seeds])
+
+    @cached_property
+    def lowest_accuracy(self) -> float:
+        seeds = self._artifacts.manifest["seeds"].values()
+        return min(float(seed["lowest accuracy"]) for seed in seeds)
+
+    @cached_property
+    def tokens(self) -> LabelledSequences:
+        """The analysis batch: 1,024 sequences of content lengths 2-48, one for all seeds."""
+        return dyck.sample(
+            ANALYSIS_SEQUENCES,
+            rng=np.random.default_rng(ANALYSIS_SEED),
+            lengths=dyck.ANALYSIS_LENGTHS,
+        )
+
+    @cached_property
+    def activations(self) -> Activations:
+        return harvest(self.models, self.tokens, self.sites)
+
+    @cached_property
+    def untrained_activations(self) -> Activations:
+        return harvest(self.untrained, self.tokens, self.sites)
+
+    @cached_property
+    def half_way_activations(self) -> Activations:
+        states = [self._artifacts.model(seed, half_way=True) for seed in self.seeds]
+        return harvest(self._stack(states), self.tokens, self.sites)
+
+    @cached_property
+    def held_out(self) -> Bool[Tensor, " token"]:
+        order = torch.randperm(
+            ANALYSIS_SEQUENCES, generator=torch.Generator().manual_seed(ANALYSIS_SEED)
+        )
+        sequence = self.activations.sequence
+        return torch.isin(sequence, order[: int(HELD_OUT_SHARE * ANALYSIS_SEQUENCES)])
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        return self._load_sae(self._artifacts, SAEName(seed, site, sae_seed))
+
+    def control_sae(self, index: int, site: str) -> SAE:
+        seed = COHORTS[CONTROL_COHORT].seeds[index]
+        return self._load_sae(self._controls, SAEName(seed, site, 0))
+
+    def _stack(self, states: list[dict[str, Tensor]]) -> StackedTransformer:
+        stacked = StackedTransformer(self._cohort.architecture, stack_states(states))
+        return stacked.to(self._device)
+
+    def _load_sae(self, artifacts: Artifacts, name: SAEName) -> SAE:
+        if name not in self._saes:
+            if not artifacts.has_sae(name):
+                raise NotRun(
+                    f"no autoencoder {name.folder} among the trained files of "
+                    f"{artifacts.folder.name}; train again with this version"
+                )
+            self._saes[name] = artifacts.sae(name)
+        return self._saes[name]
