@@ -13,6 +13,7 @@ import planted
 import pytest
 
 from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
@@ -90,6 +91,18 @@ def noise_targets() -> Suite:
     return suite(planted.noise_targets, 16)
 
 
+def linear() -> Suite:
+    return suite(planted.linear, 16)
+
+
+def one_run() -> Suite:
+    return suite(planted.half_way, 16, related=True)
+
+
+def other_runs() -> Suite:
+    return suite(planted.half_way, 16, related=False)
+
+
 def signed_permutations() -> Suite:
     return suite(planted.signed_permutations, 64)
 
@@ -110,6 +123,11 @@ TRUE = [
     ("PIR-03", HARDENED, rotated),
     ("PIR-04", HARDENED, rotated),
     ("PIR-05", HARDENED, rotated),
+    ("PIR-06", HARDENED, rotated),
+    ("PIR-09", HARDENED, rotated_gaussian),
+    ("PIR-10", PUBLISHED, rotated),
+    ("PIR-10", HARDENED, rotated),
+    ("PIR-14", HARDENED, one_run),
 ]
 
 FALSE = [
@@ -122,10 +140,16 @@ FALSE = [
     ("PIR-04", PUBLISHED, noise_targets),
     ("PIR-04", HARDENED, unrelated),
     ("PIR-05", HARDENED, unrelated),
+    ("PIR-06", HARDENED, linear),
     ("PIR-07", PUBLISHED, identical_gaussian),
     ("PIR-07", HARDENED, identical_gaussian),
     ("PIR-08", HARDENED, identical_gaussian),
     ("PIR-08", HARDENED, signed_permutations),
+    ("PIR-09", HARDENED, signed_permutations),
+    ("PIR-10", PUBLISHED, unrelated),
+    ("PIR-10", HARDENED, unrelated),
+    ("PIR-14", PUBLISHED, other_runs),
+    ("PIR-14", HARDENED, other_runs),
 ]
 
 # Where the published measurement cannot tell a true claim from a false one, a control
@@ -161,7 +185,7 @@ def test_a_control_exposes_what_cannot_fail(
 
 def test_seeds_short_of_the_papers_accuracy_decide_nothing_about_its_divergence() -> None:
     undertrained = planted.different_functions()
-    undertrained.accuracy = 0.9998
+    undertrained.lowest_accuracy = 0.9998
     record = measured("PIR-01", PUBLISHED, undertrained)
     assert record.verdict is Verdict.INCONCLUSIVE
     assert "99.99%" in record.reason
@@ -181,6 +205,12 @@ def test_scoring_a_rotated_activation_against_itself_hides_what_tokens_it_is_of(
     for part, other in zip(published.parts, hardened.parts, strict=True):
         shuffled = [{c.name: c for c in p.controls}["shuffled tokens"] for p in (part, other)]
         assert shuffled[0].estimate.value < 0.5 * shuffled[1].estimate.value
+
+
+def test_the_published_margin_between_checkpoints_hardly_sees_another_run() -> None:
+    record = measured("PIR-14", PUBLISHED, one_run())
+    assert all(part.placement is Placement.INSIDE for part in record.parts)
+    assert fooled(record) == {"checkpoint of another seed"}
 
 
 def test_competitors_stand_beside_the_rotation() -> None:

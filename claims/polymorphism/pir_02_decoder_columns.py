@@ -31,9 +31,10 @@ def trained(suite: Suite, seed: int, sae_seeds: SAESeeds) -> Decoder:
 
 
 def initial(suite: Suite, seed: int, sae_seeds: SAESeeds) -> Decoder:
-    """The decoder before its first step: a function of the SAE seed alone."""
-    config = SAEConfig(seed=sae_seeds(seed))
-    return initial_weights(config, suite.cohort.architecture.d_model)["W_dec"]
+    """The decoder before its first step: a function of its size and the SAE seed alone."""
+    features, d_model = trained(suite, seed, sae_seeds).shape
+    config = SAEConfig(expansion=features // d_model, seed=sae_seeds(seed))
+    return initial_weights(config, d_model)["W_dec"]
 
 
 # Worlds: the decoder of the source and the decoder of the target.
@@ -74,6 +75,8 @@ CLAIM = Claim(
     "Decoder columns match across seeds",
     "arXiv 2605.24577, decoder cosine",
     {"dyck3": ">= 0.98, mean cosine 0.89"},
+    true_in=("identity",),
+    false_in=("haar", "permutation", "unrelated", "gaussian-matched"),
 )
 BAR = Bar.at_least(0.98, "share of features with cosine > 0.5")
 THRESHOLD = 0.5

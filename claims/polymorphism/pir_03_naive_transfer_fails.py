@@ -21,6 +21,8 @@ CLAIM = Claim(
     "Naive SAE transfer is worse than the mean",
     "arXiv 2605.24577, cross-seed reconstruction",
     {"dyck3": "negative at every internal site", "dyck3-independent": "-1.53 to -0.58"},
+    true_in=("haar",),
+    false_in=("identity", "mean-shift-only"),
 )
 BAR = Bar.below(0.0, "EV of the target by the source's SAE")
 CONTROLS = (

@@ -24,6 +24,8 @@ CLAIM = Claim(
     "One rotation restores reconstruction",
     "arXiv 2605.24577, post-rotation reconstruction",
     {"dyck3": "EV 0.976 to 0.990", "dyck3-independent": "EV 0.965 to 0.987"},
+    true_in=("haar", "permutation", "partial"),
+    false_in=("linear-10", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )
 BAR = Bar.at_most(0.025, "EV lost against within-seed")
 CONTROLS = (

@@ -23,6 +23,8 @@ CLAIM = Claim(
     "PIR-05",
     "The rotation explains the bulk of cross-seed variation",
     "arXiv 2605.24577, Discussion; the figure is not printed",
+    true_in=("haar", "permutation", "partial", "noise-0.1"),
+    false_in=("noise-1", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )
 HARDENED = Measurement(
     CLAIM,

@@ -1,0 +1,40 @@
+"""PIR-06: the map between seeds is orthogonal, not merely affine.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577) says so in these words.  An affine map
+can only explain more of the tokens it is fitted on; on sequences that neither fit saw,
+an orthogonal one must lose next to nothing against it.
+"""
+
+import pytest
+
+from polyrot.suites import worlds
+from polyrot.suites.pairs import Pair, as_trained
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+CLAIM = Claim(
+    "PIR-06",
+    "The map is orthogonal, not merely affine",
+    'arXiv 2605.24577, "not merely affine but orthogonal"',
+    true_in=("haar", "permutation", "partial"),
+    false_in=("linear-3", "linear-10"),
+)
+HARDENED = Measurement(
+    CLAIM,
+    Bar.at_most(0.05, "held-out EV of the affine map less that of the rotation"),
+    (
+        negative("linear world, condition number 10", worlds.linear(10.0)),
+        positive("Haar world", worlds.haar_world()),
+    ),
+)
+
+
+def gained_by_affine(pair: Pair) -> float:
+    return pair.procrustes("affine").ev - pair.procrustes().ev
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    judge(lambda world=as_trained: suite.each_site(gained_by_affine, world))

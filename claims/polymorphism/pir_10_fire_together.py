@@ -1,0 +1,64 @@
+"""PIR-10: features fire together once the activations are rotated.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577): the features of seed 0's autoencoder,
+read from another seed's activations, correlate with themselves on seed 0's own; the
+mean correlation over features is low on raw activations and rises when they are
+rotated.  The bar asks for a rise above 0.2 and for a correlation of at least 0.25; the
+measured margin is the smaller of what is left above either.  Hardened: held-out tokens,
+all pairs.
+"""
+
+import pytest
+from torch import Tensor
+
+from polyrot.sae.metrics import firing_correlation
+from polyrot.suites import worlds
+from polyrot.suites.pairs import Pair, as_trained
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+CLAIM = Claim(
+    "PIR-10",
+    "Features fire together once rotated",
+    "arXiv 2605.24577, firing patterns",
+    {"dyck3": "mean r 0.03-0.51 raw, 0.27-0.74 rotated"},
+    true_in=("haar",),
+    false_in=("identity", "shuffled-tokens", "gaussian-matched", "unrelated"),
+)
+RISE, LEAST = 0.2, 0.25
+BAR = Bar.above(0.0, f"smaller of r - {LEAST} and the rise of r - {RISE}")
+CONTROLS = (
+    negative("shuffled tokens", worlds.shuffled_tokens),
+    negative("untrained seed", worlds.untrained),
+    positive("Haar world", worlds.haar_world()),
+)
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+
+
+def correlation(pair: Pair, target: Tensor) -> float:
+    """Mean over features of the source's correlation with what it reads from `target`."""
+    tokens = pair.scored
+    return firing_correlation(pair.sae, pair.source[tokens], target[tokens])
+
+
+def margin(pair: Pair) -> tuple[float, dict[str, float]]:
+    raw = correlation(pair, pair.target)
+    rotated = correlation(pair, pair.fit(pair).apply(pair.target).float())
+    return min(rotated - LEAST, rotated - raw - RISE), {"r raw": raw, "r rotated": rotated}
+
+
+def margin_published(pair: Pair) -> tuple[float, dict[str, float]]:
+    return margin(pair.on_fit_tokens())
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge: Judge) -> None:
+    judge(lambda world=as_trained: suite.each_site(margin_published, world, anchored=True))
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    judge(lambda world=as_trained: suite.each_site(margin, world))

@@ -1,0 +1,110 @@
+"""PIR-14: the same account holds across checkpoints of one run.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577): between two checkpoints of one training
+run, a rotation lets the autoencoder of one reconstruct the other with EV of at least
+0.98 and better than without, and comes closer to the identity with depth.  The paper
+shows one pair of checkpoints of one seed; here every seed gives one: its analysis
+checkpoint, whose autoencoder it is, and the checkpoint half way through training.  The
+margin is the smallest of EV - 0.98, EV - naive EV, and the fall of norm(R - I) / sqrt(2d)
+from the first site to the last.  Hardened: held-out tokens, scored against the source's
+own activations.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from polyrot.sae.metrics import ev, ev_published, reconstruct
+from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites import worlds
+from polyrot.suites.pairs import Metric, Pair
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+Checkpoints = Callable[[Suite, str], list[Pair]]
+"""For every seed two checkpoints at a site: the source, whose autoencoder it is, and another."""
+
+
+def one_run(suite: Suite, site: str) -> list[Pair]:
+    return suite.checkpoint_pairs(site)
+
+
+def other_run(suite: Suite, site: str) -> list[Pair]:
+    return suite.checkpoint_pairs(site, shift=1)
+
+
+def turned_less_with_depth(suite: Suite, site: str) -> list[Pair]:
+    share = 1 - suite.sites.index(site) / len(suite.sites)
+    return [worlds.turned(share)(pair) for pair in suite.checkpoint_pairs(site)]
+
+
+CLAIM = Claim(
+    "PIR-14",
+    "The account holds across checkpoints of one run",
+    "arXiv 2605.24577, cross-checkpoint",
+    {"dyck3": "naive EV 0.90-0.95, rotated 0.98-0.999; norm 10.4 to 2.9 (seed 0)"},
+)
+LEAST = 0.98
+BAR = Bar.above(0.0, "smallest margin of EV, of its gain, and of the fall of the norm")
+CONTROLS = (
+    negative("checkpoint of another seed", other_run),
+    positive("same checkpoint under a rotation", turned_less_with_depth),
+)
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+
+
+def distance(pair: Pair) -> float:
+    """norm(R - I) / sqrt(2d)."""
+    identity = torch.eye(pair.d_model, dtype=torch.float64)
+    return (
+        float(torch.linalg.matrix_norm(pair.fit(pair).rotation - identity))
+        / (2 * pair.d_model) ** 0.5
+    )
+
+
+def recovered(pair: Pair, explained: Metric, *, own: bool) -> tuple[float, float]:
+    """EV after rotation and without, against the source's activations if `own`."""
+    tokens = pair.scored
+    target, source = pair.target[tokens], pair.source[tokens]
+    rotated = pair.fit(pair).apply(target).float()
+    return (
+        explained(reconstruct(pair.sae, rotated), source if own else rotated),
+        explained(reconstruct(pair.sae, target), source if own else target),
+    )
+
+
+def margins(
+    suite: Suite, world: Checkpoints, explained: Metric, *, published: bool
+) -> dict[str, Estimate]:
+    pairs = {
+        site: [pair.on_fit_tokens() if published else pair for pair in world(suite, site)]
+        for site in suite.sites
+    }
+    norms = {site: [distance(pair) for pair in own] for site, own in pairs.items()}
+    falls = [a - b for a, b in zip(norms[suite.sites[0]], norms[suite.sites[-1]], strict=True)]
+    estimates = {}
+    for site, own in pairs.items():
+        both = [recovered(pair, explained, own=not published) for pair in own]
+        values = {
+            pair.seeds: min(rotated - LEAST, rotated - naive, fall)
+            for pair, (rotated, naive), fall in zip(own, both, falls, strict=True)
+        }
+        columns = {"EV": [r for r, _ in both], "naive EV": [n for _, n in both]}
+        columns["norm(R - I) / sqrt(2d)"] = norms[site]
+        details = {f"mean {name}": sum(c) / len(c) for name, c in columns.items()}
+        estimates[site] = jackknife(values, details=details)
+    return estimates
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge: Judge) -> None:
+    judge(lambda world=one_run: margins(suite, world, ev_published, published=True))
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    judge(lambda world=one_run: margins(suite, world, ev, published=False))
