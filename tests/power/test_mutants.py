@@ -1,0 +1,119 @@
+"""Tests of the testers: each wrong version of the library is caught by a named test.
+
+A mutant replaces a function of the library; the test that is named beside it must
+fail on it, and does not on the library as it is (it runs on that elsewhere).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import test_estimate
+import test_haar
+import test_procrustes
+import test_sae
+import torch
+
+from polyrot.linalg import haar, procrustes
+from polyrot.stats.estimate import Estimate, jackknife
+
+Patch = pytest.MonkeyPatch
+
+
+def no_sign_fix(patch: Patch) -> None:
+    patch.setattr(haar, "frames", _qr)
+
+
+def sign_on_rows(patch: Patch) -> None:
+    def frames(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
+        q, r = torch.linalg.qr(_gaussian(d, columns, size, generator))
+        return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1))[:, :, None]
+
+    patch.setattr(haar, "frames", frames)
+
+
+def determinant_forced_on_a_draw_that_is_not_haar(patch: Patch) -> None:
+    def frames(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
+        q = _qr(d, columns, size, generator)
+        q[:, :, -1] *= torch.sign(torch.linalg.det(q))[:, None]
+        return q
+
+    patch.setattr(haar, "frames", frames)
+
+
+def rotation_transposed(patch: Patch) -> None:
+    fit = procrustes._fit
+
+    def transposed(*arguments: Any) -> procrustes.Alignment:
+        right = fit(*arguments)
+        return replace(right, rotation=right.rotation.mT)
+
+    patch.setattr(procrustes, "_fit", transposed)
+
+
+def fitted_on_held_out_tokens(patch: Patch) -> None:
+    split = procrustes._split
+
+    def swapped(*arguments: Any) -> Any:
+        fit, held = split(*arguments)
+        return (fit, held) if held is None else (held, fit)
+
+    patch.setattr(procrustes, "_split", swapped)
+
+
+def svd_in_float32(patch: Patch) -> None:
+    svd = torch.linalg.svd
+    patch.setattr(torch.linalg, "svd", lambda a: [part.double() for part in svd(a.float())])
+
+
+def explained_variance_about_one_mean(patch: Patch) -> None:
+    patch.setattr(test_sae, "ev", test_sae.ev_published)
+
+
+def jackknife_over_pairs(patch: Patch) -> None:
+    def over_pairs(values: dict[tuple[int, int], float]) -> Estimate:
+        units = {(2 * k, 2 * k + 1): value for k, value in enumerate(values.values())}
+        mean, n = float(np.mean(list(values.values()))), len(units)
+        left_out = (n * mean - np.array(list(units.values()))) / (n - 1)
+        half = 1.96 * ((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2)) ** 0.5
+        return replace(jackknife(values), low=mean - half, high=mean + half)
+
+    patch.setattr(test_estimate, "jackknife", over_pairs)
+
+
+def _gaussian(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(size, d, columns, generator=generator, dtype=torch.float64)
+
+
+def _qr(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.linalg.qr(_gaussian(d, columns, size, generator)).Q
+
+
+MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
+    (no_sign_fix, lambda: test_haar.test_trace_has_mean_zero_and_variance_one(8, "O")),
+    (sign_on_rows, lambda: test_haar.test_a_draw_is_the_unique_factor_of_its_gaussian(5, 5)),
+    (
+        determinant_forced_on_a_draw_that_is_not_haar,
+        lambda: test_haar.test_trace_has_mean_zero_and_variance_one(20, "SO"),
+    ),
+    (rotation_transposed, test_procrustes.test_a_planted_rotation_is_recovered),
+    (fitted_on_held_out_tokens, test_procrustes.test_held_out_tokens_are_not_fitted),
+    (svd_in_float32, test_procrustes.test_nearly_singular_directions_are_still_rotated_correctly),
+    (explained_variance_about_one_mean, test_sae.test_the_two_explained_variances_by_hand),
+    (
+        jackknife_over_pairs,
+        test_estimate.test_coverage_over_seeds_is_near_nominal_where_counting_pairs_is_not,
+    ),
+]
+
+
+@pytest.mark.parametrize(("mutate", "caught_by"), MUTANTS, ids=[m.__name__ for m, _ in MUTANTS])
+def test_a_mutant_is_caught(
+    mutate: Callable[[Patch], None], caught_by: Callable[[], None], monkeypatch: Patch
+) -> None:
+    caught_by()
+    mutate(monkeypatch)
+    with pytest.raises(AssertionError):
+        caught_by()
