@@ -1,6 +1,8 @@
 """The `polyrot` command."""
 
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +14,6 @@ app = typer.Typer(
     help="Published claims about neural-network representations, as tests that can fail.",
     pretty_exceptions_enable=False,
 )
-
-
-@app.callback()
-def main() -> None:
-    """Keep `train` a subcommand while it is the only one."""
 
 
 @app.command()
@@ -47,3 +44,36 @@ def train(
         typer.echo("\nInterrupted; the same command continues where it stopped.", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"trained: {folder}")
+
+
+@app.command()
+def calibrate(
+    draws: Annotated[int, typer.Option(min=1, help="random draws of each world")] = 20,
+    world: Annotated[
+        list[str] | None, typer.Option(help="only this world, say haar (repeatable)")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for calibration/; default: reports")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="more than one needs pytest-xdist")] = 1,
+) -> None:
+    """Count how often each claim's bar is met in synthetic worlds of known truth.
+
+    Run it beside the folder claims/; after an interruption the same command continues.
+    """
+    if not Path("claims").is_dir():
+        raise typer.BadParameter("there is no folder claims/ here; change to a clone of polyrot")
+    arguments = ["claims/", "-q", "--no-summary", "--calibrate", str(draws)]
+    arguments += [f"--suite=world:{name}" for name in world or ()]
+    if out is not None:
+        arguments += ["--report-dir", str(out)]
+    if processes > 1:
+        if find_spec("xdist") is None:
+            raise typer.BadParameter("--processes needs pytest-xdist: pip install pytest-xdist")
+        arguments += ["-n", str(processes), "--dist", "loadgroup"]
+    # A process of its own: pytest cannot rewrite assertions of what is imported already.
+    try:
+        done = subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    raise typer.Exit(done.returncode)

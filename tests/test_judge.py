@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar, Placement
+from polyrot.verdict.calibration import Cell, Characteristic
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
 
@@ -56,10 +57,17 @@ def test_a_proxy_never_decides() -> None:
         assert verdict(models, ("-", OUT), proxy="smaller model") is Verdict.INCONCLUSIVE
 
 
-def test_low_power_never_replicates() -> None:
-    assert verdict(IN, ("-", OUT), power=0.79) is Verdict.INCONCLUSIVE
-    assert verdict(IN, ("-", OUT), power=0.8) is Verdict.REPLICATED
-    assert verdict(OUT, ("-", OUT), power=0.1) is Verdict.REFUTED
+def test_low_power_against_any_alternative_never_replicates() -> None:
+    def power(*met: int) -> Characteristic:
+        """Of alternatives in which the bar is met in so many of 100 draws."""
+        true = (Cell("true", 100, 100),)
+        return Characteristic(true, tuple(Cell(f"false {m}", m, 100) for m in met))
+
+    assert verdict(IN, ("-", OUT), characteristic=power(0, 21)) is Verdict.INCONCLUSIVE
+    assert verdict(IN, ("-", OUT), characteristic=power(0, 20)) is Verdict.REPLICATED
+    assert verdict(OUT, ("-", OUT), characteristic=power(90)) is Verdict.REFUTED
+    part = judge("part", BAR, IN, [], characteristic=power(30, 90, 0))
+    assert "90 of 100 draws of the world false 90" in part.reason
 
 
 def test_an_undefined_estimate_is_an_error_and_never_evidence() -> None:

@@ -1,6 +1,6 @@
 """A verdict report as Markdown, for a pull request or a job summary."""
 
-from polyrot.report.words import interval
+from polyrot.report.words import controls_sentence, interval, operating_characteristic, prediction
 from polyrot.verdict.judge import worst_part
 from polyrot.verdict.record import Record, Report
 
@@ -10,14 +10,16 @@ def markdown(report: Report) -> str:
     lines = [
         f"# Verdicts on `{report.suite}`",
         "",
-        "| claim | statement | verdict | estimate | bar | published |",
-        "|---|---|---|---|---|---|",
+        "| claim | statement | verdict | estimate | another run | bar | published |",
+        "|---|---|---|---|---|---|---|",
     ]
     for record in report.records:
-        figures = interval(worst_part(record.parts).estimate) if record.parts else ""
+        deciding = worst_part(record.parts).estimate if record.parts else None
+        figures = interval(deciding) if deciding else ""
+        again = prediction(deciding) if deciding else ""
         lines.append(
             f"| {record.id} | {record.statement} | **{record.verdict}** | {figures} "
-            f"| {record.quantity} {record.bar} | {record.printed} |"
+            f"| {again} | {record.quantity} {record.bar} | {record.printed} |"
         )
     for record in report.records:
         lines += ["", *_section(record)]
@@ -26,7 +28,12 @@ def markdown(report: Report) -> str:
         seeds = ", ".join(f"seed {seed} {value:.3%}" for seed, value in accuracy.items())
         lines += ["", f"Models: lowest held-out accuracy of any head: {seeds}."]
     commit = report.provenance.get("commit", "unknown")
-    lines += ["", f"Measured by commit {commit}. Intervals are 95%.", ""]
+    lines += [
+        "",
+        f"Measured by commit {commit}. Intervals are 95%. *Another run* is where the estimate of",
+        "a run with as many other seeds would fall: a printed number outside it disagrees.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -37,6 +44,10 @@ def _section(record: Record) -> list[str]:
         f"{record.statement} ({record.source}). Bar: {record.quantity} {record.bar}.",
         f"Verdict because of {record.reason}." if record.parts else record.reason,
     ]
+    if controls := controls_sentence(record):
+        lines += [controls]
+    if characteristic := operating_characteristic(record):
+        lines += [f"In synthetic worlds: {characteristic}."]
     if not record.parts:
         return lines
     names = [control.name for control in record.parts[0].controls]

@@ -5,7 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from polyrot.report.words import COLORS, interval, sentence
+from polyrot.report.words import (
+    COLORS,
+    controls_sentence,
+    interval,
+    operating_characteristic,
+    sentence,
+)
 from polyrot.verdict.judge import Part, Verdict, worst_part
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record
@@ -23,7 +29,9 @@ def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, st
         yield from _indented(f"{record.statement}; measured: {record.quantity}", 13)
         if record.verdict is not Verdict.REPLICATED:
             yield from _indented(record.reason, 13)
+        yield from _indented(operating_characteristic(record, worlds=verbose), 13)
         if verbose:
+            yield from _indented(controls_sentence(record), 13)
             for part in record.parts:
                 yield from _part(part)
 

@@ -1,9 +1,11 @@
 """Words and numbers that every rendering shares."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from polyrot.stats.estimate import Estimate
+from polyrot.verdict.calibration import Cell
+from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.policy import FINDINGS, Policy
 from polyrot.verdict.record import Record
@@ -33,6 +35,69 @@ def interval(estimate: Estimate) -> str:
     if estimate.low == estimate.high:
         return number(estimate.value)
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def prediction(estimate: Estimate) -> str:
+    """Where another run would fall; nothing where seeds are not what was sampled."""
+    if estimate.unit != "seed":
+        return ""
+    low, high = estimate.prediction
+    return f"[{number(low)}, {number(high)}]"
+
+
+def met_in(cell: Cell) -> str:
+    """In how many draws of a world a bar was met."""
+    return f"{cell.met} of {cell.draws} draws of {cell.world}"
+
+
+def operating_characteristic(record: Record, *, worlds: bool = True) -> str:
+    """How often the bar is met in worlds where the claim is true and where it is false.
+
+    World by world, or added up.  Empty where it was not measured.
+    """
+    if record.characteristic is None:
+        return ""
+    sides = []
+    for truth in ("true", "false"):
+        cells: tuple[Cell, ...] = getattr(record.characteristic, truth)
+        if cells:
+            each = ", ".join(f"{c.world} {c.met}/{c.draws}" for c in cells)
+            total = f"{sum(c.met for c in cells)}/{sum(c.draws for c in cells)}"
+            sides.append(f"{each if worlds else total} where the claim is {truth}")
+    return "bar met in " + "; ".join(sides) if sides else ""
+
+
+def controls_sentence(record: Record) -> str:
+    """Say in one plain sentence what the controls showed; empty where none ran."""
+    worst = {
+        kind: {
+            control.name: all(
+                other.behaved
+                for part in record.parts
+                for other in part.controls
+                if other.name == control.name
+            )
+            for control in record.parts[0].controls
+            if control.kind is kind
+        }
+        for kind in (Kind.NEGATIVE, Kind.POSITIVE)
+        if record.parts
+    }
+    if not any(worst.values()):
+        return ""
+    said = [
+        _behaved(worst[Kind.NEGATIVE], "where the claim is false", "was missed", "was not missed"),
+        _behaved(worst[Kind.POSITIVE], "where the claim is true", "was met", "was not met"),
+    ]
+    return "Controls: the bar " + " and ".join(part for part in said if part) + "."
+
+
+def _behaved(controls: Mapping[str, bool], where: str, did: str, failed: str) -> str:
+    wrong = [name for name, behaved in controls.items() if not behaved]
+    right = [name for name, behaved in controls.items() if behaved]
+    said = [f"{did} {where} ({', '.join(right)})"] if right else []
+    said += [f"{failed} {where} ({', '.join(wrong)})"] if wrong else []
+    return ", but ".join(said)
 
 
 def sentence(records: Sequence[Record], policy: Policy) -> str:

@@ -45,6 +45,10 @@ class Claim:
     source: str
     printed: Mapping[str, str] = field(default_factory=dict)
     """The published numbers, by suite, as printed."""
+    true_in: tuple[str, ...] = ()
+    """Synthetic worlds in which the claim is true, for the calibration of its bars."""
+    false_in: tuple[str, ...] = ()
+    """The named alternatives: synthetic worlds in which it is false."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar, Placement
+from polyrot.verdict.calibration import LEAST_POWER, Characteristic
 from polyrot.verdict.claim import Kind
 
 
@@ -57,7 +58,7 @@ def judge(
     controls: Sequence[tuple[str, Kind, Estimate]],
     *,
     proxy: str = "",
-    power: float | None = None,
+    characteristic: Characteristic | None = None,
 ) -> Part:
     """Judge one part by the table in DESIGN.md.
 
@@ -67,11 +68,11 @@ def judge(
         estimate: of the models.
         controls: name, kind and estimate of each control, measured by the same code.
         proxy: why the measurement is only a proxy for the published protocol; empty if not.
-        power: probability of missing the bar under the named alternatives, where known.
+        characteristic: how often the bar is met in worlds of known truth, where measured.
     """
     placement = bar.place(estimate)
     results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
-    verdict, reason = _rule(bar, placement, results, proxy, power)
+    verdict, reason = _rule(bar, placement, results, proxy, characteristic)
     return Part(name, estimate, placement, bar.margin(estimate.value), results, verdict, reason)
 
 
@@ -94,7 +95,7 @@ def _rule(
     placement: Placement,
     controls: tuple[ControlResult, ...],
     proxy: str,
-    power: float | None,
+    characteristic: Characteristic | None,
 ) -> tuple[Verdict, str]:
     positives = [c for c in controls if c.kind is Kind.POSITIVE]
     negatives = [c for c in controls if c.kind is Kind.NEGATIVE]
@@ -121,8 +122,13 @@ def _rule(
             Verdict.INCONCLUSIVE,
             f"inside, but the bar is straddled where the claim is false: {_names(unclear)}",
         )
-    if power is not None and power < 0.8:
-        return Verdict.INCONCLUSIVE, f"power {power:.2f} against the alternatives is below 0.8"
+    weakest = characteristic.weakest if characteristic else None
+    if weakest:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"inside, but the bar is met in {weakest.met} of {weakest.draws} draws of the world "
+            f"{weakest.world}, where the claim is false: power below {LEAST_POWER}",
+        )
     return Verdict.REPLICATED, "inside the bar; every control behaved"
 
 

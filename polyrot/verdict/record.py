@@ -1,6 +1,6 @@
 """Everything about one judged measurement, and its JSON form.
 
-Schema 2 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
+Schema 3 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
 timing}`.  Two runs on one machine differ in `timing` alone.
 """
 
@@ -13,10 +13,11 @@ from typing import Any
 
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Placement
+from polyrot.verdict.calibration import Cell, Characteristic
 from polyrot.verdict.claim import Kind, Measurement
 from polyrot.verdict.judge import ControlResult, Part, Verdict, roll_up
 
-SCHEMA = 2
+SCHEMA = 3
 METRICS = 1
 """Version of the definitions of the measured quantities; raised when one changes."""
 
@@ -36,6 +37,8 @@ class Record:
     verdict: Verdict
     reason: str
     parts: tuple[Part, ...] = ()
+    characteristic: Characteristic | None = None
+    """How often the bar is met in worlds of known truth, where that was measured."""
     seconds: float = 0.0
 
     @classmethod
@@ -47,6 +50,7 @@ class Record:
         parts: tuple[Part, ...] = (),
         verdict: Verdict | None = None,
         reason: str = "",
+        characteristic: Characteristic | None = None,
         seconds: float = 0.0,
     ) -> "Record":
         """Build the record of judged parts, or of a verdict that came without any."""
@@ -65,6 +69,7 @@ class Record:
             verdict=verdict,
             reason=reason,
             parts=parts,
+            characteristic=characteristic,
             seconds=seconds,
         )
 
@@ -143,7 +148,18 @@ def read_verdict(path: str | Path) -> Report:
 
 def _record(fields: dict[str, Any]) -> Record:
     parts = tuple(_part(part) for part in fields["parts"])
-    return Record(**{**fields, "verdict": Verdict(fields["verdict"]), "parts": parts})
+    known = fields["characteristic"]
+    characteristic = known and Characteristic(
+        *(tuple(Cell(**cell) for cell in known[kind]) for kind in ("true", "false"))
+    )
+    return Record(
+        **{
+            **fields,
+            "verdict": Verdict(fields["verdict"]),
+            "parts": parts,
+            "characteristic": characteristic,
+        }
+    )
 
 
 def _part(fields: dict[str, Any]) -> Part:

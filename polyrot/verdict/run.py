@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from polyrot.stats.estimate import Estimate
+from polyrot.verdict.calibration import Characteristic
 from polyrot.verdict.claim import Measurement
 from polyrot.verdict.judge import judge
 from polyrot.verdict.record import Record
@@ -32,6 +33,7 @@ def run(
     *,
     suite: str,
     proxy: str = "",
+    characteristic: Characteristic | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
     keep: Callable[[str, Callable[[], Estimates]], Estimates] = lambda world, measure: measure(),
 ) -> Record:
@@ -39,8 +41,9 @@ def run(
 
     A control is given every part that the models have; a measurement whose control lacks
     a part is an error, not a control that behaved.  `proxy` says what is not as the
-    published protocol asks; empty where all is.  `keep(world, measure)` may return
-    estimates of an earlier run instead of measuring; see `EstimateCache`.
+    published protocol asks; empty where all is.  `characteristic` is the bar's, where it was
+    calibrated.  `keep(world, measure)` may return estimates of an earlier run instead of
+    measuring; see `EstimateCache`.
     """
     start = time.monotonic()
     total = 1 + len(measurement.controls)
@@ -60,7 +63,14 @@ def run(
                 for control, world in zip(measurement.controls, worlds, strict=True)
             ],
             proxy=proxy,
+            characteristic=characteristic,
         )
         for name, estimate in models.items()
     )
-    return Record.of(measurement, suite, parts=parts, seconds=time.monotonic() - start)
+    return Record.of(
+        measurement,
+        suite,
+        parts=parts,
+        characteristic=characteristic,
+        seconds=time.monotonic() - start,
+    )

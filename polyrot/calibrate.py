@@ -1,0 +1,173 @@
+"""`pytest claims/ --calibrate DRAWS`: how often every bar is met in worlds of known truth.
+
+The same claims and the same code as in a verdict, but only the measurement itself runs:
+on synthetic suites, many random draws of each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from polyrot.session import DEFAULT_REPORT_DIR, Session, measurement_of
+
+if TYPE_CHECKING:
+    from polyrot.verdict.calibration import Calibration
+    from polyrot.verdict.claim import Measurement
+    from polyrot.verdict.run import Estimates, Measure
+
+PROPERTY = "polyrot.draw"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One measurement in one draw of a world."""
+
+    id: str
+    bar: str
+    quantity: str
+    true_in: list[str]
+    false_in: list[str]
+    world: str
+    met: bool
+    not_run: str
+
+
+class CalibrationSession(Session):
+    """State of a calibrating run: what every measurement did in every draw."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        self._drawn: list[Drawn] = []
+        self._failed = False
+        self._result: Calibration | None = None
+
+    def suites(self, default: Sequence[str]) -> Sequence[str]:
+        """Every draw of every world, or of those chosen."""
+        from polyrot.suites.worlds.synthetic import WORLDS, parse_world, world_name
+
+        chosen = self.config.getoption("--suite") or [world_name(world) for world in WORLDS]
+        worlds = [known[0] for name in chosen if (known := parse_world(name))]
+        if len(worlds) < len(chosen):
+            raise pytest.UsageError(f"--calibrate: expected worlds but got --suite {chosen}")
+        draws = range(self.config.getoption("--calibrate"))
+        return [world_name(world, draw) for world in worlds for draw in draws]
+
+    def judge(
+        self,
+        item: pytest.Item,
+        measurement: Measurement,
+        suite: str,
+        measure: Measure,
+        *,
+        proxy: str,
+        keep: Callable[[str, Callable[[], Estimates]], Estimates],
+    ) -> None:
+        """Measure without controls, and note whether the bar was met at every part."""
+        from polyrot.suites.worlds.synthetic import parse_world
+        from polyrot.verdict.bar import Placement
+        from polyrot.verdict.run import NotRun
+
+        world = parse_world(suite)
+        assert world is not None
+        self.show(0, f"{measurement.id} on {suite}")
+        met, not_run = False, ""
+        try:
+            estimates = keep("models", measure).values()
+            met = all(measurement.bar.place(e) is Placement.INSIDE for e in estimates)
+        except NotRun as reason:
+            not_run = str(reason).replace(suite, "a synthetic world")
+        claim, bar = measurement.claim, measurement.bar
+        drawn = Drawn(
+            measurement.id,
+            str(bar),
+            bar.quantity,
+            list(claim.true_in),
+            list(claim.false_in),
+            world[0],
+            met,
+            not_run,
+        )
+        item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """With `--dist loadgroup` each draw is made by one worker only."""
+        if self.config.pluginmanager.hasplugin("xdist"):
+            for item in items:
+                if measurement_of(item) and isinstance(item, pytest.Function):
+                    suite = str(item.callspec.params["suite_name"])
+                    item.add_marker(pytest.mark.xdist_group(suite))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._failed |= report.failed
+        if report.when == "call":
+            self._advance()
+        for name, value in report.user_properties:
+            if name == PROPERTY and report.when == "call":
+                self._drawn.append(Drawn(**json.loads(str(value))))
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if hasattr(self.config, "workerinput") or not self._drawn:
+            return
+        if self._failed or exitstatus != pytest.ExitCode.OK:
+            self._ending = (
+                "Not every draw was measured, so nothing was written; the same command "
+                "continues with what is missing."
+            )
+            return
+        from polyrot.report.calibration import write_calibration
+
+        self._result = self._matrix()
+        folder = Path(
+            self.config.getoption("--report-dir") or self.config.rootpath / DEFAULT_REPORT_DIR
+        )
+        self._written = write_calibration(self._result, folder / "calibration")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._drawn:
+            return
+        from polyrot.report.calibration import findings
+
+        terminalreporter.section("calibration")
+        for line in findings(self._result) if self._result else [self._ending]:
+            terminalreporter.write_line(line)
+        for path in self._written:
+            terminalreporter.write_line(f"report: {path}")
+
+    def _matrix(self) -> Calibration:
+        from polyrot.provenance import commit, machine, versions
+        from polyrot.verdict.calibration import Calibration, Cell, Row
+        from polyrot.verdict.record import METRICS
+
+        worlds = tuple(dict.fromkeys(drawn.world for drawn in self._drawn))
+        rows = []
+        for id in sorted({drawn.id for drawn in self._drawn}):
+            own = [drawn for drawn in self._drawn if drawn.id == id]
+            cells = []
+            for world in worlds:
+                met = [d.met for d in own if d.world == world and not d.not_run]
+                if met:
+                    cells.append(Cell(world, sum(met), len(met)))
+            first = own[0]
+            rows.append(
+                Row(
+                    id,
+                    first.bar,
+                    first.quantity,
+                    tuple(cells),
+                    tuple(first.true_in),
+                    tuple(first.false_in),
+                    first.not_run,
+                )
+            )
+        provenance = {
+            "commit": commit(self.config.rootpath),
+            "versions": versions(),
+            "machine": machine(),
+        }
+        return Calibration(worlds, tuple(rows), METRICS, provenance)

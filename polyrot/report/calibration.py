@@ -1,0 +1,100 @@
+"""The calibration matrix as JSON, Markdown and a heat map."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from polyrot.files import write_atomically
+from polyrot.report.words import met_in
+from polyrot.verdict.calibration import Calibration, Cell, Row
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> list[Path]:
+    """Write `calibration.json`, `calibration.md` and `heatmap.svg`; return their paths."""
+    from polyrot.report.heatmap import heat_map
+
+    files = {
+        "calibration.json": partial(_write, text=calibration.to_json()),
+        "calibration.md": partial(_write, text=markdown(calibration)),
+        "heatmap.svg": partial(heat_map, calibration),
+    }
+    for name, write in files.items():
+        write_atomically(folder / name, write)
+    return [folder / name for name in files]
+
+
+def findings(calibration: Calibration) -> Iterator[str]:
+    """Say of each measurement in a line whether its bar can tell the claim from its negation."""
+    for row in calibration.rows:
+        yield f"{row.id:<18}{_finding(row)}"
+
+
+def markdown(calibration: Calibration) -> str:
+    """Render the matrix: a row a measurement, a column a world."""
+    lines = [
+        "# Calibration: how often each bar is met in worlds of known truth",
+        "",
+        "Each cell is the share of random draws of a synthetic world in which the bar was met,",
+        "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
+        "**F**: it is false, a named alternative; **F!**: false, and the bar is met as often as",
+        "where the claim is true, so meeting it shows nothing.",
+        "",
+        "![heat map](heatmap.svg)",
+        "",
+        "| measurement | bar | " + " | ".join(calibration.worlds) + " |",
+        "|---" * (2 + len(calibration.worlds)) + "|",
+    ]
+    for row in calibration.rows:
+        known = {cell.world: cell for cell in row.cells}
+        cells = [_cell(row, known.get(world)) for world in calibration.worlds]
+        lines.append(f"| {row.id} | {row.quantity} {row.bar} | " + " | ".join(cells) + " |")
+    lines += ["", "## What the bars can tell", ""]
+    lines += [f"- **{row.id}**: {_finding(row)}" for row in calibration.rows]
+    commit = calibration.provenance.get("commit", "unknown")
+    return "\n".join([*lines, "", f"Measured by commit {commit}.", ""])
+
+
+def mark(row: Row, world: str) -> str:
+    """`T` where the claim is true, `F` where it is false, `F!` where its bar cannot tell."""
+    if world in row.true_in:
+        return "T"
+    if any(cell.world == world for cell in row.characteristic.confused):
+        return "F!"
+    return "F" if world in row.false_in else ""
+
+
+def _cell(row: Row, cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    low, high = cell.interval
+    return f"{mark(row, cell.world)} {cell.share:.2f} [{low:.2f}, {high:.2f}]".strip()
+
+
+def _finding(row: Row) -> str:
+    if not row.cells:
+        return f"not measured: {row.not_run}."
+    characteristic = row.characteristic
+    confused = characteristic.confused
+    if not characteristic.true or not characteristic.false:
+        return "no world of both kinds is named."
+    figures = f"met in {_listed(characteristic.true)}, where the claim is true; "
+    if not any(cell.met for cell in characteristic.true):
+        return figures + "the bar cannot be met, so missing it shows nothing."
+    if confused:
+        return (
+            figures + f"and as often in {_listed(confused)}, where it is false: "
+            "the bar cannot tell them apart."
+        )
+    return figures + f"at most in {met_in(_most(characteristic.false))}, where it is false."
+
+
+def _listed(cells: Sequence[Cell]) -> str:
+    return ", ".join(met_in(cell) for cell in cells)
+
+
+def _most(cells: Sequence[Cell]) -> Cell:
+    return max(cells, key=lambda cell: cell.share)
+
+
+def _write(path: Path, *, text: str) -> None:
+    path.write_text(text)

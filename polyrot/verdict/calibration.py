@@ -1,0 +1,165 @@
+"""How often a bar is met where its claim is true, and where it is false.
+
+Measured on synthetic worlds by `polyrot calibrate`, kept in `calibration.json`, and shown
+beside every verdict as the bar's operating characteristic.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy import stats
+
+from polyrot.stats.estimate import CONFIDENCE
+from polyrot.verdict.claim import Measurement
+
+SCHEMA = 1
+LEAST_POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Random draws of a world, and in how many of them a bar was met."""
+
+    world: str
+    met: int
+    draws: int
+
+    @property
+    def share(self) -> float:
+        return self.met / self.draws
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper and Pearson's interval of the probability of meeting the bar."""
+        low, high = stats.binomtest(self.met, self.draws).proportion_ci(CONFIDENCE, "exact")
+        return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Characteristic:
+    """The operating characteristic of a bar: how often it is met in named worlds."""
+
+    true: tuple[Cell, ...]
+    """Worlds in which the claim is true."""
+    false: tuple[Cell, ...]
+    """The named alternatives: worlds in which it is false."""
+
+    @property
+    def confused(self) -> tuple[Cell, ...]:
+        """Alternatives in which the bar is met as often as where the claim is true."""
+        if not self.true:
+            return ()
+        least = min(cell.share for cell in self.true)
+        return tuple(cell for cell in self.false if cell.share >= least)
+
+    @property
+    def weakest(self) -> Cell | None:
+        """The alternative that meets the bar most often, where the power is below 0.8."""
+        weak = [cell for cell in self.false if 1 - cell.share < LEAST_POWER]
+        return max(weak, key=lambda cell: cell.share, default=None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement in all worlds: a line of the calibration matrix."""
+
+    id: str
+    bar: str
+    quantity: str
+    cells: tuple[Cell, ...]
+    true_in: tuple[str, ...]
+    false_in: tuple[str, ...]
+    not_run: str = ""
+    """Why it could not be measured in the worlds; empty where it could."""
+
+    @property
+    def characteristic(self) -> Characteristic:
+        return Characteristic(
+            tuple(cell for cell in self.cells if cell.world in self.true_in),
+            tuple(cell for cell in self.cells if cell.world in self.false_in),
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration matrix: every measurement in every world."""
+
+    worlds: tuple[str, ...]
+    rows: tuple[Row, ...]
+    metrics: int
+    """Version of the definitions of the measured quantities."""
+    provenance: Mapping[str, Any]
+
+    def characteristic(self, measurement: Measurement, metrics: int) -> Characteristic | None:
+        """Look up a bar's operating characteristic.
+
+        None where it was not measured, or measured for another bar or other definitions.
+        """
+        for row in self.rows:
+            if (row.id, row.bar) == (measurement.id, str(measurement.bar)):
+                known = metrics == self.metrics and row.cells
+                return row.characteristic if known else None
+        return None
+
+    def to_json(self) -> str:
+        rows = {
+            row.id: {
+                "bar": row.bar,
+                "quantity": row.quantity,
+                "true in": row.true_in,
+                "false in": row.false_in,
+                "not run": row.not_run,
+                "met as often where false": [c.world for c in row.characteristic.confused],
+                "worlds": {
+                    cell.world: {
+                        "met": cell.met,
+                        "draws": cell.draws,
+                        "interval": [round(end, 4) for end in cell.interval],
+                    }
+                    for cell in row.cells
+                },
+            }
+            for row in self.rows
+        }
+        document = {
+            "schema": SCHEMA,
+            "metrics": self.metrics,
+            "worlds": self.worlds,
+            "measurements": rows,
+            "provenance": self.provenance,
+        }
+        return json.dumps(document, indent=1) + "\n"
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a `calibration.json`.
+
+    Raises:
+        ValueError: where the file is not one, or is of another schema.
+    """
+    try:
+        document = json.loads(path.read_text())
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"it is of schema {document['schema']}, this version reads {SCHEMA}")
+        rows = tuple(
+            Row(
+                id,
+                row["bar"],
+                row["quantity"],
+                tuple(Cell(world, c["met"], c["draws"]) for world, c in row["worlds"].items()),
+                tuple(row["true in"]),
+                tuple(row["false in"]),
+                row["not run"],
+            )
+            for id, row in document["measurements"].items()
+        )
+        return Calibration(
+            tuple(document["worlds"]), rows, document["metrics"], document["provenance"]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"Expected a calibration in {path}, as `polyrot calibrate` writes it: {error}"
+        ) from None
