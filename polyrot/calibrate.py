@@ -7,6 +7,7 @@ on synthetic suites, many random draws of each.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from polyrot.session import DEFAULT_REPORT_DIR, Session, measurement_of
+from polyrot.session import DEFAULT_REPORT_DIR, Session, measurement_of, record_of
 
 if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
@@ -31,11 +32,15 @@ class Drawn:
     id: str
     bar: str
     quantity: str
+    suite: str
     true_in: list[str]
     false_in: list[str]
-    world: str
     met: bool
-    not_run: str
+    not_run: str = ""
+
+    @property
+    def world(self) -> str:
+        return self.suite.split(":")[1]
 
 
 class CalibrationSession(Session):
@@ -46,17 +51,20 @@ class CalibrationSession(Session):
         self._drawn: list[Drawn] = []
         self._failed = False
         self._result: Calibration | None = None
+        from polyrot.suites.worlds.synthetic import WORLDS, parse_world, world_name
+
+        names = config.getoption("--suite") or [world_name(world) for world in WORLDS]
+        if any(parse_world(name) is None for name in names):
+            raise pytest.UsageError(
+                f"--calibrate: expected worlds, say --suite world:haar, but got {', '.join(names)}"
+            )
+        draws = range(config.getoption("--calibrate"))
+        worlds = [known[0] for name in names if (known := parse_world(name))]
+        self._suites = [world_name(world, draw) for world in worlds for draw in draws]
 
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Every draw of every world, or of those chosen."""
-        from polyrot.suites.worlds.synthetic import WORLDS, parse_world, world_name
-
-        chosen = self.config.getoption("--suite") or [world_name(world) for world in WORLDS]
-        worlds = [known[0] for name in chosen if (known := parse_world(name))]
-        if len(worlds) < len(chosen):
-            raise pytest.UsageError(f"--calibrate: expected worlds but got --suite {chosen}")
-        draws = range(self.config.getoption("--calibrate"))
-        return [world_name(world, draw) for world in worlds for draw in draws]
+        return self._suites
 
     def judge(
         self,
@@ -69,29 +77,18 @@ class CalibrationSession(Session):
         keep: Callable[[str, Callable[[], Estimates]], Estimates],
     ) -> None:
         """Measure without controls, and note whether the bar was met at every part."""
-        from polyrot.suites.worlds.synthetic import parse_world
         from polyrot.verdict.bar import Placement
-        from polyrot.verdict.run import NotRun
 
-        world = parse_world(suite)
-        assert world is not None
         self.show(0, f"{measurement.id} on {suite}")
-        met, not_run = False, ""
-        try:
-            estimates = keep("models", measure).values()
-            met = all(measurement.bar.place(e) is Placement.INSIDE for e in estimates)
-        except NotRun as reason:
-            not_run = str(reason).replace(suite, "a synthetic world")
         claim, bar = measurement.claim, measurement.bar
         drawn = Drawn(
             measurement.id,
             str(bar),
             bar.quantity,
+            suite,
             list(claim.true_in),
             list(claim.false_in),
-            world[0],
-            met,
-            not_run,
+            all(bar.place(e) is Placement.INSIDE for e in keep("models", measure).values()),
         )
         item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
 
@@ -107,12 +104,20 @@ class CalibrationSession(Session):
         self._failed |= report.failed
         if report.when == "call":
             self._advance()
+        if report.when == "teardown":
+            return
         for name, value in report.user_properties:
-            if name == PROPERTY and report.when == "call":
+            if name == PROPERTY:
                 self._drawn.append(Drawn(**json.loads(str(value))))
+        record = record_of(report)
+        if record is not None and report.skipped:
+            reason = record.reason.replace(record.suite, "a synthetic world")
+            self._drawn.append(
+                Drawn(record.id, record.bar, record.quantity, record.suite, [], [], False, reason)
+            )
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if hasattr(self.config, "workerinput") or not self._drawn:
+        if hasattr(self.config, "workerinput"):
             return
         if self._failed or exitstatus != pytest.ExitCode.OK:
             self._ending = (
@@ -129,13 +134,14 @@ class CalibrationSession(Session):
         self._written = write_calibration(self._result, folder / "calibration")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._drawn:
-            return
         from polyrot.report.calibration import findings
+        from polyrot.report.terminal import WIDTH
 
         terminalreporter.section("calibration")
-        for line in findings(self._result) if self._result else [self._ending]:
-            terminalreporter.write_line(line)
+        lines = findings(self._result) if self._result else [self._ending]
+        for text in lines:
+            for line in textwrap.wrap(text, WIDTH, subsequent_indent=" " * 18):
+                terminalreporter.write_line(line)
         for path in self._written:
             terminalreporter.write_line(f"report: {path}")
 

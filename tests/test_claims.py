@@ -13,6 +13,7 @@ import planted
 import pytest
 
 from polyrot.suites.suite import Suite
+from polyrot.suites.worlds.synthetic import WORLDS
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
@@ -220,3 +221,12 @@ def test_competitors_stand_beside_the_rotation() -> None:
         assert details["permutation"] < part.estimate.value - 0.2
         assert details["identity"] < details["signed-permutation"]
         assert details["affine"] > 0.9
+
+
+@pytest.mark.parametrize("path", sorted(CLAIMS.glob("pir_*.py")), ids=lambda path: path.stem)
+def test_the_worlds_that_a_claim_names_exist_and_are_of_one_kind(path: Path) -> None:
+    claim = claim_module(path.stem[:6]).CLAIM
+    assert set(claim.true_in) | set(claim.false_in) <= set(WORLDS)
+    assert not set(claim.true_in) & set(claim.false_in)
+    # What runs on activations alone has both a truth and an alternative to tell apart.
+    assert bool(claim.true_in) == bool(claim.false_in)

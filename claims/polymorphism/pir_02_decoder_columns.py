@@ -76,7 +76,7 @@ CLAIM = Claim(
     "arXiv 2605.24577, decoder cosine",
     {"dyck3": ">= 0.98, mean cosine 0.89"},
     true_in=("identity",),
-    false_in=("haar", "permutation", "unrelated", "gaussian-matched"),
+    false_in=("haar", "permutation", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )
 BAR = Bar.at_least(0.98, "share of features with cosine > 0.5")
 THRESHOLD = 0.5

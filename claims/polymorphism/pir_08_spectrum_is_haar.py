@@ -27,6 +27,7 @@ CLAIM = Claim(
     true_in=("haar",),
     false_in=(
         "identity",
+        "mean-shift-only",
         "permutation",
         "signed-permutation",
         "partial",

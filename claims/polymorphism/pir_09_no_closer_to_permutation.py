@@ -23,6 +23,7 @@ CLAIM = Claim(
     true_in=("haar",),
     false_in=(
         "identity",
+        "mean-shift-only",
         "permutation",
         "signed-permutation",
         "basis-aligned-axes",

@@ -25,7 +25,7 @@ CLAIM = Claim(
     "arXiv 2605.24577, firing patterns",
     {"dyck3": "mean r 0.03-0.51 raw, 0.27-0.74 rotated"},
     true_in=("haar",),
-    false_in=("identity", "shuffled-tokens", "gaussian-matched", "unrelated"),
+    false_in=("identity", "mean-shift-only", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )
 RISE, LEAST = 0.2, 0.25
 BAR = Bar.above(0.0, f"smaller of r - {LEAST} and the rise of r - {RISE}")

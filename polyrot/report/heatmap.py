@@ -13,9 +13,9 @@ from polyrot.verdict.calibration import Calibration
 def heat_map(calibration: Calibration, path: Path) -> None:
     """Draw the share of draws in which each bar was met, and mark where it should be.
 
-    The same matrix gives the same bytes.
+    A row that could not be measured stays empty.  The same matrix gives the same bytes.
     """
-    rows = [row for row in calibration.rows if row.cells]
+    rows = calibration.rows
     shares = np.full((len(rows), len(calibration.worlds)), np.nan)
     figure = Figure(figsize=(1.5 + 0.55 * len(calibration.worlds), 1.8 + 0.3 * len(rows)))
     axes = figure.add_subplot()

@@ -47,7 +47,7 @@ def _section(record: Record) -> list[str]:
     if controls := controls_sentence(record):
         lines += [controls]
     if characteristic := operating_characteristic(record):
-        lines += [f"In synthetic worlds: {characteristic}."]
+        lines += [f"{characteristic.capitalize()}."]
     if not record.parts:
         return lines
     names = [control.name for control in record.parts[0].controls]

@@ -50,21 +50,26 @@ def met_in(cell: Cell) -> str:
     return f"{cell.met} of {cell.draws} draws of {cell.world}"
 
 
-def operating_characteristic(record: Record, *, worlds: bool = True) -> str:
+def operating_characteristic(record: Record, *, total: bool = False) -> str:
     """How often the bar is met in worlds where the claim is true and where it is false.
 
-    World by world, or added up.  Empty where it was not measured.
+    World by world, or in total.  Empty where it was not measured.
     """
-    if record.characteristic is None:
+    known = record.characteristic
+    if known is None:
         return ""
-    sides = []
-    for truth in ("true", "false"):
-        cells: tuple[Cell, ...] = getattr(record.characteristic, truth)
-        if cells:
-            each = ", ".join(f"{c.world} {c.met}/{c.draws}" for c in cells)
-            total = f"{sum(c.met for c in cells)}/{sum(c.draws for c in cells)}"
-            sides.append(f"{each if worlds else total} where the claim is {truth}")
-    return "bar met in " + "; ".join(sides) if sides else ""
+    sides = [
+        f"{_counts(cells, total=total)} where {truth}"
+        for truth, cells in (("true", known.true), ("false", known.false))
+        if cells
+    ]
+    return "bar met in synthetic worlds: " + "; ".join(sides) if sides else ""
+
+
+def _counts(cells: Sequence[Cell], *, total: bool) -> str:
+    if total:
+        return f"{sum(cell.met for cell in cells)}/{sum(cell.draws for cell in cells)}"
+    return ", ".join(f"{cell.world} {cell.met}/{cell.draws}" for cell in cells)
 
 
 def controls_sentence(record: Record) -> str:

@@ -1,0 +1,211 @@
+"""The calibration matrix: what it counts, what it marks, and what a user sees of it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+# Imported here once: a run within this process then need not import them again.
+import polyrot.report.heatmap
+import polyrot.suites.worlds.synthetic  # noqa: F401
+from polyrot.report.calibration import findings, markdown, write_calibration
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.calibration import (
+    Calibration,
+    Cell,
+    Characteristic,
+    Row,
+    read_calibration,
+)
+from polyrot.verdict.claim import Claim, Measurement
+
+SHARP = Row(
+    "TOY-01",
+    ">= 0.5",
+    "score",
+    (Cell("haar", 19, 20), Cell("identity", 1, 20), Cell("unrelated", 0, 20)),
+    ("haar",),
+    ("identity", "unrelated"),
+)
+BLUNT = replace(
+    SHARP,
+    id="TOY-02",
+    cells=(Cell("haar", 19, 20), Cell("identity", 0, 20), Cell("unrelated", 20, 20)),
+)
+DEAF = replace(SHARP, id="TOY-03", cells=(Cell("haar", 0, 20), Cell("identity", 0, 20)))
+ABSENT = replace(SHARP, id="TOY-04", cells=(), not_run="no models")
+MATRIX = Calibration(
+    ("haar", "identity", "unrelated"), (SHARP, BLUNT, DEAF, ABSENT), 1, {"commit": "abc"}
+)
+
+
+def test_the_interval_is_clopper_and_pearsons() -> None:
+    # 20 of 20: the low end solves p^20 = 0.025.
+    assert Cell("haar", 20, 20).interval == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    low, high = Cell("haar", 7, 20).interval
+    assert low < 7 / 20 < high
+
+
+def test_a_bar_is_confused_by_what_meets_it_as_often_as_the_truth() -> None:
+    assert SHARP.characteristic.confused == ()
+    assert [cell.world for cell in BLUNT.characteristic.confused] == ["unrelated"]
+    # The least of several true worlds counts: there the bar must still tell.
+    true = (Cell("haar", 20, 20), Cell("noise", 5, 20))
+    assert Characteristic(true, (Cell("identity", 5, 20),)).confused
+    assert not Characteristic(true, (Cell("identity", 4, 20),)).confused
+    assert Characteristic((), (Cell("identity", 20, 20),)).confused == ()
+
+
+def test_the_weakest_alternative_is_that_met_most_often() -> None:
+    false = (Cell("a", 5, 20), Cell("b", 9, 20), Cell("c", 0, 20))
+    weakest = Characteristic((), false).weakest
+    assert weakest is not None
+    assert weakest.world == "b"
+    assert SHARP.characteristic.weakest is None
+
+
+def test_the_file_holds_all_of_it(tmp_path: Path) -> None:
+    written = write_calibration(MATRIX, tmp_path)
+    assert [path.name for path in written] == ["calibration.json", "calibration.md", "heatmap.svg"]
+    assert read_calibration(written[0]) == MATRIX
+    document = json.loads(written[0].read_text())
+    assert document["measurements"]["TOY-02"]["met as often where false"] == ["unrelated"]
+    picture = written[2].read_bytes()
+    assert b"F!" in picture
+    assert write_calibration(MATRIX, tmp_path)[2].read_bytes() == picture
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 0}', '{"schema": 1, "worlds": []}'])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "calibration.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"Expected a calibration in .*calibration.json"):
+        read_calibration(file)
+
+
+def test_only_the_same_bar_and_the_same_definitions_are_looked_up() -> None:
+    measured = Measurement(Claim("TOY-01", "", ""), Bar.at_least(0.5, "score"), ())
+    assert MATRIX.characteristic(measured, 1) == SHARP.characteristic
+    assert MATRIX.characteristic(measured, 2) is None
+    assert MATRIX.characteristic(replace(measured, bar=Bar.at_least(0.6, "score")), 1) is None
+    assert MATRIX.characteristic(replace(measured, published=True), 1) is None
+    absent = Measurement(Claim("TOY-04", "", ""), Bar.at_least(0.5, "score"), ())
+    assert MATRIX.characteristic(absent, 1) is None
+
+
+def test_the_table_marks_what_cannot_tell() -> None:
+    text = markdown(MATRIX)
+    row = next(line for line in text.splitlines() if line.startswith("| TOY-02"))
+    assert "| T 0.95 [0.75, 1.00] | F 0.00 [0.00, 0.17] | F! 1.00 [0.83, 1.00] |" in row
+    said = dict(line.split(maxsplit=1) for line in findings(MATRIX))
+    assert said["TOY-01"].endswith("at most in 1 of 20 draws of identity, where it is false.")
+    assert "20 of 20 draws of unrelated, where it is false: the bar cannot tell" in said["TOY-02"]
+    assert said["TOY-03"].endswith("the bar cannot be met, so missing it shows nothing.")
+    assert said["TOY-04"] == "not measured: no models."
+
+
+CLAIM = '''
+"""TOY-01: the number is large."""
+import pytest
+from polyrot.stats.estimate import exact
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import NotRun
+
+CLAIM = Claim("TOY-01", "The number is large", "a toy", true_in=("haar",), false_in=("identity",))
+MEASURED = Measurement(
+    CLAIM, Bar.at_least(0.5, "score"), (negative("small world", 0.0), positive("big world", 1.0))
+)
+LARGE = {large}
+
+
+@pytest.mark.measurement(MEASURED)
+def test_hardened(suite_name, judge):
+    def measure(value=None):
+        {before}
+        if value is None:
+            value = float(any(suite_name.startswith(name) for name in LARGE))
+        return {{"all": exact(value, unit="seed", n=5, method="by hand")}}
+
+    judge(measure)
+'''
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester):
+    """Write a claim whose number is large on some suites, and run it."""
+
+    def run(large: tuple[str, ...], *arguments: str, before: str = "pass") -> pytest.RunResult:
+        pytester.makepyfile(toy_01=CLAIM.format(large=large, before=before))
+        pytester.makeini("[pytest]\npython_files = toy_*.py\n")
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+    return run
+
+
+def test_calibrating_counts_draws_and_verdicts_show_it(run, pytester: pytest.Pytester) -> None:
+    worlds = ["--suite", "world:haar", "--suite", "world:identity"]
+    large = ("toy", "world:haar", "world:identity:1")
+    result = run(large, *worlds, "--calibrate", "4")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "TOY-01 *met in 4 of 4 draws of haar, where the claim is true; at most",
+            "*in 1 of 4 draws of identity, where it is false.",
+        ]
+    )
+    matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
+    assert matrix.rows[0].cells == (Cell("haar", 4, 4), Cell("identity", 1, 4))
+    assert not (pytester.path / "reports" / "toy").exists()
+    # Power 0.75 against a named alternative is too little.
+    result = run(large, "--suite", "toy")
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE TOY-01*",
+            "*the bar is met in 1 of 4 draws of the world*",
+            "*bar met in synthetic worlds: 4/4 where true; 1/4 where false",
+        ]
+    )
+    large = ("toy", "world:haar")
+    run(large, *worlds, "--calibrate", "4")
+    run(large, "--suite", "toy").stdout.fnmatch_lines(["REPLICATED   TOY-01*"])
+    report = (pytester.path / "reports/toy/verdict.md").read_text()
+    said = "Bar met in synthetic worlds: haar 4/4 where true; identity 0/4 where false."
+    assert said in report
+    assert (
+        "Controls: the bar was missed where the claim is false (small world) "
+        "and was met where the claim is true (big world)." in report
+    )
+
+
+def test_what_a_world_lacks_is_said_and_not_counted(run) -> None:
+    result = run(
+        (), "--suite", "world:haar", "--calibrate", "2", before='raise NotRun("no models")'
+    )
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["TOY-01 *not measured: no models."])
+
+
+def test_an_error_writes_no_matrix(run, pytester: pytest.Pytester) -> None:
+    result = run((), "--suite", "world:haar", "--calibrate", "2", before="1 / 0")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["Not every draw was measured, so nothing was written*"])
+    assert not (pytester.path / "reports").exists()
+
+
+def test_only_worlds_are_calibrated_on(run) -> None:
+    result = run((), "--suite", "toy", "--calibrate", "2")
+    assert result.ret != 0
+    result.stderr.fnmatch_lines(
+        ["*--calibrate: expected worlds, say --suite world:haar, but got toy"]
+    )
+
+
+def test_a_broken_calibration_stops_the_run(run, pytester: pytest.Pytester) -> None:
+    folder = pytester.mkdir("reports") / "calibration"
+    folder.mkdir()
+    (folder / "calibration.json").write_text("rotten")
+    result = run(("toy",), "--suite", "toy")
+    assert result.ret != 0
+    assert "Expected a calibration in" in result.stdout.str() + result.stderr.str()

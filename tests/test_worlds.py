@@ -1,0 +1,141 @@
+"""Synthetic suites: each world holds what its name says, and runs like any suite."""
+
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import polyrot as pr
+from polyrot.sae.metrics import l0, reconstruct
+from polyrot.suites.loading import SUITES
+from polyrot.suites.suite import LATE_SITE
+from polyrot.suites.worlds.synthetic import D_MODEL, WORLDS
+from polyrot.verdict.run import NotRun
+
+
+@lru_cache
+def activations(world: str) -> Tensor:
+    return pr.load_suite(f"world:{world}").activations.at(LATE_SITE)
+
+
+def explained(world: str, group: str = "O") -> float:
+    """Held-out EV of the first seed by the second."""
+    source, target = activations(world)[1], activations(world)[0]
+    return pr.align(source, target, group=group).ev
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        "haar",
+        "identity",
+        "mean-shift-only",
+        "permutation",
+        "signed-permutation",
+        "partial",
+        "basis-aligned-axes",
+    ],
+)
+def test_a_rotation_explains_all_where_seeds_differ_by_one(world: str) -> None:
+    assert explained(world) > 0.999
+
+
+@pytest.mark.parametrize("world", ["unrelated", "shuffled-tokens", "gaussian-matched"])
+def test_no_rotation_explains_anything_where_nothing_is_shared(world: str) -> None:
+    assert explained(world) < -0.5
+    assert explained(world, "affine") < 0.05
+
+
+def test_noise_costs_what_it_should() -> None:
+    # Signal 1 and noise s^2 in both: the residual is 2 s^2 of 1 + s^2.
+    for share in (0.1, 0.3, 1.0):
+        expected = 1 - 2 * share**2 / (1 + share**2)
+        assert explained(f"noise-{share:g}") == pytest.approx(expected, abs=0.02)
+
+
+def test_a_linear_world_is_affine_and_not_orthogonal() -> None:
+    lost = {c: explained(f"linear-{c}", "affine") - explained(f"linear-{c}") for c in (3, 10)}
+    assert explained("linear-10", "affine") > 0.99
+    assert 0.01 < lost[3] < lost[10]
+
+
+@pytest.mark.parametrize(
+    ("world", "fixed"), [("identity", 64), ("partial", 32), ("basis-aligned-axes", 3), ("haar", 0)]
+)
+def test_the_axes_that_stay_are_those_that_should(world: str, fixed: int) -> None:
+    a, b = activations(world)[:2]
+    a, b = a - a.mean(0), b - b.mean(0)
+    same = (a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0)) > 0.99
+    assert int(same.sum()) == fixed
+
+
+@pytest.mark.parametrize("world", ["permutation", "signed-permutation"])
+def test_the_fitted_rotation_is_the_permutation(world: str) -> None:
+    source, target = activations(world)[:2]
+    rotation = pr.align(source, target).rotation
+    nearest = pr.nearest_signed_permutation(rotation)
+    assert float((rotation - nearest).norm()) < 0.2
+    assert bool((nearest < 0).any()) is (world == "signed-permutation")
+
+
+def test_matched_gaussians_have_the_covariance_and_nothing_else() -> None:
+    real, gaussian = activations("haar")[0], activations("gaussian-matched")[0]
+    spectra = [torch.linalg.eigvalsh(torch.cov(x.mT)) for x in (real, gaussian)]
+    assert torch.allclose(*spectra, rtol=0.1, atol=0.01)
+    # Excess kurtosis of a projection: sparse features have it, a Gaussian has none.
+    kurtosis = [float(((x - x.mean(0)) / x.std(0)).pow(4).mean()) - 3 for x in (real, gaussian)]
+    assert kurtosis[0] > 1
+    assert abs(kurtosis[1]) < 0.1
+
+
+def test_the_covariance_falls_off_and_an_autoencoder_finds_sparse_features() -> None:
+    suite = pr.load_suite("world:haar")
+    x = activations("haar")[2]
+    spectrum = torch.linalg.eigvalsh(torch.cov(x.mT)).flip(0)
+    assert float(spectrum[0] / spectrum[D_MODEL // 2]) > 10
+    for sae_seed in (0, suite.sae_seed(2)):
+        sae = suite.sae(2, LATE_SITE, sae_seed)
+        assert pr.ev(reconstruct(sae, x), x) > 0.9
+        assert l0(sae, x) < sae.features / 4
+
+
+def test_a_draw_is_a_function_of_its_number() -> None:
+    again = pr.load_suite("world:haar").activations.at(LATE_SITE)
+    assert torch.equal(again, activations("haar"))
+    other = pr.load_suite("world:haar:1")
+    assert other.name == "world:haar:1"
+    assert not torch.equal(other.activations.at(LATE_SITE), again)
+
+
+def test_what_a_world_lacks_is_not_run() -> None:
+    suite = pr.load_suite("world:identity")
+    with pytest.raises(NotRun, match="world:identity has no models"):
+        _ = suite.models
+    with pytest.raises(NotRun, match="no checkpoints from half way"):
+        suite.checkpoint_pairs(LATE_SITE)
+
+
+def test_every_world_is_a_suite_and_nothing_else_is() -> None:
+    assert {f"world:{world}" for world in WORLDS} < set(SUITES)
+    for name in ("world:flat", "world:haar:x", "haar"):
+        with pytest.raises(ValueError, match="Expected a suite among dyck3, "):
+            pr.load_suite(name)
+
+
+def test_claims_run_on_a_world_as_on_any_suite(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "claims", "-k", "PIR-05 or PIR-01"]
+    command += ["--suite", "world:haar", "--report-dir", str(tmp_path)]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "verdicts on world:haar" in done.stdout
+    verdicts = pr.read_verdict(tmp_path / "world-haar" / "verdict.json").verdicts
+    assert verdicts == {
+        "PIR-01": "NOT RUN",
+        "PIR-01/published": "NOT RUN",
+        "PIR-05": "REPLICATED",
+    }
