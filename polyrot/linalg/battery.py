@@ -6,7 +6,7 @@ same dimension and determinant, averaged over the same number of matrices.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from polyrot.linalg import haar
 from polyrot.linalg.checks import Array, as_orthogonal
 from polyrot.stats.estimate import Estimate, benjamini_hochberg, monte_carlo_p
-from polyrot.stats.nulls import Draws, cached_draws, two_sided
+from polyrot.stats.nulls import Draws, cached_draws
 
 POWERS = 8
 DRAWS = 2_000
@@ -47,8 +47,32 @@ class HaarTest:
     """The same, adjusted together (Benjamini-Hochberg)."""
     statistics: Mapping[str, float]
     """Observed value by statistic, averaged over the matrices."""
+    expected: Mapping[str, float]
+    """The same, averaged over Haar matrices of this dimension and determinant."""
     draws: int
     """Null draws behind every p-value; none is below 1 / (draws + 1)."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A pooled statistic beside its null."""
+
+    observed: float
+    expected: float
+    """Mean of the null draws."""
+    extreme: int
+    """Null draws at least as extreme as the observed value, on either side."""
+    draws: int
+
+    @classmethod
+    def of(cls, observed: float, null: Float[Tensor, " draw"]) -> "Comparison":
+        """Count twice the smaller tail, ties included, and never more than all draws."""
+        tail = min(int((null >= observed).sum()), int((null <= observed).sum()))
+        return cls(observed, float(null.mean()), min(2 * tail, len(null)), len(null))
+
+    @property
+    def pvalue(self) -> float:
+        return (self.extreme + 1) / (self.draws + 1)
 
 
 def haar_test(rotation: Array, *, seed: int) -> HaarTest:
@@ -59,12 +83,17 @@ def haar_test(rotation: Array, *, seed: int) -> HaarTest:
             f"Expected rotation of shape [d, d] or [matrix, d, d] but got {tuple(rotations.shape)}"
         )
     pooled = rotations.cpu().reshape(-1, *rotations.shape[-2:])
-    counts = haar_pvalues(pooled, BATTERY, seed=seed)
-    pvalues = {name: (extreme + 1) / (draws + 1) for name, (extreme, draws) in counts.items()}
+    compared = compare_with_haar(pooled, BATTERY, seed=seed)
+    pvalues = {name: test.pvalue for name, test in compared.items()}
     adjusted = dict(zip(pvalues, benjamini_hochberg(pvalues.values()), strict=True))
-    observed = statistics(pooled, BATTERY, seed=seed)
-    means = {name: float(values.mean()) for name, values in observed.items()}
-    return HaarTest(min(adjusted.values()), pvalues, adjusted, means, DRAWS)
+    return HaarTest(
+        min(adjusted.values()),
+        pvalues,
+        adjusted,
+        {name: test.observed for name, test in compared.items()},
+        {name: test.expected for name, test in compared.items()},
+        DRAWS,
+    )
 
 
 def statistics(
@@ -95,18 +124,15 @@ def statistics(
     return {name: result[name] for name in names}
 
 
-def haar_pvalues(
+def compare_with_haar(
     rotations: Float[Tensor, "matrix d d"], names: tuple[str, ...], *, seed: int = 0
-) -> dict[str, tuple[int, int]]:
+) -> dict[str, Comparison]:
     """Compare pooled statistics with their Haar nulls.
 
     Each statistic is averaged over the matrices and compared, on both sides, with averages
     over as many independent Haar matrices of the same determinants.  (Rotations between
     the same few seeds are pairwise independent under Haar frames, which fixes the
     variance of the average; what higher dependence adds is of order 1/d.)
-
-    Returns:
-        For each statistic the number of null draws at least as extreme, and of draws.
     """
     observed = statistics(rotations, names, seed=seed)
     d = rotations.shape[-1]
@@ -122,7 +148,7 @@ def haar_pvalues(
             for kind in (True, False)
         ]
         pooled = torch.cat([null[name][p] for null, p in zip(nulls, picks, strict=True)], 1)
-        result[name] = two_sided(float(observed[name].mean()), pooled.mean(1))
+        result[name] = Comparison.of(float(observed[name].mean()), pooled.mean(1))
     return result
 
 
@@ -133,32 +159,25 @@ def adjusted_pvalues(
 
     All p-values of all sets and statistics are adjusted together (Benjamini-Hochberg).
     """
-    counts = {
-        (key, name): count
-        for key, matrices in rotations.items()
-        for name, count in haar_pvalues(matrices, names).items()
-    }
-    raw = [(extreme + 1) / (draws + 1) for extreme, draws in counts.values()]
-    factors = [q / p for q, p in zip(benjamini_hochberg(raw), raw, strict=True)]
-    tests = {
-        test: monte_carlo_p(extreme, draws, factor=factor)
-        for (test, (extreme, draws)), factor in zip(counts.items(), factors, strict=True)
+    compared = {key: compare_with_haar(matrices, names) for key, matrices in rotations.items()}
+    tests = {(key, name): own[name] for key, own in compared.items() for name in names}
+    adjusted = benjamini_hochberg([test.pvalue for test in tests.values()])
+    estimates = {
+        which: monte_carlo_p(test.extreme, test.draws, factor=q / test.pvalue)
+        for (which, test), q in zip(tests.items(), adjusted, strict=True)
     }
     result = {}
-    for key, matrices in rotations.items():
-        own = {name: tests[key, name] for name in names}
-        smallest = min(own.values(), key=lambda estimate: estimate.value)
-        observed = statistics(matrices, names)
-        details = {f"p of {name}": estimate.value for name, estimate in own.items()}
-        details |= {f"mean {name}": float(observed[name].mean()) for name in names}
-        result[key] = Estimate(
-            smallest.value,
-            smallest.low,
-            smallest.high,
-            smallest.unit,
-            smallest.n,
-            f"{smallest.method}, Benjamini-Hochberg over {len(tests)} tests",
-            details,
+    for key in rotations:
+        smallest = min((estimates[key, n] for n in names), key=lambda estimate: estimate.value)
+        details = {}
+        for name in names:
+            details[f"p of {name}"] = estimates[key, name].value
+            details[f"mean {name}"] = tests[key, name].observed
+            details[f"mean {name} under Haar"] = tests[key, name].expected
+        result[key] = replace(
+            smallest,
+            method=f"{smallest.method}, Benjamini-Hochberg over {len(tests)} tests",
+            details=details,
         )
     return result
 

@@ -35,15 +35,6 @@ def cached_draws(what: Mapping[str, object], draw: Callable[[], Draws]) -> Draws
     return _memory[path]
 
 
-def two_sided(value: float, null: Float[Tensor, " draw"]) -> tuple[int, int]:
-    """Count the null draws at least as extreme as a value, and all draws.
-
-    Twice the smaller tail, ties included, and never more than all.
-    """
-    tail = min(int((null >= value).sum()), int((null <= value).sum()))
-    return min(2 * tail, len(null)), len(null)
-
-
 def _read(path: Path) -> Draws | None:
     if not path.is_file():
         return None
