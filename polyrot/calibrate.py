@@ -128,22 +128,37 @@ class CalibrationSession(Session):
         from polyrot.report.calibration import write_calibration
 
         self._result = self._matrix()
-        folder = Path(
-            self.config.getoption("--report-dir") or self.config.rootpath / DEFAULT_REPORT_DIR
-        )
-        self._written = write_calibration(self._result, folder / "calibration")
+        chosen = self.config.getoption("--report-dir")
+        folder = Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR) / "calibration"
+        if chosen is None and (lost := self._lost()):
+            self._ending = (
+                f"No report: the one in {folder} holds {', '.join(lost)}, which did not run now "
+                "(choose a folder with --report-dir)."
+            )
+            return
+        self._written = write_calibration(self._result, folder)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from polyrot.report.calibration import findings
         from polyrot.report.terminal import WIDTH
 
         terminalreporter.section("calibration")
-        lines = findings(self._result) if self._result else [self._ending]
+        lines = [*findings(self._result)] if self._result else []
+        if not self._written:
+            lines.append(self._ending)
         for text in lines:
             for line in textwrap.wrap(text, WIDTH, subsequent_indent=" " * 18):
                 terminalreporter.write_line(line)
         for path in self._written:
             terminalreporter.write_line(f"report: {path}")
+
+    def _lost(self) -> list[str]:
+        """Worlds and measurements of the matrix that is there, and not of this one."""
+        old, new = self.calibration, self._result
+        if old is None or new is None:
+            return []
+        kept = {*new.worlds, *(row.id for row in new.rows)}
+        return [name for name in (*old.worlds, *(row.id for row in old.rows)) if name not in kept]
 
     def _matrix(self) -> Calibration:
         from polyrot.provenance import commit, machine, versions

@@ -76,15 +76,13 @@ class Session:
         def report(done: int, total: int, what: str) -> None:
             self.show(done / total, f"{measurement.id} on {suite}, {what}")
 
-        calibration = self.calibration
+        known = self.calibration
         record = run(
             measurement,
             measure,
             suite=suite,
             proxy=proxy,
-            characteristic=calibration.characteristic(measurement, METRICS)
-            if calibration
-            else None,
+            characteristic=known.characteristic(measurement, METRICS) if known else None,
             progress=report,
             keep=keep,
         )
@@ -124,11 +122,12 @@ class Session:
         self._progress((self._done + share) / max(1, self._items), what)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Check --expect and --require before any claim runs: bad ones stop the run."""
+        """Check files and --require before any claim runs: bad ones stop the run."""
         ids = [m.id for item in session.items if (m := measurement_of(item)) is not None]
         self._items = len(ids)
         if not ids:
             return
+        _ = self.calibration
         absent = [id for id in self.policy.required if id not in ids]
         if absent and not hasattr(self.config, "workerinput"):
             raise pytest.UsageError(

@@ -194,6 +194,20 @@ def test_an_error_writes_no_matrix(run, pytester: pytest.Pytester) -> None:
     assert not (pytester.path / "reports").exists()
 
 
+def test_a_part_of_the_worlds_leaves_the_whole_matrix_alone(run, pytester) -> None:
+    both = ("--suite", "world:haar", "--suite", "world:identity")
+    run(("world:haar",), *both, "--calibrate", "2")
+    file = pytester.path / "reports/calibration/calibration.json"
+    whole = file.read_text()
+    result = run(("world:haar",), "--suite", "world:haar", "--calibrate", "3")
+    assert "holds identity, which did not run now" in " ".join(result.stdout.str().split())
+    assert file.read_text() == whole
+    run((), "--suite", "world:haar", "--calibrate", "3", "--report-dir", "other")
+    assert read_calibration(pytester.path / "other/calibration/calibration.json").worlds == (
+        "haar",
+    )
+
+
 def test_only_worlds_are_calibrated_on(run) -> None:
     result = run((), "--suite", "toy", "--calibrate", "2")
     assert result.ret != 0

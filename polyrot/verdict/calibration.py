@@ -161,5 +161,6 @@ def read_calibration(path: Path) -> Calibration:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"Expected a calibration in {path}, as `polyrot calibrate` writes it: {error}"
+            f"Expected a calibration in {path}, as `polyrot calibrate` writes it after you "
+            f"delete the file: {error}"
         ) from None
