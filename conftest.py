@@ -41,10 +41,11 @@ def suite(
 
     from polyrot.suites.artifacts import MissingArtifact
     from polyrot.suites.loading import load_suite
+    from polyrot.suites.worlds.synthetic import parse_world
     from polyrot.verdict.run import NotRun
 
     device = pytestconfig.getoption("--device")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not (parse_world(suite_name) or torch.cuda.is_available()):
         raise NotRun("--device cuda, but torch sees no CUDA device; use --device cpu")
     try:
         return load_suite(suite_name, device=device, artifacts=artifacts, progress=suite_progress)

@@ -11,15 +11,16 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polyrot.session import DEFAULT_REPORT_DIR, Session, measurement_of, record_of
+from polyrot.session import DEFAULT_REPORT_DIR, Session, record_of
 
 if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
     from polyrot.verdict.claim import Measurement
+    from polyrot.verdict.policy import Policy
     from polyrot.verdict.run import Estimates, Measure
 
 PROPERTY = "polyrot.draw"
@@ -49,18 +50,34 @@ class CalibrationSession(Session):
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
         self._drawn: list[Drawn] = []
-        self._failed = False
         self._result: Calibration | None = None
-        from polyrot.suites.worlds.synthetic import WORLDS, parse_world, world_name
+        self._suites = self._draws()
 
-        names = config.getoption("--suite") or [world_name(world) for world in WORLDS]
-        if any(parse_world(name) is None for name in names):
+    def _draws(self) -> list[str]:
+        from polyrot.suites.worlds.synthetic import WORLDS, world_name
+
+        option = self.config.getoption
+        draws = option("--calibrate")
+        if draws < 1:
+            raise pytest.UsageError(f"--calibrate: expected at least 1 draw but got {draws}")
+        for other in ("--require", "--expect", "--retrain"):
+            if option(other):
+                raise pytest.UsageError(f"--calibrate judges nothing: leave {other} out")
+        known = {world_name(world): world for world in WORLDS}
+        names = list(dict.fromkeys(option("--suite") or known))
+        wrong = [name for name in names if name not in known]
+        if wrong:
             raise pytest.UsageError(
-                f"--calibrate: expected worlds, say --suite world:haar, but got {', '.join(names)}"
+                f"--calibrate: expected --suite among {', '.join(known)} but got {', '.join(wrong)}"
             )
-        draws = range(config.getoption("--calibrate"))
-        worlds = [known[0] for name in names if (known := parse_world(name))]
-        self._suites = [world_name(world, draw) for world in worlds for draw in draws]
+        return [world_name(known[name], draw) for name in names for draw in range(draws)]
+
+    @property
+    def policy(self) -> Policy:
+        """Nothing is judged: what a world lacks fails no test, even with --strict."""
+        from polyrot.verdict.policy import Policy
+
+        return Policy()
 
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Every draw of every world, or of those chosen."""
@@ -92,16 +109,18 @@ class CalibrationSession(Session):
         )
         item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """With `--dist loadgroup` each draw is made by one worker only."""
-        if self.config.pluginmanager.hasplugin("xdist"):
-            for item in items:
-                if measurement_of(item) and isinstance(item, pytest.Function):
-                    suite = str(item.callspec.params["suite_name"])
-                    item.add_marker(pytest.mark.xdist_group(suite))
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Give each draw to one worker: it is made, and its autoencoders trained, once."""
+        from xdist.scheduler import LoadScopeScheduling
+
+        class BySuite(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
+            def _split_scope(self, nodeid: str) -> str:
+                return nodeid.rpartition("[")[2]
+
+        return BySuite(config, log)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._failed |= report.failed
         if report.when == "call":
             self._advance()
         if report.when == "teardown":
@@ -119,7 +138,9 @@ class CalibrationSession(Session):
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if hasattr(self.config, "workerinput"):
             return
-        if self._failed or exitstatus != pytest.ExitCode.OK:
+        whole = {(d.id, d.suite) for d in self._drawn}
+        ids = {id for id, _ in whole}
+        if exitstatus != pytest.ExitCode.OK or len(whole) < len(ids) * len(self._suites) or not ids:
             self._ending = (
                 "Not every draw was measured, so nothing was written; the same command "
                 "continues with what is missing."
@@ -136,9 +157,15 @@ class CalibrationSession(Session):
                 "(choose a folder with --report-dir)."
             )
             return
-        self._written = write_calibration(self._result, folder)
+        try:
+            self._written = write_calibration(self._result, folder)
+        except OSError as error:
+            self._ending = f"The calibration could not be written: {error}."
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.config.option.collectonly or hasattr(self.config, "workerinput"):
+            return
         from polyrot.report.calibration import findings
         from polyrot.report.terminal import WIDTH
 
@@ -153,19 +180,21 @@ class CalibrationSession(Session):
             terminalreporter.write_line(f"report: {path}")
 
     def _lost(self) -> list[str]:
-        """Worlds and measurements of the matrix that is there, and not of this one."""
+        """What the matrix that is there holds, and this one does not."""
         old, new = self.calibration, self._result
         if old is None or new is None:
             return []
         kept = {*new.worlds, *(row.id for row in new.rows)}
-        return [name for name in (*old.worlds, *(row.id for row in old.rows)) if name not in kept]
+        lost = [name for name in (*old.worlds, *(row.id for row in old.rows)) if name not in kept]
+        more = max((cell.draws for row in old.rows for cell in row.cells), default=0)
+        return lost + ([f"{more} draws"] if more > self.config.getoption("--calibrate") else [])
 
     def _matrix(self) -> Calibration:
         from polyrot.provenance import commit, machine, versions
         from polyrot.verdict.calibration import Calibration, Cell, Row
         from polyrot.verdict.record import METRICS
 
-        worlds = tuple(dict.fromkeys(drawn.world for drawn in self._drawn))
+        worlds = tuple(dict.fromkeys(suite.split(":")[1] for suite in self._suites))
         rows = []
         for id in sorted({drawn.id for drawn in self._drawn}):
             own = [drawn for drawn in self._drawn if drawn.id == id]
@@ -174,7 +203,7 @@ class CalibrationSession(Session):
                 met = [d.met for d in own if d.world == world and not d.not_run]
                 if met:
                     cells.append(Cell(world, sum(met), len(met)))
-            first = own[0]
+            first = next((drawn for drawn in own if not drawn.not_run), own[0])
             rows.append(
                 Row(
                     id,

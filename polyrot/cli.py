@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -48,7 +49,9 @@ def train(
 
 @app.command()
 def calibrate(
-    draws: Annotated[int, typer.Option(min=1, help="random draws of each world")] = 20,
+    draws: Annotated[
+        int, typer.Option(min=1, help="random draws of each world; fewer than 17 show no power")
+    ] = 20,
     world: Annotated[
         list[str] | None, typer.Option(help="only this world, say haar (repeatable)")
     ] = None,
@@ -60,20 +63,30 @@ def calibrate(
     """Count how often each claim's bar is met in synthetic worlds of known truth.
 
     Run it beside the folder claims/; after an interruption the same command continues.
+    Verdicts read the matrix in reports/ alone.
     """
+    from polyrot.suites.worlds.synthetic import WORLDS, world_name
+
     if not Path("claims").is_dir():
         raise typer.BadParameter("there is no folder claims/ here; change to a clone of polyrot")
-    arguments = ["claims/", "-q", "--no-summary", "--calibrate", str(draws)]
-    arguments += [f"--suite=world:{name}" for name in world or ()]
+    unknown = [name for name in world or () if name not in WORLDS]
+    if unknown:
+        raise typer.BadParameter(
+            f"Expected worlds among {', '.join(WORLDS)} but got {', '.join(unknown)}",
+            param_hint="--world",
+        )
+    arguments = ["claims/", "-q", "--calibrate", str(draws)]
+    arguments += [f"--suite={world_name(name)}" for name in world or ()]
     if out is not None:
         arguments += ["--report-dir", str(out)]
     if processes > 1:
         if find_spec("xdist") is None:
             raise typer.BadParameter("--processes needs pytest-xdist: pip install pytest-xdist")
-        arguments += ["-n", str(processes), "--dist", "loadgroup"]
+        arguments += ["-n", str(processes)]
     # A process of its own: pytest cannot rewrite assertions of what is imported already.
-    try:
-        done = subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    raise typer.Exit(done.returncode)
+    with subprocess.Popen([sys.executable, "-m", "pytest", *arguments]) as run:
+        while run.poll() is None:
+            # Ctrl-C reaches pytest too, which ends in its own time and says what it did.
+            with suppress(KeyboardInterrupt):
+                run.wait()
+    raise typer.Exit(run.returncode)

@@ -54,7 +54,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--calibrate",
         metavar="DRAWS",
         type=int,
-        default=0,
         help="judge nothing; count how often every bar is met in so many random draws of each "
         "synthetic world, and write reports/calibration/",
     )
@@ -63,8 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the state of the run."""
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
-    session = Session(config)
-    if config.getoption("--calibrate"):
+    if config.getoption("--calibrate") is None:
+        session = Session(config)
+    else:
         from polyrot.calibrate import CalibrationSession
 
         session = CalibrationSession(config)
@@ -106,8 +106,9 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def suite_progress(pytestconfig: pytest.Config) -> Callable[[float, str], None]:
-    """Show how far the making of a suite is, also while pytest captures output."""
-    return _session(pytestconfig).progress()
+    """Show how far the making of a suite is, on the line that shows how far the run is."""
+    session = _session(pytestconfig)
+    return lambda share, what: session.show(0, what)
 
 
 @pytest.fixture

@@ -121,13 +121,16 @@ class Session:
             self._progress = self.progress()
         self._progress((self._done + share) / max(1, self._items), what)
 
+    def pytest_sessionstart(self) -> None:
+        """Read the calibration before anything runs: a broken one stops the run."""
+        _ = self.calibration
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Check files and --require before any claim runs: bad ones stop the run."""
+        """Check --expect and --require before any claim runs: bad ones stop the run."""
         ids = [m.id for item in session.items if (m := measurement_of(item)) is not None]
         self._items = len(ids)
         if not ids:
             return
-        _ = self.calibration
         absent = [id for id in self.policy.required if id not in ids]
         if absent and not hasattr(self.config, "workerinput"):
             raise pytest.UsageError(

@@ -24,7 +24,7 @@ SHARP = Row(
     "TOY-01",
     ">= 0.5",
     "score",
-    (Cell("haar", 19, 20), Cell("identity", 1, 20), Cell("unrelated", 0, 20)),
+    (Cell("haar", 19, 20), Cell("identity", 1, 40), Cell("unrelated", 0, 20)),
     ("haar",),
     ("identity", "unrelated"),
 )
@@ -63,6 +63,9 @@ def test_the_weakest_alternative_is_that_met_most_often() -> None:
     assert weakest is not None
     assert weakest.world == "b"
     assert SHARP.characteristic.weakest is None
+    # The whole interval of the power must lie above 0.8.
+    for cell, enough in ((Cell("a", 0, 16), False), (Cell("a", 0, 17), True)):
+        assert (Characteristic((), (cell,)).weakest is None) is enough
 
 
 def test_the_file_holds_all_of_it(tmp_path: Path) -> None:
@@ -85,11 +88,18 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_only_the_same_bar_and_the_same_definitions_are_looked_up() -> None:
-    measured = Measurement(Claim("TOY-01", "", ""), Bar.at_least(0.5, "score"), ())
-    assert MATRIX.characteristic(measured, 1) == SHARP.characteristic
+    claim = Claim("TOY-01", "", "", true_in=("haar",), false_in=("identity",))
+    measured = Measurement(claim, Bar.at_least(0.5, "score"), ())
+    assert MATRIX.characteristic(measured, 1) == Characteristic(
+        (Cell("haar", 19, 20),), (Cell("identity", 1, 40),)
+    )
     assert MATRIX.characteristic(measured, 2) is None
-    assert MATRIX.characteristic(replace(measured, bar=Bar.at_least(0.6, "score")), 1) is None
     assert MATRIX.characteristic(replace(measured, published=True), 1) is None
+    for bar in (Bar.at_least(0.6, "score"), Bar.at_least(0.5, "other score")):
+        assert MATRIX.characteristic(replace(measured, bar=bar), 1) is None
+    # Of a world that it names and that did not run nothing is known.
+    more = replace(claim, false_in=("identity", "partial"))
+    assert MATRIX.characteristic(replace(measured, claim=more), 1) is None
     absent = Measurement(Claim("TOY-04", "", ""), Bar.at_least(0.5, "score"), ())
     assert MATRIX.characteristic(absent, 1) is None
 
@@ -99,7 +109,7 @@ def test_the_table_marks_what_cannot_tell() -> None:
     row = next(line for line in text.splitlines() if line.startswith("| TOY-02"))
     assert "| T 0.95 [0.75, 1.00] | F 0.00 [0.00, 0.17] | F! 1.00 [0.83, 1.00] |" in row
     said = dict(line.split(maxsplit=1) for line in findings(MATRIX))
-    assert said["TOY-01"].endswith("at most in 1 of 20 draws of identity, where it is false.")
+    assert said["TOY-01"].endswith("at most in 1 of 40 draws of identity, where it is false.")
     assert "20 of 20 draws of unrelated, where it is false: the bar cannot tell" in said["TOY-02"]
     assert said["TOY-03"].endswith("the bar cannot be met, so missing it shows nothing.")
     assert said["TOY-04"] == "not measured: no models."
@@ -147,31 +157,31 @@ def run(pytester: pytest.Pytester):
 def test_calibrating_counts_draws_and_verdicts_show_it(run, pytester: pytest.Pytester) -> None:
     worlds = ["--suite", "world:haar", "--suite", "world:identity"]
     large = ("toy", "world:haar", "world:identity:1")
-    result = run(large, *worlds, "--calibrate", "4")
+    result = run(large, *worlds, "--calibrate", "17")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "TOY-01 *met in 4 of 4 draws of haar, where the claim is true; at most",
-            "*in 1 of 4 draws of identity, where it is false.",
+            "TOY-01 *met in 17 of 17 draws of haar, where the claim is true; at",
+            "*most in 8 of 17 draws of identity, where it is false.",
         ]
     )
     matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
-    assert matrix.rows[0].cells == (Cell("haar", 4, 4), Cell("identity", 1, 4))
+    assert matrix.rows[0].cells == (Cell("haar", 17, 17), Cell("identity", 8, 17))
     assert not (pytester.path / "reports" / "toy").exists()
-    # Power 0.75 against a named alternative is too little.
+    # Too little power against a named alternative.
     result = run(large, "--suite", "toy")
     result.stdout.fnmatch_lines(
         [
             "INCONCLUSIVE TOY-01*",
-            "*the bar is met in 1 of 4 draws of the world*",
-            "*bar met in synthetic worlds: 4/4 where true; 1/4 where false",
+            "*the bar is met in 8 of 17 draws of the world*",
+            "*bar met in synthetic worlds: 17/17 where true; 8/17 where false",
         ]
     )
     large = ("toy", "world:haar")
-    run(large, *worlds, "--calibrate", "4")
+    run(large, *worlds, "--calibrate", "17")
     run(large, "--suite", "toy").stdout.fnmatch_lines(["REPLICATED   TOY-01*"])
     report = (pytester.path / "reports/toy/verdict.md").read_text()
-    said = "Bar met in synthetic worlds: haar 4/4 where true; identity 0/4 where false."
+    said = "Bar met in synthetic worlds: haar 17/17 where true; identity 0/17 where false."
     assert said in report
     assert (
         "Controls: the bar was missed where the claim is false (small world) "
@@ -185,6 +195,10 @@ def test_what_a_world_lacks_is_said_and_not_counted(run) -> None:
     )
     assert result.ret == 0
     result.stdout.fnmatch_lines(["TOY-01 *not measured: no models."])
+    strict = run(
+        (), "--suite", "world:haar", "--calibrate", "2", "--strict", before='raise NotRun("no")'
+    )
+    assert strict.ret == 0
 
 
 def test_an_error_writes_no_matrix(run, pytester: pytest.Pytester) -> None:
@@ -209,11 +223,63 @@ def test_a_part_of_the_worlds_leaves_the_whole_matrix_alone(run, pytester) -> No
 
 
 def test_only_worlds_are_calibrated_on(run) -> None:
-    result = run((), "--suite", "toy", "--calibrate", "2")
+    for wrong in ("toy", "world:haar:1"):
+        result = run((), "--suite", wrong, "--calibrate", "2")
+        assert result.ret != 0
+        result.stderr.fnmatch_lines([f"*--calibrate: expected --suite among * but got {wrong}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--calibrate", "-1"), "--calibrate: expected at least 1 draw but got -1"),
+        (("--calibrate", "2", "--require", "TOY-01"), "judges nothing: leave --require out"),
+        (("--calibrate", "2", "--retrain"), "judges nothing: leave --retrain out"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(run, arguments, message: str) -> None:
+    result = run((), *arguments)
     assert result.ret != 0
-    result.stderr.fnmatch_lines(
-        ["*--calibrate: expected worlds, say --suite world:haar, but got toy"]
+    result.stderr.fnmatch_lines([f"*{message}"])
+
+
+def test_what_measures_nothing_writes_nothing(run, pytester: pytest.Pytester) -> None:
+    run((), "--calibrate", "2", "--collect-only")
+    run((), "--calibrate", "2", "-k", "nothing")
+    assert not (pytester.path / "reports").exists()
+
+
+def test_a_world_named_twice_is_drawn_once(run, pytester: pytest.Pytester) -> None:
+    run(("world:haar",), *2 * ("--suite", "world:haar"), "--calibrate", "2")
+    matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
+    assert matrix.rows[0].cells == (Cell("haar", 2, 2),)
+
+
+def test_workers_share_no_draw_and_change_nothing(run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import os, pytest
+
+        @pytest.fixture(autouse=True)
+        def note(request, suite_name):
+            with open(f"{os.environ['PYTEST_XDIST_WORKER']}.txt", "a") as file:
+                print(suite_name, file=file)
+        """
     )
+    worlds = ["--suite", "world:haar", "--suite", "world:identity", "--calibrate", "4"]
+    source = CLAIM.format(large=("world:haar",), before="pass").replace("TOY-01", "TOY-02")
+    pytester.makepyfile(toy_02=source)
+    result = run(("world:identity",), *worlds, "-n", "2")
+    assert result.ret == 0
+    seen = [set((pytester.path / f"gw{i}.txt").read_text().splitlines()) for i in (0, 1)]
+    assert len(seen[0] | seen[1]) == 8
+    assert not seen[0] & seen[1]
+    matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
+    assert matrix.worlds == ("haar", "identity")
+    assert [row.cells for row in matrix.rows] == [
+        (Cell("haar", 0, 4), Cell("identity", 4, 4)),
+        (Cell("haar", 4, 4), Cell("identity", 0, 4)),
+    ]
 
 
 def test_a_broken_calibration_stops_the_run(run, pytester: pytest.Pytester) -> None:

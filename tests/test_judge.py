@@ -63,8 +63,9 @@ def test_low_power_against_any_alternative_never_replicates() -> None:
         true = (Cell("true", 100, 100),)
         return Characteristic(true, tuple(Cell(f"false {m}", m, 100) for m in met))
 
-    assert verdict(IN, ("-", OUT), characteristic=power(0, 21)) is Verdict.INCONCLUSIVE
-    assert verdict(IN, ("-", OUT), characteristic=power(0, 20)) is Verdict.REPLICATED
+    # The interval of 12 of 100 ends at 0.200, that of 11 at 0.188.
+    assert verdict(IN, ("-", OUT), characteristic=power(0, 13)) is Verdict.INCONCLUSIVE
+    assert verdict(IN, ("-", OUT), characteristic=power(0, 11)) is Verdict.REPLICATED
     assert verdict(OUT, ("-", OUT), characteristic=power(90)) is Verdict.REFUTED
     part = judge("part", BAR, IN, [], characteristic=power(30, 90, 0))
     assert "90 of 100 draws of the world false 90" in part.reason

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import polyrot as pr
-from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
+from polyrot.sae.metrics import ev, ev_published, firing_correlation, l0, reconstruct
 from polyrot.sae.training import SAEConfig, initial_weights, loss_gradients, train_saes
 
 
@@ -150,3 +151,27 @@ def test_bad_folders_are_named(sae: pr.SAE, tmp_path) -> None:
     (tmp_path / "sae_weights.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(ValueError, match="Expected safetensors in"):
         pr.SAE.load(tmp_path)
+
+
+def test_firing_correlation_is_pearsons_over_the_features_that_fire() -> None:
+    generator = torch.Generator().manual_seed(5)
+    x, y = torch.randn(2, 3_000, 8, generator=generator)
+    y = x + y
+    sae = pr.SAE(**initial_weights(SAEConfig(expansion=2), 8))
+    u, v = sae.encode(x).double().numpy(), sae.encode(y).double().numpy()
+    each = [np.corrcoef(a, b)[0, 1] for a, b in zip(u.T, v.T, strict=True)]
+    assert firing_correlation(sae, x, y) == pytest.approx(np.mean(each))
+    # A feature that is silent on y counts as uncorrelated, unless left out; one that is
+    # silent on x has nothing to be compared with.
+    encoder = sae.W_enc.clone()
+    encoder[:, 0] = 0
+    b_enc = sae.b_enc.clone()
+    b_enc[1] = -1
+    silenced = pr.SAE(encoder, b_enc, sae.W_dec, sae.b_dec)
+    u, v = silenced.encode(x), silenced.encode(0.01 * y)
+    assert bool((u[:, 1] > 0).any())
+    assert not bool((v[:, :2] > 0).any())
+    counted = firing_correlation(silenced, x, 0.01 * y)
+    left_out = firing_correlation(silenced, x, 0.01 * y, silent_counts=False)
+    assert left_out * 14 == pytest.approx(counted * 15)
+    assert firing_correlation(silenced, 0 * x, y) == 0

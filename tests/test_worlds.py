@@ -28,6 +28,13 @@ def explained(world: str, group: str = "O") -> float:
     return pr.align(source, target, group=group).ev
 
 
+def condition_numbers(world: str) -> Tensor:
+    """Of the linear maps between all seeds, as least squares finds them."""
+    centred = [x.double() - x.double().mean(0) for x in activations(world)]
+    maps = [torch.linalg.lstsq(x, y).solution for i, x in enumerate(centred) for y in centred[:i]]
+    return torch.stack([torch.linalg.cond(m) for m in maps])
+
+
 @pytest.mark.parametrize(
     "world",
     [
@@ -58,6 +65,10 @@ def test_noise_costs_what_it_should() -> None:
 
 
 def test_a_linear_world_is_affine_and_not_orthogonal() -> None:
+    for condition in (3, 10):
+        found = condition_numbers(f"linear-{condition}")
+        assert found.median() == pytest.approx(condition, rel=0.1)
+        assert found.max() < 1.2 * condition
     lost = {c: explained(f"linear-{c}", "affine") - explained(f"linear-{c}") for c in (3, 10)}
     assert explained("linear-10", "affine") > 0.99
     assert 0.01 < lost[3] < lost[10]

@@ -18,7 +18,7 @@ CLAIM = Claim(
     "PIR-06",
     "The map is orthogonal, not merely affine",
     'arXiv 2605.24577, "not merely affine but orthogonal"',
-    true_in=("haar", "permutation", "partial"),
+    true_in=("haar", "permutation", "partial", "noise-0.1", "noise-0.3", "noise-1"),
     false_in=("linear-3", "linear-10"),
 )
 HARDENED = Measurement(

@@ -25,7 +25,14 @@ CLAIM = Claim(
     "arXiv 2605.24577, distance of R from the identity",
     {"dyck3": "9.4 to 10.7 of 11.31", "dyck3-independent": "10.80 to 11.25 of 11.31"},
     true_in=("haar",),
-    false_in=("identity", "mean-shift-only", "partial", "shuffled-tokens", "unrelated"),
+    false_in=(
+        "identity",
+        "mean-shift-only",
+        "partial",
+        "shuffled-tokens",
+        "gaussian-matched",
+        "unrelated",
+    ),
 )
 CONTROLS = (
     negative("identity world", worlds.identity_world(0.01)),

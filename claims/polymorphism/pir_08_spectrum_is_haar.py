@@ -33,6 +33,7 @@ CLAIM = Claim(
         "partial",
         "basis-aligned-axes",
         "shuffled-tokens",
+        "gaussian-matched",
         "unrelated",
     ),
 )

@@ -27,8 +27,6 @@ CLAIM = Claim(
         "permutation",
         "signed-permutation",
         "basis-aligned-axes",
-        "shuffled-tokens",
-        "unrelated",
     ),
 )
 HARDENED = Measurement(

@@ -4,12 +4,12 @@
 read from another seed's activations, correlate with themselves on seed 0's own; the
 mean correlation over features is low on raw activations and rises when they are
 rotated.  The bar asks for a rise above 0.2 and for a correlation of at least 0.25; the
-measured margin is the smaller of what is left above either.  Hardened: held-out tokens,
-all pairs.
+measured margin is the smaller of what is left above either.  Features that are silent on
+the rotated or raw activations are left out of their mean.  Hardened: held-out tokens, all
+pairs, and a feature that falls silent counts as uncorrelated.
 """
 
 import pytest
-from torch import Tensor
 
 from polyrot.sae.metrics import firing_correlation
 from polyrot.suites import worlds
@@ -38,20 +38,19 @@ PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
-def correlation(pair: Pair, target: Tensor) -> float:
-    """Mean over features of the source's correlation with what it reads from `target`."""
-    tokens = pair.scored
-    return firing_correlation(pair.sae, pair.source[tokens], target[tokens])
-
-
-def margin(pair: Pair) -> tuple[float, dict[str, float]]:
-    raw = correlation(pair, pair.target)
-    rotated = correlation(pair, pair.fit(pair).apply(pair.target).float())
+def margin(pair: Pair, *, silent_counts: bool = True) -> tuple[float, dict[str, float]]:
+    """Take what is left above either bar, with the mean correlations on raw and rotated."""
+    tokens, aligned = pair.scored, pair.fit(pair)
+    raw, rotated = (
+        firing_correlation(pair.sae, pair.source[tokens], y, silent_counts=silent_counts)
+        for y in (pair.target[tokens], aligned.apply(pair.target[tokens]).float())
+    )
     return min(rotated - LEAST, rotated - raw - RISE), {"r raw": raw, "r rotated": rotated}
 
 
 def margin_published(pair: Pair) -> tuple[float, dict[str, float]]:
-    return margin(pair.on_fit_tokens())
+    """The same on the tokens of the fit, and without the features that fall silent."""
+    return margin(pair.on_fit_tokens(), silent_counts=False)
 
 
 @pytest.mark.measurement(PUBLISHED)

@@ -25,7 +25,7 @@ from polyrot.verdict.claim import Claim, Measurement, negative, positive
 from polyrot.verdict.run import Judge
 
 Checkpoints = Callable[[Suite, str], list[Pair]]
-"""For every seed two checkpoints at a site: the source, whose autoencoder it is, and another."""
+"""Pairs of checkpoints at a site: the source, whose autoencoder it is, and an earlier one."""
 
 
 def one_run(suite: Suite, site: str) -> list[Pair]:
@@ -33,7 +33,7 @@ def one_run(suite: Suite, site: str) -> list[Pair]:
 
 
 def other_run(suite: Suite, site: str) -> list[Pair]:
-    return suite.checkpoint_pairs(site, shift=1)
+    return suite.checkpoint_pairs(site, other_run=True)
 
 
 def turned_less_with_depth(suite: Suite, site: str) -> list[Pair]:

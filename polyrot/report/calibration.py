@@ -37,7 +37,8 @@ def markdown(calibration: Calibration) -> str:
         "Each cell is the share of random draws of a synthetic world in which the bar was met,",
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
         "**F**: it is false, a named alternative; **F!**: false, and the bar is met as often as",
-        "where the claim is true, so meeting it shows nothing.",
+        "where the claim is true, so meeting it shows nothing.  A world is five seeds at one",
+        "site, d = 64; a suite of several sites is judged by the worst.",
         "",
         "![heat map](heatmap.svg)",
         "",
@@ -75,8 +76,12 @@ def _finding(row: Row) -> str:
         return f"not measured: {row.not_run}."
     characteristic = row.characteristic
     confused = characteristic.confused
-    if not characteristic.true or not characteristic.false:
-        return "no world of both kinds is named."
+    for kind, named, ran in (
+        ("true", row.true_in, characteristic.true),
+        ("false", row.false_in, characteristic.false),
+    ):
+        if not ran:
+            return f"not run in any of {', '.join(named) or 'the worlds'}, where it is {kind}."
     figures = f"met in {_listed(characteristic.true)}, where the claim is true; "
     if not any(cell.met for cell in characteristic.true):
         return figures + "the bar cannot be met, so missing it shows nothing."

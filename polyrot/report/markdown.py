@@ -47,7 +47,7 @@ def _section(record: Record) -> list[str]:
     if controls := controls_sentence(record):
         lines += [controls]
     if characteristic := operating_characteristic(record):
-        lines += [f"{characteristic.capitalize()}."]
+        lines += [f"{characteristic[0].upper()}{characteristic[1:]}."]
     if not record.parts:
         return lines
     names = [control.name for control in record.parts[0].controls]

@@ -41,11 +41,15 @@ def l0(sae: SAE, x: Activations) -> float:
     return active / len(x)
 
 
-def firing_correlation(sae: SAE, x: Activations, y: Activations) -> float:
+def firing_correlation(
+    sae: SAE, x: Activations, y: Activations, *, silent_counts: bool = True
+) -> float:
     """Correlate every feature's activation on `x` with that on `y`, token by token.
 
-    Pearson's r over the tokens, averaged over the features that vary on both
-    (arXiv 2605.24577, released code); float64.
+    Pearson's r over the tokens, averaged over the features that vary on `x`; one that
+    falls silent on `y` counts as 0, so that the same features are averaged whatever `y`
+    is.  Unless `silent_counts` those are left out (arXiv 2605.24577, released code).
+    Float64.
     """
     count, sums = len(x), torch.zeros(5, sae.features, dtype=torch.float64)
     # Small pieces stay in the processor's cache: twice as fast as large ones.
@@ -53,7 +57,12 @@ def firing_correlation(sae: SAE, x: Activations, y: Activations) -> float:
         u, v = sae.encode(a).double(), sae.encode(b).double()
         sums += torch.stack([u.sum(0), v.sum(0), (u * u).sum(0), (v * v).sum(0), (u * v).sum(0)])
     mean_u, mean_v, uu, vv, uv = sums / count
-    variances = (uu - mean_u**2) * (vv - mean_v**2)
-    varies = variances > 0
-    r = (uv - mean_u * mean_v)[varies] / variances[varies].sqrt()
-    return float(r.mean()) if len(r) else 0.0
+    # What rounding leaves of a constant's variance is no variance.
+    varies_x, varies_y = (
+        square - mean**2 > 1e-12 * square for square, mean in ((uu, mean_u), (vv, mean_v))
+    )
+    both = varies_x & varies_y
+    r = torch.zeros_like(uu)
+    r[both] = ((uv - mean_u * mean_v) / ((uu - mean_u**2) * (vv - mean_v**2)).sqrt())[both]
+    kept = r[varies_x if silent_counts else both]
+    return float(kept.mean()) if len(kept) else 0.0

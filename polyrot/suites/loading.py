@@ -30,7 +30,7 @@ def load_suite(
     Args:
         name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104), or
             a synthetic one, say `"world:haar"`, whose autoencoders are trained when needed.
-        device: where models run, `"cpu"` or `"cuda"`.
+        device: where models run, `"cpu"` or `"cuda"`; a synthetic suite has none.
         artifacts: the folder that holds one folder of trained files per suite.
         progress: called with the share that is done and what is being done.
 

@@ -81,7 +81,7 @@ class Pair:
         return replace(self, target=target)
 
 
-@lru_cache(maxsize=512)  # the same for every target and control; tensors hash by identity
+@lru_cache(maxsize=32)  # the same for every target and control; tensors hash by identity
 def _within(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> float:
     x = x if rows is None else x[rows]
     return explained(reconstruct(sae, x), x)

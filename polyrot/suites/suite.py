@@ -124,26 +124,26 @@ class Suite:
             for source, target in self.seed_pairs()
         }
 
-    def checkpoint_pairs(self, site: str, *, shift: int = 0) -> list[Pair]:
-        """Pair every seed's checkpoint with one half way through training.
+    def checkpoint_pairs(self, site: str, *, other_run: bool = False) -> list[Pair]:
+        """Pair every seed's checkpoint with its own from half way through training.
 
-        Its own, or with a `shift` that of the seed so many places further.
+        Or, with `other_run`, with those of every other seed.
         """
-        count = len(self.seeds)
+        pairs = self.seed_pairs() if other_run else [(seed, seed) for seed in self.seeds]
         own = self.activations.at(site)
         half_way = self.half_way_activations.at(site)
         untrained = self.untrained_activations.at(site)
         return [
             Pair(
-                seeds=(seed, self.seeds[(i + shift) % count]),
+                seeds=(source, target),
                 site=site,
-                source=own[i],
-                target=half_way[(i + shift) % count],
-                untrained=untrained[i],
+                source=own[self.index(source)],
+                target=half_way[self.index(target)],
+                untrained=untrained[self.index(target)],
                 held_out=self.held_out,
-                sae=self.sae(seed, site),
+                sae=self.sae(source, site),
             )
-            for i, seed in enumerate(self.seeds)
+            for source, target in pairs
         ]
 
     def each_site(

@@ -5,7 +5,7 @@ beside every verdict as the bar's operating characteristic.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,11 @@ class Characteristic:
 
     @property
     def weakest(self) -> Cell | None:
-        """The alternative that meets the bar most often, where the power is below 0.8."""
-        weak = [cell for cell in self.false if 1 - cell.share < LEAST_POWER]
+        """The alternative that meets the bar most often, where a power of 0.8 is not shown.
+
+        The whole interval must lie above 0.8, which takes 17 draws of which none meets.
+        """
+        weak = [cell for cell in self.false if 1 - cell.interval[1] < LEAST_POWER]
         return max(weak, key=lambda cell: cell.share, default=None)
 
 
@@ -77,9 +80,16 @@ class Row:
 
     @property
     def characteristic(self) -> Characteristic:
+        """By the worlds that the claim named when it was calibrated."""
+        return self.characteristic_in(self.true_in, self.false_in)
+
+    def characteristic_in(
+        self, true_in: Collection[str], false_in: Collection[str]
+    ) -> Characteristic:
+        """Pick the cells of the worlds in which the claim is true and false."""
         return Characteristic(
-            tuple(cell for cell in self.cells if cell.world in self.true_in),
-            tuple(cell for cell in self.cells if cell.world in self.false_in),
+            tuple(cell for cell in self.cells if cell.world in true_in),
+            tuple(cell for cell in self.cells if cell.world in false_in),
         )
 
 
@@ -96,12 +106,18 @@ class Calibration:
     def characteristic(self, measurement: Measurement, metrics: int) -> Characteristic | None:
         """Look up a bar's operating characteristic.
 
-        None where it was not measured, or measured for another bar or other definitions.
+        None where it was not measured in every world that the claim names, or was for
+        another bar or other definitions.
         """
+        claim, bar = measurement.claim, measurement.bar
+        sought = (measurement.id, str(bar), bar.quantity)
         for row in self.rows:
-            if (row.id, row.bar) == (measurement.id, str(measurement.bar)):
-                known = metrics == self.metrics and row.cells
-                return row.characteristic if known else None
+            worlds = {cell.world for cell in row.cells}
+            whole = {*claim.true_in, *claim.false_in} <= worlds
+            if (row.id, row.bar, row.quantity) == sought and metrics == self.metrics:
+                if not worlds or not whole:
+                    return None
+                return row.characteristic_in(claim.true_in, claim.false_in)
         return None
 
     def to_json(self) -> str:

@@ -127,7 +127,7 @@ def _rule(
         return (
             Verdict.INCONCLUSIVE,
             f"inside, but the bar is met in {weakest.met} of {weakest.draws} draws of the world "
-            f"{weakest.world}, where the claim is false: power below {LEAST_POWER}",
+            f"{weakest.world}, where the claim is false: no power of {LEAST_POWER} is shown",
         )
     return Verdict.REPLICATED, "inside the bar; every control behaved"
 

@@ -30,6 +30,28 @@ def test_power(alternative, d: int, times: int) -> None:
     assert sum(rejected) >= 0.95 * times
 
 
+@pytest.mark.parametrize("d", range(2, 8))
+@pytest.mark.parametrize("group", ["SO", "O"])
+def test_the_level_holds_in_few_dimensions(d: int, group: str) -> None:
+    # Few eigenangles, or none between those that the determinant forces.
+    draws = pr.haar.sample(d, 200, group=group, seed=44)
+    # Binomial(200, 0.05) exceeds 20 once in a thousand.
+    assert sum(pr.haar.test(rotation).pvalue <= LEVEL for rotation in draws) <= 20
+
+
+def test_the_level_holds_for_the_rotations_between_a_few_frames() -> None:
+    # As between five seeds: ten rotations, of which only four are free.
+    frames = pr.haar.sample(16, 5 * 200, group="O", seed=45).view(200, 5, 16, 16)
+    first, second = torch.triu_indices(5, 5, 1)
+    alarms = dict.fromkeys(BATTERY, 0)
+    for five in frames:
+        found = pr.haar.test(five[first].mT @ five[second])
+        for name in BATTERY:
+            alarms[name] += found.pvalues[name] <= LEVEL
+    # Binomial(200, 0.05) exceeds 22 once in five thousand.
+    assert max(alarms.values()) <= 22, alarms
+
+
 def test_the_level_holds_for_pooled_matrices_of_either_determinant() -> None:
     draws = pr.haar.sample(9, 5 * 200, group="O", seed=43).view(200, 5, 9, 9)
     assert bool((torch.linalg.det(draws).sign().sum(1).abs() < 5).any())  # mixed sets occur

@@ -29,7 +29,7 @@ SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
 """Shorter than the paper's: the world is simpler than a model.  Explains 96% with 48 features."""
 
-Set = Float[Tensor, "token d_model"]
+Tokens = Float[Tensor, "token d_model"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Draw:
         return haar.sample(d, group="O", seed=self.seed(seed, salt)).float()
 
 
-def features(draw: Draw, seed: int = 0) -> Set:
+def features(draw: Draw, seed: int = 0) -> Tokens:
     """Sparse sums of directions of falling strength, in a space of falling variances.
 
     128 directions, about four on at a time; the k-th is k^-1/2 strong, and the space's
@@ -67,24 +67,24 @@ def features(draw: Draw, seed: int = 0) -> Set:
     return x / x.std()
 
 
-def relative_noise(x: Set, share: float, generator: torch.Generator) -> Set:
+def relative_noise(x: Tokens, share: float, generator: torch.Generator) -> Tokens:
     """Isotropic noise of a share of the tokens' own standard deviation."""
     return share * x.std() * torch.randn(x.shape, generator=generator)
 
 
-def shift(x: Set, generator: torch.Generator) -> Set:
+def shift(x: Tokens, generator: torch.Generator) -> Tokens:
     """Another mean, as far away as the tokens spread."""
     return x + x.std() * torch.randn(D_MODEL, generator=generator)
 
 
-WorldMap = Callable[[Draw, Set, int], Set]
+WorldMap = Callable[[Draw, Tokens, int], Tokens]
 """Activations of one seed, from the base set that all seeds of the world share."""
 
 
-def _mapped(matrix: Callable[[Draw, int], Tensor], noise: float = 0.01) -> WorldMap:
+def _each_under(matrix: Callable[[Draw, int], Tensor], noise: float = 0.01) -> WorldMap:
     """Make each seed the base set under its own matrix, with noise and another mean."""
 
-    def world(draw: Draw, base: Set, seed: int) -> Set:
+    def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
         x = base @ matrix(draw, seed)
         return shift(x + relative_noise(x, noise, draw.generator(seed, 3)), draw.generator(seed, 4))
 
@@ -108,10 +108,13 @@ def _signed_permutation(draw: Draw, seed: int) -> Tensor:
 
 
 def _linear(condition: float) -> Callable[[Draw, int], Tensor]:
-    """Singular values such that the map between two seeds has at most this condition number."""
+    """Maps such that the one between two seeds has about this condition number.
+
+    Two maps of condition k, each in random bases, make one of about k^1.5.
+    """
 
     def matrix(draw: Draw, seed: int) -> Tensor:
-        gains = torch.logspace(0, -0.5, D_MODEL, base=condition)
+        gains = torch.logspace(0, -2 / 3, D_MODEL, base=condition)
         return draw.haar(D_MODEL, seed, 8) @ torch.diag(gains) @ draw.haar(D_MODEL, seed, 9)
 
     return matrix
@@ -132,39 +135,39 @@ def _fixing(axes: int, draw: Draw, seed: int) -> Tensor:
     return matrix
 
 
-def _identity(draw: Draw, base: Set, seed: int) -> Set:
+def _identity(draw: Draw, base: Tokens, seed: int) -> Tokens:
     return base + relative_noise(base, 0.01, draw.generator(seed, 3))
 
 
-def _unrelated(draw: Draw, base: Set, seed: int) -> Set:
+def _unrelated(draw: Draw, base: Tokens, seed: int) -> Tokens:
     return features(draw, 1 + seed)
 
 
-def _gaussian_matched(draw: Draw, base: Set, seed: int) -> Set:
+def _gaussian_matched(draw: Draw, base: Tokens, seed: int) -> Tokens:
     values, vectors = torch.linalg.eigh(torch.cov(base.double().mT))
     root = (vectors * values.clamp(min=0).sqrt()).mT.float()
     noise = torch.randn(base.shape, generator=draw.generator(seed, 12))
     return torch.mm(noise @ root + base.mean(0), _rotation(draw, seed))
 
 
-def _shuffled_tokens(draw: Draw, base: Set, seed: int) -> Set:
+def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
     order = torch.randperm(len(base), generator=draw.generator(seed, 13))
     return base[order] @ _rotation(draw, seed)
 
 
 WORLDS: dict[str, WorldMap] = {
-    "haar": _mapped(_rotation),
+    "haar": _each_under(_rotation),
     "identity": _identity,
-    "mean-shift-only": _mapped(lambda draw, seed: torch.eye(D_MODEL)),
-    "permutation": _mapped(_permutation),
-    "signed-permutation": _mapped(_signed_permutation),
-    "partial": _mapped(_partial),
-    "basis-aligned-axes": _mapped(_aligned_axes),
-    "linear-3": _mapped(_linear(3.0)),
-    "linear-10": _mapped(_linear(10.0)),
-    "noise-0.1": _mapped(_rotation, noise=0.1),
-    "noise-0.3": _mapped(_rotation, noise=0.3),
-    "noise-1": _mapped(_rotation, noise=1.0),
+    "mean-shift-only": _each_under(lambda draw, seed: torch.eye(D_MODEL)),
+    "permutation": _each_under(_permutation),
+    "signed-permutation": _each_under(_signed_permutation),
+    "partial": _each_under(_partial),
+    "basis-aligned-axes": _each_under(_aligned_axes),
+    "linear-3": _each_under(_linear(3.0)),
+    "linear-10": _each_under(_linear(10.0)),
+    "noise-0.1": _each_under(_rotation, noise=0.1),
+    "noise-0.3": _each_under(_rotation, noise=0.3),
+    "noise-1": _each_under(_rotation, noise=1.0),
     "shuffled-tokens": _shuffled_tokens,
     "gaussian-matched": _gaussian_matched,
     "unrelated": _unrelated,
@@ -234,7 +237,8 @@ class WorldSuite(Suite):
             self._progress(step / RECIPE.steps, f"{self.name}: autoencoders, {what}")
 
         configs = [replace(RECIPE, seed=seed) for seed in sae_seeds]
-        return train_saes(activations.at(LATE_SITE).unbind(0), configs, report=report)
+        seen = activations.at(LATE_SITE)[:, ~self.held_out]
+        return train_saes(seen.unbind(0), configs, report=report)
 
 
 def world_name(world: str, draw: int = 0) -> str:
@@ -246,10 +250,10 @@ def parse_world(name: str) -> tuple[str, int] | None:
     """Read a world and its draw from the name of a suite; None where it is no world's."""
     prefix, _, rest = name.partition(":")
     world, _, draw = rest.partition(":")
-    if prefix != "world" or world not in WORLDS or not (draw or "0").isdecimal():
-        return None
-    return world, int(draw or 0)
+    number = int(draw) if draw.isdecimal() else 0
+    known = prefix == "world" and world in WORLDS and world_name(world, number) == name
+    return (world, number) if known else None
 
 
-def _at_the_site(sets: Sequence[Set]) -> Activations:
+def _at_the_site(sets: Sequence[Tokens]) -> Activations:
     return Activations({LATE_SITE: torch.stack(list(sets))}, SEQUENCE)
