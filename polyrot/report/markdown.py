@@ -10,8 +10,8 @@ def markdown(report: Report) -> str:
     lines = [
         f"# Verdicts on `{report.suite}`",
         "",
-        "| claim | statement | verdict | estimate | another run | bar | published |",
-        "|---|---|---|---|---|---|---|",
+        "| claim | statement | verdict | estimate | another run | bar | in worlds | published |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for record in report.records:
         deciding = worst_part(record.parts).estimate if record.parts else None
@@ -19,7 +19,8 @@ def markdown(report: Report) -> str:
         again = prediction(deciding) if deciding else ""
         lines.append(
             f"| {record.id} | {record.statement} | **{record.verdict}** | {figures} "
-            f"| {again} | {record.quantity} {record.bar} | {record.printed} |"
+            f"| {again} | {record.quantity} {record.bar} "
+            f"| {operating_characteristic(record, total=True)} | {record.printed} |"
         )
     for record in report.records:
         lines += ["", *_section(record)]
@@ -32,6 +33,7 @@ def markdown(report: Report) -> str:
         "",
         f"Measured by commit {commit}. Intervals are 95%. *Another run* is where the estimate of",
         "a run with as many other seeds would fall: a printed number outside it disagrees.",
+        "*In worlds* counts the draws of synthetic worlds in which the bar was met.",
         "",
     ]
     return "\n".join(lines)
@@ -46,8 +48,8 @@ def _section(record: Record) -> list[str]:
     ]
     if controls := controls_sentence(record):
         lines += [controls]
-    if characteristic := operating_characteristic(record):
-        lines += [f"{characteristic[0].upper()}{characteristic[1:]}."]
+    characteristic = operating_characteristic(record) or "not calibrated"
+    lines += [f"Bar met in synthetic worlds: {characteristic}."]
     if not record.parts:
         return lines
     names = [control.name for control in record.parts[0].controls]

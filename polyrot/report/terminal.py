@@ -29,7 +29,8 @@ def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, st
         yield from _indented(f"{record.statement}; measured: {record.quantity}", 13)
         if record.verdict is not Verdict.REPLICATED:
             yield from _indented(record.reason, 13)
-        yield from _indented(operating_characteristic(record, total=not verbose), 13)
+        if characteristic := operating_characteristic(record, total=not verbose):
+            yield from _indented(f"bar met in synthetic worlds: {characteristic}", 13)
         if verbose:
             yield from _indented(controls_sentence(record), 13)
             for part in record.parts:

@@ -51,7 +51,7 @@ def met_in(cell: Cell) -> str:
 
 
 def operating_characteristic(record: Record, *, total: bool = False) -> str:
-    """How often the bar is met in worlds where the claim is true and where it is false.
+    """In how many synthetic worlds the bar is met where the claim is true, and where false.
 
     World by world, or in total.  Empty where it was not measured.
     """
@@ -63,7 +63,7 @@ def operating_characteristic(record: Record, *, total: bool = False) -> str:
         for truth, cells in (("true", known.true), ("false", known.false))
         if cells
     ]
-    return "bar met in synthetic worlds: " + "; ".join(sides) if sides else ""
+    return "; ".join(sides)
 
 
 def _counts(cells: Sequence[Cell], *, total: bool) -> str:

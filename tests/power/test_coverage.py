@@ -52,3 +52,17 @@ def test_the_jackknife_covers_and_the_bootstrap_is_too_narrow(seeds: int) -> Non
     assert 0.92 <= predicted / RUNS <= 0.98
     # Why intervals here are not bootstrapped: few seeds leave too little to resample.
     assert resampled < covered
+
+
+@pytest.mark.parametrize("seeds", [5, 9])
+def test_the_anchored_jackknife_covers_the_mean_from_its_anchor(seeds: int) -> None:
+    # What the published measurements use: the other seeds are the units.
+    covered = 0
+    rng = np.random.default_rng(seeds)
+    for _ in range(RUNS):
+        source, target = 0.1 * rng.standard_normal(), 0.1 * rng.standard_normal(seeds)
+        values = {(0, j): TRUTH + source + float(target[j]) for j in range(1, seeds)}
+        estimate = jackknife(values, anchor=0)
+        covered += estimate.low <= TRUTH + source <= estimate.high
+    # Binomial(1000, 0.95) leaves [0.92, 0.98] once in 20,000.
+    assert 0.92 <= covered / RUNS <= 0.98
