@@ -50,11 +50,14 @@ def test_the_interval_is_clopper_and_pearsons() -> None:
 def test_a_bar_is_confused_by_what_meets_it_as_often_as_the_truth() -> None:
     assert SHARP.characteristic.confused == ()
     assert [cell.world for cell in BLUNT.characteristic.confused] == ["unrelated"]
-    # The least of several true worlds counts: there the bar must still tell.
-    true = (Cell("haar", 20, 20), Cell("noise", 5, 20))
-    assert Characteristic(true, (Cell("identity", 5, 20),)).confused
-    assert not Characteristic(true, (Cell("identity", 4, 20),)).confused
+    # One-sided Fisher test of 14 or 15 against 19 of 20: p = 0.046 and 0.091.
+    for met, alike in ((14, False), (15, True)):
+        characteristic = Characteristic((Cell("haar", 19, 20),), (Cell("identity", met, 20),))
+        assert bool(characteristic.confused) is alike
     assert Characteristic((), (Cell("identity", 20, 20),)).confused == ()
+    # The first true world is the reference, whatever else is true.
+    true = (Cell("haar", 20, 20), Cell("noise", 0, 20))
+    assert not Characteristic(true, (Cell("identity", 5, 20),)).confused
 
 
 def test_the_weakest_alternative_is_that_met_most_often() -> None:
@@ -110,7 +113,7 @@ def test_the_table_marks_what_cannot_tell() -> None:
     assert "| T 0.95 [0.75, 1.00] | F 0.00 [0.00, 0.17] | F! 1.00 [0.83, 1.00] |" in row
     said = dict(line.split(maxsplit=1) for line in findings(MATRIX))
     assert said["TOY-01"].endswith("at most in 1 of 40 draws of identity, where it is false.")
-    assert "20 of 20 draws of unrelated, where it is false: the bar cannot tell" in said["TOY-02"]
+    assert "20 of 20 draws of unrelated, where it is false: the bar cannot tell." in said["TOY-02"]
     assert said["TOY-03"].endswith("the bar cannot be met, so missing it shows nothing.")
     assert said["TOY-04"] == "not measured: no models."
 

@@ -36,9 +36,10 @@ def markdown(calibration: Calibration) -> str:
         "",
         "Each cell is the share of random draws of a synthetic world in which the bar was met,",
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
-        "**F**: it is false, a named alternative; **F!**: false, and the bar is met as often as",
-        "where the claim is true, so meeting it shows nothing.  A world is five seeds at one",
-        "site, d = 64; a suite of several sites is judged by the worst.",
+        "**F**: it is false, a named alternative; **F!**: false, and the bar is not met",
+        "significantly less often than in the first world of T (Fisher's exact test, one-sided,",
+        "level 0.05), so meeting it shows nothing.  A world is five seeds at one site, d = 64; a",
+        "suite of several sites is judged by the worst.",
         "",
         "![heat map](heatmap.svg)",
         "",
@@ -75,30 +76,31 @@ def _finding(row: Row) -> str:
     if not row.cells:
         return f"not measured: {row.not_run}."
     characteristic = row.characteristic
-    confused = characteristic.confused
     for kind, named, ran in (
         ("true", row.true_in, characteristic.true),
         ("false", row.false_in, characteristic.false),
     ):
         if not ran:
             return f"not run in any of {', '.join(named) or 'the worlds'}, where it is {kind}."
-    figures = f"met in {_listed(characteristic.true)}, where the claim is true; "
-    if not any(cell.met for cell in characteristic.true):
-        return figures + "the bar cannot be met, so missing it shows nothing."
-    if confused:
+    reference, least = characteristic.true[0], _by_share(characteristic.true)[0]
+    figures = f"met in {met_in(reference)}, where the claim is true"
+    if least.share < reference.share:
+        figures += f" (fewest: {met_in(least)})"
+    if not reference.met:
+        return figures + ": the bar cannot be met, so missing it shows nothing."
+    if confused := characteristic.confused:
+        alike = ", ".join(met_in(cell) for cell in confused)
         return (
-            figures + f"and as often in {_listed(confused)}, where it is false: "
-            "the bar cannot tell them apart."
+            figures
+            + f", and not clearly less often in {alike}, where it is false: the bar cannot tell."
         )
-    return figures + f"at most in {met_in(_most(characteristic.false))}, where it is false."
+    return (
+        figures + f"; at most in {met_in(_by_share(characteristic.false)[-1])}, where it is false."
+    )
 
 
-def _listed(cells: Sequence[Cell]) -> str:
-    return ", ".join(met_in(cell) for cell in cells)
-
-
-def _most(cells: Sequence[Cell]) -> Cell:
-    return max(cells, key=lambda cell: cell.share)
+def _by_share(cells: Sequence[Cell]) -> list[Cell]:
+    return sorted(cells, key=lambda cell: cell.share)
 
 
 def _write(path: Path, *, text: str) -> None:

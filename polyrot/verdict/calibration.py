@@ -43,17 +43,19 @@ class Characteristic:
     """The operating characteristic of a bar: how often it is met in named worlds."""
 
     true: tuple[Cell, ...]
-    """Worlds in which the claim is true."""
+    """Worlds in which the claim is true; the first is the reference."""
     false: tuple[Cell, ...]
     """The named alternatives: worlds in which it is false."""
 
     @property
     def confused(self) -> tuple[Cell, ...]:
-        """Alternatives in which the bar is met as often as where the claim is true."""
+        """Alternatives in which the bar is met as often as in the first true world.
+
+        That is, not significantly less often: Fisher's exact test, one-sided, level 0.05.
+        """
         if not self.true:
             return ()
-        least = min(cell.share for cell in self.true)
-        return tuple(cell for cell in self.false if cell.share >= least)
+        return tuple(cell for cell in self.false if not _less_often(cell, self.true[0]))
 
     @property
     def weakest(self) -> Cell | None:
@@ -63,6 +65,11 @@ class Characteristic:
         """
         weak = [cell for cell in self.false if 1 - cell.interval[1] < LEAST_POWER]
         return max(weak, key=lambda cell: cell.share, default=None)
+
+
+def _less_often(cell: Cell, reference: Cell) -> bool:
+    table = [[c.met, c.draws - c.met] for c in (cell, reference)]
+    return float(stats.fisher_exact(table, alternative="less").pvalue) <= 1 - CONFIDENCE
 
 
 @dataclass(frozen=True)

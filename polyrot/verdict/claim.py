@@ -46,7 +46,10 @@ class Claim:
     printed: Mapping[str, str] = field(default_factory=dict)
     """The published numbers, by suite, as printed."""
     true_in: tuple[str, ...] = ()
-    """Synthetic worlds in which the claim is true, for the calibration of its bars."""
+    """Synthetic worlds in which the claim is true, for the calibration of its bars.
+
+    How often a bar is met in others is compared with the first.
+    """
     false_in: tuple[str, ...] = ()
     """The named alternatives: synthetic worlds in which it is false."""
 
