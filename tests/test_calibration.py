@@ -76,7 +76,7 @@ def test_the_file_holds_all_of_it(tmp_path: Path) -> None:
     assert [path.name for path in written] == ["calibration.json", "calibration.md", "heatmap.svg"]
     assert read_calibration(written[0]) == MATRIX
     document = json.loads(written[0].read_text())
-    assert document["measurements"]["TOY-02"]["met as often where false"] == ["unrelated"]
+    assert document["measurements"]["TOY-02"]["cannot tell from"] == ["unrelated"]
     picture = written[2].read_bytes()
     assert b"F!" in picture
     assert write_calibration(MATRIX, tmp_path)[2].read_bytes() == picture

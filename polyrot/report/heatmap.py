@@ -41,7 +41,7 @@ def heat_map(calibration: Calibration, path: Path) -> None:
     axes.tick_params(labelsize=7)
     axes.set_title(
         "Share of draws in which the bar is met (T: claim true, F: false, "
-        "F!: false, met as often as where true)",
+        "F!: false, and not met clearly less often than where true)",
         fontsize=8,
     )
     figure.colorbar(image, ax=axes, pad=0.01)

@@ -49,9 +49,9 @@ class Characteristic:
 
     @property
     def confused(self) -> tuple[Cell, ...]:
-        """Alternatives in which the bar is met as often as in the first true world.
+        """Alternatives in which the bar is not met clearly less often than in the first true world.
 
-        That is, not significantly less often: Fisher's exact test, one-sided, level 0.05.
+        That is, not significantly: Fisher's exact test, one-sided, level 0.05.
         """
         if not self.true:
             return ()
@@ -135,7 +135,7 @@ class Calibration:
                 "true in": row.true_in,
                 "false in": row.false_in,
                 "not run": row.not_run,
-                "met as often where false": [c.world for c in row.characteristic.confused],
+                "cannot tell from": [c.world for c in row.characteristic.confused],
                 "worlds": {
                     cell.world: {
                         "met": cell.met,

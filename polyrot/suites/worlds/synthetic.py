@@ -27,7 +27,8 @@ D_MODEL = 64
 SEQUENCES, LENGTH = 512, 32
 SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
-"""Shorter than the paper's: the world is simpler than a model.  Explains 96% with 48 features."""
+"""Shorter than the paper's: the world is simpler than a model.  On held-out tokens of
+`world:haar` it explains 95% with about 48 features at a time."""
 
 Tokens = Float[Tensor, "token d_model"]
 
