@@ -43,11 +43,20 @@ class Cohort:
 CONTROL_COHORT = "two-back"
 """Models of the same architecture and inputs, trained on another task."""
 
+SHORT_COHORT = "dyck3-short"
+"""The independent cohort again, from the same initial weights, trained on lengths 2-48."""
+
 COHORTS = {
     cohort.name: cohort
     for cohort in (
         Cohort("dyck3", seeds=(0, 1, 2, 3, 4), shared_io=True),
         Cohort("dyck3-independent", seeds=(100, 101, 102, 103, 104), shared_io=False),
+        Cohort(
+            SHORT_COHORT,
+            seeds=(100, 101, 102, 103, 104),
+            shared_io=False,
+            training=TrainingConfig(task="dyck3-short"),
+        ),
         Cohort(
             CONTROL_COHORT,
             seeds=(200, 201, 202, 203, 204),

@@ -27,9 +27,14 @@ from polyrot.tasks.dyck import LabelledSequences
 CHECKPOINT_SECONDS = 30.0
 
 Sampler = Callable[..., LabelledSequences]
-TASKS: dict[str, Sampler] = {"dyck3": dyck.sample, "two-back": dyck.sample_two_back}
+TASKS: dict[str, Sampler] = {
+    "dyck3": dyck.sample,
+    "dyck3-short": dyck.sample_short,
+    "two-back": dyck.sample_two_back,
+}
 HELD_OUT: dict[str, Mapping[str, Sampler]] = {
     "dyck3": dyck.HELD_OUT,
+    "dyck3-short": {**dyck.HELD_OUT, "train": dyck.sample_short},
     "two-back": {"train": dyck.sample_two_back},
 }
 

@@ -15,6 +15,7 @@ from polyrot.cache import cache_directory, content_key
 from polyrot.models.cohorts import (
     COHORTS,
     CONTROL_COHORT,
+    SHORT_COHORT,
     Cohort,
     TrainedSeed,
     train_cohort,
@@ -123,8 +124,11 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     """Name the autoencoders of a cohort, by the site whose activations train together.
 
     Every model and site has one from the SAE seed 0 that all share, as in the paper; at
-    the late site every model has another from an SAE seed of its own.
+    the late site every model has another from an SAE seed of its own.  The short cohort is
+    measured by its outputs alone and has none.
     """
+    if cohort.name == SHORT_COHORT:
+        return {}
     shared = {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in INTERNAL_SITES}
     if cohort.name == CONTROL_COHORT:
         return {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in (LATE_SITE, NOISE)}
@@ -155,9 +159,11 @@ def _train_saes(
     device: str,
     report: Report,
 ) -> dict[SAEName, SAE]:
+    plan = sae_plan(cohort)
+    if not plan:
+        return {}
     states = stack_states([result.best for result in trained.values()])
     model = StackedTransformer(cohort.architecture, states).to(device)
-    plan = sae_plan(cohort)
     activations = harvest(
         model, sae_tokens(), tuple(site for site in plan if site in INTERNAL_SITES)
     )

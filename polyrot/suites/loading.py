@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from polyrot.models.cohorts import COHORTS, CONTROL_COHORT
-from polyrot.suites.artifacts import SHIPPED, Artifacts
+from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, SHORT_COHORT
+from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.suite import Suite
 from polyrot.suites.trained import TrainedSuite
 from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_world, world_name
 
 SUITES = (
-    *(name for name in COHORTS if name != CONTROL_COHORT),
+    *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
     *(world_name(world) for world in WORLDS),
 )
 """Names of the suites; a world has further draws, say `world:haar:3`."""
@@ -42,12 +42,7 @@ def load_suite(
     check_suite(name)
     if world := parse_world(name):
         return WorldSuite(world[0], draw=world[1], progress=progress)
-    return TrainedSuite(
-        COHORTS[name],
-        Artifacts.open(artifacts / name),
-        Artifacts.open(artifacts / CONTROL_COHORT),
-        device,
-    )
+    return TrainedSuite(COHORTS[name], artifacts, device)
 
 
 def check_suite(name: str) -> None:

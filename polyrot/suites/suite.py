@@ -49,6 +49,31 @@ class Suite:
         raise self._lacks("models")
 
     @cached_property
+    def shares_io(self) -> bool:
+        """Do the seeds share their embedding and unembeddings?"""
+        raise self._lacks("models")
+
+    def cohort(self, name: str) -> StackedTransformer:
+        """The models of another built-in cohort, to compare with."""
+        raise self._lacks(f"cohort {name} to compare with")
+
+    def check_sharing(self, *, shared_io: bool) -> None:
+        """Raise NotRun where the seeds share more, or less, than a claim is about."""
+        if self.shares_io != shared_io:
+            what = "share their embedding and unembeddings" if shared_io else "share nothing"
+            name = "dyck3" if shared_io else "dyck3-independent"
+            raise NotRun(f"the claim is about seeds that {what}; run it with --suite {name}")
+
+    def short_of(self, accuracy: float) -> str:
+        """Say how the seeds fall short of the accuracy that a bar presumes; empty if none does."""
+        lowest = self.lowest_accuracy
+        if lowest >= accuracy:
+            return ""
+        return (
+            f"the paper's seeds reach {accuracy:.2%} on held-out data, the worst here {lowest:.3%}"
+        )
+
+    @cached_property
     def activations(self) -> Activations:
         """Of every seed on the same tokens."""
         raise self._lacks("activations")

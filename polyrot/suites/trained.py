@@ -1,6 +1,7 @@
 """Suites of models that were trained here: from shipped files, or retrained ones."""
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,14 +29,13 @@ HELD_OUT_SHARE = 0.25
 class TrainedSuite(Suite):
     """A cohort of transformers; its autoencoders and activations load when asked for."""
 
-    def __init__(
-        self, cohort: Cohort, artifacts: Artifacts, controls: Artifacts, device: str = "cpu"
-    ) -> None:
-        """Load the models of a cohort."""
+    def __init__(self, cohort: Cohort, folder: Path, device: str = "cpu") -> None:
+        """Load the models of a cohort; `folder` holds one folder of trained files a cohort."""
         super().__init__(cohort.name, cohort.seeds, INTERNAL_SITES)
         self._cohort = cohort
-        self._artifacts = artifacts
-        self._controls = controls
+        self._folder = folder
+        self._artifacts = artifacts = Artifacts.open(folder / cohort.name)
+        self._controls = Artifacts.open(folder / CONTROL_COHORT)
         self._device = device
         self._states = [artifacts.model(seed) for seed in self.seeds]
         self._saes: dict[SAEName, SAE] = {}
@@ -55,6 +55,14 @@ class TrainedSuite(Suite):
     def lowest_accuracy(self) -> float:
         seeds = self._artifacts.manifest["seeds"].values()
         return min(float(seed["lowest accuracy"]) for seed in seeds)
+
+    @cached_property
+    def shares_io(self) -> bool:
+        return self._cohort.shared_io
+
+    def cohort(self, name: str) -> StackedTransformer:
+        artifacts = Artifacts.open(self._folder / name)
+        return self._stack([artifacts.model(seed) for seed in COHORTS[name].seeds])
 
     @cached_property
     def tokens(self) -> LabelledSequences:

@@ -158,6 +158,11 @@ def sample_long(count: int, *, rng: Generator) -> LabelledSequences:
     return sample(count, rng=rng, lengths=LONG_LENGTHS)
 
 
+def sample_short(count: int, *, rng: Generator) -> LabelledSequences:
+    """Draw labelled sequences of content lengths 2-48 from the training mix."""
+    return sample(count, rng=rng, lengths=ANALYSIS_LENGTHS)
+
+
 def sample_two_back(count: int, *, rng: Generator) -> LabelledSequences:
     """Draw training sequences whose only label is the token two positions back.
 
