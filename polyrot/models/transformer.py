@@ -70,6 +70,18 @@ class TransformerConfig:
         inner = (f"resid_{place}.{i}" for i in range(self.layers) for place in ("mid", "post"))
         return ("resid_pre.0", *inner)
 
+    def places(self) -> tuple[str, ...]:
+        """Places where a forward hook can read or replace a tensor.
+
+        The sites; what each layer's heads mix (`heads.0`, before the output matrix) and its
+        MLP writes (`mlp.0`); and the stream as each reader sees it (`into.attn.0`,
+        `into.mlp.0`, `into.unembed`), apart from the stream that goes on.
+        """
+        layers = range(self.layers)
+        writers = (f"{branch}.{i}" for i in layers for branch in ("heads", "mlp"))
+        readers = (f"into.{branch}.{i}" for i in layers for branch in ("attn", "mlp"))
+        return (*self.sites(), *writers, *readers, "into.unembed")
+
 
 def canonical_site(site: str) -> str:
     """Name `resid_pre.i` by the block that wrote it, `resid_post.(i-1)`."""
@@ -115,8 +127,17 @@ class StackedTransformer(nn.Module):
     W_pos: Tensor
     causal: Tensor
 
-    def __init__(self, config: TransformerConfig, state: Mapping[str, Tensor]) -> None:
-        """Build from stacked tensors `[seed, ...]`, as `stack_states` returns them."""
+    def __init__(
+        self,
+        config: TransformerConfig,
+        state: Mapping[str, Tensor],
+        positions: Float[Tensor, "seed position d_model"] | None = None,
+    ) -> None:
+        """Build from stacked tensors `[seed, ...]`, as `stack_states` returns them.
+
+        `positions` takes the place of the analytic position code: a model in another basis
+        has it in that basis too.
+        """
         super().__init__()
         self.config = config
         self.weights = nn.ParameterDict()
@@ -128,9 +149,16 @@ class StackedTransformer(nn.Module):
                     f"Expected state[{name!r}] of shape {(self.seeds, *shape)} but got {found}"
                 )
             self.weights[_key(name)] = nn.Parameter(state[name].detach().clone())
-        self.register_buffer("W_pos", analytic_positions(config))
+        code = analytic_positions(config) if positions is None else positions[:, None]
+        self.register_buffer("W_pos", code)
         causal = torch.full((config.context, config.context), float("-inf")).triu(1)
         self.register_buffer("causal", causal, persistent=False)
+        # Torch's own hooks serve at every place; without one an identity costs nothing.
+        self.places = nn.ModuleDict({_key(name): nn.Identity() for name in config.places()})
+
+    def place(self, name: str) -> nn.Module:
+        """The module whose output is the tensor at one of `config.places()`."""
+        return self.places[_key(name)]
 
     def weight(self, name: str) -> Tensor:
         """One stacked tensor by its published name, say `blocks.0.attn.W_Q`."""
@@ -141,6 +169,13 @@ class StackedTransformer(nn.Module):
         """Copy the tensors of the model at position `seed` of the stack."""
         return {n: self.weight(n)[seed].detach().cpu().clone() for n in self.config.shapes()}
 
+    def take(self, *indices: int) -> "StackedTransformer":
+        """Stack the models at some positions of this stack, say `models.take(0)`."""
+        state = {name: self.weight(name)[list(indices)] for name in self.config.shapes()}
+        positions = self.W_pos[list(indices), 0] if self.W_pos.ndim == 4 else None
+        taken = StackedTransformer(self.config, state, positions)
+        return taken.to(self.W_pos.device)
+
     def freeze(self, names: Collection[str]) -> None:
         """Exclude tensors from training."""
         for name in names:
@@ -150,22 +185,30 @@ class StackedTransformer(nn.Module):
         self, tokens: Int[Tensor, "seed sequence position"]
     ) -> tuple[dict[str, Logits], dict[str, Residual]]:
         """Return the logits of the three heads and the residual stream at every site."""
-        config = self.config
         seeds, _, positions = tokens.shape
-        offset = torch.arange(seeds, device=tokens.device) * config.vocabulary
+        offset = torch.arange(seeds, device=tokens.device) * self.config.vocabulary
         x = F.embedding(tokens + offset[:, None, None], self.weight("W_E").flatten(0, 1))
-        x = x + self.W_pos[:positions]
-        residual = {"resid_pre.0": x}
-        for layer in range(config.layers):
-            x = x + self._attention(x, layer)
-            residual[f"resid_mid.{layer}"] = x
-            x = x + self._mlp(x, layer)
-            residual[f"resid_post.{layer}"] = x
-        logits = self.unembed(x)
-        return logits, residual
+        return self.resume("resid_pre.0", x + self.W_pos[..., :positions, :])
+
+    def resume(self, site: str, x: Residual) -> tuple[dict[str, Logits], dict[str, Residual]]:
+        """Run the rest of the model from a residual stream `x` at a site, hooks included.
+
+        Behind the last attention tokens do not meet: any selection of them may run alone.
+        """
+        sites = self.config.sites()
+        start = sites.index(canonical_site(site))
+        x = self.place(sites[start])(x)
+        residual = {sites[start]: x}
+        for name in sites[start + 1 :]:
+            branch, layer = name.split(".")
+            write = self._attention if branch == "resid_mid" else self._mlp
+            x = self.place(name)(x + write(x, int(layer)))
+            residual[name] = x
+        return self.unembed(x), residual
 
     def unembed(self, x: Residual) -> dict[str, Logits]:
         """Read the three heads from the residual stream after the last block."""
+        x = self.place("into.unembed")(x)
         gain = self.weight("ln_f.gain")
         read = torch.cat([self.weight(name) for name in HEADS.values()], dim=1) * gain[:, None]
         logits = _linear(self._normalise(x), read)
@@ -179,6 +222,7 @@ class StackedTransformer(nn.Module):
 
     def _attention(self, x: Residual, layer: int) -> Residual:
         config = self.config
+        x = self.place(f"into.attn.{layer}")(x)
         seeds, sequences, positions, _ = x.shape
         block = f"blocks.{layer}"
         gain = self.weight(f"{block}.ln1.gain")[:, None]
@@ -194,16 +238,21 @@ class StackedTransformer(nn.Module):
         scores = torch.baddbmm(causal, q, k.mT)
         mixed = torch.bmm(scores.softmax(-1), v)
         mixed = mixed.view(-1, config.heads, positions, config.d_head).transpose(1, 2)
-        mixed = mixed.reshape(seeds, sequences, positions, -1)
+        mixed = mixed.reshape(seeds, sequences, positions, config.heads, config.d_head)
+        mixed = self.place(f"heads.{layer}")(mixed).flatten(3)
         # [seed, head, d_model, d_head] -> [seed, d_model, head * d_head]
         write = self.weight(f"{block}.attn.W_O").transpose(1, 2).flatten(2)
         return _linear(mixed, write)
 
     def _mlp(self, x: Residual, layer: int) -> Residual:
         block = f"blocks.{layer}"
+        x = self.place(f"into.mlp.{layer}")(x)
         gain = self.weight(f"{block}.ln2.gain")[:, None]
         hidden = _linear(self._normalise(x), self.weight(f"{block}.mlp.W_in") * gain)
-        return _linear(F.relu(hidden), self.weight(f"{block}.mlp.W_out"))
+        written: Residual = self.place(f"mlp.{layer}")(
+            _linear(F.relu(hidden), self.weight(f"{block}.mlp.W_out"))
+        )
+        return written
 
 
 def _linear(

@@ -1,0 +1,116 @@
+"""Interventions as context managers: whatever happens inside, the model is left as it was."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from polyrot.interventions.blocks import Edit
+from polyrot.interventions.places import Handle, places
+
+
+@contextmanager
+def edited(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
+    """Replace the tensors at some places by functions of them.
+
+    Args:
+        model: a small transformer, or a causal language model of `transformers`.
+        edits: by place (see `polyrot.interventions.places`), what takes the tensor and returns
+            the one that the model goes on with.
+
+    Raises:
+        ValueError: where there is no such place.
+    """
+    known = places(model)
+    handles: list[Handle] = []
+    try:
+        for name, edit in edits.items():
+            handles.append(known.attach(name, edit))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def recorded(model: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
+    """Keep what stands at some places in the latest run, by place."""
+    kept: dict[str, Tensor] = {}
+
+    def keeping(name: str) -> Edit:
+        def keep(x: Tensor) -> Tensor:
+            kept[name] = x
+            return x
+
+        return keep
+
+    with edited(model, {name: keeping(name) for name in names}):
+        yield kept
+
+
+@contextmanager
+def adding(model: nn.Module, site: str, vector: Tensor) -> Iterator[None]:
+    """Add a vector to the residual stream at a site, at every position.
+
+    Args:
+        model: as for `edited`.
+        site: say `resid_mid.1`.
+        vector: `[d_model]`, or for a stack one a seed, `[seed, d_model]`.
+    """
+    name = places(model).check(site, among="sites")
+    with edited(model, {name: lambda x: x + along(vector, x)}):
+        yield
+
+
+@contextmanager
+def ablated(model: nn.Module, means: Mapping[str, Tensor]) -> Iterator[None]:
+    """Replace what components write by given means, at every position.
+
+    Args:
+        model: as for `edited`.
+        means: by component, `[d]` or for a stack `[seed, d]`; `mean_outputs` measures them.
+    """
+    known = places(model)
+    names = {known.check(name, among="components"): mean for name, mean in means.items()}
+    with edited(model, {name: _constant(mean) for name, mean in names.items()}):
+        yield
+
+
+@contextmanager
+def clamped_path(model: nn.Module, component: str, reader: str, mean: Tensor) -> Iterator[None]:
+    """Show one reader the mean of a component; every other reader sees the component itself.
+
+    Args:
+        model: as for `edited`.
+        component: whose output is clamped, say `head.0.1`.
+        reader: who sees the mean, say `into.mlp.1`.
+        mean: of the component, `[d]` or for a stack `[seed, d]`.
+
+    Raises:
+        ValueError: where the reader does not come after the component.
+    """
+    known = places(model)
+    component = known.check(component, among="components")
+    reader = known.check(reader, among="readers")
+    if known.stage(component) >= known.stage(reader):
+        raise ValueError(f"Expected reader to come after component but got {component=}, {reader=}")
+    with recorded(model, component) as kept:
+
+        def clamp(x: Tensor) -> Tensor:
+            value = kept.pop(component, None)
+            if value is None:
+                raise ValueError(f"Expected a run from before {component}, which did not run")
+            return x - known.written(component, value - along(mean, value))
+
+        with edited(model, {reader: clamp}):
+            yield
+
+
+def along(vector: Tensor, x: Tensor) -> Tensor:
+    """Shape `[d]` or `[seed, d]` to be added to `[..., d]` or `[seed, ..., d]`."""
+    leading, d = vector.shape[:-1], vector.shape[-1]
+    return vector.view(*leading, *(1,) * (x.ndim - vector.ndim), d)
+
+
+def _constant(mean: Tensor) -> Edit:
+    return lambda x: along(mean, x).expand_as(x)

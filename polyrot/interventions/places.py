@@ -1,0 +1,158 @@
+"""Where interventions act: names for places in a model, and the hooks that reach them.
+
+| | small transformer | language model |
+|---|---|---|
+| site, the residual stream itself | `resid_pre.0`, `resid_mid.1`, `resid_post.1` | `resid_post.3` |
+| component, what is written into it | `head.0.3` (layer, head), `mlp.1` | `block.3` |
+| reader, the stream as one part sees it | `into.attn.1`, `into.mlp.0` | `into.block.3` |
+
+Both have the reader `into.unembed`.  A head is read and replaced before its output matrix,
+`[..., d_head]`: what it writes is linear in that.  A block of a language model is what it adds
+to the stream, its output less its input.
+"""
+
+from abc import ABC, abstractmethod
+from operator import attrgetter
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from polyrot.interventions.blocks import Edit, block_edits, edit_input
+from polyrot.models.transformer import StackedTransformer, canonical_site
+
+UNEMBED = "into.unembed"
+
+
+class Handle(Protocol):
+    """What undoes an edit."""
+
+    def remove(self) -> None: ...
+
+
+class Places(ABC):
+    """The places of one model, in the order in which a run reaches components and readers."""
+
+    sites: tuple[str, ...]
+    components: tuple[str, ...]
+    readers: tuple[str, ...]
+
+    @abstractmethod
+    def attach(self, name: str, edit: Edit) -> Handle:
+        """Apply `edit` at a place until the handle is removed."""
+
+    @abstractmethod
+    def stage(self, name: str) -> int:
+        """When a run reaches a component or reader: what is written goes to later readers."""
+
+    def written(self, component: str, value: Tensor) -> Tensor:
+        """What a component adds to the residual stream where its value is `value`."""
+        return value
+
+    def check(self, name: str, *, among: str = "") -> str:
+        """Return the canonical name of a place, or raise ValueError with those there are."""
+        kinds = (among,) if among else ("sites", "components", "readers")
+        known = [place for kind in kinds for place in getattr(self, kind)]
+        if canonical_site(name) not in known:
+            raise ValueError(f"Expected a place among {', '.join(known)} but got {name!r}")
+        return canonical_site(name)
+
+
+class SmallPlaces(Places):
+    """Of the small transformer, which names its places itself."""
+
+    def __init__(self, model: StackedTransformer) -> None:
+        """Name the places of a stack."""
+        layers, heads = range(model.config.layers), range(model.config.heads)
+        self._model = model
+        self.sites = model.config.sites()
+        self.components = tuple(
+            name for i in layers for name in (*(f"head.{i}.{h}" for h in heads), f"mlp.{i}")
+        )
+        inner = (f"into.{branch}.{i}" for i in layers for branch in ("attn", "mlp"))
+        self.readers = (*inner, UNEMBED)
+
+    def attach(self, name: str, edit: Edit) -> Handle:
+        kind, *numbers = self.check(name).split(".")
+        if kind != "head":
+            module = self._model.place(canonical_site(name))
+            return module.register_forward_hook(lambda m, args, output: edit(output))
+        layer, head = map(int, numbers)
+
+        def replaced(module: nn.Module, args: object, output: Tensor) -> Tensor:
+            changed = output.clone()
+            changed[..., head, :] = edit(output[..., head, :])
+            return changed
+
+        return self._model.place(f"heads.{layer}").register_forward_hook(replaced)
+
+    def stage(self, name: str) -> int:
+        parts = name.split(".")
+        if name == UNEMBED:
+            return 2 * self._model.config.layers
+        branch, layer = parts[-2:] if parts[0] == "into" else parts[:2]
+        return 2 * int(layer) + (branch == "mlp")
+
+    def written(self, component: str, value: Tensor) -> Tensor:
+        kind, layer, *head = component.split(".")
+        if kind == "mlp":
+            return value
+        write = self._model.weight(f"blocks.{layer}.attn.W_O")[:, int(head[0])]
+        return (value.flatten(1, 2) @ write.mT).view(*value.shape[:3], -1)
+
+
+FAMILIES = {
+    "GPT-NeoX": ("gpt_neox.layers", "gpt_neox.final_layer_norm"),
+    "GPT-2": ("transformer.h", "transformer.ln_f"),
+    "Llama": ("model.layers", "model.norm"),
+    "LinearModel": ("blocks", "norm"),
+}
+"""Where a causal language model of `transformers` keeps its blocks and its last norm; and
+`polyrot.models.linear.LinearModel`."""
+
+
+KINDS = {"resid_pre": "before", "into.block": "seen", "block": "added", "resid_post": "after"}
+"""What stands around a block, by the kind of place."""
+
+
+class LanguagePlaces(Places):
+    """Of a causal language model of `transformers`, reached through its blocks."""
+
+    def __init__(self, blocks: nn.ModuleList, norm: nn.Module) -> None:
+        """Name the places of a model with these blocks and this norm behind them."""
+        self._blocks, self._norm = blocks, norm
+        layers = range(len(blocks))
+        self.sites = ("resid_pre.0", *(f"resid_post.{i}" for i in layers))
+        self.components = tuple(f"block.{i}" for i in layers)
+        self.readers = (*(f"into.block.{i}" for i in layers), UNEMBED)
+
+    def attach(self, name: str, edit: Edit) -> Handle:
+        name = self.check(name)
+        if name == UNEMBED:
+            return edit_input(self._norm, edit)
+        kind, _, layer = name.rpartition(".")
+        block = self._blocks[int(layer)]
+        return block_edits(block).add(block, KINDS[kind], edit)
+
+    def stage(self, name: str) -> int:
+        return len(self._blocks) if name == UNEMBED else int(name.rpartition(".")[2])
+
+
+def places(model: nn.Module) -> Places:
+    """Name the places of a model.
+
+    Raises:
+        TypeError: where it is neither a small transformer nor a causal language model of the
+            GPT-NeoX, GPT-2 or Llama family.
+    """
+    if isinstance(model, StackedTransformer):
+        return SmallPlaces(model)
+    for paths in FAMILIES.values():
+        try:
+            blocks, norm = attrgetter(*paths)(model)
+        except AttributeError:
+            continue
+        return LanguagePlaces(blocks, norm)
+    raise TypeError(
+        "Expected model to be a StackedTransformer, or a causal language model of one of the "
+        f"families {', '.join(FAMILIES)}, but got {type(model).__name__}"
+    )
