@@ -1,7 +1,13 @@
 """A verdict report as Markdown, for a pull request or a job summary."""
 
-from polyrot.report.words import controls_sentence, interval, operating_characteristic, prediction
-from polyrot.verdict.judge import worst_part
+from polyrot.report.words import (
+    controls_of,
+    controls_sentence,
+    interval,
+    operating_characteristic,
+    prediction,
+)
+from polyrot.verdict.judge import ControlResult, worst_part
 from polyrot.verdict.record import Record, Report
 
 
@@ -46,22 +52,21 @@ def _section(record: Record) -> list[str]:
         f"{record.statement} ({record.source}). Bar: {record.quantity} {record.bar}.",
         f"Verdict because of {record.reason}." if record.parts else record.reason,
     ]
-    if controls := controls_sentence(record):
-        lines += [controls]
+    if said := controls_sentence(record):
+        lines += [said]
     characteristic = operating_characteristic(record) or "not calibrated"
     lines += [f"Bar met in synthetic worlds: {characteristic}."]
     if not record.parts:
         return lines
-    names = [control.name for control in record.parts[0].controls]
-    kinds = ["+" if control.kind == "positive" else "-" for control in record.parts[0].controls]
-    header = [f"{kind} {name}" for kind, name in zip(kinds, names, strict=True)]
+    controls = controls_of(record)
+    header = [f"{'+' if kind == 'positive' else '-'} {name}" for kind, name in controls]
     lines += [
         "",
         "| part | verdict | models | " + " | ".join(header) + " |",
         "|---" * (3 + len(header)) + "|",
     ]
     for part in record.parts:
-        cells = [interval(c.estimate) + ("" if c.behaved else " **!**") for c in part.controls]
+        cells = [_cell(by_part.get(part.name)) for by_part in controls.values()]
         lines.append(
             f"| {part.name} | {part.verdict} | {interval(part.estimate)} | "
             + " | ".join(cells)
@@ -79,3 +84,10 @@ def _section(record: Record) -> list[str]:
     first = record.parts[0].estimate
     unit = f"Unit of replication: {first.unit}, n = {first.n}; {first.method}."
     return [*lines, "", unit, *([""] if details else []), *details]
+
+
+def _cell(control: ControlResult | None) -> str:
+    """What a control did to a part; empty where it is none of its controls."""
+    if control is None:
+        return ""
+    return interval(control.estimate) + ("" if control.behaved else " **!**")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Cell
 from polyrot.verdict.claim import Kind
-from polyrot.verdict.judge import Verdict
+from polyrot.verdict.judge import ControlResult, Verdict
 from polyrot.verdict.policy import FINDINGS, Policy
 from polyrot.verdict.record import Record
 
@@ -72,24 +72,23 @@ def _counts(cells: Sequence[Cell], *, total: bool) -> str:
     return ", ".join(f"{cell.world} {cell.met}/{cell.draws}" for cell in cells)
 
 
+def controls_of(record: Record) -> dict[tuple[Kind, str], dict[str, ControlResult]]:
+    """By kind and name, what each control did to the parts that it concerns."""
+    found: dict[tuple[Kind, str], dict[str, ControlResult]] = {}
+    for part in record.parts:
+        for control in part.controls:
+            found.setdefault((control.kind, control.name), {})[part.name] = control
+    return found
+
+
 def controls_sentence(record: Record) -> str:
     """Say in one plain sentence what the controls showed; empty where none ran."""
-    worst = {
-        kind: {
-            control.name: all(
-                other.behaved
-                for part in record.parts
-                for other in part.controls
-                if other.name == control.name
-            )
-            for control in record.parts[0].controls
-            if control.kind is kind
-        }
-        for kind in (Kind.NEGATIVE, Kind.POSITIVE)
-        if record.parts
-    }
-    if not any(worst.values()):
+    controls = controls_of(record)
+    if not controls:
         return ""
+    worst: dict[Kind, dict[str, bool]] = {Kind.NEGATIVE: {}, Kind.POSITIVE: {}}
+    for (kind, name), by_part in controls.items():
+        worst[kind][name] = all(control.behaved for control in by_part.values())
     said = [
         _behaved(worst[Kind.NEGATIVE], "where the claim is false", "was missed", "was not missed"),
         _behaved(worst[Kind.POSITIVE], "where the claim is true", "was met", "was not met"),

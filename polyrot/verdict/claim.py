@@ -24,16 +24,21 @@ class Control:
     name: str
     kind: Kind
     world: Any
+    parts: tuple[str, ...] = ()
+    """The parts whose truth is known there; all of them where empty."""
+
+    def concerns(self, part: str) -> bool:
+        return not self.parts or part in self.parts
 
 
-def negative(name: str, world: Any) -> Control:
-    """A control that must miss the bar."""
-    return Control(name, Kind.NEGATIVE, world)
+def negative(name: str, world: Any, *parts: str) -> Control:
+    """A control that must miss the bar, of all parts or of those named."""
+    return Control(name, Kind.NEGATIVE, world, parts)
 
 
-def positive(name: str, world: Any) -> Control:
-    """A control that must meet the bar."""
-    return Control(name, Kind.POSITIVE, world)
+def positive(name: str, world: Any, *parts: str) -> Control:
+    """A control that must meet the bar, of all parts or of those named."""
+    return Control(name, Kind.POSITIVE, world, parts)
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def run(
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
 
-    A control is given every part that the models have; a measurement whose control lacks
-    a part is an error, not a control that behaved.  `proxy` says what is not as the
+    A control is given every part that it concerns; a measurement whose control lacks
+    such a part is an error, not a control that behaved.  `proxy` says what is not as the
     published protocol asks; empty where all is.  `characteristic` is the bar's, where it was
     calibrated.  `keep(world, measure)` may return estimates of an earlier run instead of
     measuring; see `EstimateCache`.
@@ -61,6 +61,7 @@ def run(
             [
                 (control.name, control.kind, world[name])
                 for control, world in zip(measurement.controls, worlds, strict=True)
+                if control.concerns(name)
             ],
             proxy=proxy,
             characteristic=characteristic,
