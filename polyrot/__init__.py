@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from polyrot import bars as bars
     from polyrot.linalg import haar as haar
     from polyrot.linalg.moments import Moments as Moments
     from polyrot.linalg.procrustes import Alignment as Alignment
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Imported on first use: `import polyrot`, the command line and the pytest plugin must
 # not wait for torch.
 _PUBLIC = {
+    "bars": "polyrot.bars",
     "haar": "polyrot.linalg.haar",
     "Moments": "polyrot.linalg.moments",
     "Alignment": "polyrot.linalg.procrustes",
@@ -37,6 +39,7 @@ __all__ = [
     "Alignment",
     "Moments",
     "align",
+    "bars",
     "ev",
     "ev_published",
     "haar",

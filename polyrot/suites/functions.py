@@ -45,21 +45,39 @@ def symmetric_image(suite: Suite, source: int, target: int) -> tuple[StackedTran
     return _images(suite), suite.index(source)
 
 
+def averaged_depths(state: State) -> State:
+    """Average the rows of the depth unembedding in pairs: 0 and 1, 2 and 3, ..."""
+    rows = state["W_U_depth"].clone()
+    for row in range(0, len(rows) - 1, 2):
+        rows[row : row + 2] = rows[row : row + 2].mean(0)
+    return {**state, "W_U_depth": rows}
+
+
+def swapped_blocks(state: State) -> State:
+    """Exchange the first two blocks: the paper's other decoy."""
+    other = {"0": "1", "1": "0"}
+
+    def swapped(name: str) -> str:
+        kind, _, rest = name.partition(".")
+        return f"blocks.{other.get(rest[0], rest[0])}{rest[1:]}" if kind == "blocks" else name
+
+    return {name: state[swapped(name)] for name in state}
+
+
+def changed_models(suite: Suite, change: Callable[[State], State]) -> StackedTransformer:
+    """Change the weights of every model of the suite in the same way."""
+    return restacked(suite, [change(suite.models.state(i)) for i in range(len(suite.seeds))])
+
+
 @lru_cache(maxsize=1)
 def _decoys(suite: Suite) -> StackedTransformer:
-    def averaged(state: State) -> State:
-        rows = state["W_U_depth"].clone()
-        for row in range(0, len(rows) - 1, 2):
-            rows[row : row + 2] = rows[row : row + 2].mean(0)
-        return {**state, "W_U_depth": rows}
-
-    return _restacked(suite, [averaged(suite.models.state(i)) for i in range(len(suite.seeds))])
+    return changed_models(suite, averaged_depths)
 
 
 @lru_cache(maxsize=1)
 def _images(suite: Suite) -> StackedTransformer:
     models = suite.models
-    return _restacked(
+    return restacked(
         suite,
         [
             random_symmetry(models.state(i), models.config, draw_seed(seed))
@@ -68,7 +86,7 @@ def _images(suite: Suite) -> StackedTransformer:
     )
 
 
-def _restacked(suite: Suite, states: list[State]) -> StackedTransformer:
+def restacked(suite: Suite, states: list[State]) -> StackedTransformer:
     """Build a stack of models like the suite's, on its device."""
     stacked = StackedTransformer(suite.models.config, stack_states(states))
     return stacked.to(suite.models.weight("W_E").device)

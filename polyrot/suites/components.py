@@ -1,0 +1,116 @@
+"""What the components of a suite's models do to the loss, and what gradients say of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from polyrot.bars import EFFECT_SEQUENCES, MEAN_SEQUENCES, analysis_batch
+from polyrot.interventions.attribution import attribution_patching, integrated_gradients
+from polyrot.interventions.effects import (
+    Effects,
+    Inputs,
+    ablation_effects,
+    dyck_inputs,
+    mean_outputs,
+)
+from polyrot.models.linear import LinearModel
+from polyrot.models.transformer import StackedTransformer
+from polyrot.suites.suite import Suite
+
+INTEGRATED_SEQUENCES = 64
+"""Sequences that gradients are integrated on: 320 runs forwards and back."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model whose components are ablated: their means, and what it runs on."""
+
+    model: nn.Module
+    means: dict[str, Tensor]
+    inputs: Sequence[Inputs]
+    few: Sequence[Inputs]
+    """What gradients are integrated on."""
+
+
+INTEGRATED, ATTRIBUTED = "integrated gradients", "attribution patching"
+
+Compared = dict[str, tuple[Effects, Effects]]
+"""By predictor, its predictions and the measured effects; a row a seed."""
+
+
+def trained(suite: Suite) -> Compared:
+    """The models themselves: no control."""
+    return _compared([subject(suite.models)])
+
+
+def untrained(suite: Suite) -> Compared:
+    """The models before training."""
+    return _compared([subject(suite.untrained)])
+
+
+def linear(suite: Suite) -> Compared:
+    """Linear models of as many components, with a linear loss: gradients say everything."""
+    config = suite.models.config
+    subjects = []
+    for seed in suite.seeds:
+        model = LinearModel.random(config.layers * (config.heads + 1), 16, seed).double()
+        generator = torch.Generator().manual_seed(seed)
+        many, some = (_linear_inputs(model, count, generator) for count in (512, 64))
+        subjects.append(Subject(model, mean_outputs(model, many), some, some))
+    return _compared(subjects)
+
+
+def other_components(suite: Suite) -> Compared:
+    """The models' predictions, each taken for that of another component: they say nothing."""
+    result = {}
+    for name, (predicted, effects) in trained(suite).items():
+        rows = [
+            row[torch.randperm(len(row), generator=torch.Generator().manual_seed(seed))]
+            for row, seed in zip(predicted, suite.seeds, strict=True)
+        ]
+        result[name] = (torch.stack(rows), effects)
+    return result
+
+
+@lru_cache(maxsize=2)
+def subject(models: StackedTransformer) -> Subject:
+    """Measure the components' means, and draw what effects are measured on."""
+    means = mean_outputs(models, dyck_inputs(models, analysis_batch(MEAN_SEQUENCES, seed=0)))
+    inputs, few = (
+        dyck_inputs(models, analysis_batch(sequences, seed=1))
+        for sequences in (EFFECT_SEQUENCES, INTEGRATED_SEQUENCES)
+    )
+    return Subject(models, means, inputs, few)
+
+
+@lru_cache(maxsize=2)
+def effects(models: StackedTransformer) -> Effects:
+    """Mean-ablation effects of every seed's components."""
+    own = subject(models)
+    return ablation_effects(models, own.means, own.inputs)
+
+
+def _compared(subjects: list[Subject]) -> Compared:
+    many = [(s.model, s.means, s.inputs) for s in subjects]
+    few = [(s.model, s.means, s.few) for s in subjects]
+    return {
+        INTEGRATED: (_rows(few, integrated_gradients), _rows(few, ablation_effects)),
+        ATTRIBUTED: (_rows(many, attribution_patching), _rows(many, ablation_effects)),
+    }
+
+
+Arguments = tuple[nn.Module, dict[str, Tensor], Sequence[Inputs]]
+
+
+def _rows(subjects: list[Arguments], measure: Callable[..., Effects]) -> Effects:
+    return torch.cat([torch.atleast_2d(measure(*arguments)) for arguments in subjects])
+
+
+def _linear_inputs(model: LinearModel, sequences: int, generator: torch.Generator) -> list[Inputs]:
+    d = len(model.readout)
+    x = torch.randn(sequences, 8, d, generator=generator, dtype=torch.float64)
+    real = torch.ones(x.shape[:2], dtype=torch.bool)
+    return [Inputs(lambda: model(x), real, real.numel())]

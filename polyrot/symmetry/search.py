@@ -1,0 +1,183 @@
+"""Search for the symmetry that brings one model's weights closest to another's.
+
+Coordinate descent: every step solves for one part of the group exactly while the others
+stay.  Head pairs and neuron pairs are assigned by `scipy.optimize.linear_sum_assignment`,
+turns are orthogonal Procrustes problems.  What is minimised is the mean, over tensors, of
+the squared difference per entry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from polyrot.linalg import haar
+from polyrot.models.transformer import State, TransformerConfig
+from polyrot.symmetry.group import LayerSymmetry, Symmetry, facing_residual, fold_gains
+
+MAX_SWEEPS = 100
+TOLERANCE = 1e-5
+"""Relative fall of the objective in one sweep below which the search has converged."""
+
+IO = ("W_E", "W_U_tok", "W_U_depth", "W_U_valid")
+"""What only the residual rotation acts on: no head or neuron could be confused in it."""
+
+
+@dataclass(frozen=True)
+class WeightAlignment:
+    """The best symmetry found, and how far the weights still are from each other."""
+
+    symmetry: Symmetry
+    mse: dict[str, float]
+    """Mean squared difference per entry, by tensor; gains are folded."""
+    starts: tuple[float, ...]
+    """The mean over tensors that each start ended at; the lowest is the one returned."""
+
+    @property
+    def worst(self) -> float:
+        """The largest per-tensor mean squared difference: what Bar P bounds."""
+        return max(self.mse.values())
+
+    @property
+    def worst_tensor(self) -> str:
+        """The tensor it is of."""
+        return max(self.mse, key=lambda name: self.mse[name])
+
+
+def align_weights(
+    target: State,
+    source: State,
+    config: TransformerConfig,
+    *,
+    rotations: Sequence[Float[Tensor, "d_model d_model"]] = (),
+    random_starts: int = 1,
+    turn_residual: bool = True,
+    seed: int = 0,
+) -> WeightAlignment:
+    """Find the image of `target` under the symmetry group that is closest to `source`.
+
+    Args:
+        target: weights of the model to align.
+        source: weights of the model that stays as it is, but for folded gains.
+        config: of both.
+        rotations: residual rotations, target to source, to start from besides the identity,
+            the Procrustes fit of the input and output tensors, and random ones.
+        random_starts: how many Haar rotations to start from as well.
+        turn_residual: False leaves the residual stream as it is, with a single start.
+        seed: of the random starts.
+
+    Notes:
+        A local search: the distance is an upper bound on the smallest one.
+    """
+    goal, start = (fold_gains({n: t.double() for n, t in s.items()}) for s in (source, target))
+    eye = torch.eye(config.d_model, dtype=torch.float64)
+    starts = [eye]
+    if turn_residual:
+        starts.append(_residual_step(start, goal, IO))
+        starts += [rotation.double() for rotation in rotations]
+        starts += list(haar.sample(config.d_model, random_starts, group="O", seed=seed))
+    found = [
+        _descend(start, goal, replace(Symmetry.identity(config), residual=r), turn_residual)
+        for r in starts
+    ]
+    best = min(found, key=lambda pair: pair[1])
+    mse = tensor_mse(best[0].apply(start), goal)
+    return WeightAlignment(best[0], mse, tuple(value for _, value in found))
+
+
+def tensor_mse(image: State, goal: State) -> dict[str, float]:
+    """Mean squared difference per entry of every weight; gains, folded, are none."""
+    return {
+        name: float((image[name].double() - goal[name].double()).square().mean())
+        for name in goal
+        if not name.endswith("gain")
+    }
+
+
+def _descend(
+    start: State, goal: State, symmetry: Symmetry, turn_residual: bool
+) -> tuple[Symmetry, float]:
+    last = float("inf")
+    for _ in range(MAX_SWEEPS):
+        turned = Symmetry((), symmetry.residual).apply(start)
+        layers = tuple(_layer_step(turned, goal, i) for i in range(len(symmetry.layers)))
+        symmetry = Symmetry(layers, symmetry.residual)
+        if turn_residual:
+            inner = Symmetry(layers).apply(start)
+            symmetry = Symmetry(layers, _residual_step(inner, goal))
+        value = _objective(symmetry.apply(start), goal)
+        if last - value <= TOLERANCE * value:
+            break
+        last = value
+    return symmetry, value
+
+
+def _objective(image: State, goal: State) -> float:
+    mse = tensor_mse(image, goal)
+    return sum(mse.values()) / len(mse)
+
+
+def _residual_step(image: State, goal: State, names: Sequence[str] = ()) -> Tensor:
+    """The rotation that brings all tensors closest, each weighted by one over its size."""
+    cross = torch.zeros(0)
+    for name in names or [name for name in goal if not name.endswith("gain")]:
+        rows, wanted = (facing_residual(name, state[name]) for state in (image, goal))
+        cross = rows.mT @ wanted / rows.numel() + (cross if len(cross) else 0)
+    return _polar(cross)
+
+
+def _layer_step(turned: State, goal: State, layer: int) -> LayerSymmetry:
+    """Match heads and neurons of one layer, exactly."""
+    attention, mlp = f"blocks.{layer}.attn", f"blocks.{layer}.mlp"
+    (q, k, v, o), (gq, gk, gv, go) = (
+        [state[f"{attention}.W_{name}"] for name in "QKVO"] for state in (turned, goal)
+    )
+    # [goal head, head, d_head, d_head]: what the turn of a head, matched, is fitted to
+    inside = torch.einsum("iad,jbd->ijab", gq, q) + torch.einsum("iad,jbd->ijab", gk, k)
+    outside = torch.einsum("iad,jbd->ijab", gv, v) + torch.einsum("ida,jdb->ijab", go, o)
+    gain = sum(torch.linalg.svdvals(cross).sum(-1) for cross in (inside, outside))
+    assert isinstance(gain, Tensor)
+    heads = _assign(-gain)
+    rows = torch.arange(len(heads))
+    neurons, scale = _neuron_step(
+        (turned[f"{mlp}.W_in"], turned[f"{mlp}.W_out"].mT),
+        (goal[f"{mlp}.W_in"], goal[f"{mlp}.W_out"].mT),
+    )
+    return LayerSymmetry(
+        heads, _polar(inside[rows, heads]), _polar(outside[rows, heads]), neurons, scale
+    )
+
+
+def _neuron_step(have: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Match neurons at the best positive scale of each pair.
+
+    For neuron j in place of i at scale c, `|c in_j - in_i|^2 + |out_j / c - out_i|^2` less
+    what does not depend on the match is `a c^2 - 2 b c + e / c^2 - 2 f / c`.
+    """
+    tiny = torch.finfo(torch.float64).tiny ** 0.25
+    a, e = (x.square().sum(-1).clamp(min=tiny)[None] for x in have)
+    b, f = (goal @ x.mT for goal, x in zip(want, have, strict=True))
+    log_scale = ((e / a).log() / 4).expand_as(b)
+    for _ in range(8):  # Newton's method on the derivative, halved
+        c = log_scale.exp()
+        slope = a * c**2 - b * c - e / c**2 + f / c
+        curvature = 2 * a * c**2 - b * c + 2 * e / c**2 - f / c
+        safe = torch.maximum(curvature, a * c**2 + e / c**2)
+        log_scale = log_scale - (slope / safe).clamp(-1, 1)
+    c = log_scale.exp()
+    neurons = _assign(a * c**2 - 2 * b * c + e / c**2 - 2 * f / c)
+    return neurons, c[torch.arange(len(neurons)), neurons]
+
+
+def _assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:
+    return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
+
+
+def _polar(cross: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
+    """The orthogonal matrix closest to `cross`: it maximises their inner product."""
+    left, _, right = torch.linalg.svd(cross)
+    product: Tensor = left @ right
+    return product
