@@ -1,0 +1,97 @@
+"""PIR-19: the bars catch a decoy.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577): averaging the rows of a model's depth
+unembedding in pairs makes its divergence from the algorithm 977 times as large and moves its
+weights by 0.357, so that Bars B and P miss it.  A second decoy exchanges the two blocks.
+The margins are decades: of (Bar B of decoy / model) above 100, and of Bar P above 1e-3.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from polyrot import bars
+from polyrot.models.transformer import State
+from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites import functions
+from polyrot.suites.suite import Suite
+from polyrot.symmetry.search import align_weights
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+CLAIM = Claim(
+    "PIR-19",
+    "The bars catch a decoy",
+    "arXiv 2605.24577, adversarial decoy",
+    {"dyck3": "Bar B 977 times the model's; Bar P 0.357"},
+)
+FACTOR = 100
+BAR = Bar.above(0.0, f"decades of Bar B's ratio above {FACTOR}, and of Bar P above 1e-3")
+SEQUENCES = 4_096
+
+Change = Callable[[State], State]
+DECOYS: dict[str, Change] = {
+    "averaged rows": functions.averaged_depths,
+    "swapped blocks": functions.swapped_blocks,
+}
+
+
+def nothing(state: State) -> State:
+    """The real model in the decoy's place."""
+    return state
+
+
+def without_depth(state: State) -> State:
+    """A decoy beyond doubt: its depth unembedding is that of no model."""
+    generator = torch.Generator().manual_seed(25)
+    depth = state["W_U_depth"]
+    noise = 3 * depth.std() * torch.randn(depth.shape, generator=generator)
+    return {**state, "W_U_depth": noise}
+
+
+CONTROLS = (
+    negative("the real model", nothing),
+    positive("random unembedding", without_depth),
+)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+
+
+def margins(suite: Suite, name: str, change: Change, real: torch.Tensor) -> dict[str, Estimate]:
+    """Decades above both bars, of one decoy of every seed."""
+    spec = bars.specification(SEQUENCES)
+    models = functions.changed_models(suite, change)
+    ratio = bars.behavioural(models, spec) / real
+    states = [suite.models.state(i) for i in range(len(suite.seeds))]
+    moved = [
+        align_weights(change(state), state, suite.models.config, random_starts=0).worst
+        for state in states
+    ]
+    tiny = torch.finfo(torch.float64).tiny
+    columns = {
+        f"{name}, Bar B": (ratio, ratio / FACTOR),
+        f"{name}, Bar P": (torch.tensor(moved), torch.tensor(moved) / bars.PARAMETRIC),
+    }
+    return {
+        part: jackknife(
+            {
+                (s, s): float(v)
+                for s, v in zip(suite.seeds, above.clamp(min=tiny).log10(), strict=True)
+            },
+            details={"mean": float(raw.mean()), "least": float(raw.min())},
+        )
+        for part, (raw, above) in columns.items()
+    }
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    def measure(world: Change | None = None) -> dict[str, Estimate]:
+        real = bars.behavioural(suite.models, bars.specification(SEQUENCES))
+        estimates: dict[str, Estimate] = {}
+        for name, decoy in DECOYS.items():
+            estimates |= margins(suite, name, world or decoy, real)
+        return estimates
+
+    judge(measure)

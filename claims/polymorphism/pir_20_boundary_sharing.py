@@ -1,0 +1,110 @@
+"""PIR-20: sharing the boundary changes the weights, not the rotation.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577): where seeds share nothing, Bar P's largest
+per-tensor squared difference is 6.8 to 8.6, against about 0.5 where they share their
+embedding and unembeddings, and it is largest on the unembeddings.  The margins are decades:
+of (independent / shared) above 5, and of the unembeddings' difference above that of the rest.
+As published, the symmetry search leaves the residual stream as it is.  Hardened: it turns
+the stream too, so that seeds whose weights differ by a rotation alone are not told apart.
+"""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from polyrot.models.transformer import HEADS, StackedTransformer, State
+from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites.functions import changed_models, restacked
+from polyrot.suites.pairs import draw_seed
+from polyrot.suites.suite import Suite
+from polyrot.suites.weights import align_models, with_noise
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+Cohorts = Callable[[Suite], tuple[StackedTransformer, StackedTransformer]]
+"""The seeds that share nothing, and those that share their boundary."""
+
+
+def as_trained(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
+    return suite.models, suite.cohort("dyck3")
+
+
+def against_itself(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
+    return suite.models, suite.models
+
+
+def other_unembeddings(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
+    """The shared cohort against itself with noise on every seed's unembeddings."""
+    shared = suite.cohort("dyck3")
+    states = [
+        with_noise(shared.state(i), NOISE, draw_seed(i, 26), names=UNEMBEDDINGS)
+        for i in range(shared.seeds)
+    ]
+    return restacked(suite, states), shared
+
+
+def one_boundary(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
+    """Every seed has the first one's unembeddings."""
+    first = suite.models.state(0)
+
+    def shared(state: State) -> State:
+        return {**state, **{name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}}
+
+    return changed_models(suite, shared), suite.cohort("dyck3")
+
+
+UNEMBEDDINGS = tuple(HEADS.values())
+NOISE = 2.0
+"""Variance of noise on the unembeddings, more than their own."""
+
+CLAIM = Claim(
+    "PIR-20",
+    "Boundary sharing changes weights, not the rotation",
+    "arXiv 2605.24577, Bar P of both cohorts",
+    {"dyck3-independent": "6.8-8.6 against 0.5"},
+)
+FACTOR = 5
+RATIO, LARGEST = "independent / shared", "unembeddings / the rest"
+BAR = Bar.above(0.0, f"decades of the ratio above {FACTOR}, and of unembeddings above the rest")
+CONTROLS = (
+    negative("independent against itself", against_itself, RATIO),
+    negative("one boundary", one_boundary, LARGEST),
+    positive("noise on the unembeddings", other_unembeddings),
+)
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+
+
+def margins(suite: Suite, world: Cohorts, *, turn_residual: bool) -> dict[str, Estimate]:
+    """Decades above both bars; seed by seed, a pair of one cohort stands beside the other's."""
+    independent, shared = world(suite)
+    ratio: dict[tuple[int, int], float] = {}
+    largest: dict[tuple[int, int], float] = {}
+    worst: dict[str, list[float]] = {"independent": [], "shared": []}
+    for seeds in suite.seed_pairs(ordered=False):
+        i, j = map(suite.index, seeds)
+        ours, theirs = (
+            align_models(models, i, models, j, turn_residual=turn_residual)
+            for models in (independent, shared)
+        )
+        rest = max(mse for name, mse in ours.mse.items() if name not in UNEMBEDDINGS)
+        ratio[seeds] = math.log10(ours.worst / theirs.worst / FACTOR)
+        largest[seeds] = math.log10(max(ours.mse[name] for name in UNEMBEDDINGS) / rest)
+        worst["independent"].append(ours.worst)
+        worst["shared"].append(theirs.worst)
+    details = {f"mean largest MSE, {name}": sum(w) / len(w) for name, w in worst.items()}
+    return {RATIO: jackknife(ratio, details=details), LARGEST: jackknife(largest)}
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge: Judge) -> None:
+    suite.check_sharing(shared_io=False)
+    judge(lambda world=as_trained: margins(suite, world, turn_residual=False))
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    suite.check_sharing(shared_io=False)
+    judge(lambda world=as_trained: margins(suite, world, turn_residual=True))
