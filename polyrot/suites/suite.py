@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from polyrot.models.harvest import Activations
+from polyrot.models.harvest import Activations, real_labels
 from polyrot.models.transformer import StackedTransformer
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate
 from polyrot.suites.pairs import Pair, PairMeasure, World, as_trained, over_pairs
+from polyrot.tasks.dyck import LabelledSequences
 from polyrot.verdict.run import NotRun
 
 LATE_SITE = "resid_post.1"
@@ -72,6 +73,16 @@ class Suite:
         return (
             f"the paper's seeds reach {accuracy:.2%} on held-out data, the worst here {lowest:.3%}"
         )
+
+    @cached_property
+    def tokens(self) -> LabelledSequences:
+        """The analysis batch, one for all seeds."""
+        raise self._lacks("models")
+
+    @cached_property
+    def labels(self) -> dict[str, Int[Tensor, " token"]]:
+        """The true answers at the tokens of `activations`, by output head."""
+        return real_labels(self.tokens)
 
     @cached_property
     def activations(self) -> Activations:

@@ -1,0 +1,90 @@
+"""PIR-13: where seeds share nothing, every steering direction inverts.
+
+"Polymorphism Is Rotation" (arXiv 2605.24577): without shared input and output, one seed's
+vectors, added unchanged to another, change its output by more than they change the seed's own:
+the ratio of mean KL divergences, across over within, is 1.8 to 10.0, which the paper calls
+inverted.  That number has no sign, and grows as much when a vector does harm at random.
+Hardened: the signed change of the logit margin the vector asks for, as a share of that by the
+target's own vector, is below zero.
+"""
+
+import pytest
+
+from polyrot.interventions.steering import CONCEPTS, Concept
+from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites import steering
+from polyrot.suites.steering import ALPHAS, SteeringWorld, divergences, effects
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+CLAIM = Claim(
+    "PIR-13",
+    "Without shared I/O every direction inverts",
+    "arXiv 2605.24577, steering",
+    {"dyck3-independent": "ratios 1.8 to 10.0 (on Pythia)"},
+)
+
+
+def four_times(concept: Concept) -> float:
+    return 4.0
+
+
+def reversed_sign(concept: Concept) -> float:
+    return -1.0
+
+
+RANDOM = negative("random direction", steering.random_direction)
+PUBLISHED = Measurement(
+    CLAIM,
+    Bar.above(1.0, "mean KL across / within"),
+    (RANDOM, positive("own vector, four times", steering.own_at(four_times))),
+    published=True,
+)
+HARDENED = Measurement(
+    CLAIM,
+    Bar.below(0.0, "signed effect / that of the target's own vector"),
+    (RANDOM, positive("own vector, reversed", steering.own_at(reversed_sign))),
+)
+
+
+def ratios(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
+    """By vector and dose, the divergence of the targets over that of the source."""
+    estimates = {}
+    for concept in CONCEPTS:
+        by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
+        for seeds, source, target in steering.targets(suite, anchored=True):
+            across = divergences(suite, world, source, concept)[:, target]
+            within = divergences(suite, steering.own, source, concept)[:, source]
+            for values, ratio in zip(by_alpha, across / within, strict=True):
+                values[seeds] = float(ratio)
+        for alpha, values in zip(ALPHAS, by_alpha, strict=True):
+            estimates[f"{concept.name}, {alpha:g}"] = jackknife(values, anchor=suite.seeds[0])
+    return estimates
+
+
+def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
+    """By vector and dose, the signed effect as a share of the target's own."""
+    estimates = {}
+    for concept in CONCEPTS:
+        by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
+        for seeds, source, target in steering.targets(suite, anchored=False):
+            given, own = effects(suite, world, source, concept, held_out=True)
+            for values, share in zip(by_alpha, given.margin / own.margin, strict=True):
+                values[seeds] = float(share[target])
+        for alpha, values in zip(ALPHAS, by_alpha, strict=True):
+            estimates[f"{concept.name}, {alpha:g}"] = jackknife(values)
+    return estimates
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge: Judge) -> None:
+    suite.check_sharing(shared_io=False)
+    judge(lambda world=steering.uncarried: ratios(suite, world))
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    suite.check_sharing(shared_io=False)
+    judge(lambda world=steering.uncarried: shares(suite, world))
