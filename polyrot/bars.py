@@ -55,9 +55,14 @@ def specification(sequences: int = 4_096, *, seed: int = 1) -> LabelledSequences
         seed: of the draw.
     """
     rng = np.random.default_rng(seed)
-    samplers = {**dyck.HELD_OUT, "short": dyck.sample_short}
-    parts = [samplers[name](round(share * sequences), rng=rng) for name, share in MIX.items()]
-    return dyck.concatenate(parts)
+    short, compositional = (round(MIX[name] * sequences) for name in ("short", "compositional"))
+    return dyck.concatenate(
+        [
+            dyck.sample_short(short, rng=rng),
+            dyck.sample_compositional(compositional, rng=rng),
+            dyck.sample_long(sequences - short - compositional, rng=rng),
+        ]
+    )
 
 
 def behavioural(models: StackedTransformer, spec: LabelledSequences) -> PerSeed:
@@ -182,7 +187,9 @@ def component_order(heads: list[Tensor]) -> Tensor:
     return torch.tensor(order)
 
 
-def correlation(x: Effects, y: Effects) -> PerSeed:
+def correlation(
+    x: Float[Tensor, "#seed component"], y: Float[Tensor, "#seed component"]
+) -> PerSeed:
     """Pearson's r over components, of every seed; one row of `x` serves all of `y`."""
     x, y = (z.double() - z.double().mean(-1, keepdim=True) for z in (x, y))
     r: Tensor = (x * y).sum(-1) / (x.norm(dim=-1) * y.norm(dim=-1))

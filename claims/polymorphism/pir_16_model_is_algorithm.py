@@ -45,15 +45,13 @@ CONTROLS = (
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 CONVERGED = 0.9999
-SEQUENCES = 4_096
+SEQUENCES = 2_048
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
-    spec = bars.specification(SEQUENCES)
-
     def measure(world: Models = lambda suite: suite.models) -> dict[str, Estimate]:
-        divergences = bars.behavioural(world(suite), spec)
+        divergences = functions.divergence_from_labels(world(suite), SEQUENCES)
         values = {(s, s): float(v) for s, v in zip(suite.seeds, divergences, strict=True)}
         return {"mix": jackknife(values, details={f"seed {s}": v for (s, _), v in values.items()})}
 

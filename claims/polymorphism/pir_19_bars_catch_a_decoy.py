@@ -16,7 +16,7 @@ from polyrot.models.transformer import State
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import functions
 from polyrot.suites.suite import Suite
-from polyrot.symmetry.search import align_weights
+from polyrot.suites.weights import align_models
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
 from polyrot.verdict.run import Judge
@@ -29,7 +29,7 @@ CLAIM = Claim(
 )
 FACTOR = 100
 BAR = Bar.above(0.0, f"decades of Bar B's ratio above {FACTOR}, and of Bar P above 1e-3")
-SEQUENCES = 4_096
+SEQUENCES = 2_048
 
 Change = Callable[[State], State]
 DECOYS: dict[str, Change] = {
@@ -58,21 +58,20 @@ CONTROLS = (
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
-def margins(suite: Suite, name: str, change: Change, real: torch.Tensor) -> dict[str, Estimate]:
+def margins(suite: Suite, name: str, change: Change) -> dict[str, Estimate]:
     """Decades above both bars, of one decoy of every seed."""
-    spec = bars.specification(SEQUENCES)
-    models = functions.changed_models(suite, change)
-    ratio = bars.behavioural(models, spec) / real
-    states = [suite.models.state(i) for i in range(len(suite.seeds))]
-    moved = [
-        align_weights(change(state), state, suite.models.config, random_starts=0).worst
-        for state in states
-    ]
-    tiny = torch.finfo(torch.float64).tiny
+    decoys = functions.changed_models(suite, change)
+    divergence, real = (
+        functions.divergence_from_labels(models, SEQUENCES) for models in (decoys, suite.models)
+    )
+    moved = torch.tensor(
+        [align_models(suite.models, i, decoys, i).worst for i in range(len(suite.seeds))]
+    )
     columns = {
-        f"{name}, Bar B": (ratio, ratio / FACTOR),
-        f"{name}, Bar P": (torch.tensor(moved), torch.tensor(moved) / bars.PARAMETRIC),
+        f"{name}, Bar B": (divergence / real, divergence / real / FACTOR),
+        f"{name}, Bar P": (moved, moved / bars.PARAMETRIC),
     }
+    tiny = torch.finfo(torch.float64).tiny
     return {
         part: jackknife(
             {
@@ -88,10 +87,9 @@ def margins(suite: Suite, name: str, change: Change, real: torch.Tensor) -> dict
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: Change | None = None) -> dict[str, Estimate]:
-        real = bars.behavioural(suite.models, bars.specification(SEQUENCES))
         estimates: dict[str, Estimate] = {}
         for name, decoy in DECOYS.items():
-            estimates |= margins(suite, name, world or decoy, real)
+            estimates |= margins(suite, name, world or decoy)
         return estimates
 
     judge(measure)

@@ -13,7 +13,7 @@ to the stream, its output less its input.
 
 from abc import ABC, abstractmethod
 from operator import attrgetter
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ from polyrot.models.transformer import StackedTransformer, canonical_site
 UNEMBED = "into.unembed"
 
 
+@runtime_checkable
 class Handle(Protocol):
     """What undoes an edit."""
 

@@ -57,7 +57,7 @@ def closing_lines(
 
 
 def _part(part: Part) -> Iterator[tuple[str, str]]:
-    yield f"    {part.verdict:<13}{part.name:<15}{interval(part.estimate)}", ""
+    yield f"    {part.verdict:<13}{part.name:<15} {interval(part.estimate)}", ""
     for control in part.controls:
         mark = "ok" if control.behaved else "!!"
         what = f"{control.kind.value[:3]} {control.name}"

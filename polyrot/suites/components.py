@@ -20,8 +20,9 @@ from polyrot.models.linear import LinearModel
 from polyrot.models.transformer import StackedTransformer
 from polyrot.suites.suite import Suite
 
-INTEGRATED_SEQUENCES = 64
-"""Sequences that gradients are integrated on: 320 runs forwards and back."""
+INTEGRATED_SEQUENCES = 32
+"""Sequences that gradients are integrated on: 320 runs forwards and back.  Effects are measured
+on the same, and the two agree on any."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ Compared = dict[str, tuple[Effects, Effects]]
 """By predictor, its predictions and the measured effects; a row a seed."""
 
 
+@lru_cache(maxsize=1)
 def trained(suite: Suite) -> Compared:
     """The models themselves: no control."""
     return _compared([subject(suite.models)])

@@ -6,6 +6,7 @@ from functools import lru_cache
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.bars import PerSeed, behavioural, specification
 from polyrot.models.harvest import predict
 from polyrot.models.transformer import StackedTransformer, State, stack_states
 from polyrot.suites.pairs import draw_seed
@@ -64,9 +65,16 @@ def swapped_blocks(state: State) -> State:
     return {name: state[swapped(name)] for name in state}
 
 
+@lru_cache(maxsize=6)
 def changed_models(suite: Suite, change: Callable[[State], State]) -> StackedTransformer:
     """Change the weights of every model of the suite in the same way."""
     return restacked(suite, [change(suite.models.state(i)) for i in range(len(suite.seeds))])
+
+
+@lru_cache(maxsize=6)
+def divergence_from_labels(models: StackedTransformer, sequences: int) -> PerSeed:
+    """Bar B of every model of a stack, in nats; see `polyrot.bars.behavioural`."""
+    return behavioural(models, specification(sequences))
 
 
 @lru_cache(maxsize=1)

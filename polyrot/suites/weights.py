@@ -122,7 +122,7 @@ def align_models(
     targets: StackedTransformer,
     j: int,
     *,
-    turn_residual: bool,
+    turn_residual: bool = True,
 ) -> WeightAlignment:
     """Search for the symmetry that brings one model of a stack closest to one of another."""
     return align_weights(

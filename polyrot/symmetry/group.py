@@ -3,7 +3,8 @@
 The group of this architecture: heads change places, each head's queries and keys turn
 together and so do its values and outputs, MLP neurons change places and are rescaled by
 positive factors, which a ReLU passes on, and the residual stream turns once the gains of its
-norms are folded into the weights that read them.
+norms are folded into the weights that read them.  (A head's turns could be any invertible
+matrices; the published group takes orthogonal ones, which keep the size of weights.)
 """
 
 from dataclasses import dataclass

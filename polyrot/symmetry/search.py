@@ -22,6 +22,8 @@ MAX_SWEEPS = 100
 TOLERANCE = 1e-5
 """Relative fall of the objective in one sweep below which the search has converged."""
 
+NEWTON_STEPS = 6
+
 IO = ("W_E", "W_U_tok", "W_U_depth", "W_U_valid")
 """What only the residual rotation acts on: no head or neuron could be confused in it."""
 
@@ -130,7 +132,7 @@ def _residual_step(image: State, goal: State, names: Sequence[str] = ()) -> Tens
 
 
 def _layer_step(turned: State, goal: State, layer: int) -> LayerSymmetry:
-    """Match heads and neurons of one layer, exactly."""
+    """Match heads and neurons of one layer."""
     attention, mlp = f"blocks.{layer}.attn", f"blocks.{layer}.mlp"
     (q, k, v, o), (gq, gk, gv, go) = (
         [state[f"{attention}.W_{name}"] for name in "QKVO"] for state in (turned, goal)
@@ -160,15 +162,27 @@ def _neuron_step(have: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor]) -> tu
     tiny = torch.finfo(torch.float64).tiny ** 0.25
     a, e = (x.square().sum(-1).clamp(min=tiny)[None] for x in have)
     b, f = (goal @ x.mT for goal, x in zip(want, have, strict=True))
-    log_scale = ((e / a).log() / 4).expand_as(b)
-    for _ in range(8):  # Newton's method on the derivative, halved
+
+    def cost(c: Tensor) -> Tensor:
+        return a * c**2 - 2 * b * c + e / c**2 - 2 * f / c
+
+    # The cost may have two minima: one where reading and writing balance, one where the larger
+    # of them decides alone.
+    balanced = ((e / a) ** 0.25).expand_as(b)
+    alone = torch.where(a > e, b / a, e / f.clamp(min=tiny))
+    starts = torch.stack(
+        [balanced, torch.where((alone > tiny) & (alone < 1 / tiny), alone, balanced)]
+    )
+    log_scale = starts.log()
+    for _ in range(NEWTON_STEPS):  # on the derivative, halved
         c = log_scale.exp()
         slope = a * c**2 - b * c - e / c**2 + f / c
         curvature = 2 * a * c**2 - b * c + 2 * e / c**2 - f / c
         safe = torch.maximum(curvature, a * c**2 + e / c**2)
         log_scale = log_scale - (slope / safe).clamp(-1, 1)
-    c = log_scale.exp()
-    neurons = _assign(a * c**2 - 2 * b * c + e / c**2 - 2 * f / c)
+    first, second = log_scale.exp()
+    c = torch.where(cost(first) <= cost(second), first, second)
+    neurons = _assign(cost(c))
     return neurons, c[torch.arange(len(neurons)), neurons]
 
 
