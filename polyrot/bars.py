@@ -12,10 +12,11 @@ a seed; the thresholds are the paper's.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from polyrot.interventions.attribution import POINTS, integrated_gradients
@@ -75,16 +76,31 @@ def behavioural(models: StackedTransformer, spec: LabelledSequences) -> PerSeed:
         models: a stack.
         spec: sequences with the algorithm's labels, say `specification()`.
     """
-    labels = real_labels(spec)
+    return label_divergence(predict(models, spec), real_labels(spec))
+
+
+def label_divergence(
+    logits: Mapping[str, Float[Tensor, "seed token label"]],
+    labels: Mapping[str, Int[Tensor, " token"]],
+) -> PerSeed:
+    """Mean over tokens and heads of KL(smoothed labels || answers), in nats."""
     divergences = []
-    for head, logits in predict(models, spec).items():
-        log_q = logits.double().log_softmax(-1)
-        own = log_q.gather(-1, labels[head].expand(len(logits), -1)[..., None])[..., 0]
+    for head, own_logits in logits.items():
+        log_q = own_logits.double().log_softmax(-1)
+        label = labels[head].expand(len(log_q), -1)[..., None]
+        own = log_q.gather(-1, label)[..., 0]
         other = SMOOTHING / (log_q.shape[-1] - 1)
         entropy = -(1 - SMOOTHING) * math.log1p(-SMOOTHING) - SMOOTHING * math.log(other)
         cross = -(1 - SMOOTHING) * own - other * (log_q.sum(-1) - own)
         divergences.append((cross - entropy).mean(-1))
     return torch.stack(divergences).mean(0)
+
+
+def smoothed(labels: Int[Tensor, " token"], count: int) -> Float[Tensor, "token label"]:
+    """Probabilities of the behavioural bar's specification."""
+    other = SMOOTHING / (count - 1)
+    p = torch.full((len(labels), count), other, dtype=torch.float64)
+    return p.scatter(-1, labels[:, None], 1 - SMOOTHING)
 
 
 def parametric(

@@ -19,7 +19,7 @@ app = typer.Typer(
 
 @app.command()
 def train(
-    suite: Annotated[str, typer.Argument(help="dyck3, dyck3-independent or two-back")],
+    suite: Annotated[str, typer.Argument(help="dyck3, dyck3-independent, dyck3-short or two-back")],
     out: Annotated[
         Path | None, typer.Option(help="folder to write to; default: the user's cache folder")
     ] = None,

@@ -90,11 +90,11 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
     """The folder that holds the suites' trained files: the shipped ones, or retrained."""
     if not pytestconfig.getoption("--retrain"):
         return artifact_folder(pytestconfig)
-    from polyrot.models.cohorts import COHORTS, CONTROL_COHORT
+    from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT
     from polyrot.suites.build import train_artifacts
 
-    needed = (suite_name, CONTROL_COHORT) if suite_name in COHORTS else ()
-    for name in needed:
+    others = (CONTROL_COHORT, *COMPARED_WITH.get(suite_name, ()))
+    for name in (suite_name, *others) if suite_name in COHORTS else ():
         train_artifacts(
             name,
             command="pytest claims/ --retrain",

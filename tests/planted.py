@@ -8,15 +8,9 @@ from torch import Tensor
 
 import polyrot as pr
 from polyrot.models.harvest import Activations
-from polyrot.models.transformer import (
-    StackedTransformer,
-    TransformerConfig,
-    initial_state,
-    stack_states,
-)
+from polyrot.models.transformer import TransformerConfig, initial_state
 from polyrot.sae.training import SAEConfig, initial_weights, train_saes
 from polyrot.suites.suite import LATE_SITE, Suite
-from polyrot.symmetry.group import random_symmetry
 
 SEEDS = (0, 1, 2, 3, 4)
 SITES = ("resid_mid.0", LATE_SITE)
@@ -75,32 +69,10 @@ class PlantedSuite(Suite):
         return self._planted_control(index)
 
 
-class PlantedModels(Suite):
-    """Models given from outside, with their twins before training."""
-
-    def __init__(self, states: list[dict[str, Tensor]]) -> None:
-        super().__init__("planted", SEEDS, SITES)
-        config = TransformerConfig()
-        untrained = [initial_state(config, 50 + seed) for seed in SEEDS]
-        self.models = StackedTransformer(config, stack_states(states))
-        self.untrained = StackedTransformer(config, stack_states(untrained))
-        self.lowest_accuracy = 1.0
-
-
 def random_model(seed: int) -> dict[str, Tensor]:
     """Weights large enough for outputs that depend on the input."""
     state = initial_state(TransformerConfig(), seed)
     return {n: t if n.endswith("gain") else 10 * t for n, t in state.items()}
-
-
-def same_function() -> PlantedModels:
-    """Five images of one model under exact symmetries of its weights."""
-    state = random_model(0)
-    return PlantedModels([random_symmetry(state, TransformerConfig(), s) for s in SEEDS])
-
-
-def different_functions() -> PlantedModels:
-    return PlantedModels([random_model(seed) for seed in SEEDS])
 
 
 def trained_sae(x: Tensor) -> pr.SAE:

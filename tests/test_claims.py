@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import planted
+import planted_models
 import pytest
 
 from polyrot.suites.suite import Suite
@@ -61,11 +62,39 @@ def fooled(record: Record) -> set[str]:
 
 
 def same_function() -> Suite:
-    return suite(planted.same_function)
+    return suite(planted_models.same_function)
 
 
 def different_functions() -> Suite:
-    return suite(planted.different_functions)
+    return suite(planted_models.different_functions)
+
+
+def one_trained() -> Suite:
+    return suite(planted_models.one_trained)
+
+
+def one_trained_apart() -> Suite:
+    return suite(planted_models.one_trained, shares_io=False)
+
+
+def one_trained_rotated() -> Suite:
+    return suite(planted_models.one_trained_rotated)
+
+
+def nearly_linear() -> Suite:
+    return suite(planted_models.nearly_linear)
+
+
+def blind_to_depth() -> Suite:
+    return suite(planted_models.blind_to_depth)
+
+
+def rotated_cohort() -> Suite:
+    return suite(planted_models.rotated_cohort)
+
+
+def extrapolating() -> Suite:
+    return suite(planted_models.extrapolating)
 
 
 def rotated() -> Suite:
@@ -128,7 +157,10 @@ TRUE = [
     ("PIR-09", HARDENED, rotated_gaussian),
     ("PIR-10", PUBLISHED, rotated),
     ("PIR-10", HARDENED, rotated),
+    ("PIR-12", HARDENED, one_trained_rotated),
     ("PIR-14", HARDENED, one_run),
+    ("PIR-18", HARDENED, different_functions),
+    ("PIR-19", HARDENED, one_trained),
 ]
 
 FALSE = [
@@ -149,8 +181,20 @@ FALSE = [
     ("PIR-09", HARDENED, signed_permutations),
     ("PIR-10", PUBLISHED, unrelated),
     ("PIR-10", HARDENED, unrelated),
+    ("PIR-11", PUBLISHED, one_trained),
+    ("PIR-11", HARDENED, one_trained),
+    ("PIR-13", PUBLISHED, one_trained_apart),
+    ("PIR-13", HARDENED, one_trained_apart),
     ("PIR-14", PUBLISHED, other_runs),
     ("PIR-14", HARDENED, other_runs),
+    ("PIR-15", HARDENED, nearly_linear),
+    ("PIR-16", HARDENED, different_functions),
+    ("PIR-17", PUBLISHED, same_function),
+    ("PIR-17", HARDENED, same_function),
+    ("PIR-18", HARDENED, same_function),
+    ("PIR-19", HARDENED, blind_to_depth),
+    ("PIR-20", HARDENED, rotated_cohort),
+    ("PIR-21", HARDENED, extrapolating),
 ]
 
 # Where the published measurement cannot tell a true claim from a false one, a control
@@ -160,6 +204,8 @@ EXPOSED = [
     ("PIR-07", PUBLISHED, rotated_gaussian, {"unrelated noise clouds"}),
     ("PIR-07", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
     ("PIR-08", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
+    ("PIR-15", HARDENED, one_trained, {"untrained seed"}),
+    ("PIR-20", PUBLISHED, rotated_cohort, {"shared, in rotated bases"}),
 ]
 
 
@@ -185,7 +231,7 @@ def test_a_control_exposes_what_cannot_fail(
 
 
 def test_seeds_short_of_the_papers_accuracy_decide_nothing_about_its_divergence() -> None:
-    undertrained = planted.different_functions()
+    undertrained = planted_models.different_functions()
     undertrained.lowest_accuracy = 0.9998
     record = measured("PIR-01", PUBLISHED, undertrained)
     assert record.verdict is Verdict.INCONCLUSIVE

@@ -2,13 +2,14 @@
 
 "Polymorphism Is Rotation" (arXiv 2605.24577) says so in its abstract and tests no rotated
 vector.  Here every seed's vectors at `resid_mid.1` are carried into every other seed's basis
-by the Procrustes rotation between their activations, and the signed change of the logit margin
-is divided by that of the target's own vector.  Vectors and rotations are made of some
-sequences, effects are read on others.  Beside it: the vector carried by the best affine map,
-and the cosine between the carried vector and the target's own.
+by the Procrustes rotation between their activations.  The signed change of the logit margin,
+summed over alpha 0.5, 1, 2 and 4, is divided by that of the target's own vector.  Vectors and
+rotations are made of some sequences, effects are read on others.  Beside it: the vector
+carried by the best affine map, and the cosine between the carried vector and the target's own.
 """
 
 import pytest
+from torch import Tensor
 from torch.nn import functional as F
 
 from polyrot.interventions.steering import CONCEPTS
@@ -37,39 +38,43 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
 def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
-    """By vector and dose, the effect as a share of the target's own."""
+    """By vector, the effect summed over doses as a share of the target's own."""
     estimates = {}
     for concept in CONCEPTS:
-        by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
-        columns: list[dict[str, list[float]]] = [{} for _ in ALPHAS]
+        values: dict[tuple[int, int], float] = {}
+        columns: dict[str, list[float]] = {}
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
-            by_affine_map = steering.carried_by_affine_map
-            affine, affine_own = effects(suite, by_affine_map, source, concept, held_out=True)
+            affine, affine_own = effects(
+                suite, steering.carried_by_affine_map, source, concept, held_out=True
+            )
             made = steering.trial(suite, world, source, concept, held_out=True)
             target_own = steering.own_vectors(suite, made.activations, concept, held_out=True)
             cosine = F.cosine_similarity(made.vectors[target], target_own[target], dim=0)
-            for i in range(len(ALPHAS)):
-                reference = float(own.margin[i, target])
-                by_alpha[i][seeds] = float(given.margin[i, target]) / reference
-                figures = {
-                    "mean effect, logits": float(given.margin[i, target]),
-                    "of the own vector": reference,
-                    "drop in accuracy": float(given.drop[i, target]),
-                    "by the own vector": float(own.drop[i, target]),
-                    "share by an affine map": float(affine.margin[i, target])
-                    / float(affine_own.margin[i, target]),
-                    "cosine with the own vector": float(cosine),
-                }
-                for name, figure in figures.items():
-                    columns[i].setdefault(name, []).append(figure)
-        for i, alpha in enumerate(ALPHAS):
-            details = {
-                "lowest pair": min(by_alpha[i].values()),
-                **{name: sum(column) / len(column) for name, column in columns[i].items()},
+            values[seeds] = share(given.margin[:, target], own.margin[:, target])
+            figures = {
+                "cosine with the own vector": float(cosine),
+                "share by an affine map": share(
+                    affine.margin[:, target], affine_own.margin[:, target]
+                ),
             }
-            estimates[f"{concept.name}, {alpha:g}"] = jackknife(by_alpha[i], details=details)
+            for which, curve in (("given", given), ("own", own)):
+                for i, alpha in enumerate(ALPHAS):
+                    figures[f"{which} at {alpha:g}, logits"] = float(curve.margin[i, target])
+                    figures[f"{which} at {alpha:g}, drop"] = float(curve.drop[i, target])
+            for name, figure in figures.items():
+                columns.setdefault(name, []).append(figure)
+        details = {
+            "lowest pair": min(values.values()),
+            **{name: sum(column) / len(column) for name, column in columns.items()},
+        }
+        estimates[concept.name] = jackknife(values, details=details)
     return estimates
+
+
+def share(given: Tensor, own: Tensor) -> float:
+    """Of the effects summed over doses: a single dose may have none, where a vector overshoots."""
+    return float(given.sum() / own.sum())
 
 
 @pytest.mark.measurement(HARDENED)

@@ -4,8 +4,7 @@
 vectors, added unchanged to another, change its output by more than they change the seed's own:
 the ratio of mean KL divergences, across over within, is 1.8 to 10.0, which the paper calls
 inverted.  That number has no sign, and grows as much when a vector does harm at random.
-Hardened: the signed change of the logit margin the vector asks for, as a share of that by the
-target's own vector, is below zero.
+Hardened: the signed change of the logit margin that the vector asks for is below zero.
 """
 
 import pytest
@@ -44,7 +43,7 @@ PUBLISHED = Measurement(
 )
 HARDENED = Measurement(
     CLAIM,
-    Bar.below(0.0, "signed effect / that of the target's own vector"),
+    Bar.below(0.0, "signed effect, logits"),
     (RANDOM, positive("own vector, reversed", steering.own_at(reversed_sign))),
 )
 
@@ -64,17 +63,20 @@ def ratios(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     return estimates
 
 
-def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
-    """By vector and dose, the signed effect as a share of the target's own."""
+def signed_effects(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
+    """By vector and dose, the signed effect, with the target's own vector's beside it."""
     estimates = {}
     for concept in CONCEPTS:
         by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
+        own_effects: list[list[float]] = [[] for _ in ALPHAS]
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
-            for values, share in zip(by_alpha, given.margin / own.margin, strict=True):
-                values[seeds] = float(share[target])
-        for alpha, values in zip(ALPHAS, by_alpha, strict=True):
-            estimates[f"{concept.name}, {alpha:g}"] = jackknife(values)
+            for i, values in enumerate(by_alpha):
+                values[seeds] = float(given.margin[i, target])
+                own_effects[i].append(float(own.margin[i, target]))
+        for alpha, values, several in zip(ALPHAS, by_alpha, own_effects, strict=True):
+            details = {"by the own vector": sum(several) / len(several)}
+            estimates[f"{concept.name}, {alpha:g}"] = jackknife(values, details=details)
     return estimates
 
 
@@ -87,4 +89,4 @@ def test_published(suite: Suite, judge: Judge) -> None:
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=False)
-    judge(lambda world=steering.uncarried: shares(suite, world))
+    judge(lambda world=steering.uncarried: signed_effects(suite, world))

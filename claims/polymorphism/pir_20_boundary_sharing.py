@@ -19,6 +19,7 @@ from polyrot.suites.functions import changed_models, restacked
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.suites.weights import align_models, with_noise
+from polyrot.symmetry.group import Symmetry
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
 from polyrot.verdict.run import Judge
@@ -45,6 +46,16 @@ def other_unembeddings(suite: Suite) -> tuple[StackedTransformer, StackedTransfo
     return restacked(suite, states), shared
 
 
+def rotated(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
+    """The shared cohort against itself in Haar-rotated bases: its weights, but for symmetries."""
+    shared = suite.cohort("dyck3")
+    states = [
+        Symmetry.random(shared.config, draw_seed(i, 28), residual=True).apply(shared.state(i))
+        for i in range(shared.seeds)
+    ]
+    return restacked(suite, states), shared
+
+
 def one_boundary(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
     """Every seed has the first one's unembeddings."""
     first = suite.models.state(0)
@@ -56,6 +67,9 @@ def one_boundary(suite: Suite) -> tuple[StackedTransformer, StackedTransformer]:
 
 
 UNEMBEDDINGS = tuple(HEADS.values())
+NOTHING = 1e-30
+"""Stands for a difference of zero, of which there is no logarithm."""
+
 NOISE = 2.0
 """Variance of noise on the unembeddings, more than their own."""
 
@@ -70,6 +84,7 @@ RATIO, LARGEST = "independent / shared", "unembeddings / the rest"
 BAR = Bar.above(0.0, f"decades of the ratio above {FACTOR}, and of unembeddings above the rest")
 CONTROLS = (
     negative("independent against itself", against_itself, RATIO),
+    negative("shared, in rotated bases", rotated, RATIO),
     negative("one boundary", one_boundary, LARGEST),
     positive("noise on the unembeddings", other_unembeddings),
 )
@@ -91,7 +106,8 @@ def margins(suite: Suite, world: Cohorts, *, turn_residual: bool) -> dict[str, E
         )
         rest = max(mse for name, mse in ours.mse.items() if name not in UNEMBEDDINGS)
         ratio[seeds] = math.log10(ours.worst / theirs.worst / FACTOR)
-        largest[seeds] = math.log10(max(ours.mse[name] for name in UNEMBEDDINGS) / rest)
+        ends = max(ours.mse[name] for name in UNEMBEDDINGS)
+        largest[seeds] = math.log10(max(ends, NOTHING) / rest)
         worst["independent"].append(ours.worst)
         worst["shared"].append(theirs.worst)
     details = {f"mean largest MSE, {name}": sum(w) / len(w) for name, w in worst.items()}

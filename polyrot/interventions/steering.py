@@ -1,8 +1,9 @@
 """Steering: a difference of means, added to the residual stream, and what it changes.
 
 Effects are read at tokens whose true answer is not the one that the vector asks for: the share
-that is still answered rightly, and the margin of the answer asked for, its logit less the
-largest other.
+that is still answered rightly, and the margin of the answer asked for: its logit less the mean
+of the others.  (Less the true answer's, a vector that is reversed can raise it; less the largest
+other, whatever flattens the answers does.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +170,7 @@ def _right(logits: Tensor, true: Tensor) -> Float[Tensor, " seed"]:
 
 
 def _margin(logits: Tensor, asked: Tensor) -> Float[Tensor, " seed"]:
-    index = asked.expand(len(logits), -1)[..., None]
-    others = logits.scatter(-1, index, float("-inf")).amax(-1)
-    margin: Tensor = (logits.gather(-1, index)[..., 0] - others).double().mean(-1)
+    own = logits.gather(-1, asked.expand(len(logits), -1)[..., None])[..., 0]
+    others = (logits.sum(-1) - own) / (logits.shape[-1] - 1)
+    margin: Tensor = (own - others).double().mean(-1)
     return margin

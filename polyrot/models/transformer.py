@@ -176,6 +176,11 @@ class StackedTransformer(nn.Module):
         taken = StackedTransformer(self.config, state, positions)
         return taken.to(self.W_pos.device)
 
+    def positions(self, index: int) -> Float[Tensor, "position d_model"]:
+        """The position code of the model at a position of the stack."""
+        code = self.W_pos if self.W_pos.ndim == 2 else self.W_pos[index, 0]
+        return code.cpu()
+
     def freeze(self, names: Collection[str]) -> None:
         """Exclude tensors from training."""
         for name in names:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, SHORT_COHORT
+from polyrot.files import sha256
+from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
 from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.suite import Suite
 from polyrot.suites.trained import TrainedSuite
@@ -65,4 +66,9 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
                 provenance["lowest accuracy"] = {
                     seed: metrics["lowest accuracy"] for seed, metrics in manifest["seeds"].items()
                 }
-    return provenance
+    others = {
+        other: sha256(artifacts / other / "manifest.json")
+        for other in COMPARED_WITH.get(name, ())
+        if (artifacts / other / "manifest.json").is_file()
+    }
+    return {**provenance, "compared with": others} if others else provenance

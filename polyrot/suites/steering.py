@@ -226,6 +226,7 @@ def _fits(suite: Suite, source: int, group: Group, held_out: bool) -> list[Align
 def _images(suite: Suite, source: int) -> tuple[StackedTransformer, Tensor]:
     """A source's images in Haar-rotated bases, and their activations on the suite's tokens."""
     config, state = suite.models.config, suite.models.state(source)
+    code = suite.models.positions(source)
     drawn = [
         Symmetry.random(config, draw_seed(source, target, 32), residual=True)
         for target in range(len(suite.seeds))
@@ -233,6 +234,6 @@ def _images(suite: Suite, source: int) -> tuple[StackedTransformer, Tensor]:
     models = StackedTransformer(
         config,
         stack_states([symmetry.apply(state) for symmetry in drawn]),
-        torch.stack([symmetry.positions(config) for symmetry in drawn]),
+        torch.stack([symmetry.positions(config, own=code) for symmetry in drawn]),
     ).to(suite.models.W_pos.device)
     return models, harvest(models, suite.tokens, (SITE,)).at(SITE)

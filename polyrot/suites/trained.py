@@ -12,7 +12,7 @@ from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
 from polyrot.models.harvest import Activations, harvest
 from polyrot.models.transformer import SHARED_IO, StackedTransformer, initial_state, stack_states
 from polyrot.sae.model import SAE
-from polyrot.suites.artifacts import Artifacts, SAEName
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
 from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
@@ -39,6 +39,7 @@ class TrainedSuite(Suite):
         self._device = device
         self._states = [artifacts.model(seed) for seed in self.seeds]
         self._saes: dict[SAEName, SAE] = {}
+        self._cohorts: dict[str, StackedTransformer] = {}
 
     @cached_property
     def models(self) -> StackedTransformer:
@@ -61,8 +62,14 @@ class TrainedSuite(Suite):
         return self._cohort.shared_io
 
     def cohort(self, name: str) -> StackedTransformer:
-        artifacts = Artifacts.open(self._folder / name)
-        return self._stack([artifacts.model(seed) for seed in COHORTS[name].seeds])
+        if name not in self._cohorts:
+            try:
+                artifacts = Artifacts.open(self._folder / name)
+            except MissingArtifact as error:
+                raise NotRun(str(error)) from None
+            states = [artifacts.model(seed) for seed in COHORTS[name].seeds]
+            self._cohorts[name] = self._stack(states)
+        return self._cohorts[name]
 
     @cached_property
     def tokens(self) -> LabelledSequences:

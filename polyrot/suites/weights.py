@@ -77,10 +77,15 @@ def part_turned(suite: Suite, source: int, target: int) -> WeightPair:
     return WeightPair(folded, noisy, _own_moments(suite, source, rotation))
 
 
-def noisy(suite: Suite, source: int, target: int) -> WeightPair:
-    """Each target is the source with noise on one unembedding: no symmetry removes it."""
-    state = _state(suite, source)
-    changed = with_noise(state, PLANTED, draw_seed(source, target, 23), names=("W_U_tok",))
+def scaled(suite: Suite, source: int, target: int) -> WeightPair:
+    """Each target is the source with a longer token unembedding: no symmetry changes its length.
+
+    The squared difference is `PLANTED` where the bases agree, and larger elsewhere.
+    """
+    state = fold_gains(_state(suite, source))
+    unembedding = state["W_U_tok"]
+    longer = 1 + (PLANTED / float(unembedding.square().mean())) ** 0.5
+    changed = {**state, "W_U_tok": longer * unembedding}
     return WeightPair(state, changed, _own_moments(suite, source, None))
 
 

@@ -93,9 +93,14 @@ class Symmetry:
             image[f"{mlp}.W_out"] = image[f"{mlp}.W_out"][:, layer.neurons] / layer.scale
         return {name: tensor.to(dtype) for name, tensor in image.items()}
 
-    def positions(self, config: TransformerConfig) -> Float[Tensor, "position d_model"]:
-        """The position code in the image's basis."""
-        code = analytic_positions(config)
+    def positions(
+        self,
+        config: TransformerConfig,
+        *,
+        own: Float[Tensor, "position d_model"] | None = None,
+    ) -> Float[Tensor, "position d_model"]:
+        """The position code in the image's basis; `own` is the model's, if not the analytic one."""
+        code = analytic_positions(config) if own is None else own
         return code if self.residual is None else (code.double() @ self.residual).float()
 
 

@@ -20,7 +20,7 @@ from polyrot.symmetry.group import Symmetry, facing_residual, fold_gains
 NORM = 16
 """The largest of the tensors' differences is minimised as their norm of this order."""
 
-MAX_ITERATIONS = 150
+MAX_ITERATIONS = 80
 TOLERANCE = 1e-7
 """Change of the loss in one iteration below which the minimum has been reached."""
 

@@ -19,10 +19,13 @@ from polyrot.models.transformer import State, TransformerConfig
 from polyrot.symmetry.group import LayerSymmetry, Symmetry, facing_residual, fold_gains
 
 MAX_SWEEPS = 100
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 """Relative fall of the objective in one sweep below which the search has converged."""
 
 NEWTON_STEPS = 6
+EXTREME = 12.0
+"""Log of the squared ratio of a neuron's writing to its reading, beyond which another start is
+needed for its scale."""
 
 IO = ("W_E", "W_U_tok", "W_U_depth", "W_U_valid")
 """What only the residual rotation acts on: no head or neuron could be confused in it."""
@@ -166,24 +169,28 @@ def _neuron_step(have: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor]) -> tu
     def cost(c: Tensor) -> Tensor:
         return a * c**2 - 2 * b * c + e / c**2 - 2 * f / c
 
-    # The cost may have two minima: one where reading and writing balance, one where the larger
-    # of them decides alone.
-    balanced = ((e / a) ** 0.25).expand_as(b)
-    alone = torch.where(a > e, b / a, e / f.clamp(min=tiny))
-    starts = torch.stack(
-        [balanced, torch.where((alone > tiny) & (alone < 1 / tiny), alone, balanced)]
-    )
-    log_scale = starts.log()
-    for _ in range(NEWTON_STEPS):  # on the derivative, halved
-        c = log_scale.exp()
-        slope = a * c**2 - b * c - e / c**2 + f / c
-        curvature = 2 * a * c**2 - b * c + 2 * e / c**2 - f / c
-        safe = torch.maximum(curvature, a * c**2 + e / c**2)
-        log_scale = log_scale - (slope / safe).clamp(-1, 1)
-    first, second = log_scale.exp()
-    c = torch.where(cost(first) <= cost(second), first, second)
+    # Where reading and writing balance, which is the minimum of unrelated neurons.
+    c = _newton(a, b, e, f, ((e / a) ** 0.25).expand_as(b))
+    if float((a / e).log().abs().max()) > EXTREME:
+        # Newton's steps are too short from there; the larger of the two decides alone.
+        alone = torch.where(a > e, b / a, e / f.clamp(min=tiny)).clamp(min=tiny, max=1 / tiny)
+        other = _newton(a, b, e, f, alone)
+        c = torch.where(cost(c) <= cost(other), c, other)
     neurons = _assign(cost(c))
     return neurons, c[torch.arange(len(neurons)), neurons]
+
+
+def _newton(a: Tensor, b: Tensor, e: Tensor, f: Tensor, c: Tensor) -> Tensor:
+    """Minimise over log c, a safeguarded step at a time."""
+    for _ in range(NEWTON_STEPS):
+        square = c * c
+        read, write = a * square, e / square
+        first, second = b * c, f / c
+        # Of the derivative with respect to log c, and of its own, the halves.
+        slope = read - first - write + second
+        curvature = torch.maximum(2 * (read + write) - first - second, read + write)
+        c = c * (-(slope / curvature).clamp(-1, 1)).exp()
+    return c
 
 
 def _assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:

@@ -1,0 +1,122 @@
+"""Suites of whole models whose truth is known, made of shipped weights or drawn ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from planted import SEEDS, random_model, untrained_sae
+from torch import Tensor
+
+import polyrot as pr
+from polyrot.models.harvest import harvest
+from polyrot.models.transformer import (
+    StackedTransformer,
+    State,
+    TransformerConfig,
+    initial_state,
+    stack_states,
+)
+from polyrot.suites.artifacts import SHIPPED, Artifacts
+from polyrot.suites.functions import averaged_depths
+from polyrot.suites.suite import Suite
+from polyrot.suites.trained import INTERNAL_SITES
+from polyrot.symmetry.group import WRITERS, Symmetry, random_symmetry
+from polyrot.tasks import dyck
+
+CONFIG = TransformerConfig()
+SEQUENCES = 192
+
+
+class PlantedModels(Suite):
+    """Models given from outside, with their twins before training and what they do on tokens."""
+
+    def __init__(
+        self,
+        states: Sequence[State],
+        positions: Tensor | None = None,
+        *,
+        shares_io: bool = True,
+        others: dict[str, StackedTransformer] | None = None,
+    ) -> None:
+        super().__init__("planted", SEEDS[: len(states)], INTERNAL_SITES)
+        self.models = StackedTransformer(CONFIG, stack_states(states), positions)
+        untrained = [initial_state(CONFIG, 50 + seed) for seed in self.seeds]
+        self.untrained = StackedTransformer(CONFIG, stack_states(untrained))
+        self.lowest_accuracy = 1.0
+        self.shares_io = shares_io
+        self.tokens = dyck.sample_short(SEQUENCES, rng=np.random.default_rng(0))
+        self.activations = harvest(self.models, self.tokens)
+        self.untrained_activations = harvest(self.untrained, self.tokens)
+        self.held_out = self.activations.sequence % 4 == 0
+        self._others = others or {}
+
+    def cohort(self, name: str) -> StackedTransformer:
+        return self._others[name]
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> pr.SAE:
+        return untrained_sae(CONFIG.d_model, 0)
+
+
+def shipped(suite: str, seed: int) -> State:
+    return Artifacts.open(SHIPPED / suite).model(seed)
+
+
+def stack(states: Sequence[State]) -> StackedTransformer:
+    return StackedTransformer(CONFIG, stack_states(states))
+
+
+def same_function() -> PlantedModels:
+    """Five images of one model under exact symmetries of its weights."""
+    return PlantedModels([random_symmetry(random_model(0), CONFIG, s) for s in SEEDS])
+
+
+def different_functions() -> PlantedModels:
+    return PlantedModels([random_model(seed) for seed in SEEDS])
+
+
+def one_trained(*, shares_io: bool = True) -> PlantedModels:
+    """Five images of one trained model, in its own basis."""
+    state = shipped("dyck3", 0)
+    images = [random_symmetry(state, CONFIG, s) for s in SEEDS]
+    return PlantedModels(images, shares_io=shares_io)
+
+
+def one_trained_rotated() -> PlantedModels:
+    """Five images of one trained model in Haar-rotated bases."""
+    drawn = [Symmetry.random(CONFIG, s, residual=True) for s in SEEDS]
+    state = shipped("dyck3", 0)
+    return PlantedModels(
+        [symmetry.apply(state) for symmetry in drawn],
+        torch.stack([symmetry.positions(CONFIG) for symmetry in drawn]),
+        shares_io=False,
+    )
+
+
+def nearly_linear() -> PlantedModels:
+    """Components that write so little that the loss is linear in it."""
+
+    def quiet(state: State) -> State:
+        return {n: t * 0.02 if n.endswith(WRITERS) else t for n, t in state.items()}
+
+    return PlantedModels([quiet(random_model(seed)) for seed in SEEDS])
+
+
+def blind_to_depth() -> PlantedModels:
+    """Trained models whose depth unembedding a decoy leaves as it is."""
+    return PlantedModels([averaged_depths(shipped("dyck3", seed)) for seed in SEEDS])
+
+
+def rotated_cohort() -> PlantedModels:
+    """Seeds that share nothing but are those that share their boundary, in rotated bases."""
+    shared = [shipped("dyck3", seed) for seed in SEEDS]
+    rotated = [
+        Symmetry.random(CONFIG, 7 + s, residual=True).apply(state)
+        for s, state in zip(SEEDS, shared, strict=True)
+    ]
+    return PlantedModels(rotated, shares_io=False, others={"dyck3": stack(shared)})
+
+
+def extrapolating() -> PlantedModels:
+    """The cohort trained on short sequences answers long ones as well as the other."""
+    states = [shipped("dyck3-independent", 100 + s) for s in SEEDS]
+    return PlantedModels(states, shares_io=False, others={"dyck3-short": stack(states)})
