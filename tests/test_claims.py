@@ -13,6 +13,7 @@ import planted
 import planted_models
 import pytest
 
+from polyrot.suites import components
 from polyrot.suites.suite import Suite
 from polyrot.suites.worlds.synthetic import WORLDS
 from polyrot.verdict.bar import Placement
@@ -22,6 +23,12 @@ from polyrot.verdict.run import run
 
 CLAIMS = Path(__file__).parent.parent / "claims" / "polymorphism"
 HARDENED, PUBLISHED = "hardened", "published"
+
+
+@pytest.fixture(autouse=True)
+def few_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components, "INTEGRATED_SEQUENCES", 8)
+    monkeypatch.setattr(components, "MEAN_SEQUENCES", 512)
 
 
 @lru_cache

@@ -4,12 +4,14 @@ import math
 
 import pytest
 
+from polyrot.report.markdown import markdown
 from polyrot.report.words import controls_sentence, number
 from polyrot.stats.estimate import exact
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Kind, Measurement
-from polyrot.verdict.judge import judge
-from polyrot.verdict.record import Record
+from polyrot.verdict.claim import Claim, Kind, Measurement, negative, positive
+from polyrot.verdict.judge import Verdict, judge
+from polyrot.verdict.record import Record, Report
+from polyrot.verdict.run import run
 
 
 @pytest.mark.parametrize(
@@ -57,4 +59,34 @@ def test_the_controls_that_misbehaved_at_any_part_are_named() -> None:
     )
     assert said(part("late", rotated=1.0)) == (
         "Controls: the bar was met where the claim is true (rotated)."
+    )
+
+
+def test_a_control_of_one_part_leaves_the_others_cells_empty() -> None:
+    bar = Bar.at_least(0.5, "score")
+    score = {
+        name: exact(v, unit="seed", n=5, method="by hand")
+        for name, v in (("models", 0.7), ("zero", 0.0))
+    }
+    measurement = Measurement(
+        Claim("X", "", ""),
+        bar,
+        (negative("linear", "linear", "second"), positive("linear", "linear", "first")),
+    )
+
+    def measure(world: str = "models"):
+        second = "zero" if world == "linear" else "models"
+        return {"first": score["models"], "second": score[second]}
+
+    record = run(measurement, measure, suite="toy")
+    assert [[c.name for c in part.controls] for part in record.parts] == [["linear"], ["linear"]]
+    assert [part.controls[0].kind for part in record.parts] == [Kind.POSITIVE, Kind.NEGATIVE]
+    assert record.verdict is Verdict.REPLICATED
+    text = markdown(Report("toy", (record,), {}, {}))
+    assert "| part | verdict | models | + linear | - linear |" in text
+    assert "| first | REPLICATED | 0.7 | 0.7 |  |" in text
+    assert "| second | REPLICATED | 0.7 |  | 0 |" in text
+    assert controls_sentence(record) == (
+        "Controls: the bar was missed where the claim is false (linear) "
+        "and was met where the claim is true (linear)."
     )

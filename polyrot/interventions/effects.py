@@ -10,12 +10,10 @@ from torch.nn import functional as F
 
 from polyrot.interventions.edit import ablated, recorded
 from polyrot.interventions.places import places
+from polyrot.models.harvest import groups
 from polyrot.models.training import to_tensors
 from polyrot.models.transformer import StackedTransformer
 from polyrot.tasks.dyck import IGNORE, LabelledSequences
-
-BUCKET = 64
-"""Sequences, of similar length, that run together."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ Effects = Float[Tensor, "*seed component"]
 def dyck_inputs(model: StackedTransformer, batch: LabelledSequences) -> list[Inputs]:
     """Take a labelled batch, the same for every seed; the loss is summed over the heads."""
     inputs = []
-    for group in batch.by_length(max(1, len(batch) // BUCKET)):
+    for group in groups(batch):
         tokens, labels = to_tensors([group] * model.seeds, model.W_pos.device)
         real = labels["token"] != IGNORE
         inputs.append(Inputs(_summed_heads(model, tokens, labels), real, int(real[0].sum())))

@@ -67,14 +67,14 @@ def predict(
 def real_labels(batch: LabelledSequences) -> dict[str, Int[Tensor, " token"]]:
     """The labels of every head at the non-PAD tokens, in the order of `predict`."""
     parts: dict[str, list[Tensor]] = {}
-    for group in _groups(batch):
+    for group in groups(batch):
         real = torch.from_numpy(group.tokens != PAD)
         for head, labels in group.labels.items():
             parts.setdefault(head, []).append(torch.from_numpy(labels)[real])
     return {head: torch.cat(chunks) for head, chunks in parts.items()}
 
 
-def _groups(batch: LabelledSequences) -> Iterator[LabelledSequences]:
+def groups(batch: LabelledSequences) -> Iterator[LabelledSequences]:
     """Split a batch into groups of similar length: the order of all that is collected."""
     return batch.by_length(max(1, len(batch) // BUCKET))
 
@@ -84,7 +84,7 @@ def _run(
 ) -> Iterator[tuple[Tensor, dict[str, Logits], dict[str, Residual]]]:
     """Yield the non-PAD mask (CPU), logits and residual stream of groups of similar length."""
     device = model.W_pos.device
-    for group in _groups(batch):
+    for group in groups(batch):
         tokens, _ = to_tensors([group] * model.seeds, device)
         with torch.inference_mode():
             logits, residual = model(tokens)

@@ -112,7 +112,12 @@ def carried_to_images(suite: Suite, source: int, concept: Concept, held_out: boo
 def trial(
     suite: Suite, world: SteeringWorld, source: int, concept: Concept, *, held_out: bool
 ) -> Trial:
-    """The trial of a world, made once for all that is measured on it."""
+    """The trial of a world, made once for all that is measured on it.
+
+    Raises:
+        NotRun: where the suite has no models.
+    """
+    _ = suite.models
     return world(suite, source, concept, held_out)
 
 
