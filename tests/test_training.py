@@ -112,3 +112,12 @@ def test_two_back_is_another_task(tmp_path: Path) -> None:
     model = StackedTransformer(CONFIG, stack_states(result.best))
     assert set(evaluate(model, config, sequences=16, seed=0)[0]) == {"train"}
     assert set(evaluate(model, config, sequences=16, seed=0)[0]["train"]) == {"token"}
+
+
+def test_the_last_steps_weights_are_kept_where_that_is_asked(tmp_path: Path) -> None:
+    model = stack(0, 1)
+    checkpoint = tmp_path / "last.pt"
+    result = train(model, [0, 1], replace(SHORT, last=True), checkpoint=checkpoint)
+    assert result.best_step == [SHORT.steps] * 2
+    for i in (0, 1):
+        assert all(torch.equal(result.best[i][n], t) for n, t in model.state(i).items())

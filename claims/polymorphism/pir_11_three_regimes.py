@@ -23,7 +23,7 @@ from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.run import Judge, NotRun
 
 CLAIM = Claim(
     "PIR-11",
@@ -64,6 +64,7 @@ DOSE_ALPHAS = (*ALPHAS, 8.0, 16.0, 32.0)
 def clean(across: Sequence[float], within: Sequence[float]) -> float:
     """How far the ratio at one dose is inside its bounds."""
     at = DOSE_ALPHAS.index(CLEAN_ALPHA)
+    check(within[at])
     ratio = across[at] / within[at]
     return min(ratio - CLEAN[0], CLEAN[1] - ratio)
 
@@ -71,6 +72,7 @@ def clean(across: Sequence[float], within: Sequence[float]) -> float:
 def partial_transfer(across: Sequence[float], within: Sequence[float]) -> float:
     """How far the ratio of doses is inside its bounds, in doublings."""
     level = max(within[: len(ALPHAS)]) / 2
+    check(level)
     ratio = dose(across, level) / dose(within, level)
     return min(math.log2(ratio / PARTIAL[0]), math.log2(PARTIAL[1] / ratio))
 
@@ -94,7 +96,15 @@ def larger_drop(across: Sequence[float], within: Sequence[float]) -> float:
 def below_zero(across: Sequence[float], within: Sequence[float]) -> float:
     """How far the signed effect is below zero, as a share of the target's own, at the least."""
     at = [DOSE_ALPHAS.index(alpha) for alpha in INVERTED_ALPHAS]
+    for i in at:
+        check(within[i])
     return min(-across[i] / within[i] for i in at)
+
+
+def check(effect: float) -> None:
+    """Raise NotRun where a vector does nothing to compare with."""
+    if effect <= 0:
+        raise NotRun("a seed's own vector does not move its answers as it asks")
 
 
 def margins(suite: Suite, world: SteeringWorld, *, published: bool) -> dict[str, Estimate]:

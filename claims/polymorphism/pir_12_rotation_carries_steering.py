@@ -6,6 +6,7 @@ by the Procrustes rotation between their activations.  The signed change of the 
 summed over alpha 0.5, 1, 2 and 4, is divided by that of the target's own vector.  Vectors and
 rotations are made of some sequences, effects are read on others.  Beside it: the vector
 carried by the best affine map, and the cosine between the carried vector and the target's own.
+What is judged is the mean over all pairs of seeds; the lowest pair stands beside it.
 """
 
 import pytest
@@ -19,7 +20,7 @@ from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.run import Judge, NotRun
 
 CLAIM = Claim(
     "PIR-12",
@@ -27,7 +28,7 @@ CLAIM = Claim(
     "arXiv 2605.24577, abstract",
     {"dyck3": "claimed, not measured", "dyck3-independent": "claimed, not measured"},
 )
-BAR = Bar.at_least(0.8, "signed effect / that of the target's own vector")
+BAR = Bar.at_least(0.8, "mean over pairs of signed effect / that of the own vector")
 CONTROLS = (
     negative("uncarried vector", steering.uncarried),
     negative("random rotation", steering.randomly_rotated),
@@ -45,19 +46,19 @@ def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
         columns: dict[str, list[float]] = {}
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
-            affine, affine_own = effects(
-                suite, steering.carried_by_affine_map, source, concept, held_out=True
-            )
             made = steering.trial(suite, world, source, concept, held_out=True)
             target_own = steering.own_vectors(suite, made.activations, concept, held_out=True)
             cosine = F.cosine_similarity(made.vectors[target], target_own[target], dim=0)
             values[seeds] = share(given.margin[:, target], own.margin[:, target])
             figures = {
                 "cosine with the own vector": float(cosine),
-                "share by an affine map": share(
-                    affine.margin[:, target], affine_own.margin[:, target]
-                ),
             }
+            if world is steering.carried:
+                by_affine_map = steering.carried_by_affine_map
+                affine, _ = effects(suite, by_affine_map, source, concept, held_out=True)
+                figures["share by an affine map"] = share(
+                    affine.margin[:, target], own.margin[:, target]
+                )
             for which, curve in (("given", given), ("own", own)):
                 for i, alpha in enumerate(ALPHAS):
                     figures[f"{which} at {alpha:g}, logits"] = float(curve.margin[i, target])
@@ -74,6 +75,8 @@ def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
 
 def share(given: Tensor, own: Tensor) -> float:
     """Of the effects summed over doses: a single dose may have none, where a vector overshoots."""
+    if own.sum() <= 0:
+        raise NotRun("a seed's own vector does not move its answers as it asks")
     return float(given.sum() / own.sum())
 
 

@@ -30,6 +30,8 @@ CLAIM = Claim(
 FACTOR = 100
 BAR = Bar.above(0.0, f"decades of Bar B's ratio above {FACTOR}, and of Bar P above 1e-3")
 SEQUENCES = 2_048
+NOTHING = 1e-30
+"""Stands for a difference of zero, of which there is no logarithm."""
 
 Change = Callable[[State], State]
 DECOYS: dict[str, Change] = {
@@ -65,18 +67,18 @@ def margins(suite: Suite, name: str, change: Change) -> dict[str, Estimate]:
         functions.divergence_from_labels(models, SEQUENCES) for models in (decoys, suite.models)
     )
     moved = torch.tensor(
-        [align_models(suite.models, i, decoys, i).worst for i in range(len(suite.seeds))]
+        [align_models(suite.models, i, decoys, i).worst for i in range(len(suite.seeds))],
+        dtype=torch.float64,
     )
     columns = {
         f"{name}, Bar B": (divergence / real, divergence / real / FACTOR),
         f"{name}, Bar P": (moved, moved / bars.PARAMETRIC),
     }
-    tiny = torch.finfo(torch.float64).tiny
     return {
         part: jackknife(
             {
                 (s, s): float(v)
-                for s, v in zip(suite.seeds, above.clamp(min=tiny).log10(), strict=True)
+                for s, v in zip(suite.seeds, above.clamp(min=NOTHING).log10(), strict=True)
             },
             details={"mean": float(raw.mean()), "least": float(raw.min())},
         )

@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from polyrot.interventions.blocks import Edit, block_edits, edit_input
+from polyrot.models.linear import LinearModel
 from polyrot.models.transformer import StackedTransformer, canonical_site
 
 UNEMBED = "into.unembed"
@@ -105,10 +106,8 @@ FAMILIES = {
     "GPT-NeoX": ("gpt_neox.layers", "gpt_neox.final_layer_norm"),
     "GPT-2": ("transformer.h", "transformer.ln_f"),
     "Llama": ("model.layers", "model.norm"),
-    "LinearModel": ("blocks", "norm"),
 }
-"""Where a causal language model of `transformers` keeps its blocks and its last norm; and
-`polyrot.models.linear.LinearModel`."""
+"""Where a causal language model of `transformers` keeps its blocks and its last norm."""
 
 
 KINDS = {"resid_pre": "before", "into.block": "seen", "block": "added", "resid_post": "after"}
@@ -147,6 +146,8 @@ def places(model: nn.Module) -> Places:
     """
     if isinstance(model, StackedTransformer):
         return SmallPlaces(model)
+    if isinstance(model, LinearModel):
+        return LanguagePlaces(model.blocks, model.norm)
     for paths in FAMILIES.values():
         try:
             blocks, norm = attrgetter(*paths)(model)

@@ -56,6 +56,8 @@ class TrainingConfig:
     length_buckets: int = 8
     evaluate_every: int = 2_000
     evaluate_sequences: int = 4_096
+    last: bool = False
+    """Keep the last step's weights, not those that do best on held-out data."""
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""
@@ -153,6 +155,9 @@ def train(
                 last_save = time.monotonic()
     finally:
         save()
+    if config.last:
+        best = [model.state(i) for i in range(len(seeds))]
+        progress.best_step = [progress.step] * len(seeds)
     return TrainingResult(best, progress.best_step, half_way, progress.seconds)
 
 

@@ -49,7 +49,7 @@ def trained(suite: Suite) -> Compared:
 
 
 def untrained(suite: Suite) -> Compared:
-    """The models before training."""
+    """The models before training, with what the cohort shares of the trained first seed."""
     return _compared([subject(suite.untrained)])
 
 
