@@ -13,7 +13,9 @@ import planted
 import planted_models
 import pytest
 
-from polyrot.suites import components
+from polyrot.stats.estimate import Estimate
+from polyrot.suites import components, steering
+from polyrot.suites.steering import SteeringWorld
 from polyrot.suites.suite import Suite
 from polyrot.suites.worlds.synthetic import WORLDS
 from polyrot.verdict.bar import Placement
@@ -265,6 +267,18 @@ def test_the_published_margin_between_checkpoints_hardly_sees_another_run() -> N
     record = measured("PIR-14", PUBLISHED, one_run())
     assert all(part.placement is Placement.INSIDE for part in record.parts)
     assert fooled(record) == {"checkpoint of another seed"}
+
+
+def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
+    module = claim_module("PIR-12")
+    for wrong in (steering.uncarried, steering.randomly_rotated):
+
+        def measure(world: SteeringWorld = wrong) -> dict[str, Estimate]:
+            return module.shares(one_trained_rotated(), world)
+
+        record = run(module.HARDENED, measure, suite="planted")
+        assert record.verdict is Verdict.REFUTED, record.reason
+        assert all(part.placement is Placement.OUTSIDE for part in record.parts)
 
 
 def test_competitors_stand_beside_the_rotation() -> None:
