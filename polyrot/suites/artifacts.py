@@ -1,7 +1,7 @@
 """Trained weights on disk: safetensors with a manifest that names and hashes every file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -120,6 +120,13 @@ def write_artifacts(
     for sae_name, sae in saes.items():
         sae.save(folder / sae_name.folder)
         files += [f"{sae_name.folder}/{file}" for file in (CONFIG_FILE, WEIGHTS_FILE)]
+    return write_manifest(folder, files, description)
+
+
+def write_manifest(
+    folder: Path, files: Iterable[str], description: Mapping[str, Any]
+) -> Artifacts:
+    """Describe a folder whose files are all written, and hash them."""
     manifest = {
         "schema": SCHEMA,
         **description,

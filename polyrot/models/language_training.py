@@ -1,0 +1,189 @@
+"""Training of small causal language models from nothing, resumable.
+
+GPT-NeoX architecture through `transformers`: rotary positions, attention and MLP in parallel,
+untied embeddings.  Every batch is a function of (seed, step), so that a resumed run equals an
+uninterrupted one, and seeds share neither their initial weights nor the order of their data.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from polyrot.cache import content_key
+from polyrot.files import write_atomically
+from polyrot.tasks.text import Tokens
+
+CHECKPOINT_SECONDS = 30.0
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """What determines a trained language model, besides its seed and its text."""
+
+    vocabulary: int
+    d_model: int = 128
+    layers: int = 4
+    heads: int = 4
+    context: int = 128
+    steps: int = 2_500
+    batch: int = 32
+    learning_rate: float = 3e-3
+    warmup: int = 100
+    final_fraction: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    bfloat16: bool = True
+    two_back: bool = False
+    """Instead of text: of uniformly random tokens, say again the one before the last.  The
+    models of another task that controls want."""
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step: linear warm-up, then cosine."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        cosine = 0.5 * (1 + math.cos(math.pi * progress))
+        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+
+
+def new_model(config: LanguageConfig, seed: int) -> nn.Module:
+    """Draw the untrained model of a seed."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPTNeoXForCausalLM(
+            GPTNeoXConfig(
+                vocab_size=config.vocabulary,
+                hidden_size=config.d_model,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                intermediate_size=4 * config.d_model,
+                max_position_embeddings=config.context,
+                bos_token_id=0,
+                eos_token_id=0,
+                use_cache=False,
+            )
+        )
+
+
+def train_language_model(
+    config: LanguageConfig,
+    seed: int,
+    text: Tokens,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    report: Callable[[int, str], None] = lambda step, text: None,
+) -> tuple[nn.Module, nn.Module]:
+    """Train a seed; return the model half way and the model at the end.
+
+    Args:
+        config: architecture and recipe.
+        seed: of the initial weights and of the batches.
+        text: the training tokens, one stream.
+        folder: where a checkpoint is kept; a second call continues there.
+        device: where to train.
+        report: called with the step and a remark after every step.
+    """
+    key = content_key({"config": asdict(config), "seed": seed, "text": _digest(text)})
+    checkpoint = folder / f"language-{key}.pt"
+    model, half_way = new_model(config, seed).to(device), new_model(config, seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    step = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        half_way.load_state_dict(saved["half_way"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step = saved["step"]
+
+    def save() -> None:
+        payload = {
+            "model": model.state_dict(),
+            "half_way": half_way.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+        }
+        write_atomically(checkpoint, partial(torch.save, payload))
+
+    last_save = time.monotonic()
+    try:
+        while step < config.steps:
+            loss = _train_step(model, optimizer, config, _batch(config, seed, step, text))
+            step += 1
+            if step == config.steps // 2:
+                half_way.load_state_dict(model.state_dict())
+            report(step, f"loss {loss:.3f}")
+            if time.monotonic() - last_save > CHECKPOINT_SECONDS:
+                save()
+                last_save = time.monotonic()
+    finally:
+        save()
+    return half_way, model.cpu()
+
+
+def next_token_loss(model: nn.Module, tokens: Int[Tensor, "sequence position"]) -> float:
+    """Mean loss of the next token, in nats."""
+    with torch.inference_mode():
+        return float(_loss(model, tokens[:, :-1], tokens[:, 1:]))
+
+
+def _train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: LanguageConfig,
+    batch: tuple[Tensor, Tensor, int],
+) -> float:
+    tokens, labels, step = batch
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
+        loss = _loss(model, tokens.to(device), labels.to(device))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    for settings in optimizer.param_groups:
+        settings["lr"] = config.rate(step)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _loss(model: nn.Module, tokens: Tensor, labels: Tensor) -> Tensor:
+    logits = model(input_ids=tokens).logits
+    return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
+
+
+def _batch(config: LanguageConfig, seed: int, step: int, text: Tokens) -> tuple[Tensor, Tensor, int]:
+    rng = np.random.default_rng([seed, step])
+    shape = (config.batch, config.context)
+    if config.two_back:
+        tokens = rng.integers(config.vocabulary, size=shape)
+        labels = np.full(shape, IGNORE)
+        labels[:, 2:] = tokens[:, :-2]
+    else:
+        starts = rng.integers(len(text) - config.context, size=config.batch)
+        windows = text[starts[:, None] + np.arange(config.context + 1)]
+        tokens, labels = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
+    return torch.from_numpy(tokens), torch.from_numpy(labels), step
+
+
+def _digest(text: Tokens) -> str:
+    return hashlib.sha256(np.ascontiguousarray(text).tobytes()).hexdigest()
