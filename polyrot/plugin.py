@@ -78,6 +78,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("suite_name", names, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the claims that a suite file does not list."""
+    session = _session(config)
+    left_out = [item for item in items if not session.applies(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let `-k PIR-04` find a claim by its id."""
     measurement = measurement_of(item)
@@ -136,7 +146,12 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
 
     def judge(measure: Callable[..., Any], *, proxy: str = "") -> None:
         session.judge(
-            request.node, measurement, suite_name, measure, proxy=proxy, keep=cache.measured
+            request.node,
+            measurement,
+            session.label(suite_name),
+            measure,
+            proxy=proxy,
+            keep=cache.measured,
         )
 
     return judge
@@ -159,7 +174,7 @@ def pytest_runtest_makereport(
     from polyrot.verdict.run import NotRun
 
     assert isinstance(item, pytest.Function)
-    suite = str(item.callspec.params["suite_name"])
+    suite = _session(item.config).label(str(item.callspec.params["suite_name"]))
     error = call.excinfo.value
     if isinstance(error, NotRun):
         record = Record.of(measurement, suite, verdict=Verdict.NOT_RUN, reason=str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Session:
         self._items = 0
         self._done = 0
         self._progress: Progress | None = None
+        self._names: dict[str, str] = {}
 
     @property
     def policy(self) -> Policy:
@@ -56,7 +57,29 @@ class Session:
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Suites to run every claim on."""
         chosen: list[str] | None = self.config.getoption("--suite")
+        for name in chosen or ():
+            label = self.label(name)
+            if self._names.setdefault(label, name) != name:
+                raise pytest.UsageError(
+                    f"--suite: {name} and {self._names[label]} are both named {label}"
+                )
         return chosen or default
+
+    def label(self, suite: str) -> str:
+        """What reports call a suite: that in a file has its name there."""
+        from polyrot.suites.names import suite_label
+
+        return suite_label(suite)
+
+    def applies(self, item: pytest.Item) -> bool:
+        """Does a test's claim apply to its suite?  All do, unless the suite's file lists some."""
+        from polyrot.suites.names import described
+
+        measurement = measurement_of(item)
+        if measurement is None or not isinstance(item, pytest.Function):
+            return True
+        file = described(str(item.callspec.params["suite_name"]))
+        return file is None or not file.claims or measurement.claim.id in file.claims
 
     def judge(
         self,
@@ -81,6 +104,7 @@ class Session:
             measurement,
             measure,
             suite=suite,
+            printed=self._printed(measurement, suite),
             proxy=proxy,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
             progress=report,
@@ -92,6 +116,14 @@ class Session:
             pytest.fail(sentence, pytrace=False)
         if outcome is Outcome.SKIP:
             pytest.skip(sentence)
+
+    def _printed(self, measurement: Measurement, suite: str) -> str:
+        """The published value: a suite's file may give it."""
+        from polyrot.suites.names import described
+
+        file = described(self._names.get(suite, suite))
+        claim = measurement.claim
+        return (file.published if file else claim.printed).get(claim.id if file else suite, "")
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -184,8 +216,13 @@ class Session:
             keep=keep,
             policy=self.policy,
             may_shrink=chosen is not None,
-            artifacts=artifact_folder(self.config),
+            provenance=self._provenance,
         )
+
+    def _provenance(self, suite: str) -> Mapping[str, Any]:
+        from polyrot.suites.loading import suite_provenance
+
+        return suite_provenance(self._names.get(suite, suite), artifact_folder(self.config))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.records:

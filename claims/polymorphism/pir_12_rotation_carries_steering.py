@@ -13,7 +13,6 @@ import pytest
 from torch import Tensor
 from torch.nn import functional as F
 
-from polyrot.interventions.steering import CONCEPTS
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import steering
 from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
@@ -41,13 +40,13 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     """By vector, the effect summed over doses as a share of the target's own."""
     estimates = {}
-    for concept in CONCEPTS:
+    for concept in suite.steered.concepts:
         values: dict[tuple[int, int], float] = {}
         columns: dict[str, list[float]] = {}
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
             made = steering.trial(suite, world, source, concept, held_out=True)
-            target_own = steering.own_vectors(suite, made.activations, concept, held_out=True)
+            target_own = made.models.own_vectors(concept, held_out=True)
             cosine = F.cosine_similarity(made.vectors[target], target_own[target], dim=0)
             values[seeds] = share(given.margin[:, target], own.margin[:, target])
             figures = {

@@ -9,10 +9,9 @@ Hardened: the signed change of the logit margin that the vector asks for is belo
 
 import pytest
 
-from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import steering
-from polyrot.suites.steering import ALPHAS, SteeringWorld, divergences, effects
+from polyrot.suites.steering import ALPHAS, Named, SteeringWorld, divergences, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
@@ -26,11 +25,11 @@ CLAIM = Claim(
 )
 
 
-def four_times(concept: Concept) -> float:
+def four_times(concept: Named) -> float:
     return 4.0
 
 
-def reversed_sign(concept: Concept) -> float:
+def reversed_sign(concept: Named) -> float:
     return -1.0
 
 
@@ -51,7 +50,7 @@ HARDENED = Measurement(
 def ratios(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     """By vector and dose, the divergence of the targets over that of the source."""
     estimates = {}
-    for concept in CONCEPTS:
+    for concept in suite.steered.concepts:
         by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
         for seeds, source, target in steering.targets(suite, anchored=True):
             across = divergences(suite, world, source, concept)[:, target]
@@ -66,7 +65,7 @@ def ratios(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
 def signed_effects(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     """By vector and dose, the signed effect, with the target's own vector's beside it."""
     estimates = {}
-    for concept in CONCEPTS:
+    for concept in suite.steered.concepts:
         by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
         own_effects: list[list[float]] = [[] for _ in ALPHAS]
         for seeds, source, target in steering.targets(suite, anchored=False):

@@ -77,6 +77,17 @@ def recovered(pair: Pair, explained: Metric, *, own: bool) -> tuple[float, float
     )
 
 
+def curve(suite: Suite, site: str, explained: Metric, *, published: bool) -> dict[str, list[float]]:
+    """EV at the checkpoints between: of every seed, after rotation."""
+    columns = {}
+    for index, name in list(enumerate(suite.earlier))[1:]:
+        pairs = suite.checkpoint_pairs(site, earlier=index)
+        pairs = [pair.on_fit_tokens() if published else pair for pair in pairs]
+        both = [recovered(pair, explained, own=not published) for pair in pairs]
+        columns[f"EV at {name}"] = [rotated for rotated, _ in both]
+    return columns
+
+
 def margins(
     suite: Suite, world: Checkpoints, explained: Metric, *, published: bool
 ) -> dict[str, Estimate]:
@@ -95,6 +106,8 @@ def margins(
         }
         columns = {"EV": [r for r, _ in both], "naive EV": [n for _, n in both]}
         columns["norm(R - I) / sqrt(2d)"] = norms[site]
+        if world is one_run:
+            columns |= curve(suite, site, explained, published=published)
         details = {f"mean {name}": sum(c) / len(c) for name, c in columns.items()}
         estimates[site] = jackknife(values, details=details)
     return estimates

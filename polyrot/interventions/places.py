@@ -22,6 +22,9 @@ from polyrot.models.linear import LinearModel
 from polyrot.models.transformer import StackedTransformer, canonical_site
 
 UNEMBED = "into.unembed"
+FINAL_NORM = "final_norm"
+"""What the last norm of a language model gives: no residual stream, though papers read it as one
+(`hidden_states[-1]` of GPT-NeoX in `transformers` is this).  Not among `Places.sites`."""
 
 
 @runtime_checkable
@@ -126,6 +129,8 @@ class LanguagePlaces(Places):
         self.readers = (*(f"into.block.{i}" for i in layers), UNEMBED)
 
     def attach(self, name: str, edit: Edit) -> Handle:
+        if name == FINAL_NORM:
+            return self._norm.register_forward_hook(lambda m, args, output: edit(output))
         name = self.check(name)
         if name == UNEMBED:
             return edit_input(self._norm, edit)

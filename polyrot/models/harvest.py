@@ -1,6 +1,6 @@
 """Run a stack of models over a token batch: residual activations and predictions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ BUCKET = 64
 class Activations:
     """Residual stream of every seed of a stack at the non-PAD tokens of one batch."""
 
-    by_site: dict[str, Float[Tensor, "seed token d_model"]]
+    by_site: Mapping[str, Float[Tensor, "seed token d_model"]]
     sequence: Int[Tensor, " token"]
     """Which sequence each token is from; splits keep sequences whole."""
 

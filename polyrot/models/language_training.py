@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from torch.nn import functional as F
 from polyrot.cache import content_key
 from polyrot.files import write_atomically
 from polyrot.tasks.text import Tokens
+
+if TYPE_CHECKING:
+    from transformers import GPTNeoXForCausalLM
 
 CHECKPOINT_SECONDS = 30.0
 IGNORE = -100
@@ -58,7 +62,7 @@ class LanguageConfig:
         return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
 
 
-def new_model(config: LanguageConfig, seed: int) -> nn.Module:
+def new_model(config: LanguageConfig, seed: int) -> "GPTNeoXForCausalLM":
     """Draw the untrained model of a seed."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -87,7 +91,7 @@ def train_language_model(
     *,
     device: str = "cpu",
     report: Callable[[int, str], None] = lambda step, text: None,
-) -> tuple[nn.Module, nn.Module]:
+) -> "tuple[GPTNeoXForCausalLM, GPTNeoXForCausalLM]":
     """Train a seed; return the model half way and the model at the end.
 
     Args:
@@ -100,7 +104,8 @@ def train_language_model(
     """
     key = content_key({"config": asdict(config), "seed": seed, "text": _digest(text)})
     checkpoint = folder / f"language-{key}.pt"
-    model, half_way = new_model(config, seed).to(device), new_model(config, seed)
+    model, half_way = new_model(config, seed), new_model(config, seed)
+    nn.Module.to(model, device)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=config.learning_rate,
@@ -138,7 +143,8 @@ def train_language_model(
                 last_save = time.monotonic()
     finally:
         save()
-    return half_way, model.cpu()
+    model.cpu()
+    return half_way, model
 
 
 def next_token_loss(model: nn.Module, tokens: Int[Tensor, "sequence position"]) -> float:
@@ -171,7 +177,9 @@ def _loss(model: nn.Module, tokens: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
 
 
-def _batch(config: LanguageConfig, seed: int, step: int, text: Tokens) -> tuple[Tensor, Tensor, int]:
+def _batch(
+    config: LanguageConfig, seed: int, step: int, text: Tokens
+) -> tuple[Tensor, Tensor, int]:
     rng = np.random.default_rng([seed, step])
     shape = (config.batch, config.context)
     if config.two_back:

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
 from polyrot.report.markdown import markdown
-from polyrot.suites.loading import suite_provenance
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
 
@@ -21,7 +21,7 @@ def write_reports(
     root: Path,
     keep: Collection[Path],
     policy: Policy,
-    artifacts: Path,
+    provenance: Callable[[str], Mapping[str, Any]],
     may_shrink: bool,
 ) -> tuple[list[Path], list[Path]]:
     """Write one report a suite; return the files written and those kept.
@@ -41,7 +41,7 @@ def write_reports(
                 "commit": commit(root),
                 "versions": versions(),
                 "machine": machine(),
-                **suite_provenance(suite, artifacts),
+                **provenance(suite),
             },
             {
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -123,9 +123,7 @@ def write_artifacts(
     return write_manifest(folder, files, description)
 
 
-def write_manifest(
-    folder: Path, files: Iterable[str], description: Mapping[str, Any]
-) -> Artifacts:
+def write_manifest(folder: Path, files: Iterable[str], description: Mapping[str, Any]) -> Artifacts:
     """Describe a folder whose files are all written, and hash them."""
     manifest = {
         "schema": SCHEMA,

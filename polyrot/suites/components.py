@@ -1,6 +1,6 @@
 """What the components of a suite's models do to the loss, and what gradients say of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,8 +14,10 @@ from polyrot.interventions.effects import (
     Inputs,
     ablation_effects,
     dyck_inputs,
+    language_inputs,
     mean_outputs,
 )
+from polyrot.interventions.places import places
 from polyrot.models.linear import LinearModel
 from polyrot.models.transformer import StackedTransformer
 from polyrot.suites.suite import Suite
@@ -45,20 +47,20 @@ Compared = dict[str, tuple[Effects, Effects]]
 @lru_cache(maxsize=1)
 def trained(suite: Suite) -> Compared:
     """The models themselves: no control."""
-    return _compared([subject(suite.models)])
+    return _compared(_subjects(suite, suite.component_models()))
 
 
 def untrained(suite: Suite) -> Compared:
     """The models before training, with what the cohort shares of the trained first seed."""
-    return _compared([subject(suite.untrained)])
+    return _compared(_subjects(suite, suite.component_models(trained=False)))
 
 
 def linear(suite: Suite) -> Compared:
     """Linear models of as many components, with a linear loss: gradients say everything."""
-    config = suite.models.config
+    count = len(places(next(iter(suite.component_models()))).components)
     subjects = []
     for seed in suite.seeds:
-        model = LinearModel.random(config.layers * (config.heads + 1), 16, seed).double()
+        model = LinearModel.random(count, 16, seed).double()
         generator = torch.Generator().manual_seed(seed)
         many, some = (_linear_inputs(model, count, generator) for count in (512, 64))
         subjects.append(Subject(model, mean_outputs(model, many), some, some))
@@ -75,6 +77,15 @@ def other_components(suite: Suite) -> Compared:
         ]
         result[name] = (torch.stack(rows), effects)
     return result
+
+
+def _subjects(suite: Suite, models: Iterable[nn.Module]) -> Iterator[Subject]:
+    for model in models:
+        if isinstance(model, StackedTransformer):
+            yield subject(model)
+        else:
+            inputs = language_inputs(model, suite.component_tokens)
+            yield Subject(model, mean_outputs(model, inputs), inputs, inputs)
 
 
 @lru_cache(maxsize=2)
@@ -95,20 +106,20 @@ def effects(models: StackedTransformer) -> Effects:
     return ablation_effects(models, own.means, own.inputs)
 
 
-def _compared(subjects: list[Subject]) -> Compared:
-    many = [(s.model, s.means, s.inputs) for s in subjects]
-    few = [(s.model, s.means, s.few) for s in subjects]
-    return {
-        INTEGRATED: (_rows(few, integrated_gradients), _rows(few, ablation_effects)),
-        ATTRIBUTED: (_rows(many, attribution_patching), _rows(many, ablation_effects)),
+def _compared(subjects: Iterable[Subject]) -> Compared:
+    """Compare one subject after another: a large model need not stay."""
+    rows: dict[str, tuple[list[Effects], list[Effects]]] = {
+        INTEGRATED: ([], []),
+        ATTRIBUTED: ([], []),
     }
-
-
-Arguments = tuple[nn.Module, dict[str, Tensor], Sequence[Inputs]]
-
-
-def _rows(subjects: list[Arguments], measure: Callable[..., Effects]) -> Effects:
-    return torch.cat([torch.atleast_2d(measure(*arguments)) for arguments in subjects])
+    for s in subjects:
+        for name, predict, inputs in (
+            (INTEGRATED, integrated_gradients, s.few),
+            (ATTRIBUTED, attribution_patching, s.inputs),
+        ):
+            for column, measure in zip(rows[name], (predict, ablation_effects), strict=True):
+                column.append(torch.atleast_2d(measure(s.model, s.means, inputs)))
+    return {name: (torch.cat(p), torch.cat(m)) for name, (p, m) in rows.items()}
 
 
 def _linear_inputs(model: LinearModel, sequences: int, generator: torch.Generator) -> list[Inputs]:

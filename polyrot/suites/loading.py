@@ -2,18 +2,25 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from polyrot.files import sha256
+from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
 from polyrot.suites.artifacts import SHIPPED
+from polyrot.suites.names import described, suite_file
+from polyrot.suites.schema import builtin_files, read_suite_file
 from polyrot.suites.suite import Suite
+from polyrot.suites.textlm import NAME as TEXTLM
+from polyrot.suites.textlm import train_textlm
 from polyrot.suites.trained import TrainedSuite
 from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_world, world_name
 
 SUITES = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
+    *builtin_files(),
     *(world_name(world) for world in WORLDS),
 )
 """Names of the suites; a world has further draws, say `world:haar:3`."""
@@ -30,7 +37,9 @@ def load_suite(
 
     Args:
         name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104), or
-            a synthetic one, say `"world:haar"`, whose autoencoders are trained when needed.
+            a synthetic one, say `"world:haar"`, whose autoencoders are trained when needed;
+            or a suite file, `"my-models.toml"`, or a built-in one, say `"textlm"`, which is
+            trained first where it was not yet.
         device: where models run, `"cpu"` or `"cuda"`; a synthetic suite has none.
         artifacts: the folder that holds one folder of trained files per suite.
         progress: called with the share that is done and what is being done.
@@ -43,19 +52,29 @@ def load_suite(
     check_suite(name)
     if world := parse_world(name):
         return WorldSuite(world[0], draw=world[1], progress=progress)
+    if path := suite_file(name):
+        return _language_suite(path, device, progress)
     return TrainedSuite(COHORTS[name], artifacts, device)
 
 
 def check_suite(name: str) -> None:
-    """Raise ValueError where there is no such suite."""
-    if name not in SUITES and parse_world(name) is None:
-        raise ValueError(f"Expected a suite among {', '.join(SUITES)} but got {name!r}")
+    """Raise ValueError where there is no such suite, or its file has problems."""
+    try:
+        described(name)
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from None
+    if suite_file(name) is None and name not in SUITES and parse_world(name) is None:
+        raise ValueError(
+            f"Expected a suite file (.toml) or a suite among {', '.join(SUITES)} but got {name!r}"
+        )
 
 
 def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
     """Seeds, how well they were trained, and file hashes, from the manifests alone."""
     if parse_world(name):
         return {"seeds": list(SEEDS)}
+    if path := suite_file(name):
+        return _file_provenance(path)
     provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
     for label, folder in (("artifacts", name), ("control artifacts", CONTROL_COHORT)):
         file = artifacts / folder / "manifest.json"
@@ -72,3 +91,28 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
         if (artifacts / other / "manifest.json").is_file()
     }
     return {**provenance, "compared with": others} if others else provenance
+
+
+def _language_suite(path: Path, device: str, progress: Callable[[float, str], None]) -> Suite:
+    # Imported here: `transformers` takes seconds, and no other suite wants it.
+    from polyrot.suites.language import LanguageSuite
+
+    file = read_suite_file(path)
+    if any(entry.artifact == TEXTLM for entry in file.models):
+        train_textlm(command=f"polyrot train {TEXTLM}", device=device, progress=progress)
+    return LanguageSuite(file, path.parent, device=device, progress=progress)
+
+
+def _file_provenance(path: Path) -> Mapping[str, Any]:
+    """The file's hash, and what stands for the weights of every model that is there."""
+    from polyrot.models import hub
+    from polyrot.suites.language import runs
+
+    file = read_suite_file(path)
+    models: dict[str, str] = {}
+    for run in (
+        run for entry in (*file.models, *file.controls) for run in runs(entry, path.parent)
+    ):
+        with suppress(NotRun):
+            models[str(run.seed)] = hub.identity(run.last)
+    return {"seeds": list(file.seeds), "suite file": sha256(path), "models": models}

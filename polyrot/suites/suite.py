@@ -4,20 +4,24 @@ Where they come from is a subclass's business.  What a suite lacks makes the cla
 need it NOT RUN, with a reason; it is no error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
+from polyrot.missing import NotRun
 from polyrot.models.harvest import Activations, real_labels
 from polyrot.models.transformer import StackedTransformer
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate
 from polyrot.suites.pairs import Pair, PairMeasure, World, as_trained, over_pairs
 from polyrot.tasks.dyck import LabelledSequences
-from polyrot.verdict.run import NotRun
+
+if TYPE_CHECKING:
+    from polyrot.suites.steering import Steered
 
 LATE_SITE = "resid_post.1"
 """The paper's late sites, `resid_post_1` and `resid_pre_2`, are one tensor."""
@@ -32,6 +36,7 @@ class Suite:
         self.seeds = seeds
         self.sites = sites
         self.late_site = sites[-1]
+        self.earlier: tuple[str, ...] = ("half way",)
         self._pairs: dict[str, dict[tuple[int, int], Pair]] = {}
 
     @cached_property
@@ -104,6 +109,27 @@ class Suite:
         """Tokens of the sequences that no fit sees."""
         raise self._lacks("held-out tokens")
 
+    def earlier_activations(self, index: int) -> Activations:
+        """Of every seed at one of the checkpoints that `earlier` names, on those tokens."""
+        return self.half_way_activations
+
+    def component_models(self, *, trained: bool = True) -> Iterable[nn.Module]:
+        """The models whose components are ablated: one stack, or one model a seed."""
+        return [self.models if trained else self.untrained]
+
+    @cached_property
+    def component_tokens(self) -> Int[Tensor, "sequence position"]:
+        """What language models are ablated on."""
+        raise self._lacks("language models")
+
+    @cached_property
+    def steered(self) -> "Steered":
+        """The models, to be steered at one site."""
+        # Imported here: it is about suites.
+        from polyrot.suites.dyck_steering import DyckSteered
+
+        return DyckSteered.of(self)
+
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         """The autoencoder of a model; by default from the SAE seed that all models share."""
         raise self._lacks("autoencoders")
@@ -160,21 +186,24 @@ class Suite:
             for source, target in self.seed_pairs()
         }
 
-    def checkpoint_pairs(self, site: str, *, other_run: bool = False) -> list[Pair]:
+    def checkpoint_pairs(
+        self, site: str, *, other_run: bool = False, earlier: int = 0
+    ) -> list[Pair]:
         """Pair every seed's checkpoint with its own from half way through training.
 
-        Or, with `other_run`, with those of every other seed.
+        Or, with `other_run`, with those of every other seed; or with another of the checkpoints
+        that `earlier` names.
         """
         pairs = self.seed_pairs() if other_run else [(seed, seed) for seed in self.seeds]
         own = self.activations.at(site)
-        half_way = self.half_way_activations.at(site)
+        before = self.earlier_activations(earlier).at(site)
         untrained = self.untrained_activations.at(site)
         return [
             Pair(
                 seeds=(source, target),
                 site=site,
                 source=own[self.index(source)],
-                target=half_way[self.index(target)],
+                target=before[self.index(target)],
                 untrained=untrained[self.index(target)],
                 held_out=self.held_out,
                 sae=self.sae(source, site),

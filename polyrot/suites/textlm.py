@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from filelock import FileLock
 from safetensors.numpy import save_file
-from torch import nn
+from transformers import PreTrainedModel
 
 from polyrot.cache import cache_directory
 from polyrot.files import write_atomically
+from polyrot.models import hub
 from polyrot.models.language_training import (
     LanguageConfig,
     new_model,
@@ -114,13 +115,13 @@ def build_textlm(
     for config, seed in [(plan.models, s) for s in plan.seeds] + [
         (plan.controls, s) for s in plan.control_seeds
     ]:
-
-        def step(step: int, remark: str, seed: int = seed, steps: int = config.steps) -> None:
-            what = f"{NAME}: seed {seed}, step {step} of {steps}  {remark}"
-            report((done + step) / plan.steps, what)
-
         half_way, last = train_language_model(
-            config, seed, training, work, device=device, report=step
+            config,
+            seed,
+            training,
+            work,
+            device=device,
+            report=partial(_report_step, report, plan.steps, done, f"{NAME}: seed {seed}", config),
         )
         done += config.steps
         files += _write_model(folder, f"seed{seed}", last)
@@ -152,6 +153,18 @@ def build_textlm(
     return write_manifest(folder, files, description)
 
 
+def _report_step(
+    report: Report,
+    total: int,
+    done: int,
+    what: str,
+    config: LanguageConfig,
+    step: int,
+    remark: str,
+) -> None:
+    report((done + step) / total, f"{what}, step {step} of {config.steps}  {remark}")
+
+
 def _sequences(held_out: Tokens, length: int) -> dict[str, np.ndarray]:
     """Cut the held-out text into sequences; those to analyse and those for autoencoders differ."""
     rows = held_out[: len(held_out) // length * length].reshape(-1, length)
@@ -171,6 +184,7 @@ def _write_tokenizer(folder: Path, tokenizer: Any) -> str:
     return TOKENIZER_FILE
 
 
-def _write_model(folder: Path, name: str, model: nn.Module) -> list[str]:
-    model.save_pretrained(folder / name)
+def _write_model(folder: Path, name: str, model: PreTrainedModel) -> list[str]:
+    with hub.quiet():
+        model.save_pretrained(folder / name)
     return [f"{name}/{file.name}" for file in sorted((folder / name).iterdir())]

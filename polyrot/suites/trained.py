@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
 from polyrot.models.harvest import Activations, harvest
 from polyrot.models.transformer import SHARED_IO, StackedTransformer, initial_state, stack_states
@@ -16,7 +17,6 @@ from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
 from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
-from polyrot.verdict.run import NotRun
 
 INTERNAL_SITES = ("resid_mid.0", "resid_post.0", "resid_mid.1", LATE_SITE)
 """Distinct residual sites behind the embedding: the paper's internal sites."""

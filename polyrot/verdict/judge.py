@@ -57,6 +57,7 @@ def judge(
     estimate: Estimate,
     controls: Sequence[tuple[str, Kind, Estimate]],
     *,
+    absent: Sequence[tuple[str, Kind, str]] = (),
     proxy: str = "",
     characteristic: Characteristic | None = None,
 ) -> Part:
@@ -67,12 +68,20 @@ def judge(
         bar: the region fixed before the run.
         estimate: of the models.
         controls: name, kind and estimate of each control, measured by the same code.
+        absent: name, kind and reason of each control that could not run.
         proxy: why the measurement is only a proxy for the published protocol; empty if not.
         characteristic: how often the bar is met in worlds of known truth, where measured.
     """
     placement = bar.place(estimate)
     results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
     verdict, reason = _rule(bar, placement, results, proxy, characteristic)
+    decides = Kind.POSITIVE if verdict is Verdict.REFUTED else None
+    if verdict in (Verdict.REPLICATED, Verdict.REFUTED):
+        missing = [f"{n}: {why}" for n, kind, why in absent if decides in (None, kind)]
+        if missing:
+            where = "inside" if verdict is Verdict.REPLICATED else "outside"
+            reason = f"{where} the bar ({bar}), but a control could not run: {'; '.join(missing)}"
+            verdict = Verdict.INCONCLUSIVE
     return Part(name, estimate, placement, bar.margin(estimate.value), results, verdict, reason)
 
 

@@ -50,6 +50,7 @@ class Record:
         parts: tuple[Part, ...] = (),
         verdict: Verdict | None = None,
         reason: str = "",
+        printed: str = "",
         characteristic: Characteristic | None = None,
         seconds: float = 0.0,
     ) -> "Record":
@@ -62,7 +63,7 @@ class Record:
             claim=claim.id,
             statement=claim.statement,
             source=claim.source,
-            printed=claim.printed.get(suite, ""),
+            printed=printed or claim.printed.get(suite, ""),
             suite=suite,
             bar=str(bar),
             quantity=bar.quantity,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+from polyrot.missing import NotRun as NotRun
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
 from polyrot.verdict.claim import Measurement
@@ -23,15 +24,12 @@ class Judge(Protocol):
         """Judge the test's measurement; `proxy` as for `run`."""
 
 
-class NotRun(Exception):
-    """Something needed is missing; the message says what, and how to get it."""
-
-
 def run(
     measurement: Measurement,
     measure: Measure,
     *,
     suite: str,
+    printed: str = "",
     proxy: str = "",
     characteristic: Characteristic | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
@@ -40,7 +38,8 @@ def run(
     """Measure models and controls by the same code and judge every part.
 
     A control is given every part that it concerns; a measurement whose control lacks
-    such a part is an error, not a control that behaved.  `proxy` says what is not as the
+    such a part is an error, not a control that behaved.  A control that cannot run here leaves
+    open what it would have decided.  `proxy` says what is not as the
     published protocol asks; empty where all is.  `characteristic` is the bar's, where it was
     calibrated.  `keep(world, measure)` may return estimates of an earlier run instead of
     measuring; see `EstimateCache`.
@@ -49,19 +48,28 @@ def run(
     total = 1 + len(measurement.controls)
     progress(0, total, "models")
     models = keep("models", measure)
-    worlds: list[Estimates] = []
+    worlds: dict[str, Estimates] = {}
+    absent: dict[str, str] = {}
     for done, control in enumerate(measurement.controls, start=1):
         progress(done, total, control.name)
-        worlds.append(keep(control.name, partial(measure, control.world)))
+        try:
+            worlds[control.name] = keep(control.name, partial(measure, control.world))
+        except NotRun as error:
+            absent[control.name] = str(error)
     parts = tuple(
         judge(
             name,
             measurement.bar,
             estimate,
             [
-                (control.name, control.kind, world[name])
-                for control, world in zip(measurement.controls, worlds, strict=True)
-                if control.concerns(name)
+                (control.name, control.kind, worlds[control.name][name])
+                for control in measurement.controls
+                if control.concerns(name) and control.name in worlds
+            ],
+            absent=[
+                (control.name, control.kind, absent[control.name])
+                for control in measurement.controls
+                if control.concerns(name) and control.name in absent
             ],
             proxy=proxy,
             characteristic=characteristic,
@@ -72,6 +80,7 @@ def run(
         measurement,
         suite,
         parts=parts,
+        printed=printed,
         characteristic=characteristic,
         seconds=time.monotonic() - start,
     )

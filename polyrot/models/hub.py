@@ -1,0 +1,276 @@
+"""Causal language models from the hub or from a folder: found, checked and loaded.
+
+What cannot be had raises `NotRun`, whose message says what is missing and how to get it.
+`HF_HUB_OFFLINE` and `HF_HOME` are honoured.  Pickled weights load with `weights_only=True`.
+"""
+
+import logging
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from polyrot.files import sha256
+from polyrot.missing import NotRun
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+SETTINGS = ["*.json", "*.txt", "*.model"]
+SAFE, PICKLED = ["*.safetensors"], ["pytorch_model*.bin"]
+CONFIG_FILE = "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+OVERHEAD = 1.1
+"""Memory to load a model, relative to its weights."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a model is: a folder, or with a revision a place on the hub."""
+
+    place: str
+    revision: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place} at {self.revision}" if self.revision else self.place
+
+
+def fetch(checkpoint: Checkpoint, *patterns: str) -> Path:
+    """Find the folder of a checkpoint; from the hub, download what matches the patterns.
+
+    Raises:
+        NotRun: where it cannot be had.
+    """
+    if not checkpoint.revision:
+        folder = Path(checkpoint.place)
+        if not folder.is_dir():
+            raise NotRun(f"there is no folder {folder}; give one written by save_pretrained")
+        return folder
+    from httpx import HTTPError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        with quiet():
+            path = snapshot_download(
+                checkpoint.place,
+                revision=checkpoint.revision,
+                allow_patterns=list(patterns),
+                etag_timeout=10,
+            )
+    except GatedRepoError:
+        raise NotRun(
+            f"{checkpoint} is gated: accept its terms on the hub, then `hf auth login`"
+        ) from None
+    except RevisionNotFoundError:
+        raise NotRun(f"{checkpoint.place} has no revision {checkpoint.revision!r}") from None
+    except RepositoryNotFoundError:
+        raise NotRun(
+            f"the hub has no {checkpoint.place}, or it is private: check its name, or "
+            "`hf auth login`"
+        ) from None
+    except HFValidationError as error:
+        raise NotRun(f"{checkpoint.place!r} is no id of the hub: {error}") from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError):
+        raise NotRun(
+            f"{checkpoint} is not in the hub's cache and the hub cannot be reached; run once "
+            "with a network, or copy the cache and point HF_HOME at it"
+        ) from None
+    return Path(path)
+
+
+@lru_cache(maxsize=64)
+def architecture(checkpoint: Checkpoint) -> "PreTrainedConfig":
+    """Read the configuration of a checkpoint.
+
+    Raises:
+        NotRun: where it cannot be had or `transformers` does not know it.
+    """
+    from transformers import AutoConfig
+
+    folder = fetch(checkpoint, *SETTINGS)
+    if not (folder / CONFIG_FILE).is_file():
+        raise NotRun(f"{checkpoint} has no {CONFIG_FILE}; give a folder of save_pretrained")
+    try:
+        with quiet():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotRun(f"{folder / CONFIG_FILE} cannot be read: {_first(error)}") from None
+    return config
+
+
+@lru_cache(maxsize=64)
+def skeleton(checkpoint: Checkpoint) -> nn.Module:
+    """Build a checkpoint's model without memory for its weights.
+
+    Raises:
+        NotRun: where its architecture is none of a causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = architecture(checkpoint)
+    try:
+        with torch.device("meta"), quiet():
+            model: nn.Module = AutoModelForCausalLM.from_config(config)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotRun(
+            f"{checkpoint} is a {config.model_type} model, no causal language model that "
+            f"transformers can build: {_first(error)}"
+        ) from None
+    return model
+
+
+def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.Module:
+    """Load a checkpoint's weights, once memory suffices.
+
+    Raises:
+        NotRun: where they cannot be had, are damaged or incomplete, would run code, or
+            need more memory than is free.
+    """
+    from transformers import AutoModelForCausalLM
+
+    check_memory(checkpoint, dtype, device)
+    folder = _with_weights(checkpoint)
+    try:
+        with quiet():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                weights_only=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except pickle.UnpicklingError:
+        raise NotRun(
+            f"the weights in {folder} are a pickle that holds more than tensors and was not "
+            "loaded, for it could run code; convert them to safetensors where you trust them"
+        ) from None
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise NotRun(f"the weights of {checkpoint} cannot be read: {_first(error)}") from None
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise NotRun(
+            f"the weights of {checkpoint} lack {len(missing)} tensors, {missing[0]} first; save "
+            "the whole model with save_pretrained"
+        )
+    return _frozen(model, device)
+
+
+def untrained(
+    checkpoint: Checkpoint, seed: int, dtype: torch.dtype, device: str = "cpu"
+) -> nn.Module:
+    """Draw a model of a checkpoint's architecture, as it is before training.
+
+    Raises:
+        NotRun: as `load`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    check_memory(checkpoint, dtype, device)
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(architecture(checkpoint))
+    return _frozen(model.to(dtype), device)
+
+
+def check_memory(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> None:
+    """Raise NotRun where a model's weights need more memory than is free."""
+    model = skeleton(checkpoint)
+    parameters = sum(p.numel() for p in model.parameters())
+    needed = OVERHEAD * parameters * dtype.itemsize
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    if needed > free:
+        raise NotRun(
+            f"{checkpoint} has {parameters / 1e9:.1f} billion parameters, which need "
+            f"{needed / 2**30:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
+            f"{free / 2**30:.1f} GiB are free; set dtype to bfloat16 or take a larger machine"
+        )
+
+
+def load_tokenizer(place: Checkpoint) -> Any:
+    """Load the tokenizer of a checkpoint.
+
+    Raises:
+        NotRun: where it has none.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    folder = fetch(place, *SETTINGS)
+    mend = (
+        "save one there, name a folder as tokens.tokenizer, or give a file of token ids as "
+        "tokens.file"
+    )
+    # Without any of these transformers makes an empty tokenizer and says nothing.
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise NotRun(f"{place} has no tokenizer; {mend}")
+    try:
+        with quiet():
+            if not (folder / CONFIG_FILE).is_file() and (folder / "tokenizer.json").is_file():
+                return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotRun(f"the tokenizer of {place} cannot be read: {_first(error)}; {mend}") from None
+
+
+@lru_cache(maxsize=64)
+def identity(checkpoint: Checkpoint) -> str:
+    """What stands for a checkpoint's weights: its revision on the hub, or their hash.
+
+    Raises:
+        NotRun: where a folder is not there.
+    """
+    if checkpoint.revision:
+        return str(checkpoint)
+    folder = fetch(checkpoint)
+    files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.json")})
+    return " ".join(sha256(file) for file in files)
+
+
+def _with_weights(checkpoint: Checkpoint) -> Path:
+    for patterns in (SAFE, PICKLED):
+        folder = fetch(checkpoint, *SETTINGS, *patterns)
+        if any(file for pattern in patterns for file in folder.glob(pattern)):
+            return folder
+    raise NotRun(f"{checkpoint} has no weights: neither model.safetensors nor pytorch_model.bin")
+
+
+def _frozen(model: nn.Module, device: str) -> nn.Module:
+    model.eval().requires_grad_(False)
+    return model.to(device)
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error that may have many."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the loaders' own progress bars and advice off the terminal."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    disable_progress_bars()
+    transformers_logging.disable_progress_bar()
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
