@@ -87,10 +87,14 @@ class SAE:
 
     @classmethod
     def load(cls, path: str | Path) -> "SAE":
-        """Read a directory in the layout of SAELens.
+        """Read a directory in the layout of SAELens, sparsify or dictionary_learning.
+
+        Which one it is, its files tell: `cfg.json` with `sae_weights.safetensors`,
+        `cfg.json` with `sae.safetensors`, or `config.json` with `ae.pt`.  Features are
+        scaled as the library that wrote the directory scales them when it reads it.
 
         Raises:
-            FileNotFoundError: where one of its two files is missing.
+            FileNotFoundError: where the files of none of these layouts are all there.
             ValueError: where its arithmetic is not that of this class, or it is damaged.
         """
         from polyrot.sae.formats.layouts import read

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyrot.sae.formats import saelens
+from polyrot.sae.formats import dictionary_learning, saelens, sparsify
 from polyrot.sae.model import SAE
 
 
@@ -24,7 +24,11 @@ class Layout:
 
 LAYOUTS = tuple(
     Layout(library, module.CONFIG_FILE, module.WEIGHTS_FILE, module.read)
-    for library, module in (("SAELens", saelens),)
+    for library, module in (
+        ("SAELens", saelens),
+        ("sparsify", sparsify),
+        ("dictionary_learning", dictionary_learning),
+    )
 )
 
 

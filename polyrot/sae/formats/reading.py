@@ -38,6 +38,24 @@ def read_safetensors(file: Path) -> State:
         ) from None
 
 
+def read_torch(file: Path) -> State:
+    """Read a dictionary of tensors from a PyTorch file, without running what is pickled in it."""
+    advice = (
+        "none of it was run; fetch it again, or write the tensors alone with "
+        "`torch.save(autoencoder.state_dict(), ...)`"
+    )
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises whatever it likes
+        raise ValueError(
+            f"Expected {file} to hold tensors and nothing else but reading it so raised "
+            f"{type(error).__name__}; {advice}"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise ValueError(f"Expected {file} to hold a dictionary of tensors alone; {advice}")
+    return {name: tensor.detach() for name, tensor in state.items()}
+
+
 def check_tensors(file: Path, state: State, shapes: Shapes) -> None:
     """Check that a file holds these tensors and no others, of these shapes and finite."""
     differences = (
