@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from polyrot.linalg.procrustes import (
         nearest_signed_permutation as nearest_signed_permutation,
     )
+    from polyrot.sae.activations import JumpReLU as JumpReLU
+    from polyrot.sae.activations import ReLU as ReLU
+    from polyrot.sae.activations import TopK as TopK
     from polyrot.sae.metrics import ev as ev
     from polyrot.sae.metrics import ev_published as ev_published
     from polyrot.sae.model import SAE as SAE
@@ -27,6 +30,9 @@ _PUBLIC = {
     "Alignment": "polyrot.linalg.procrustes",
     "align": "polyrot.linalg.procrustes",
     "nearest_signed_permutation": "polyrot.linalg.procrustes",
+    "JumpReLU": "polyrot.sae.activations",
+    "ReLU": "polyrot.sae.activations",
+    "TopK": "polyrot.sae.activations",
     "ev": "polyrot.sae.metrics",
     "ev_published": "polyrot.sae.metrics",
     "SAE": "polyrot.sae.model",
@@ -37,7 +43,10 @@ _PUBLIC = {
 __all__ = [
     "SAE",
     "Alignment",
+    "JumpReLU",
     "Moments",
+    "ReLU",
+    "TopK",
     "align",
     "bars",
     "ev",

@@ -113,7 +113,8 @@ class Alignment:
         """Carry a sparse autoencoder of the source into the target's basis.
 
         The carried autoencoder does to `apply(x)` what the original does to `x`: its
-        latents are the same and its reconstruction is the carried reconstruction.
+        latents are the same and its reconstruction is the carried reconstruction, whatever
+        its activation and for every group.
         """
         return sae.carried(self)
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from polyrot.files import sha256, write_atomically
 from polyrot.models.transformer import State
-from polyrot.sae.model import CONFIG_FILE, SAE, WEIGHTS_FILE
+from polyrot.sae.formats.saelens import CONFIG_FILE, WEIGHTS_FILE
+from polyrot.sae.model import SAE
 
 SHIPPED = Path(__file__).parent.parent / "artifacts"
 MANIFEST = "manifest.json"

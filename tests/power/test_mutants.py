@@ -14,8 +14,10 @@ import test_estimate
 import test_haar
 import test_procrustes
 import test_sae
+import test_sae_activations
 import torch
 
+import polyrot as pr
 from polyrot.linalg import haar, procrustes
 from polyrot.stats.estimate import Estimate, jackknife
 
@@ -72,6 +74,27 @@ def explained_variance_about_one_mean(patch: Patch) -> None:
     patch.setattr(test_sae, "ev", test_sae.ev_published)
 
 
+def carried_bias_left_behind(patch: Patch) -> None:
+    carried = pr.SAE.carried
+
+    def unshifted(self: pr.SAE, alignment: pr.Alignment) -> pr.SAE:
+        return replace(carried(self, alignment), b_enc=self.b_enc)
+
+    patch.setattr(pr.SAE, "carried", unshifted)
+
+
+def topk_by_magnitude(patch: Patch) -> None:
+    def largest(self: pr.TopK, pre: torch.Tensor) -> torch.Tensor:
+        index = pre.abs().topk(self.k, dim=-1).indices
+        return torch.zeros_like(pre).scatter(-1, index, pre.gather(-1, index)).relu()
+
+    patch.setattr(pr.TopK, "__call__", largest)
+
+
+def jump_without_rectifier(patch: Patch) -> None:
+    patch.setattr(pr.JumpReLU, "__call__", lambda self, pre: pre * (pre > self.threshold))
+
+
 def jackknife_over_pairs(patch: Patch) -> None:
     def over_pairs(values: dict[tuple[int, int], float]) -> Estimate:
         units = {(2 * k, 2 * k + 1): value for k, value in enumerate(values.values())}
@@ -102,6 +125,12 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
     (fitted_on_held_out_tokens, test_procrustes.test_held_out_tokens_are_not_fitted),
     (svd_in_float32, test_procrustes.test_nearly_singular_directions_are_still_rotated_correctly),
     (explained_variance_about_one_mean, test_sae.test_the_two_explained_variances_by_hand),
+    (
+        carried_bias_left_behind,
+        lambda: test_sae_activations.test_carrying_leaves_the_latents("O", "relu", False),
+    ),
+    (topk_by_magnitude, test_sae_activations.test_each_activation_by_hand),
+    (jump_without_rectifier, test_sae_activations.test_each_activation_by_hand),
     (
         jackknife_over_pairs,
         test_estimate.test_coverage_over_seeds_is_near_nominal_where_counting_pairs_is_not,

@@ -1,0 +1,1 @@
+"""Directories in which libraries store autoencoders, read and (SAELens's) written."""
