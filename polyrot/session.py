@@ -35,7 +35,6 @@ class Session:
         self._items = 0
         self._done = 0
         self._progress: Progress | None = None
-        self._names: dict[str, str] = {}
 
     @property
     def policy(self) -> Policy:
@@ -59,11 +58,19 @@ class Session:
         chosen: list[str] | None = self.config.getoption("--suite")
         for name in chosen or ():
             label = self.label(name)
-            if self._names.setdefault(label, name) != name:
+            if self._names[label] != name:
                 raise pytest.UsageError(
-                    f"--suite: {name} and {self._names[label]} are both named {label}"
+                    f"--suite: {self._names[label]} and {name} are both named {label}"
                 )
         return chosen or default
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """What the suites are called on the command line, by what reports call them."""
+        names: dict[str, str] = {}
+        for name in self.config.getoption("--suite") or ():
+            names.setdefault(self.label(name), name)
+        return names
 
     def label(self, suite: str) -> str:
         """What reports call a suite: that in a file has its name there."""
