@@ -5,7 +5,7 @@ need it NOT RUN, with a reason; it is no error.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -155,7 +155,7 @@ class Suite:
                 target=trained[self.index(target)],
                 untrained=untrained[self.index(target)],
                 held_out=self.held_out,
-                sae=self.sae(source, site),
+                load_sae=partial(self.sae, source, site),
             )
             for source, target in self.seed_pairs()
         }
@@ -177,7 +177,7 @@ class Suite:
                 target=half_way[self.index(target)],
                 untrained=untrained[self.index(target)],
                 held_out=self.held_out,
-                sae=self.sae(source, site),
+                load_sae=partial(self.sae, source, site),
             )
             for source, target in pairs
         ]
