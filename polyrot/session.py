@@ -57,12 +57,7 @@ class Session:
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Suites to run every claim on."""
         chosen: list[str] | None = self.config.getoption("--suite")
-        for name in chosen or ():
-            label = self.label(name)
-            if self._names.setdefault(label, name) != name:
-                raise pytest.UsageError(
-                    f"--suite: {name} and {self._names[label]} are both named {label}"
-                )
+        self._names = {self.label(name): name for name in chosen or ()}
         return chosen or default
 
     def label(self, suite: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
 from polyrot.report.markdown import markdown
+from polyrot.suites.release_name import parse_released
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
 
@@ -49,7 +50,7 @@ def write_reports(
             },
         )
         name = "verdict"
-        path = folder / _folder_name(suite) / "verdict.json"
+        path = folder / report_folder(suite) / "verdict.json"
         if not may_shrink and _measured(path) - report.verdicts.keys():
             continue
         drifted = any(policy.expected.get((suite, r.id)) is not r.verdict for r in own)
@@ -57,15 +58,17 @@ def write_reports(
             kept.append(path)
             name = "verdict-drifted"
         for suffix, text in (("json", report.to_json()), ("md", markdown(report))):
-            target = folder / _folder_name(suite) / f"{name}.{suffix}"
+            target = folder / report_folder(suite) / f"{name}.{suffix}"
             write_atomically(target, partial(_write_text, text=text))
             written.append(target)
         _append_summary(markdown(report))
     return written, kept
 
 
-def _folder_name(suite: str) -> str:
-    """`world:haar` is no name for a folder everywhere."""
+def report_folder(suite: str) -> str:
+    """Name the folder of a suite's report: `world:haar` is no name for one everywhere."""
+    if released := parse_released(suite):
+        return released.report_folder
     return suite.replace(":", "-")
 
 

@@ -36,14 +36,19 @@ class Pair:
     untrained: Float[Tensor, "token d_model"]
     """The target before training, on the same tokens: for a control."""
     held_out: Bool[Tensor, " token"]
-    sae: SAE
-    """Of the source, at this site."""
+    load_sae: Callable[[], SAE]
+    """Brings the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
     fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
     """How target activations are brought into the source's basis; a control replaces it."""
 
     @property
     def d_model(self) -> int:
         return self.source.shape[1]
+
+    @property
+    def sae(self) -> SAE:
+        """Of the source, at this site."""
+        return self.load_sae()
 
     def draw_seed(self, salt: int) -> int:
         """Seed of a control's random draw: a function of the pair, the site and the control."""
