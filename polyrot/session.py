@@ -99,7 +99,7 @@ class Session:
             measurement,
             measure,
             suite=suite,
-            printed=self._printed(measurement, suite),
+            printed=self.printed(measurement, suite),
             proxy=proxy,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
             progress=report,
@@ -112,7 +112,7 @@ class Session:
         if outcome is Outcome.SKIP:
             pytest.skip(sentence)
 
-    def _printed(self, measurement: Measurement, suite: str) -> str:
+    def printed(self, measurement: Measurement, suite: str) -> str:
         """The published value: a suite's file may give it."""
         from polyrot.suites.names import described
 

@@ -226,7 +226,7 @@ def test_folders_that_cannot_be_understood_are_refused(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no .*nothing-here"):
         check_suite(f"published:{tmp_path}/nothing-here")
-    with pytest.raises(ValueError, match="or published:DIR, but got 'published:'"):
+    with pytest.raises(ValueError, match="published:DIR or a suite file .* but got 'published:'"):
         check_suite("published:")
 
 

@@ -21,11 +21,11 @@ from polyrot.suites.textlm import train_textlm
 from polyrot.suites.trained import TrainedSuite
 from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_world, world_name
 
-SUITES = (
+NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
     *builtin_files(),
-    *(world_name(world) for world in WORLDS),
 )
+SUITES = (*NAMED, *(world_name(world) for world in WORLDS))
 """Names of the suites; a world has further draws, say `world:haar:3`."""
 
 
@@ -74,8 +74,8 @@ def check_suite(name: str) -> None:
         Release.open(released)
     elif suite_file(name) is None and name not in SUITES and parse_world(name) is None:
         raise ValueError(
-            f"Expected a suite among {', '.join(SUITES)}, a suite file (.toml) or published:DIR "
-            f"but got {name!r}"
+            f"Expected a suite among {', '.join(NAMED)}, world:NAME, published:DIR or a suite file "
+            f"(.toml) but got {name!r}; `polyrot suites` explains them"
         )
 
 
