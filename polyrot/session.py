@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ class Session:
         self.config = config
         self.records: list[Record] = []
         self._policy: Policy | None = None
+        self._places: dict[tuple[str, str], tuple[str, int]] = {}
         self._conclusion: Conclusion | None = None
         self._kept: list[Path] = []
         self._written: list[Path] = []
@@ -155,6 +157,16 @@ class Session:
             return
         self._advance()
         self.records.append(record)
+        self._places[record.suite, record.id] = self._place(report)
+
+    def _place(self, report: pytest.TestReport) -> tuple[str, int]:
+        """Find the file and the line of a test, from where a CI job sees the files."""
+        name, line, _ = report.location
+        file = self.config.rootpath / name
+        top = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
+        if file.is_relative_to(top):
+            name = file.relative_to(top).as_posix()
+        return name, (line or 0) + 1
 
     def _advance(self) -> None:
         """A measurement is done: what pytest prints about it must not follow the progress."""
@@ -253,6 +265,13 @@ class Session:
             kept=self._kept,
         ):
             terminalreporter.write_line(line)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from polyrot.report.annotations import annotations
+
+            for line in annotations(
+                self.records, self.policy, self._conclusion.failures, self._places
+            ):
+                terminalreporter.write_line(line)
 
 
 def artifact_folder(config: pytest.Config) -> Path:
