@@ -15,7 +15,7 @@ WIDTH = 80
 NAMED = 3
 """How many of many files are named."""
 
-LIES = {
+WHERE = {
     Placement.INSIDE: "inside the bar",
     Placement.OUTSIDE: "outside the bar",
     Placement.STRADDLES: "across the edge of the bar",
@@ -96,7 +96,7 @@ def _parts(change: Change, parts: Sequence[PartChange]) -> Iterator[str]:
         yield from _part(part)
     for state, alone in (("new", change.parts_added), ("gone", change.parts_gone)):
         for lone in alone:
-            figures = f"{interval(lone.estimate)}, {LIES[lone.placement]}"
+            figures = f"{interval(lone.estimate)}, {WHERE[lone.placement]}"
             yield from _wrapped(f"{lone.name} is {state}: {lone.verdict}, {figures}", 2)
 
 
@@ -104,9 +104,9 @@ def _part(part: PartChange) -> Iterator[str]:
     old, new = part.old, part.new
     verdicts = f"{old.verdict} -> {new.verdict}" if part.drifted else f"{new.verdict} as before"
     yield f"  {new.name:<15} {verdicts}"
-    where = LIES[new.placement]
+    where = WHERE[new.placement]
     if part.crossed:
-        where = f"was {LIES[old.placement]}, is {where}"
+        where = f"was {WHERE[old.placement]}, is {where}"
     elif part.moved:
         where = f"moved, and stayed {where}"
     else:
