@@ -104,3 +104,43 @@ def calibrate(
             with suppress(KeyboardInterrupt):
                 run.wait()
     raise typer.Exit(run.returncode)
+
+
+@app.command()
+def diff(
+    old: Annotated[
+        Path, typer.Argument(help="verdict.json of an earlier run, or a folder of reports")
+    ],
+    new: Annotated[Path, typer.Argument(help="the same of a later run")],
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="also claims that moved far with the same verdict"),
+    ] = False,
+) -> None:
+    """Explain claim by claim why verdicts drifted between two runs.
+
+    Exits 0 where all verdicts are equal, 1 where one differs, 2 where there is nothing to
+    compare.
+    """
+    from polyrot.report.difference import compare
+    from polyrot.report.explanation import explanation
+    from polyrot.report.reading import read_both
+
+    try:
+        before, after = read_both(old, new)
+    except (OSError, ValueError) as error:
+        typer.echo(f"polyrot diff: {error}", err=True)
+        raise typer.Exit(2) from None
+    drifted = False
+    for number, suite in enumerate({**before, **after}):
+        if number:
+            typer.echo()
+        if suite not in before or suite not in after:
+            drifted = True
+            typer.echo(f"{suite}: only in {new if suite in after else old}")
+            continue
+        difference = compare(before[suite], after[suite])
+        drifted |= difference.differing > 0
+        for line in explanation(difference, verbose=verbose):
+            typer.echo(line)
+    raise typer.Exit(int(drifted))

@@ -27,7 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require",
         metavar="IDS",
         default="",
-        help="comma-separated measurements that must be REPLICATED; nothing else fails",
+        help="comma-separated measurements that must be REPLICATED, on every suite; other "
+        "findings fail nothing",
     )
     group.addoption(
         "--expect",
