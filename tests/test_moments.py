@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polyrot as pr
-from polyrot.linalg import moments as module
+from polyrot.linalg import streaming as module
 
 
 def normal(*shape: int, seed: int) -> torch.Tensor:

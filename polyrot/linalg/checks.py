@@ -1,6 +1,7 @@
 """Validation of arrays where they enter the library."""
 
 import math
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -37,6 +38,16 @@ def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
             "drop these tokens from both sides"
         )
     return x
+
+
+def check_tokens(tokens: Mapping[str, int]) -> None:
+    """Check that sets, which errors call by their names, have the same number of tokens."""
+    if len(set(tokens.values())) > 1:
+        raise ValueError(
+            f"Expected {' and '.join(tokens)} of the same tokens but got "
+            f"{' and '.join(map(str, tokens.values()))} tokens; run the models on the same "
+            "token batch"
+        )
 
 
 def as_orthogonal(name: str, value: Array) -> Float[Tensor, "*batch d d"]:

@@ -14,10 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.linalg.checks import Array, as_activations
-
-CHUNK = 16_384
-"""Tokens converted to float64 at a time: bounds the memory beside the input."""
+from polyrot.linalg.checks import Array, as_activations, check_tokens
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,7 @@ class Centred:
     @classmethod
     def of(cls, name: str, value: Array) -> "Centred":
         """Centre a `[token, d_model]` array; errors call it `name`."""
-        return cls._of_chunk(as_activations(name, value))
-
-    @classmethod
-    def _of_chunk(cls, x: Float[Tensor, "token d_model"]) -> "Centred":
-        x = x.double()
+        x = as_activations(name, value).double()
         mean = x.mean(0)
         x = x - mean
         return cls(mean, x, x.mT @ x)
@@ -63,32 +56,26 @@ class Moments:
     @classmethod
     def from_arrays(cls, source: Array, target: Array) -> "Moments":
         """Compute the moments of `[token, d_model]` arrays whose rows are the same tokens."""
-        x, y = as_activations("source", source), as_activations("target", target)
-        _check_tokens(len(x), len(y))
-        parts = [
-            cls.from_centred(Centred._of_chunk(a), Centred._of_chunk(b))
-            for a, b in zip(x.split(CHUNK), y.split(CHUNK), strict=True)
-        ]
-        return cls._total(parts)
+        return cls.from_batches([(source, target)])
 
     @classmethod
     def from_centred(cls, source: Centred, target: Centred) -> "Moments":
         """Pair two sets of the same tokens: one matrix product, `source' target`."""
         count = len(source.tokens)
-        _check_tokens(count, len(target.tokens))
+        check_tokens({"source": count, "target": len(target.tokens)})
         cross = source.tokens.mT @ target.tokens
         return cls(count, source.mean, target.mean, source.second, target.second, cross)
 
     @classmethod
     def from_batches(cls, pairs: Iterable[tuple[Array, Array]]) -> "Moments":
         """Stream moments from chunks `(source, target)`; nothing but O(d^2) is kept."""
-        total: Moments | None = None
+        # Imported here: it is about moments.
+        from polyrot.linalg.streaming import MomentStream
+
+        stream = MomentStream()
         for source, target in pairs:
-            part = cls.from_arrays(source, target)
-            total = part if total is None else total + part
-        if total is None:
-            raise ValueError("Expected pairs to yield at least one (source, target) but got none")
-        return total
+            stream.add(source, target)
+        return stream.finish()
 
     def __add__(self, other: "Moments") -> "Moments":
         if self.cross.shape != other.cross.shape:
@@ -119,19 +106,4 @@ class Moments:
             self.target,
             self.source,
             self.cross.mT,
-        )
-
-    @classmethod
-    def _total(cls, parts: list["Moments"]) -> "Moments":
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
-
-
-def _check_tokens(source: int, target: int) -> None:
-    if source != target:
-        raise ValueError(
-            f"Expected source and target of the same tokens but got {source} and {target} "
-            "tokens; run both models on the same token batch"
         )

@@ -273,6 +273,12 @@ def identity(checkpoint: Checkpoint) -> str:
     return " ".join(sha256(file) for file in files)
 
 
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Raise NotRun where a folder has no weights; the hub is not asked."""
+    if not checkpoint.revision:
+        _with_weights(checkpoint)
+
+
 def _with_weights(checkpoint: Checkpoint) -> Path:
     for patterns in (SAFE, PICKLED):
         folder = fetch(checkpoint, *SETTINGS, *patterns)

@@ -107,6 +107,11 @@ class LanguageSuite(Suite):
         place = Checkpoint(str(folder)) if folder.is_dir() else Checkpoint(name, "main")
         return hub.load_tokenizer(place)
 
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """Where the models are."""
+        return [run.last for run in self._runs]
+
     def language_model(self, seed: int) -> nn.Module:
         """Load the model of a seed; the latest ones are kept while they are small."""
         return self._kept_model(self.index(seed))

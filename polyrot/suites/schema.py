@@ -225,7 +225,7 @@ def read_suite_file(path: Path) -> SuiteFile:
         message = str(error).replace(place[0] if place else "", "")
         raise SuiteFileError(path, [Problem(line, "", f"no valid TOML: {message}")]) from None
     problems = [
-        Problem(line_of(text, location), _dotted(location), message)
+        Problem(line_of(text, location), dotted(location), message)
         for location, message in inconsistencies(data)
     ]
     try:
@@ -233,7 +233,7 @@ def read_suite_file(path: Path) -> SuiteFile:
     except ValidationError as error:
         for item in error.errors():
             location = item["loc"]
-            problems.append(Problem(line_of(text, location), _dotted(location), _sentence(item)))
+            problems.append(Problem(line_of(text, location), dotted(location), _sentence(item)))
     if problems:
         raise SuiteFileError(path, list(dict.fromkeys(problems)))
     return file
@@ -260,7 +260,8 @@ def _sentence(item: Mapping[str, Any]) -> str:
     return f"{message[0].lower()}{message[1:]} but got {item['input']!r}"
 
 
-def _dotted(location: Location) -> str:
+def dotted(location: Location) -> str:
+    """Write a place in a suite file: `models[2].folder`, counted from 1."""
     text = ""
     for part in location:
         if part != KEY:
