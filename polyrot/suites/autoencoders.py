@@ -1,14 +1,20 @@
 """Autoencoders of activations that a suite harvests: trained when asked for, and kept."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
+from filelock import FileLock
 from torch import Tensor
 
 from polyrot.cache import cache_directory, content_key
+from polyrot.files import sha256, write_atomically
 from polyrot.sae.model import SAE
 from polyrot.sae.training import SAEConfig, train_saes
+
+INDEX = "index.json"
 
 
 class TrainedAutoencoders:
@@ -38,17 +44,30 @@ class TrainedAutoencoders:
         configs = [replace(self._recipe, seed=seed) for seed in sae_seeds]
         digest = [hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for x in data]
         name = content_key({"configs": [asdict(c) for c in configs], "data": digest})
-        folders = [cache_directory() / "saes" / name / str(i) for i in range(len(data))]
-        try:
-            return [SAE.load(folder) for folder in folders]
-        except (OSError, ValueError):
-            pass  # not there yet, or damaged
-        what = f"{self._name}: training {len(data)} autoencoders at {site}"
-        trained = train_saes(
-            data,
-            configs,
-            report=lambda step: self._progress(step / self._recipe.steps, what),
-        )
-        for folder, sae, config in zip(folders, trained, configs, strict=True):
-            replace(sae, metadata=asdict(config)).save(folder)
-        return [SAE.load(folder) for folder in folders]
+        kept = cache_directory() / "saes" / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_suffix(".lock")):  # a second process waits, and finds them
+            if not _whole(kept):
+                what = f"{self._name}: training {len(data)} autoencoders at {site}"
+                trained = train_saes(
+                    data,
+                    configs,
+                    report=lambda step: self._progress(step / self._recipe.steps, what),
+                )
+                for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
+                    replace(sae, metadata=asdict(config)).save(kept / str(index))
+                write_atomically(kept / INDEX, lambda path: path.write_text(_hashes(kept)))
+        return [SAE.load(kept / str(index)) for index in range(len(data))]
+
+
+def _whole(folder: Path) -> bool:
+    """Are the files there and what they were when they were written?"""
+    try:
+        return (folder / INDEX).read_text() == _hashes(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hashes(folder: Path) -> str:
+    files = sorted(folder.glob("*/*"))
+    return json.dumps({str(file.relative_to(folder)): sha256(file) for file in files})
