@@ -70,18 +70,21 @@ class TextSteered(Steered):
         *,
         held_out: bool,
     ) -> Effects:
-        texts = concept.away
-        chosen = texts.scored if held_out else torch.ones_like(texts.scored)
-        drops, margins = [], []
-        for i, vector in enumerate(vectors):
-            model = self.suite.language_model(self._seed(i))
-            clean = _clean(self.suite, self._seed(i), concept, held_out)
-            own = self._turned(vector, i, back=True)
-            read = [
-                _read(model, self.site, alpha * own, texts, chosen, concept) for alpha in alphas
-            ]
-            drops.append([clean[0] - right for right, _ in read])
-            margins.append([margin - clean[1] for _, margin in read])
+        drops, margins = zip(
+            *(
+                _effect(
+                    self.suite,
+                    self._seed(i),
+                    self.site,
+                    self._turned(vector, i, back=True).double().numpy().tobytes(),
+                    concept,
+                    alphas,
+                    held_out,
+                )
+                for i, vector in enumerate(vectors)
+            ),
+            strict=True,
+        )
         return Effects(torch.tensor(drops).mT, torch.tensor(margins).mT)
 
     def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
@@ -126,6 +129,25 @@ def _difference(
         x = read_sites(model, tokens, [site])[site]
         means.append(x[real].double().mean(0))
     return means[0] - means[1]
+
+
+@lru_cache(maxsize=4096)  # of one model under one vector: many trials of a claim share it
+def _effect(
+    suite: "LanguageSuite",
+    seed: int,
+    site: str,
+    vector: bytes,
+    concept: TextContrast,
+    alphas: tuple[float, ...],
+    held_out: bool,
+) -> tuple[list[float], list[float]]:
+    """By dose: the drop of the share that is predicted, and the change of the margin."""
+    texts, model = concept.away, suite.language_model(seed)
+    chosen = texts.scored if held_out else torch.ones_like(texts.scored)
+    right, margin = _clean(suite, seed, concept, held_out)
+    direction = torch.frombuffer(bytearray(vector), dtype=torch.float64)
+    read = [_read(model, site, alpha * direction, texts, chosen, concept) for alpha in alphas]
+    return [right - steered for steered, _ in read], [steered - margin for _, steered in read]
 
 
 @lru_cache(maxsize=256)
