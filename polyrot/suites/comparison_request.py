@@ -9,8 +9,8 @@ import torch
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
+from polyrot.suites.checkpoints import check_tokens, sites_of
 from polyrot.suites.comparison import Progress, SiteComparison, compare_models
-from polyrot.suites.language import check_vocabulary, sites_of
 from polyrot.suites.schema import Tokens
 from polyrot.suites.tokens import load_tokens
 
@@ -77,7 +77,7 @@ def compare(
     data = load_tokens(wanted, Path.cwd(), lambda: hub.load_tokenizer(places_of[0]))
     tokens = torch.cat([data.analysis, data.sae])[: request.sequences]
     for place in places_of:
-        check_vocabulary(place, tokens)
+        check_tokens(place, tokens, "tokens")
     source, target = (
         hub.load(place, getattr(torch, request.dtype), request.device) for place in places_of
     )

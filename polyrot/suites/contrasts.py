@@ -69,7 +69,10 @@ def _from_files(contrast: Contrast, base: Path) -> tuple[list[str], list[str]]:
         file = base / which
         if not file.is_file():
             raise NotRun(f"steering.own {contrast.name}: there is no file {file}")
-        classes.append(file.read_text(encoding="utf-8").splitlines())
+        try:
+            classes.append(file.read_text(encoding="utf-8", errors="replace").splitlines())
+        except OSError as error:
+            raise NotRun(f"steering.own {contrast.name}: {error}") from None
     return classes[0], classes[1]
 
 
@@ -97,7 +100,7 @@ def _texts(name: str, texts: Sequence[str], tokenizer: Any) -> Texts:
     if len(rows) < LEAST_TEXTS:
         raise NotRun(
             f"steering: {name} has {len(rows)} distinct texts of {SHORTEST} tokens and more in "
-            f"a class; {LEAST_TEXTS} are needed"
+            f"a class and {LEAST_TEXTS} are needed; give more lines, or leave it out of steering"
         )
     chosen = np.random.default_rng(0).permutation(len(rows))[:TEXTS]
     tokens = torch.zeros(len(chosen), TEXT_TOKENS, dtype=torch.long)
@@ -163,7 +166,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _lines(source: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield the lines that are whole statements or comments, and the kinds of their tokens."""
+    """Yield the lines that no string crosses, and the kinds of their tokens."""
     kinds: dict[int, set[str]] = {}
     broken: set[int] = set()
     try:

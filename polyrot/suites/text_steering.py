@@ -9,7 +9,7 @@ typical of the other; and the drop of the share of next tokens that are predicte
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DIVERGENCE_SEQUENCES = 64
 """The paper's number."""
 BATCH = 32
+LOGITS = 2**24
+"""That a divergence holds at a time, of each of two runs in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,11 +158,10 @@ def _read(
     return right / float(real[:, 1:].sum()), margin / float(real.sum())
 
 
-def _divergences(
-    model: nn.Module, site: str, vector: Tensor, tokens: Tensor
-) -> Float[Tensor, " alpha"]:
+def _divergences(model: Any, site: str, vector: Tensor, tokens: Tensor) -> Float[Tensor, " alpha"]:
     totals = torch.zeros(len(ALPHAS), dtype=torch.float64)
-    for ids in tokens.split(BATCH):
+    most = LOGITS // (tokens.shape[1] * int(model.config.vocab_size))
+    for ids in tokens.split(min(BATCH, max(1, most))):
         clean = _logits(model, site, None, ids).double().log_softmax(-1)
         for i, alpha in enumerate(ALPHAS):
             steered = _logits(model, site, alpha * vector, ids).double().log_softmax(-1)
