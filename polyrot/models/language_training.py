@@ -131,18 +131,23 @@ def train_language_model(
         write_atomically(checkpoint, partial(torch.save, payload))
 
     last_save = time.monotonic()
+    between_steps = True
     try:
         while step < config.steps:
-            loss = _train_step(model, optimizer, config, _batch(config, seed, step, text))
+            loss = _gradients(model, config, _batch(config, seed, step, text))
+            between_steps = False
+            _update(model, optimizer, config, step)
             step += 1
             if step == config.steps // 2:
                 half_way.load_state_dict(model.state_dict())
+            between_steps = True
             report(step, f"loss {loss:.3f}")
             if time.monotonic() - last_save > CHECKPOINT_SECONDS:
                 save()
                 last_save = time.monotonic()
     finally:
-        save()
+        if between_steps:  # half a step would be made again
+            save()
     model.cpu()
     return half_way, model
 
@@ -153,23 +158,23 @@ def next_token_loss(model: nn.Module, tokens: Int[Tensor, "sequence position"]) 
         return float(_loss(model, tokens[:, :-1], tokens[:, 1:]))
 
 
-def _train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    config: LanguageConfig,
-    batch: tuple[Tensor, Tensor, int],
-) -> float:
-    tokens, labels, step = batch
+def _gradients(model: nn.Module, config: LanguageConfig, batch: tuple[Tensor, Tensor]) -> float:
+    tokens, labels = batch
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
         loss = _loss(model, tokens.to(device), labels.to(device))
-    optimizer.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=True)
     loss.backward()
+    return float(loss.detach())
+
+
+def _update(
+    model: nn.Module, optimizer: torch.optim.Optimizer, config: LanguageConfig, step: int
+) -> None:
     nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     for settings in optimizer.param_groups:
         settings["lr"] = config.rate(step)
     optimizer.step()
-    return float(loss.detach())
 
 
 def _loss(model: nn.Module, tokens: Tensor, labels: Tensor) -> Tensor:
@@ -177,9 +182,7 @@ def _loss(model: nn.Module, tokens: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
 
 
-def _batch(
-    config: LanguageConfig, seed: int, step: int, text: Tokens
-) -> tuple[Tensor, Tensor, int]:
+def _batch(config: LanguageConfig, seed: int, step: int, text: Tokens) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng([seed, step])
     shape = (config.batch, config.context)
     if config.two_back:
@@ -190,7 +193,7 @@ def _batch(
         starts = rng.integers(len(text) - config.context, size=config.batch)
         windows = text[starts[:, None] + np.arange(config.context + 1)]
         tokens, labels = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
-    return torch.from_numpy(tokens), torch.from_numpy(labels), step
+    return torch.from_numpy(tokens), torch.from_numpy(labels)
 
 
 def _digest(text: Tokens) -> str:
