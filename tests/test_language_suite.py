@@ -20,13 +20,16 @@ from planted_language import D, planted, rotated, saved, write_suite
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.linalg import haar
 from polyrot.models import hub
+from polyrot.models.hub import Checkpoint
 from polyrot.sae.training import SAEConfig, train_saes
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import language, worlds
 from polyrot.suites.activations import read_sites
 from polyrot.suites.build import NOISE
+from polyrot.suites.checkpoints import Run, runs
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite, suite_provenance
+from polyrot.suites.schema import Models
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import NotRun, run
@@ -113,6 +116,26 @@ def test_a_suite_is_what_its_file_says(images: Path) -> None:
     assert torch.equal(suite.component_tokens, suite.data.analysis[:8])
 
 
+def test_the_seed_stands_wherever_a_file_puts_it(tmp_path: Path) -> None:
+    entry = Models(
+        seeds=[4, 7],
+        hub="org/model-{seed}",
+        revision="run{seed}",
+        earlier=["step1", "run{seed}-half"],
+        untrained="start{seed}",
+    )
+    place = "org/model-7"
+    assert runs(entry, tmp_path)[1] == Run(
+        7,
+        Checkpoint(place, "run7"),
+        (Checkpoint(place, "step1"), Checkpoint(place, "run7-half")),
+        Checkpoint(place, "start7"),
+    )
+    entry = Models(seed=4, folder="last/{seed}", earlier=["half/{seed}"])
+    last, half = (Checkpoint(str(tmp_path / name / "4")) for name in ("last", "half"))
+    assert runs(entry, tmp_path) == [Run(4, last, (half,), None)]
+
+
 def test_activations_are_the_models_own_at_every_stage_of_training(images: Path) -> None:
     suite = load(images)
     stages = {
@@ -122,7 +145,7 @@ def test_activations_are_the_models_own_at_every_stage_of_training(images: Path)
     }
     for suffix, found in stages.items():
         for index, seed in enumerate(suite.seeds):
-            place = hub.Checkpoint(str(images.parent / f"seed{seed}{suffix}"))
+            place = Checkpoint(str(images.parent / f"seed{seed}{suffix}"))
             direct = read_sites(hub.load(place, torch.float32), suite.data.analysis, suite.sites)
             for site in suite.sites:
                 expected = direct[site].flatten(0, 1)
@@ -133,7 +156,7 @@ def test_activations_are_the_models_own_at_every_stage_of_training(images: Path)
 
 def test_without_untrained_checkpoints_they_are_drawn_each_from_its_seed(folder: Path) -> None:
     suite = load(folder / "independent.toml")
-    drawn = hub.untrained(hub.Checkpoint(str(folder / "seed2")), 2, torch.float32)
+    drawn = hub.untrained(Checkpoint(str(folder / "seed2")), 2, torch.float32)
     expected = read_sites(drawn, suite.data.analysis, suite.sites)["resid_post.1"]
     found = suite.untrained_activations.at("resid_post.1")
     torch.testing.assert_close(found[1], expected.flatten(0, 1))

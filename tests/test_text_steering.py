@@ -7,7 +7,7 @@ import numpy as np
 import planted_language
 import pytest
 import torch
-from planted_language import AWAY, TOWARD, D, lines, logits, planted, write_suite
+from planted_language import AWAY, NEITHER, TOWARD, D, lines, logits, planted, write_suite
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -218,14 +218,17 @@ def test_typical_tokens_tell_planted_classes_apart(
 
 
 def test_typical_tokens_are_learnt_on_the_texts_to_fit_alone(tmp_path: Path) -> None:
-    """A word that stands in scored texts alone is typical of nothing."""
+    """A word that stands in every scored text, and in no other, is typical of nothing."""
     known = tokenizer(tmp_path)
-    made = contrast(tmp_path, known, lines(TOWARD, 300, 0), lines(AWAY, 300, 1))
-    fitted = torch.cat(rows(made.toward, ~made.toward.scored))
-    scored = set(torch.cat(rows(made.toward, made.toward.scored)).tolist())
-    assert set(made.typical[0].tolist()) <= set(fitted.tolist())
-    assert scored - set(fitted.tolist())  # else this shows nothing
-    assert len(made.toward.tokens) == contrasts.TEXTS
+    word, toward = NEITHER[0], lines(TOWARD, 120, 0)
+    toward = [text.replace(word, TOWARD[0]) for text in toward]
+    made = contrast(tmp_path, known, toward, lines(AWAY, 120, 1))
+    scored = {known.decode(row) for row in rows(made.toward, made.toward.scored)}
+    spoilt = [f"{text} {word} {word} {word}" if text in scored else text for text in toward]
+    assert sum(word in text for text in spoilt) == 60
+    again = contrast(tmp_path, known, spoilt, lines(AWAY, 120, 1))
+    assert sum(word in known.decode(r) for r in rows(again.toward, again.toward.scored)) == 60
+    assert again.typical[0].tolist() == made.typical[0].tolist()
 
 
 def tokenizer(folder: Path) -> Any:
@@ -285,6 +288,17 @@ def test_texts_with_tokens_that_a_model_does_not_know_are_not_run(tmp_path: Path
     suite = load_suite(str(file))
     with pytest.raises(NotRun, match="^steering class holds the token .* knows 400; give tokens"):
         _ = suite.steered
+
+
+def test_lines_are_known_by_their_tokens() -> None:
+    source = 'x = 1  # one\n\x0c\ndef f():\n    # two\n    return \'a\u2028b\'\ny = """\nz\n"""\n'
+    assert list(contrasts._lines(source)) == [
+        ("x = 1  # one", {"name", "number", "comment"}),
+        ("def f():", {"name"}),
+        ("# two", {"comment"}),
+        ("return 'a\u2028b'", {"name", "string"}),
+    ]
+    assert list(contrasts._lines("x = (\n")) == []
 
 
 def test_the_standard_library_s_contrasts_are_of_held_out_modules_and_apart(

@@ -1,8 +1,8 @@
 """Text that every machine has: the sources and documentation of Python's standard library.
 
-Modules are held out whole, with their tests: whatever is measured on held-out text, no model
-saw its file.  A module's prose is that of its docstrings; the language reference that `help()`
-shows comes with the library too.
+Modules are held out whole, with the tests that bear their name: whatever is measured on held-out
+text, no model saw its file.  A module's prose is that of its docstrings; the language reference
+that `help()` shows comes with the library too.
 """
 
 import ast
