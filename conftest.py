@@ -20,11 +20,17 @@ def pytest_configure(config: pytest.Config) -> None:
     chosen = config.getoption("--suite")
     if not chosen:
         return
+    from polyrot.report.files import report_folder
     from polyrot.suites.loading import check_suite
+    from polyrot.suites.names import suite_label
 
+    reports: dict[str, str] = {}
     try:
         for name in chosen:
             check_suite(name)
+            other = reports.setdefault(report_folder(suite_label(name)), name)
+            if other != name:
+                raise ValueError(f"the reports of {other} and {name} are one folder; run one alone")
     except ValueError as error:
         raise pytest.UsageError(f"--suite: {error}") from None
 

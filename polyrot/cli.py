@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from polyrot.commands import suites
+from polyrot.commands.align import align
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -17,9 +20,15 @@ app = typer.Typer(
 )
 
 
+app.add_typer(suites.app, name="suites")
+app.command()(align)
+
+
 @app.command()
 def train(
-    suite: Annotated[str, typer.Argument(help="dyck3, dyck3-independent, dyck3-short or two-back")],
+    suite: Annotated[
+        str, typer.Argument(help="dyck3, dyck3-independent, dyck3-short, two-back or textlm")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="folder to write to; default: the user's cache folder")
     ] = None,
@@ -31,16 +40,21 @@ def train(
 
     from polyrot.models.cohorts import COHORTS
     from polyrot.suites.build import train_artifacts
+    from polyrot.suites.textlm import NAME, train_textlm
 
-    if suite not in COHORTS:
-        raise typer.BadParameter(f"Expected a suite among {', '.join(COHORTS)} but got {suite!r}")
+    if suite not in (*COHORTS, NAME):
+        known = ", ".join((*COHORTS, NAME))
+        raise typer.BadParameter(f"Expected a suite among {known} but got {suite!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
     if threads:
         torch.set_num_threads(threads)
     command = " ".join(["polyrot", *sys.argv[1:]])
     try:
-        folder = train_artifacts(suite, out=out, command=command, device=device)
+        if suite == NAME:
+            folder = train_textlm(command=command, out=out, device=device)
+        else:
+            folder = train_artifacts(suite, out=out, command=command, device=device)
     except KeyboardInterrupt:
         typer.echo("\nInterrupted; the same command continues where it stopped.", err=True)
         raise typer.Exit(130) from None
@@ -90,3 +104,43 @@ def calibrate(
             with suppress(KeyboardInterrupt):
                 run.wait()
     raise typer.Exit(run.returncode)
+
+
+@app.command()
+def diff(
+    old: Annotated[
+        Path, typer.Argument(help="verdict.json of an earlier run, or a folder of reports")
+    ],
+    new: Annotated[Path, typer.Argument(help="the same of a later run")],
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="also claims that moved far with the same verdict"),
+    ] = False,
+) -> None:
+    """Explain claim by claim why verdicts drifted between two runs.
+
+    Exits 0 where all verdicts are equal, 1 where one differs, 2 where there is nothing to
+    compare.
+    """
+    from polyrot.report.difference import compare
+    from polyrot.report.explanation import explanation
+    from polyrot.report.reading import read_both
+
+    try:
+        before, after = read_both(old, new)
+    except (OSError, ValueError) as error:
+        typer.echo(f"polyrot diff: {error}", err=True)
+        raise typer.Exit(2) from None
+    drifted = False
+    for number, suite in enumerate({**before, **after}):
+        if number:
+            typer.echo()
+        if suite not in before or suite not in after:
+            drifted = True
+            typer.echo(f"{suite}: only in {new if suite in after else old}")
+            continue
+        difference = compare(before[suite], after[suite])
+        drifted |= difference.differing > 0
+        for line in explanation(difference, verbose=verbose):
+            typer.echo(line)
+    raise typer.Exit(int(drifted))

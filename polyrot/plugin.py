@@ -27,7 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require",
         metavar="IDS",
         default="",
-        help="comma-separated measurements that must be REPLICATED; nothing else fails",
+        help="comma-separated measurements that must be REPLICATED, on every suite; other "
+        "findings fail nothing",
     )
     group.addoption(
         "--expect",
@@ -177,7 +178,13 @@ def pytest_runtest_makereport(
     suite = _session(item.config).label(str(item.callspec.params["suite_name"]))
     error = call.excinfo.value
     if isinstance(error, NotRun):
-        record = Record.of(measurement, suite, verdict=Verdict.NOT_RUN, reason=str(error))
+        record = Record.of(
+            measurement,
+            suite,
+            verdict=Verdict.NOT_RUN,
+            reason=str(error),
+            printed=_session(item.config).printed(measurement, suite),
+        )
         outcome, sentence = _session(item.config).policy.decide(record)
         # Even where the policy passes it: after a set-up that "passed", pytest would go on.
         if outcome is Outcome.FAIL:

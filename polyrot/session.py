@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,17 @@ import pytest
 
 if TYPE_CHECKING:
     from polyrot.progress import Progress
+    from polyrot.report.conclusion import Conclusion
     from polyrot.verdict.calibration import Calibration
     from polyrot.verdict.claim import Measurement
     from polyrot.verdict.policy import Policy
-    from polyrot.verdict.record import Record
+    from polyrot.verdict.record import Record, Report
     from polyrot.verdict.run import Estimates, Measure
 
 PROPERTY = "polyrot.record"
 DEFAULT_REPORT_DIR = "reports"
+SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
+"""pytest's options by which somebody chooses some of the claims."""
 CALIBRATION = Path(DEFAULT_REPORT_DIR) / "calibration" / "calibration.json"
 
 
@@ -29,6 +33,8 @@ class Session:
         self.config = config
         self.records: list[Record] = []
         self._policy: Policy | None = None
+        self._places: dict[tuple[str, str], tuple[str, int]] = {}
+        self._conclusion: Conclusion | None = None
         self._kept: list[Path] = []
         self._written: list[Path] = []
         self._ending = "The run completed."
@@ -57,12 +63,7 @@ class Session:
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Suites to run every claim on."""
         chosen: list[str] | None = self.config.getoption("--suite")
-        for name in chosen or ():
-            label = self.label(name)
-            if self._names.setdefault(label, name) != name:
-                raise pytest.UsageError(
-                    f"--suite: {name} and {self._names[label]} are both named {label}"
-                )
+        self._names = {self.label(name): name for name in chosen or ()}
         return chosen or default
 
     def label(self, suite: str) -> str:
@@ -104,7 +105,7 @@ class Session:
             measurement,
             measure,
             suite=suite,
-            printed=self._printed(measurement, suite),
+            printed=self.printed(measurement, suite),
             proxy=proxy,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
             progress=report,
@@ -117,7 +118,7 @@ class Session:
         if outcome is Outcome.SKIP:
             pytest.skip(sentence)
 
-    def _printed(self, measurement: Measurement, suite: str) -> str:
+    def printed(self, measurement: Measurement, suite: str) -> str:
         """The published value: a suite's file may give it."""
         from polyrot.suites.names import described
 
@@ -154,11 +155,13 @@ class Session:
         self._progress((self._done + share) / max(1, self._items), what)
 
     def pytest_sessionstart(self) -> None:
-        """Read the calibration before anything runs: a broken one stops the run."""
+        """Read the calibration and what is expected before anything runs: bad ones stop it."""
         _ = self.calibration
+        if self.config.getoption("--expect"):
+            _ = self.policy
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Check --expect and --require before any claim runs: bad ones stop the run."""
+        """Check --require before any claim runs: a bad one stops the run."""
         ids = [m.id for item in session.items if (m := measurement_of(item)) is not None]
         self._items = len(ids)
         if not ids:
@@ -170,11 +173,27 @@ class Session:
                 f"it has {', '.join(sorted(set(ids)))}"
             )
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the record that came with a report; JUnit then finds its figures alone."""
         record = record_of(report)
-        if record is not None and report.when != "teardown":
-            self._advance()
-            self.records.append(record)
+        if record is None:
+            return
+        if report.when == "teardown":
+            report.user_properties = [(k, v) for k, v in report.user_properties if k != PROPERTY]
+            return
+        self._advance()
+        self.records.append(record)
+        self._places[record.suite, record.id] = self._place(report)
+
+    def _place(self, report: pytest.TestReport) -> tuple[str, int]:
+        """Find the file and the line of a test, from where a CI job sees the files."""
+        name, line, _ = report.location
+        file = self.config.rootpath / name
+        top = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
+        if file.is_relative_to(top):
+            name = file.relative_to(top).as_posix()
+        return name, (line or 0) + 1
 
     def _advance(self) -> None:
         """A measurement is done: what pytest prints about it must not follow the progress."""
@@ -185,39 +204,74 @@ class Session:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if hasattr(self.config, "workerinput") or not self.records:
             return
-        # Under pytest-xdist only what comes back tells what was collected.
-        missing = set(self.policy.required) - {record.id for record in self.records}
-        if missing and exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            self._ending = "The run did not finish; reports of earlier runs are as they were."
-            return
+        from polyrot.report.conclusion import conclude
+        from polyrot.report.files import append_summary, reports_of
+        from polyrot.report.summary import summary
+
+        root = self.config.rootpath
+        reports = reports_of(self.records, root=root, provenance=self._provenance)
+        finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        trouble = "" if finished else "the run did not finish"
+        verdicts: Sequence[tuple[str, Path]] = ()
         try:
-            self._write_reports()
-            if not self._written:
-                self._ending = (
-                    "No report: the one in reports/ holds claims that did not run now "
-                    "(choose a folder with --report-dir)."
-                )
+            if finished:
+                verdicts = self._write(reports)
+            else:
+                self._ending = "The run did not finish; reports of earlier runs are as they were."
         except OSError as error:
+            trouble = "the reports could not be written"
             self._ending = f"The reports could not be written: {error}."
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        self._conclusion = conclude(
+            self.records,
+            self.policy,
+            trouble=trouble,
+            tests_passed=exitstatus == pytest.ExitCode.OK,
+            whole=finished and self._whole(session),
+            verdicts=verdicts,
+        )
+        # What was lost, with a worker or because its claim is gone, failed no test.
+        if session.exitstatus == pytest.ExitCode.OK and not self._conclusion.passed:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        try:
+            append_summary(summary(reports, self._conclusion, ending=self._ending))
+        except OSError as error:
+            self._ending += f" The job summary could not be written: {error}."
 
-    def _write_reports(self) -> None:
+    def _write(self, reports: Sequence[Report]) -> Sequence[tuple[str, Path]]:
+        """Write the reports; return the file that holds each suite's verdicts of this run."""
         from polyrot.report.files import write_reports
 
         chosen = self.config.getoption("--report-dir")
-        folder = Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR)
-        keep = [Path(f).resolve() for f in self.config.getoption("--expect")]
-        self._written, self._kept = write_reports(
-            self.records,
-            folder,
-            root=self.config.rootpath,
-            keep=keep,
+        written = write_reports(
+            reports,
+            Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR),
+            keep=[Path(f).resolve() for f in self.config.getoption("--expect")],
             policy=self.policy,
             may_shrink=chosen is not None,
-            provenance=self._provenance,
         )
+        self._written = [self._shown(path) for path in written.files]
+        self._kept = [self._shown(path) for path in written.kept]
+        if not self._written:
+            self._ending = (
+                "No report: the one in reports/ holds claims that did not run now "
+                "(choose a folder with --report-dir)."
+            )
+        return [(suite, self._shown(path)) for suite, path in written.verdicts]
+
+    def _shown(self, path: Path) -> Path:
+        """Name a file as somebody would who stands where the run was started."""
+        folder = self.config.invocation_params.dir
+        return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+    def _whole(self, session: pytest.Session) -> bool:
+        """Is what this run did not measure lost?  Else somebody chose to leave it out."""
+        if session.shouldfail or session.shouldstop:
+            return False
+        if any(self.config.getoption(option, None) for option in SELECTING):
+            return False
+        folder = self.config.invocation_params.dir
+        return all((folder / argument).is_dir() for argument in self.config.args)
 
     def _provenance(self, suite: str) -> Mapping[str, Any]:
         from polyrot.suites.loading import suite_provenance
@@ -225,7 +279,7 @@ class Session:
         return suite_provenance(self._names.get(suite, suite), artifact_folder(self.config))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.records:
+        if self._conclusion is None:
             return
         from polyrot.report.terminal import closing_lines, table
 
@@ -237,12 +291,19 @@ class Session:
         terminalreporter.section("conclusion")
         for line in closing_lines(
             self.records,
-            self.policy,
+            self._conclusion,
             ending=self._ending,
             written=self._written,
             kept=self._kept,
         ):
             terminalreporter.write_line(line)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            from polyrot.report.annotations import annotations
+
+            for line in annotations(
+                self.records, self.policy, self._conclusion.failures, self._places
+            ):
+                terminalreporter.write_line(line)
 
 
 def artifact_folder(config: pytest.Config) -> Path:
@@ -266,9 +327,10 @@ def measurement_of(item: pytest.Item) -> Measurement | None:
 
 
 def attach(item: pytest.Item, record: Record) -> None:
-    """Send a record with the test's report: it survives pytest-xdist and reaches JUnit."""
-    item.user_properties.append((PROPERTY, record.to_json()))
-    item.user_properties.append(("verdict", str(record.verdict)))
+    """Send a record with the test's report: it survives pytest-xdist, its figures reach JUnit."""
+    from polyrot.report.junit import properties
+
+    item.user_properties += [(PROPERTY, record.to_json()), *properties(record)]
 
 
 def record_of(report: Any) -> Record | None:

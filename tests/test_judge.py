@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrot.stats.estimate import Estimate
+from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.calibration import Cell, Characteristic
-from polyrot.verdict.claim import Kind
+from polyrot.verdict.claim import Claim, Control, Kind, Measurement, negative, positive
 from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
+from polyrot.verdict.record import Record
+from polyrot.verdict.run import NotRun, run
 
 BAR = Bar.at_least(0.5, "score")
 
@@ -79,9 +81,28 @@ def test_an_undefined_estimate_is_an_error_and_never_evidence() -> None:
             verdict(IN, ("-", broken))
 
 
-def test_a_single_seed_decides_nothing() -> None:
-    unknown = Estimate(0.9, -math.inf, math.inf, "seed", 1, "a single seed")
-    assert verdict(unknown) is Verdict.INCONCLUSIVE
+@pytest.mark.parametrize(
+    ("values", "anchor", "start"),
+    [
+        ({(0, 1): 0.9, (1, 0): 0.9}, None, "2 seeds give"),
+        ({(0, 1): 0.9}, 0, "1 seed gives"),
+        ({(0, 0): 0.9}, None, "1 seed gives"),
+    ],
+)
+def test_too_few_seeds_decide_nothing_and_the_reason_says_so(values, anchor, start) -> None:
+    few = jackknife(values, anchor=anchor)
+    part = judge("part", BAR, few, [("control", Kind.NEGATIVE, few)])
+    assert part.verdict is Verdict.INCONCLUSIVE
+    assert part.reason == f"{start} no interval; give at least three"
+    three = jackknife({(i, j): 0.9 for i in range(3) for j in range(3) if i != j})
+    assert verdict(three) is Verdict.REPLICATED
+
+
+def test_an_interval_that_is_open_at_one_end_straddles_or_not_as_any_other() -> None:
+    above = Estimate(0.9, 0.6, math.inf, "seed", 5, "by hand")
+    below = Estimate(0.9, -math.inf, 0.9, "seed", 5, "by hand")
+    assert verdict(above) is Verdict.REPLICATED
+    assert judge("part", BAR, below, []).reason == "the interval straddles the bar (>= 0.5)"
 
 
 def test_reasons_name_the_control() -> None:
@@ -157,3 +178,90 @@ def test_placement_agrees_with_every_point_of_the_interval(a, b, c, d) -> None:
 
 def test_an_interval_that_covers_the_whole_region_straddles() -> None:
     assert Bar.between(0.4, 0.6, "x").place(estimate(0, 1)) is Placement.STRADDLES
+
+
+GONE = "no models of another task"
+ABSENT = [
+    # Without a control nothing is shown that it would have had to show.
+    (IN, [], ["-"], Verdict.INCONCLUSIVE),
+    (IN, [], ["+"], Verdict.INCONCLUSIVE),
+    (IN, [("-", OUT), ("+", IN)], ["-", "+"], Verdict.INCONCLUSIVE),
+    # Whether a bar that is missed could be met elsewhere does not matter.
+    (OUT, [("+", IN)], ["-"], Verdict.REFUTED),
+    (OUT, [("-", IN), ("+", IN)], ["-", "-"], Verdict.REFUTED),
+    # Without a positive control the instrument may be blind.
+    (OUT, [("-", OUT)], ["+"], Verdict.INCONCLUSIVE),
+    (OUT, [("+", IN)], ["-", "+"], Verdict.INCONCLUSIVE),
+    # One control that is fooled is enough, whatever others would have done.
+    (IN, [("-", IN)], ["-"], Verdict.VACUOUS),
+    (IN, [("-", IN)], ["+"], Verdict.VACUOUS),
+    (ACROSS, [], ["-", "+"], Verdict.INCONCLUSIVE),
+    (OUT, [("+", OUT)], ["-"], Verdict.INCONCLUSIVE),
+]
+
+
+def missing(world: str = "") -> dict[str, Estimate]:
+    raise NotRun(GONE)
+
+
+def toy(*controls: Control) -> Measurement:
+    return Measurement(Claim("TOY-01", "The number is large", "a toy"), BAR, controls)
+
+
+@pytest.mark.parametrize(("models", "controls", "absent", "expected"), ABSENT)
+def test_a_control_that_cannot_run_leaves_open_what_it_would_decide(
+    models, controls, absent, expected
+) -> None:
+    make = {"-": negative, "+": positive}
+    there = [make[sign](f"control {i}", e) for i, (sign, e) in enumerate(controls)]
+    gone = [make[sign](f"absent {i}", None) for i, sign in enumerate(absent)]
+
+    def measure(world: Estimate | None = models) -> dict[str, Estimate]:
+        return missing() if world is None else {"part": world}
+
+    # Whichever runs first.
+    for order in (there + gone, gone + there):
+        record = run(toy(*order), measure, suite="toy")
+        assert record.verdict is expected
+        assert len(record.parts[0].controls) == len(there)
+
+
+def test_the_reason_names_the_control_that_is_missing_and_why() -> None:
+    controls = (negative("other task", missing), positive("seen", lambda: {"part": IN}))
+    record = run(toy(*controls), lambda world=lambda: {"part": IN}: world(), suite="toy")
+    expected = f"inside the bar (>= 0.5), but a control could not run: other task: {GONE}"
+    assert record.reason == expected
+    assert Record.from_json(record.to_json()).reason == expected
+    controls = (negative("other task", missing), positive("unseen", missing))
+    record = run(toy(*controls), lambda world=lambda: {"part": OUT}: world(), suite="toy")
+    expected = f"outside the bar (>= 0.5), but a control could not run: unseen: {GONE}"
+    assert record.reason == expected
+
+
+def test_a_missing_control_concerns_its_own_parts_alone() -> None:
+    measurement = toy(negative("other task", missing, "late"), positive("seen", lambda: both(IN)))
+    record = run(measurement, lambda world=lambda: both(IN): world(), suite="toy")
+    verdicts = {part.name: part.verdict for part in record.parts}
+    assert verdicts == {"late": Verdict.INCONCLUSIVE, "early": Verdict.REPLICATED}
+    assert record.verdict is Verdict.INCONCLUSIVE
+
+
+def both(estimate: Estimate) -> dict[str, Estimate]:
+    return {"late": estimate, "early": estimate}
+
+
+def test_models_that_are_missing_are_no_matter_of_controls() -> None:
+    with pytest.raises(NotRun, match=GONE):
+        run(toy(), missing, suite="toy")
+
+
+def test_a_control_that_fails_is_an_error_and_no_absence() -> None:
+    def measure(world: Estimate | None = IN) -> dict[str, Estimate]:
+        if world is None:
+            raise ZeroDivisionError
+        return {"part": world}
+
+    with pytest.raises(ZeroDivisionError):
+        run(toy(negative("broken", None)), measure, suite="toy")
+    with pytest.raises(KeyError, match="late"):
+        run(toy(negative("of other parts", {})), lambda world=both(IN): world, suite="toy")

@@ -3,57 +3,14 @@
 import json
 
 import pytest
+from toy_claim import ToyClaim
 
-# Imported here once: a run within this process then need not import torch again.
-import polyrot.report.files
-import polyrot.report.terminal
-import polyrot.suites.suite
-import polyrot.verdict.cache
-import polyrot.verdict.policy  # noqa: F401
 from polyrot.verdict.record import SCHEMA
-
-CLAIM = '''
-"""TOY-01: the number is large."""
-import pytest
-from polyrot.stats.estimate import Estimate
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import NotRun
-
-CLAIM = Claim("TOY-01", "The number is large", "a toy")
-MEASURED = Measurement(
-    CLAIM, Bar.at_least(0.5, "score"), (negative("small world", 0.0), positive("big world", 1.0))
-)
-
-
-def measure(value={value}):
-    {before}
-    return {{"all": Estimate(value, value - 0.1, value + 0.1, "seed", 5, "by hand")}}
-
-
-@pytest.mark.measurement(MEASURED)
-def test_hardened(suite_name, judge):
-    judge(measure)
-'''
 
 
 @pytest.fixture
-def claims(pytester: pytest.Pytester):
-    """Write a claim whose models have a given value; return the call that runs it."""
-
-    def write(value: float, before: str = "pass", negative: float = 0.0):
-        source = CLAIM.format(value=value, before=before)
-        source = source.replace('"small world", 0.0', f'"small world", {negative}')
-        pytester.makepyfile(toy_01=source)
-        pytester.makeini("[pytest]\npython_files = toy_*.py\n")
-
-    def run(*arguments: str, **options: bool) -> pytest.RunResult:
-        return pytester.runpytest_inprocess(
-            "--suite", "toy", "-p", "no:cacheprovider", *arguments, **options
-        )
-
-    run.write = write
-    return run
+def claims(pytester: pytest.Pytester) -> ToyClaim:
+    return ToyClaim(pytester)
 
 
 def verdict(pytester: pytest.Pytester, folder: str = "reports") -> dict:
@@ -150,13 +107,18 @@ def test_require_fails_only_for_what_it_names(claims) -> None:
     claims.write(0.1)
     result = claims("--require", "TOY-01")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["Required but not REPLICATED: TOY-01."])
+    result.stdout.fnmatch_lines(
+        [
+            "Gate failed (--require): 1 measurement not as demanded.",
+            "  TOY-01 on toy: REFUTED: the interval lies outside the bar (>= 0.5)",
+        ]
+    )
     missing = claims("--require", "TOY-99")
     assert missing.ret == pytest.ExitCode.USAGE_ERROR
     missing.stderr.fnmatch_lines(["*--require: expected measurements*TOY-99; it has TOY-01"])
     missing = claims("--require", "TOY-99", "-n", "1")
     assert missing.ret == 1
-    missing.stdout.fnmatch_lines(["Required but not measured: TOY-99."])
+    missing.stdout.fnmatch_lines(["  TOY-99: required, but not measured"])
     claims.write(0.9)
     assert claims("--require", "TOY-01").ret == 0
 
@@ -168,11 +130,11 @@ def test_expect_passes_a_recorded_finding_and_fails_a_drift(claims, pytester) ->
     before = (pytester.path / recorded).read_text()
     same = claims("--expect", recorded)
     assert same.ret == 0
-    same.stdout.fnmatch_lines(["Every verdict equals the one recorded earlier."])
+    same.stdout.fnmatch_lines(["Gate passed (--expect): every verdict equals the one recorded."])
     claims.write(0.9)
     drift = claims("--expect", recorded)
     assert drift.ret == 1
-    drift.stdout.fnmatch_lines(["*TOY-01 on toy was REFUTED, is REPLICATED*"])
+    drift.stdout.fnmatch_lines(["  TOY-01 on toy: recorded REFUTED, now REPLICATED: *"])
     # The record it was compared with is not overwritten, or a second run would pass.
     kept = json.loads((pytester.path / recorded).read_text())
     assert kept["verdicts"] == json.loads(before)["verdicts"]

@@ -104,6 +104,17 @@ def train_cohort(
     return trained | _train_stack(cohort, tuple(others), shared, directory, device, report)
 
 
+def final_accuracy(model: StackedTransformer, training: TrainingConfig) -> list[Accuracy]:
+    """Measure every seed of a stack on the sequences that no checkpoint was selected by."""
+    with torch.inference_mode():
+        return evaluate(model, training, sequences=FINAL_METRIC_SEQUENCES, seed=FINAL_METRIC_SEED)
+
+
+def lowest(accuracy: Accuracy) -> float:
+    """Of any head on any held-out set."""
+    return min(min(heads.values()) for heads in accuracy.values())
+
+
 def _train_stack(
     cohort: Cohort,
     seeds: tuple[int, ...],
@@ -133,10 +144,7 @@ def _train_stack(
     )
     report(seeds, cohort.training.steps, "measuring final accuracy")
     best = StackedTransformer(cohort.architecture, stack_states(result.best)).to(device)
-    with torch.inference_mode():
-        accuracies = evaluate(
-            best, cohort.training, sequences=FINAL_METRIC_SEQUENCES, seed=FINAL_METRIC_SEED
-        )
+    accuracies = final_accuracy(best, cohort.training)
     return {
         seed: TrainedSeed(
             result.best[i],

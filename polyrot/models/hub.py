@@ -1,11 +1,13 @@
 """Causal language models from the hub or from a folder: found, checked and loaded.
 
 What cannot be had raises `NotRun`, whose message says what is missing and how to get it.
-`HF_HUB_OFFLINE` and `HF_HOME` are honoured.  Pickled weights load with `weights_only=True`.
+`HF_HUB_OFFLINE` and `HF_HOME` are honoured.  Pickled weights load with `weights_only=True`, and
+code that comes with a model is never run.
 """
 
 import logging
 import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from polyrot.files import sha256
@@ -43,8 +44,10 @@ class Checkpoint:
         return f"{self.place} at {self.revision}" if self.revision else self.place
 
 
-def fetch(checkpoint: Checkpoint, *patterns: str) -> Path:
+def fetch(checkpoint: Checkpoint, *patterns: str, local: bool = False) -> Path:
     """Find the folder of a checkpoint; from the hub, download what matches the patterns.
+
+    With `local`, do not ask the hub: find what was downloaded earlier.
 
     Raises:
         NotRun: where it cannot be had.
@@ -54,7 +57,6 @@ def fetch(checkpoint: Checkpoint, *patterns: str) -> Path:
         if not folder.is_dir():
             raise NotRun(f"there is no folder {folder}; give one written by save_pretrained")
         return folder
-    from httpx import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -66,6 +68,12 @@ def fetch(checkpoint: Checkpoint, *patterns: str) -> Path:
         RevisionNotFoundError,
     )
 
+    # Of httpx or of httpx2, by the version of the hub's client.
+    http_error = next(
+        kind
+        for kind in HfHubHTTPError.__mro__
+        if issubclass(kind, Exception) and kind.__name__ == "HTTPError"
+    )
     try:
         with quiet():
             path = snapshot_download(
@@ -73,6 +81,7 @@ def fetch(checkpoint: Checkpoint, *patterns: str) -> Path:
                 revision=checkpoint.revision,
                 allow_patterns=list(patterns),
                 etag_timeout=10,
+                local_files_only=local,
             )
     except GatedRepoError:
         raise NotRun(
@@ -87,11 +96,15 @@ def fetch(checkpoint: Checkpoint, *patterns: str) -> Path:
         ) from None
     except HFValidationError as error:
         raise NotRun(f"{checkpoint.place!r} is no id of the hub: {error}") from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError):
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, http_error) as error:
+        if isinstance(error, HfHubHTTPError):
+            raise NotRun(f"{checkpoint} cannot be downloaded: {_first(error)}") from None
         raise NotRun(
             f"{checkpoint} is not in the hub's cache and the hub cannot be reached; run once "
             "with a network, or copy the cache and point HF_HOME at it"
         ) from None
+    except (OSError, RuntimeError) as error:  # refused in another way, or the disk is full
+        raise NotRun(f"{checkpoint} cannot be downloaded: {_first(error)}") from None
     return Path(path)
 
 
@@ -109,8 +122,10 @@ def architecture(checkpoint: Checkpoint) -> "PreTrainedConfig":
         raise NotRun(f"{checkpoint} has no {CONFIG_FILE}; give a folder of save_pretrained")
     try:
         with quiet():
-            config: PreTrainedConfig = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            config: PreTrainedConfig = AutoConfig.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
+    except Exception as error:  # whatever a damaged file does to its reader
         raise NotRun(f"{folder / CONFIG_FILE} cannot be read: {_first(error)}") from None
     return config
 
@@ -127,8 +142,8 @@ def skeleton(checkpoint: Checkpoint) -> nn.Module:
     config = architecture(checkpoint)
     try:
         with torch.device("meta"), quiet():
-            model: nn.Module = AutoModelForCausalLM.from_config(config)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:
         raise NotRun(
             f"{checkpoint} is a {config.model_type} model, no causal language model that "
             f"transformers can build: {_first(error)}"
@@ -153,17 +168,25 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.
                 folder,
                 dtype=dtype,
                 weights_only=True,
+                trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
             )
     except pickle.UnpicklingError:
         raise NotRun(
             f"the weights in {folder} are a pickle that holds more than tensors and was not "
             "loaded, for it could run code; convert them to safetensors where you trust them"
         ) from None
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except Exception as error:
         raise NotRun(f"the weights of {checkpoint} cannot be read: {_first(error)}") from None
     model, found = loaded
+    if other := sorted(found["mismatched_keys"]):
+        name, there, wanted = other[0]
+        raise NotRun(
+            f"the weights of {checkpoint} are not those of its {CONFIG_FILE}: {name} is "
+            f"{list(there)} and should be {list(wanted)}"
+        )
     if missing := sorted(found["missing_keys"]):
         raise NotRun(
             f"the weights of {checkpoint} lack {len(missing)} tensors, {missing[0]} first; save "
@@ -185,7 +208,8 @@ def untrained(
     check_memory(checkpoint, dtype, device)
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(architecture(checkpoint))
+        config = architecture(checkpoint)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     return _frozen(model.to(dtype), device)
 
 
@@ -223,23 +247,32 @@ def load_tokenizer(place: Checkpoint) -> Any:
         with quiet():
             if not (folder / CONFIG_FILE).is_file() and (folder / "tokenizer.json").is_file():
                 return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
+    except Exception as error:
         raise NotRun(f"the tokenizer of {place} cannot be read: {_first(error)}; {mend}") from None
 
 
 @lru_cache(maxsize=64)
 def identity(checkpoint: Checkpoint) -> str:
-    """What stands for a checkpoint's weights: its revision on the hub, or their hash.
+    """What stands for a checkpoint's weights: its commit on the hub, or their hash.
 
     Raises:
-        NotRun: where a folder is not there.
+        NotRun: where a folder is not there, or nothing was downloaded yet.
     """
     if checkpoint.revision:
-        return str(checkpoint)
+        # A branch or a tag may move; the folder of a snapshot has the name of its commit.
+        return f"{checkpoint.place} at {fetch(checkpoint, CONFIG_FILE, local=True).name}"
     folder = fetch(checkpoint)
     files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.json")})
     return " ".join(sha256(file) for file in files)
+
+
+def check_weights(checkpoint: Checkpoint) -> None:
+    """Raise NotRun where a folder has no weights; the hub is not asked."""
+    if not checkpoint.revision:
+        _with_weights(checkpoint)
 
 
 def _with_weights(checkpoint: Checkpoint) -> Path:
@@ -262,7 +295,10 @@ def _first(error: Exception) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the loaders' own progress bars and advice off the terminal."""
+    """Keep the loaders' own progress bars and advice off the terminal.
+
+    Their warnings too, which pytest may turn into errors: they are about their own use.
+    """
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging as transformers_logging
 
@@ -271,6 +307,7 @@ def quiet() -> Iterator[None]:
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         transformers_logging.set_verbosity(level)

@@ -1,1 +1,1 @@
-"""Renderings of records: terminal, JSON, Markdown."""
+"""Renderings of records: terminal, JSON, Markdown, JUnit, the page and annotations of a CI job."""

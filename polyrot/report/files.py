@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,62 +11,89 @@ from typing import Any
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
 from polyrot.report.markdown import markdown
+from polyrot.suites.release_name import parse_released
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
 
+NAME = "verdict"
+DRIFTED = "verdict-drifted"
+SUFFIXES = ("json", "md")
 
-def write_reports(
-    records: Sequence[Record],
-    folder: Path,
-    *,
-    root: Path,
-    keep: Collection[Path],
-    policy: Policy,
-    provenance: Callable[[str], Mapping[str, Any]],
-    may_shrink: bool,
-) -> tuple[list[Path], list[Path]]:
-    """Write one report a suite; return the files written and those kept.
 
-    A `verdict.json` in `keep`, against which this run was compared, is left alone when a
-    verdict drifted: the new one is written beside it as `verdict-drifted.json`.  Unless it
-    `may_shrink`, a report that holds measurements which did not run now is left alone.
-    """
-    written: list[Path] = []
-    kept: list[Path] = []
+@dataclass
+class Written:
+    """What became of the reports of a run."""
+
+    files: list[Path] = field(default_factory=list)
+    verdicts: list[tuple[str, Path]] = field(default_factory=list)
+    """Suites, and the file that now holds the verdicts of each."""
+    kept: list[Path] = field(default_factory=list)
+    """Files of verdicts that were expected and drifted: left as they were."""
+
+
+def reports_of(
+    records: Sequence[Record], *, root: Path, provenance: Callable[[str], Mapping[str, Any]]
+) -> list[Report]:
+    """Make one report a suite, with where its records came from."""
+    common = {"commit": commit(root), "versions": versions(), "machine": machine()}
+    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    reports = []
     for suite in dict.fromkeys(record.suite for record in records):
         own = sorted((r for r in records if r.suite == suite), key=lambda record: record.id)
-        report = Report(
-            suite,
-            tuple(own),
-            {
-                "commit": commit(root),
-                "versions": versions(),
-                "machine": machine(),
-                **provenance(suite),
-            },
-            {
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "seconds": {record.id: round(record.seconds, 2) for record in own},
-            },
-        )
-        name = "verdict"
-        path = folder / _folder_name(suite) / "verdict.json"
+        where_from = {**common, **provenance(suite)}
+        seconds = {record.id: round(record.seconds, 2) for record in own}
+        timing = {"finished": finished, "seconds": seconds}
+        reports.append(Report(suite, tuple(own), where_from, timing))
+    return reports
+
+
+def write_reports(
+    reports: Sequence[Report],
+    folder: Path,
+    *,
+    keep: Collection[Path],
+    policy: Policy,
+    may_shrink: bool,
+) -> Written:
+    """Write the reports, a folder each.
+
+    A `verdict.json` in `keep`, against which this run was compared, is left alone when its
+    verdicts drifted: the new one is written beside it as `verdict-drifted.json`, until a run
+    writes `verdict.json` itself.  Unless it `may_shrink`, a report that holds measurements
+    which did not run now is left alone.
+    """
+    written = Written()
+    for report in reports:
+        own = folder / report_folder(report.suite)
+        path = own / f"{NAME}.json"
         if not may_shrink and _measured(path) - report.verdicts.keys():
             continue
-        drifted = any(policy.expected.get((suite, r.id)) is not r.verdict for r in own)
-        if path.resolve() in keep and drifted:
-            kept.append(path)
-            name = "verdict-drifted"
-        for suffix, text in (("json", report.to_json()), ("md", markdown(report))):
-            target = folder / _folder_name(suite) / f"{name}.{suffix}"
+        name = NAME
+        if path.resolve() in keep and policy.drifted(report.suite, report.records):
+            written.kept.append(path)
+            name = DRIFTED
+        for suffix, text in zip(SUFFIXES, (report.to_json(), markdown(report)), strict=True):
+            target = own / f"{name}.{suffix}"
             write_atomically(target, partial(_write_text, text=text))
-            written.append(target)
-        _append_summary(markdown(report))
-    return written, kept
+            written.files.append(target)
+            if name == NAME:
+                (own / f"{DRIFTED}.{suffix}").unlink(missing_ok=True)
+        written.verdicts.append((report.suite, own / f"{name}.json"))
+    return written
 
 
-def _folder_name(suite: str) -> str:
-    """`world:haar` is no name for a folder everywhere."""
+def append_summary(text: str) -> None:
+    """Show a text on the page of a CI job, where the service names a file for it."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a") as file:
+            file.write(text)
+
+
+def report_folder(suite: str) -> str:
+    """Name the folder of a suite's report: `world:haar` is no name for one everywhere."""
+    if released := parse_released(suite):
+        return released.report_folder
     return suite.replace(":", "-")
 
 
@@ -79,11 +107,3 @@ def _measured(path: Path) -> set[str]:
 
 def _write_text(path: Path, *, text: str) -> None:
     path.write_text(text)
-
-
-def _append_summary(text: str) -> None:
-    """Show the report on the page of a CI job, where the service names a file for it."""
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with Path(summary).open("a") as file:
-            file.write(text)

@@ -13,9 +13,12 @@ from polyrot.verdict.record import Record, Report
 
 def markdown(report: Report) -> str:
     """Render all records of a suite: a table, then each record with its parts."""
+    return "\n".join([f"# Verdicts on `{report.suite}`", "", *overview(report), *details(report)])
+
+
+def overview(report: Report) -> list[str]:
+    """Render the records of a suite as a table, a row each."""
     lines = [
-        f"# Verdicts on `{report.suite}`",
-        "",
         "| claim | statement | verdict | estimate | another run | bar | in worlds | published |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -28,6 +31,12 @@ def markdown(report: Report) -> str:
             f"| {again} | {record.quantity} {record.bar} "
             f"| {operating_characteristic(record, total=True)} | {record.printed} |"
         )
+    return lines
+
+
+def details(report: Report) -> list[str]:
+    """Render each record of a suite with its parts, and where they came from."""
+    lines = []
     for record in report.records:
         lines += ["", *_section(record)]
     accuracy = report.provenance.get("lowest accuracy")
@@ -35,14 +44,14 @@ def markdown(report: Report) -> str:
         seeds = ", ".join(f"seed {seed} {value:.3%}" for seed, value in accuracy.items())
         lines += ["", f"Models: lowest held-out accuracy of any head: {seeds}."]
     commit = report.provenance.get("commit", "unknown")
-    lines += [
+    return [
+        *lines,
         "",
         f"Measured by commit {commit}. Intervals are 95%. *Another run* is where the estimate of",
         "a run with as many other seeds would fall: a printed number outside it disagrees.",
         "*In worlds* counts the draws of synthetic worlds in which the bar was met.",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _section(record: Record) -> list[str]:

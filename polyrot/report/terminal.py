@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from polyrot.report.conclusion import Conclusion
 from polyrot.report.words import (
     COLORS,
     controls_sentence,
     interval,
     operating_characteristic,
-    sentence,
 )
 from polyrot.verdict.judge import Part, Verdict, worst_part
-from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record
 
 WIDTH = 80
@@ -39,7 +38,7 @@ def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, st
 
 def closing_lines(
     records: Sequence[Record],
-    policy: Policy,
+    conclusion: Conclusion,
     *,
     ending: str,
     written: Sequence[Path],
@@ -49,7 +48,17 @@ def closing_lines(
     counts = Counter(record.verdict for record in records)
     yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     yield from textwrap.wrap(ending, WIDTH)
-    yield from textwrap.wrap(sentence(records, policy), WIDTH)
+    yield from textwrap.wrap(conclusion.headline, WIDTH)
+    for failure in conclusion.unmet:
+        yield from textwrap.wrap(
+            f"{failure.name}: {failure.why}",
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        )
+    # A command is one line, however long: it is there to be copied.
+    for command in conclusion.explained_by:
+        yield f"explain: {command}"
     for path in written:
         yield f"report: {path}"
     for path in kept:

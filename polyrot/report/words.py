@@ -7,7 +7,6 @@ from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Cell
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import ControlResult, Verdict
-from polyrot.verdict.policy import FINDINGS, Policy
 from polyrot.verdict.record import Record
 
 COLORS = {
@@ -102,42 +101,3 @@ def _behaved(controls: Mapping[str, bool], where: str, did: str, failed: str) ->
     said = [f"{did} {where} ({', '.join(right)})"] if right else []
     said += [f"{failed} {where} ({', '.join(wrong)})"] if wrong else []
     return ", but ".join(said)
-
-
-def sentence(records: Sequence[Record], policy: Policy) -> str:
-    """Say in one sentence what the run found, and whether that is a failure."""
-    errors = [r for r in records if r.verdict is Verdict.ERROR]
-    if errors:
-        return (
-            f"{len(errors)} measurements raised an error: that is a fault of the run, "
-            "not evidence about a claim."
-        )
-    if policy.expected:
-        drifted = [
-            f"{r.id} on {r.suite} was {recorded}, is {r.verdict}"
-            for r in records
-            if (recorded := policy.expected.get((r.suite, r.id), "not recorded")) != r.verdict
-        ]
-        if drifted:
-            return f"{len(drifted)} verdicts differ from those recorded: {'; '.join(drifted)}."
-        return "Every verdict equals the one recorded earlier."
-    if policy.required:
-        found = {r.id for r in records}
-        failing = sorted(
-            {r.id for r in records if r.verdict is not Verdict.REPLICATED} & set(policy.required)
-        )
-        absent = [id for id in policy.required if id not in found]
-        if absent:
-            return f"Required but not measured: {', '.join(absent)}."
-        if failing:
-            return f"Required but not REPLICATED: {', '.join(failing)}."
-        return "Everything that was required is REPLICATED."
-    if all(r.verdict is Verdict.NOT_RUN for r in records):
-        return "Nothing was measured: every measurement is NOT RUN, for the reasons above."
-    findings = [r for r in records if r.verdict in FINDINGS]
-    if findings:
-        return (
-            f"{len(findings)} of {len(records)} measurements are REFUTED or VACUOUS: those "
-            "failures are findings about the published claims, not crashes."
-        )
-    return "Nothing was REFUTED or VACUOUS."

@@ -18,6 +18,7 @@ from polyrot.models.cohorts import (
     SHORT_COHORT,
     Cohort,
     TrainedSeed,
+    lowest,
     train_cohort,
 )
 from polyrot.models.harvest import harvest
@@ -220,10 +221,9 @@ def _sae_metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
 
 
 def _metrics(result: TrainedSeed) -> dict[str, Any]:
-    lowest = min(min(heads.values()) for heads in result.accuracy.values())
     return {
         "step": result.best_step,
-        "lowest accuracy": lowest,
+        "lowest accuracy": lowest(result.accuracy),
         "accuracy": result.accuracy,
         "training seconds": round(result.seconds, 1),
     }

@@ -63,7 +63,6 @@ class LanguageSuite(Suite):
         self._runs = [run for entry in file.models for run in runs(entry, base)]
         self._control_runs = [run for entry in file.controls for run in runs(entry, base)]
         super().__init__(file.name, file.seeds, self._chosen_sites())
-        self._autoencoders: dict[str, TrainedAutoencoders] = {}
         self.earlier = tuple(c.revision or Path(c.place).name for c in self._runs[0].earlier) or (
             "half way",
         )
@@ -98,13 +97,8 @@ class LanguageSuite(Suite):
         data = load_tokens(
             tokens, base, self.tokenizer, lambda what: self._progress(0, f"{self.name}: {what}")
         )
-        largest = int(max(data.analysis.max(), data.sae.max()))
         for run in self._runs:
-            if largest >= (known := int(hub.architecture(run.last).vocab_size)):
-                raise NotRun(
-                    f"tokens holds the token {largest} and {run.last} knows {known}; give tokens "
-                    "of its own tokenizer"
-                )
+            check_vocabulary(run.last, torch.cat([data.analysis, data.sae]))
         return data
 
     def tokenizer(self) -> Any:
@@ -121,6 +115,11 @@ class LanguageSuite(Suite):
         folder = self.base / name
         place = Checkpoint(str(folder)) if folder.is_dir() else Checkpoint(name, "main")
         return hub.load_tokenizer(place)
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """Where the models are."""
+        return [run.last for run in self._runs]
 
     def language_model(self, seed: int) -> nn.Module:
         """Load the model of a seed; the latest ones are kept while they are small."""
@@ -239,18 +238,8 @@ class LanguageSuite(Suite):
         return tuple(self.file.sites) or known
 
     def _known_sites(self) -> tuple[str, ...]:
-        sites = []
-        for run in (*self._runs, *self._control_runs):
-            model = hub.skeleton(run.last)
-            try:
-                sites.append(places(model).sites)
-            except TypeError:
-                raise NotRun(
-                    f"{run.last} is a {type(model).__name__}; models of the families "
-                    f"{', '.join(FAMILIES)} can be read"
-                ) from None
         # The shallowest model's: every model has them.
-        return min(sites, key=len)
+        return min((sites_of(run.last) for run in (*self._runs, *self._control_runs)), key=len)
 
     def _trained(self, site: str, sae_seeds: list[int]) -> list[SAE]:
         return self._models_autoencoders.at(site, sae_seeds)
@@ -333,6 +322,32 @@ class LanguageSuite(Suite):
 
 KEPT_BYTES = 2**31
 """Weights of models that stay loaded between measurements."""
+
+
+def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Name the places of a model's residual stream, without loading its weights.
+
+    Raises:
+        NotRun: where its configuration cannot be had, or its family cannot be read.
+    """
+    model = hub.skeleton(checkpoint)
+    try:
+        return places(model).sites
+    except TypeError:
+        raise NotRun(
+            f"{checkpoint} is a {type(model).__name__}; models of the families "
+            f"{', '.join(FAMILIES)} can be read"
+        ) from None
+
+
+def check_vocabulary(checkpoint: Checkpoint, tokens: Sequences) -> None:
+    """Raise NotRun where tokens hold one that a model does not know."""
+    largest, known = int(tokens.max()), int(hub.architecture(checkpoint).vocab_size)
+    if largest >= known or int(tokens.min()) < 0:
+        raise NotRun(
+            f"tokens holds ids from {int(tokens.min())} to {largest} and {checkpoint} knows "
+            f"{known}; give tokens of its own tokenizer"
+        )
 
 
 def runs(entry: Models, base: Path) -> list[Run]:

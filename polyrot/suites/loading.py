@@ -1,4 +1,4 @@
-"""Suites by name: from trained files, or synthetic."""
+"""Suites by name: from trained files, from released ones, or synthetic."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,6 +11,9 @@ from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
 from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.names import described, suite_file
+from polyrot.suites.release_folder import Release
+from polyrot.suites.release_name import parse_released
+from polyrot.suites.released import ReleasedSuite, released_provenance
 from polyrot.suites.schema import builtin_files, read_suite_file
 from polyrot.suites.suite import Suite
 from polyrot.suites.textlm import NAME as TEXTLM
@@ -18,11 +21,11 @@ from polyrot.suites.textlm import train_textlm
 from polyrot.suites.trained import TrainedSuite
 from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_world, world_name
 
-SUITES = (
+NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
     *builtin_files(),
-    *(world_name(world) for world in WORLDS),
 )
+SUITES = (*NAMED, *(world_name(world) for world in WORLDS))
 """Names of the suites; a world has further draws, say `world:haar:3`."""
 
 
@@ -36,19 +39,23 @@ def load_suite(
     """Load a suite.
 
     Args:
-        name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104), or
-            a synthetic one, say `"world:haar"`, whose autoencoders are trained when needed;
-            or a suite file, `"my-models.toml"`, or a built-in one, say `"textlm"`, which is
-            trained first where it was not yet.
+        name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104); a
+            synthetic one, say `"world:haar"`, whose autoencoders are trained when needed; a
+            suite file, `"my-models.toml"`, or a built-in one, say `"textlm"`, which is trained
+            first where it was not yet; or `"published:DIR"` for checkpoints in the layout that
+            the paper's author released (`"published:DIR:0-4"` for these seeds of them).
         device: where models run, `"cpu"` or `"cuda"`; a synthetic suite has none.
         artifacts: the folder that holds one folder of trained files per suite.
         progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: where there is no such suite.
-        MissingArtifact: where its models were not trained yet.
+        ValueError: where there is no such suite, or a released file is not what it should be.
+        MissingArtifact: where its models were not trained yet, or there is one seed alone.
         DamagedArtifact: where a trained file is missing or damaged.
     """
+    if released := parse_released(name):
+        release = Release.open(released)
+        return ReleasedSuite(name, release, artifacts=artifacts, device=device, progress=progress)
     check_suite(name)
     if world := parse_world(name):
         return WorldSuite(world[0], draw=world[1], progress=progress)
@@ -58,24 +65,29 @@ def load_suite(
 
 
 def check_suite(name: str) -> None:
-    """Raise ValueError where there is no such suite, or its file has problems."""
+    """Raise ValueError where there is no such suite, or its files cannot be read."""
     try:
         described(name)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from None
-    if suite_file(name) is None and name not in SUITES and parse_world(name) is None:
+    if released := parse_released(name):
+        Release.open(released)
+    elif suite_file(name) is None and name not in SUITES and parse_world(name) is None:
         raise ValueError(
-            f"Expected a suite file (.toml) or a suite among {', '.join(SUITES)} but got {name!r}"
+            f"Expected a suite among {', '.join(NAMED)}, world:NAME, published:DIR or a suite file "
+            f"(.toml) but got {name!r}; `polyrot suites` explains them"
         )
 
 
 def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
-    """Seeds, how well they were trained, and file hashes, from the manifests alone."""
+    """Seeds, how well they were trained, and file hashes, without loading the suite."""
     if parse_world(name):
         return {"seeds": list(SEEDS)}
     if path := suite_file(name):
         return _file_provenance(path)
     provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
+    if released := parse_released(name):
+        provenance = released_provenance(released)
     for label, folder in (("artifacts", name), ("control artifacts", CONTROL_COHORT)):
         file = artifacts / folder / "manifest.json"
         if file.is_file():

@@ -15,6 +15,10 @@ from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, jackknife
 
+KEPT_NUMBERS = 2**23
+"""Of one activation set, which stays in memory as float64 while it is in many pairs; larger ones
+stream."""
+
 Metric = Callable[[Tensor, Tensor], float]
 """An explained variance of (reconstruction, activations)."""
 
@@ -36,14 +40,19 @@ class Pair:
     untrained: Float[Tensor, "token d_model"]
     """The target before training, on the same tokens: for a control."""
     held_out: Bool[Tensor, " token"]
-    sae: SAE
-    """Of the source, at this site."""
+    load_sae: Callable[[], SAE]
+    """Brings the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
     fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
     """How target activations are brought into the source's basis; a control replaces it."""
 
     @property
     def d_model(self) -> int:
         return self.source.shape[1]
+
+    @property
+    def sae(self) -> SAE:
+        """Of the source, at this site."""
+        return self.load_sae()
 
     def draw_seed(self, salt: int) -> int:
         """Seed of a control's random draw: a function of the pair, the site and the control."""
@@ -55,9 +64,18 @@ class Pair:
     @cached_property
     def moments(self) -> tuple[Moments, Moments | None]:
         """From target to source: of the tokens to fit, and of those held out, if any."""
+        if self.source.numel() > KEPT_NUMBERS:
+            return self._streamed_moments()
         (y, held_y), (x, held_x) = (_halves(z, self.held_out) for z in (self.target, self.source))
         held = Moments.from_centred(held_y, held_x) if held_y and held_x else None
         return Moments.from_centred(y, x), held
+
+    def _streamed_moments(self) -> tuple[Moments, Moments | None]:
+        held = self.held_out if bool(self.held_out.any()) else None
+        if held is None:
+            return Moments.from_arrays(self.target, self.source), None
+        fit = Moments.from_arrays(self.target[~held], self.source[~held])
+        return fit, Moments.from_arrays(self.target[held], self.source[held])
 
     def procrustes(self, group: Group = "O") -> Alignment:
         """Fit target onto source on the tokens that are not held out."""

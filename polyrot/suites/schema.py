@@ -5,8 +5,7 @@ TOML, validated as a whole: every problem is reported with its line, and nothing
 
 import re
 import tomllib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,9 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
 
+from polyrot.suites.consistency import canonical, inconsistencies
 from polyrot.suites.lines import Location, line_of
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -51,7 +50,7 @@ class Problem:
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _claim(value: str) -> str:
@@ -66,7 +65,7 @@ def _site(value: str) -> str:
             f"expected resid_pre.N, resid_post.N or final_norm (behind the last norm) "
             f"but got {value!r}"
         )
-    return value
+    return canonical(value)
 
 
 def _all(value: Any) -> Any:
@@ -103,21 +102,6 @@ class Models(_Table):
     untrained: str = ""
     """Before training: a revision or folder.  By default drawn from the architecture."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Models":
-        if (self.seed is None) is (not self.seeds):
-            raise ValueError("expected either seed or seeds")
-        places = [name for name in ("hub", "folder", "artifact") if getattr(self, name)]
-        if len(places) != 1:
-            found = " and ".join(places) or "none"
-            raise ValueError(f"expected one of hub, folder and artifact but got {found}")
-        place = self.hub or self.folder
-        if self.seeds and place and "{seed}" not in place + self.revision:
-            raise ValueError(f"expected {{seed}} in {place!r}, where seeds are several")
-        if self.revision != "main" and not self.hub:
-            raise ValueError("expected revision only where the model is on the hub")
-        return self
-
     @property
     def all_seeds(self) -> tuple[int, ...]:
         return tuple(self.seeds) or ((self.seed,) if self.seed is not None else ())
@@ -149,13 +133,6 @@ class Tokens(_Table):
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """Share of the sequences that no fit sees."""
 
-    @model_validator(mode="after")
-    def _one_source(self) -> "Tokens":
-        sources = [name for name in ("dataset", "files", "file") if getattr(self, name)]
-        if len(sources) > 1:
-            raise ValueError(f"expected one of dataset, files and file but got {sources}")
-        return self
-
 
 class Autoencoders(_Table):
     """How sparse autoencoders are trained, or where trained ones are."""
@@ -167,13 +144,6 @@ class Autoencoders(_Table):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     folder: str = ""
     """Of existing ones, with `{seed}` and `{site}` in it; relative to the suite file."""
-
-    @model_validator(mode="after")
-    def _placeholders(self) -> "Autoencoders":
-        missing = [p for p in ("{seed}", "{site}") if self.folder and p not in self.folder]
-        if missing:
-            raise ValueError(f"expected {' and '.join(missing)} in folder {self.folder!r}")
-        return self
 
 
 class Contrast(_Table):
@@ -220,6 +190,20 @@ class SuiteFile(_Table):
         return tuple(seed for entry in self.models for seed in entry.all_seeds)
 
 
+_TABLES: dict[str, type[_Table]] = {
+    "": SuiteFile,
+    "models": Models,
+    "controls": Models,
+    "tokens": Tokens,
+    "sae": Autoencoders,
+    "steering": Steering,
+    "own": Contrast,
+}
+"""By the name they have in a file."""
+KEY = "[key]"
+"""How pydantic marks that a key is wrong, and not what stands under it."""
+
+
 def read_suite_file(path: Path) -> SuiteFile:
     """Read a suite file.
 
@@ -229,24 +213,27 @@ def read_suite_file(path: Path) -> SuiteFile:
     """
     if not path.is_file():
         raise FileNotFoundError(f"Expected a suite file but there is no file {path}")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
         data = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise SuiteFileError(path, [Problem(line, "", "no valid TOML: not UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r" \(at line (\d+), column \d+\)", str(error))
-        line = int(place[1]) if place else len(text.splitlines())
+        line = int(place[1]) if place else text.rstrip("\n").count("\n") + 1
         message = str(error).replace(place[0] if place else "", "")
         raise SuiteFileError(path, [Problem(line, "", f"no valid TOML: {message}")]) from None
     problems = [
-        Problem(line_of(text, location), _dotted(location), message)
-        for location, message in _across(data)
+        Problem(line_of(text, location), dotted(location), message)
+        for location, message in inconsistencies(data)
     ]
     try:
         file = SuiteFile.model_validate(data)
     except ValidationError as error:
         for item in error.errors():
             location = item["loc"]
-            problems.append(Problem(line_of(text, location), _dotted(location), _sentence(item)))
+            problems.append(Problem(line_of(text, location), dotted(location), _sentence(item)))
     if problems:
         raise SuiteFileError(path, list(dict.fromkeys(problems)))
     return file
@@ -257,43 +244,26 @@ def builtin_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(BUILTIN.glob("*.toml"))}
 
 
-def _across(data: dict[str, Any]) -> Iterator[tuple[Location, str]]:
-    """Yield what no single table shows, also of a file that has other problems."""
-    entries = data.get("models")
-    seeds: list[tuple[Location, int]] = []
-    for index, entry in enumerate(entries if isinstance(entries, list) else []):
-        for key in ("seed", "seeds"):
-            value = entry.get(key, []) if isinstance(entry, dict) else []
-            for seed in value if isinstance(value, list) else [value]:
-                if isinstance(seed, int):
-                    seeds.append((("models", index, key), seed))
-    counts = Counter(seed for _, seed in seeds)
-    for location, seed in seeds:
-        if counts[seed] > 1:
-            yield location, f"expected every seed once but got {seed} {counts[seed]} times"
-    if isinstance(entries, list) and len(counts) == 1:
-        yield ("models",), "expected at least two seeds: claims compare models with each other"
-    sites = data.get("sites")
-    if isinstance(sites, list):
-        for site, count in Counter(map(str, sites)).items():
-            if count > 1:
-                yield ("sites",), f"expected every site once but got {site} {count} times"
-
-
 def _sentence(item: Mapping[str, Any]) -> str:
     """Say what pydantic found, in the words of the other messages."""
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        return "there is no such field"
+        around = [part for part in item["loc"][:-1] if isinstance(part, str)]
+        table = _TABLES[around[-1] if around else ""]
+        return f"there is no such field; there are {', '.join(table.model_fields)}"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] in ("model_type", "dict_type"):
+        return f"expected a table but got {item['input']!r}"
     if item["type"] == "value_error":
         return message
     return f"{message[0].lower()}{message[1:]} but got {item['input']!r}"
 
 
-def _dotted(location: Location) -> str:
+def dotted(location: Location) -> str:
+    """Write a place in a suite file: `models[2].folder`, counted from 1."""
     text = ""
     for part in location:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+        if part != KEY:
+            text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".")

@@ -5,7 +5,7 @@ need it NOT RUN, with a reason; it is no error.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -181,7 +181,7 @@ class Suite:
                 target=trained[self.index(target)],
                 untrained=untrained[self.index(target)],
                 held_out=self.held_out,
-                sae=self.sae(source, site),
+                load_sae=partial(self.sae, source, site),
             )
             for source, target in self.seed_pairs()
         }
@@ -206,7 +206,7 @@ class Suite:
                 target=before[self.index(target)],
                 untrained=untrained[self.index(target)],
                 held_out=self.held_out,
-                sae=self.sae(source, site),
+                load_sae=partial(self.sae, source, site),
             )
             for source, target in pairs
         ]

@@ -1,5 +1,6 @@
 """The verdict rule: models, negative controls and positive controls decide together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,7 +75,7 @@ def judge(
     """
     placement = bar.place(estimate)
     results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
-    verdict, reason = _rule(bar, placement, results, proxy, characteristic)
+    verdict, reason = _rule(bar, estimate, placement, results, proxy, characteristic)
     decides = Kind.POSITIVE if verdict is Verdict.REFUTED else None
     if verdict in (Verdict.REPLICATED, Verdict.REFUTED):
         missing = [f"{n}: {why}" for n, kind, why in absent if decides in (None, kind)]
@@ -101,6 +102,7 @@ def roll_up(parts: Sequence[Part]) -> tuple[Verdict, str]:
 
 def _rule(
     bar: Bar,
+    estimate: Estimate,
     placement: Placement,
     controls: tuple[ControlResult, ...],
     proxy: str,
@@ -113,6 +115,11 @@ def _rule(
     unclear = [c.name for c in negatives if c.placement is Placement.STRADDLES]
     if proxy:
         return Verdict.INCONCLUSIVE, f"measured by proxy: {proxy}"
+    if math.isinf(estimate.low) and math.isinf(estimate.high):
+        few = (
+            f"1 {estimate.unit} gives" if estimate.n == 1 else f"{estimate.n} {estimate.unit}s give"
+        )
+        return Verdict.INCONCLUSIVE, f"{few} no interval; give at least three"
     if placement is Placement.STRADDLES:
         return Verdict.INCONCLUSIVE, f"the interval straddles the bar ({bar})"
     if placement is Placement.OUTSIDE:

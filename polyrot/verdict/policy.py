@@ -1,6 +1,6 @@
 """What a run demands: how a verdict becomes a passed, failed or skipped test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,45 +21,124 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A measurement for which a run fails, and why; of no suite where none measured it."""
+
+    id: str
+    suite: str
+    why: str
+
+    @property
+    def name(self) -> str:
+        return name_of(self.id, self.suite)
+
+
+@dataclass(frozen=True)
 class Policy:
     """The gate of one run.
 
     By default REPLICATED passes, REFUTED, VACUOUS and ERROR fail, and the undecided are
-    skipped (failed if `strict`).  With `required` ids only those must be REPLICATED.  With
-    `expected` verdicts each must be the one recorded, whatever it is.
+    skipped (failed if `strict`).  With `required` ids those must be REPLICATED, on every suite
+    of the run, and other findings fail nothing.  With `expected` verdicts each must be the one
+    recorded, whatever it is.  With both, both must hold.  An ERROR fails in any case: it is no
+    finding that could be accepted.
     """
 
     strict: bool = False
     required: tuple[str, ...] = ()
     expected: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
     """Recorded verdict by suite and measurement; empty where no file was given."""
+    recorded_in: Mapping[str, Path] = field(default_factory=dict)
+    """By suite, the file that the expected verdicts were read from."""
 
     @classmethod
     def from_files(
         cls, files: tuple[Path, ...], *, strict: bool = False, required: tuple[str, ...] = ()
     ) -> "Policy":
-        """Read the recorded verdicts before the run can overwrite them."""
-        expected = {
-            (report.suite, id): verdict
-            for report in map(read_verdict, files)
-            for id, verdict in report.verdicts.items()
-        }
-        return cls(strict, required, expected)
+        """Read the recorded verdicts before the run can overwrite them.
+
+        Raises:
+            OSError, ValueError: as `read_verdict`, and where a file is empty or two are of one
+                suite.
+        """
+        expected: dict[tuple[str, str], Verdict] = {}
+        recorded_in: dict[str, Path] = {}
+        for file in files:
+            report = read_verdict(file)
+            if other := recorded_in.get(report.suite):
+                raise ValueError(
+                    f"Expected one file a suite but {other} and {file} are both of {report.suite}; "
+                    "leave one out"
+                )
+            if not report.records:
+                raise ValueError(f"Expected verdicts in {file} but it holds none; record them anew")
+            recorded_in[report.suite] = file
+            expected |= {(report.suite, id): verdict for id, verdict in report.verdicts.items()}
+        return cls(strict, required, expected, recorded_in)
+
+    @property
+    def demands(self) -> str:
+        """The options by which verdicts were demanded; empty where none was."""
+        given = (("--require", self.required), ("--expect", self.expected))
+        return " ".join(option for option, value in given if value)
 
     def decide(self, record: Record) -> tuple[Outcome, str]:
         """Decide the test's outcome, and the sentence that explains it."""
+        sentence = f"{record.verdict}: {record.reason}"
         if self.expected:
             recorded = self.expected.get((record.suite, record.id))
             if recorded is None:
-                return Outcome.FAIL, f"{record.verdict}, but no verdict of it is recorded"
+                return Outcome.FAIL, f"no verdict recorded, now {sentence}"
             if recorded is not record.verdict:
-                return Outcome.FAIL, f"recorded {recorded}, now {record.verdict}: {record.reason}"
-            return Outcome.PASS, f"{record.verdict}, as recorded: {record.reason}"
-        sentence = f"{record.verdict}: {record.reason}"
+                return Outcome.FAIL, f"recorded {recorded}, now {sentence}"
+        if record.verdict is Verdict.ERROR:
+            return Outcome.FAIL, sentence
         if record.verdict is Verdict.REPLICATED:
             return Outcome.PASS, sentence
+        if record.id in self.required:
+            return Outcome.FAIL, sentence
+        if self.expected:
+            return Outcome.PASS, f"{record.verdict}, as recorded: {record.reason}"
         if self.required:
-            return (Outcome.FAIL if record.id in self.required else Outcome.PASS), sentence
+            return Outcome.PASS, sentence
         if record.verdict in UNDECIDED and not self.strict:
             return Outcome.SKIP, sentence
         return Outcome.FAIL, sentence
+
+    def failures(self, records: Sequence[Record], *, whole: bool = True) -> list[Failure]:
+        """List what fails the run, worst first: what was not measured, then by verdict.
+
+        A recorded measurement that a `whole` run did not measure has drifted too; in a run of
+        claims that someone chose, it was left out.
+        """
+        measured = {(record.suite, record.id) for record in records}
+        found = {id for _, id in measured}
+        failures = [
+            Failure(id, "", "required, but not measured") for id in self.required if id not in found
+        ]
+        failures += [
+            Failure(id, suite, f"recorded {verdict}, but not measured")
+            for (suite, id), verdict in self.expected.items()
+            if whole and (suite, id) not in measured
+        ]
+        for record in worst_first(records):
+            outcome, why = self.decide(record)
+            if outcome is Outcome.FAIL:
+                failures.append(Failure(record.id, record.suite, why))
+        return failures
+
+    def drifted(self, suite: str, records: Sequence[Record]) -> bool:
+        """Do the verdicts of a suite differ from those recorded of it, in any way?"""
+        recorded = {id: verdict for (of, id), verdict in self.expected.items() if of == suite}
+        return recorded != {r.id: r.verdict for r in records if r.suite == suite}
+
+
+def name_of(id: str, suite: str) -> str:
+    """Name a measurement in a sentence: `PIR-03 on dyck3`."""
+    return f"{id} on {suite}" if suite else id
+
+
+def worst_first(records: Sequence[Record]) -> list[Record]:
+    """Order records by their verdicts, those of one verdict by name."""
+    order = list(Verdict)
+    return sorted(records, key=lambda r: (order.index(r.verdict), r.id, r.suite))

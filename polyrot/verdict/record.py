@@ -95,6 +95,8 @@ class Report:
     records: tuple[Record, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
+    metrics: int = METRICS
+    """By which definitions of the quantities it was measured."""
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -109,7 +111,7 @@ class Report:
             records.append(fields)
         document = {
             "schema": SCHEMA,
-            "metrics": METRICS,
+            "metrics": self.metrics,
             "suite": self.suite,
             "verdicts": self.verdicts,
             "records": records,
@@ -128,23 +130,39 @@ def read_verdict(path: str | Path) -> Report:
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"Expected the verdicts of an earlier run in {file}: no such file")
+        raise FileNotFoundError(
+            f"Expected the verdicts of an earlier run in {file}: no such file; `pytest claims/` "
+            "writes a verdict.json for each suite"
+        )
     try:
         document = json.loads(file.read_text())
         schema = document["schema"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        raise ValueError(f"Expected a verdict.json but {file} is not one") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"Expected a verdict.json as `pytest claims/` writes it but {file} is not one"
+        ) from None
     if schema != SCHEMA:
-        raise ValueError(f"Expected schema {SCHEMA} in {file} but got {schema!r}")
+        raise ValueError(
+            f"Expected schema {SCHEMA} in {file} but got {schema!r}; `pytest claims/` of this "
+            "version writes it anew"
+        )
     try:
         return Report(
             document["suite"],
             tuple(_record(fields) for fields in document["records"]),
-            document["provenance"],
-            document["timing"],
+            dict(document["provenance"]),
+            dict(document["timing"]),
+            document["metrics"],
         )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"Expected a whole verdict.json but {file} lacks {error}") from None
+    except KeyError as error:
+        raise ValueError(
+            f"Expected a whole verdict.json but {file} lacks {error}; `pytest claims/` writes it "
+            "anew"
+        ) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"Expected a verdict.json as `pytest claims/` writes it but {file} was altered: {error}"
+        ) from None
 
 
 def _record(fields: dict[str, Any]) -> Record:

@@ -1,0 +1,1 @@
+"""Commands of `polyrot` that want a page of their own."""

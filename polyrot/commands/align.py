@@ -1,0 +1,97 @@
+"""`polyrot align`: the rotation between two language models, on text."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def align(
+    source: Annotated[str, typer.Argument(help="folder of save_pretrained, or hub id[@revision]")],
+    target: Annotated[str, typer.Argument(help="another model, as wide")],
+    site: Annotated[
+        list[str] | None,
+        typer.Option(help="resid_pre.0, resid_post.N (repeatable); default: all that both have"),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="text files, patterns allowed; default: the standard library's text"),
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="file of token ids (.npy, .safetensors) instead of text")
+    ] = None,
+    sequences: Annotated[int, typer.Option(min=8, help="how many to run")] = 256,
+    length: Annotated[int, typer.Option(min=8, help="tokens of a sequence")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="sequences that run together")] = 16,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    seed: Annotated[int, typer.Option(help="of the held-out sequences and the nulls")] = 0,
+    out: Annotated[Path, typer.Option(help="where the rotations go")] = Path(
+        "rotation.safetensors"
+    ),
+    carry_sae: Annotated[
+        Path | None,
+        typer.Option(help="autoencoder of the source (a folder), to carry at the one --site"),
+    ] = None,
+    carry_vector: Annotated[
+        Path | None,
+        typer.Option(help="vectors of the source (.npy, .safetensors), to carry likewise"),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="show every statistic of the Haar battery")
+    ] = False,
+) -> None:
+    """Fit the rotation that carries a model's activations onto another's, and say how good it is.
+
+    Prints the held-out EV with its interval, the determinant, how many directions the text
+    determines, whether the rotation is Haar, and what other maps explain.
+    """
+    from polyrot.missing import NotRun
+    from polyrot.progress import Progress
+    from polyrot.report.comparison import comparison_lines, haar_lines
+    from polyrot.suites import carrying
+    from polyrot.suites.comparison import write_rotations
+    from polyrot.suites.comparison_request import Request, compare
+
+    chosen = site or []
+    if (carry_sae or carry_vector) and len(chosen) != 1:
+        raise typer.BadParameter("--carry-sae and --carry-vector want exactly one --site")
+    line = Progress()
+    try:
+        carried: list[tuple[Path, Any]] = []
+        if carry_sae:
+            carried.append((carry_sae, carrying.load_sae(carry_sae)))
+        if carry_vector:
+            carried.append((carry_vector, carrying.load_vectors(carry_vector)))
+        request = Request(
+            source=source,
+            target=target,
+            sites=tuple(chosen),
+            text=tuple(text or ()),
+            tokens=tokens,
+            sequences=sequences,
+            length=length,
+            batch=batch,
+            dtype=dtype,
+            device=device,
+            seed=seed,
+        )
+        comparisons = compare(request, progress=line)
+        line.clear()
+        for row in comparison_lines(comparisons):
+            typer.echo(row)
+        if verbose:
+            for row in haar_lines(comparisons):
+                typer.echo(row)
+        write_rotations(out, comparisons, {"source": source, "target": target})
+        typer.echo(f"rotation: {out}")
+        for path, what in carried:
+            typer.echo(f"carried: {carrying.write_carried(path, what, comparisons[0].fit)}")
+    except (NotRun, ValueError, OSError) as error:
+        line.clear()
+        typer.echo(f"polyrot align: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        line.clear()
+        typer.echo("\nInterrupted; nothing was written.", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,51 @@
+"""`polyrot suites`: what there is, and what is wrong with a suite file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="List the suites, or check a suite file.",
+    invoke_without_command=True,
+    add_completion=False,
+)
+
+
+@app.callback()
+def suites(context: typer.Context) -> None:
+    """List the suites that come with polyrot and what they need."""
+    if context.invoked_subcommand is not None:
+        return
+    from polyrot.suites.explain import overview
+
+    for line in overview():
+        typer.echo(line)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="suite file (.toml), or the name of a built-in one")],
+) -> None:
+    """Check a suite file without loading weights: every problem with its line, at once.
+
+    Exits 0 where it can run, 1 where it has problems, 2 where there is no such file.
+    """
+    from polyrot.suites.explain import summary
+    from polyrot.suites.names import suite_file
+    from polyrot.suites.validation import problems_of
+
+    path = suite_file(str(file)) or file
+    try:
+        problems = problems_of(path)
+    except FileNotFoundError as error:
+        typer.echo(f"polyrot suites check: {error}", err=True)
+        raise typer.Exit(2) from None
+    for problem in problems:
+        typer.echo(f"{path}:{problem.line}: {problem}")
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        typer.echo(f"{count}; docs/your-models.md describes every field")
+        raise typer.Exit(1)
+    for line in summary(path):
+        typer.echo(line)

@@ -1,0 +1,58 @@
+"""The reports that a path names: one file, one folder, or a folder of folders."""
+
+from pathlib import Path
+
+from polyrot.verdict.record import Report, read_verdict
+
+FILE = "verdict.json"
+
+
+def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
+    """Read reports by suite, and say whether the path names many.
+
+    A `verdict.json`, a folder that holds one, or a folder that holds one folder a suite.
+
+    Raises:
+        FileNotFoundError: where there is no report.
+        ValueError: where a file is no report, or where two are of one suite.
+    """
+    if not path.is_dir():
+        report = read_verdict(path)
+        return {report.suite: report}, False
+    if (path / FILE).is_file():
+        report = read_verdict(path / FILE)
+        return {report.suite: report}, False
+    files = sorted(path.glob(f"*/{FILE}"))
+    if not files:
+        raise FileNotFoundError(
+            f"Expected {FILE} in {path} or in its folders but found none; `pytest claims/ "
+            f"--report-dir {path}` writes them"
+        )
+    reports: dict[str, Report] = {}
+    for file in files:
+        report = read_verdict(file)
+        if report.suite in reports:
+            raise ValueError(
+                f"Expected one report a suite in {path} but two are of {report.suite}; "
+                f"name one of them, say {file}"
+            )
+        reports[report.suite] = report
+    return reports, True
+
+
+def read_both(old: Path, new: Path) -> tuple[dict[str, Report], dict[str, Report]]:
+    """Read the reports to compare: all of two folders, else the suite of the single one.
+
+    Raises:
+        OSError, ValueError: as `read_reports`, and where no suite is in both.
+    """
+    (before, many_old), (after, many_new) = read_reports(old), read_reports(new)
+    common = before.keys() & after.keys()
+    if not common:
+        raise ValueError(
+            f"Expected reports of one suite but {old} is of {', '.join(before)} and {new} of "
+            f"{', '.join(after)}; choose two of the same suite"
+        )
+    if many_old and many_new:
+        return before, after
+    return {suite: before[suite] for suite in common}, {suite: after[suite] for suite in common}

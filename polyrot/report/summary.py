@@ -1,0 +1,38 @@
+"""The page of a CI job: did the gate hold and why, then every suite's verdicts."""
+
+from collections.abc import Sequence
+
+from polyrot.report.conclusion import Conclusion
+from polyrot.report.markdown import details, overview
+from polyrot.verdict.record import Report
+
+LARGEST = 1_000_000
+"""Bytes; GitHub shows nothing of a summary above 1 MiB."""
+
+
+def summary(reports: Sequence[Report], conclusion: Conclusion, *, ending: str) -> str:
+    """Render a run as Markdown; the details fold, and are left out where they are too long."""
+    outcome = "passed" if conclusion.passed else "failed"
+    lines = [f"# Claims: {outcome}", "", conclusion.headline, ending]
+    if conclusion.unmet:
+        lines.append("")
+        lines += [f"- **{f.name}**: {' '.join(f.why.split())}" for f in conclusion.unmet]
+    if conclusion.explained_by:
+        lines += ["", "What explains the drift:", "", "```", *conclusion.explained_by, "```"]
+    lines.append("")
+    full = "\n".join([*lines, *_suites(reports, folded=True)])
+    if len(full.encode()) <= LARGEST:
+        return full
+    return "\n".join([*lines, *_suites(reports, folded=False)])
+
+
+def _suites(reports: Sequence[Report], *, folded: bool) -> list[str]:
+    lines = []
+    for report in reports:
+        lines += [f"## Verdicts on `{report.suite}`", "", *overview(report), ""]
+        if folded:
+            summary = "<summary>Parts, controls and reasons</summary>"
+            lines += ["<details>", summary, *details(report), "</details>", ""]
+        else:
+            lines += ["Parts, controls and reasons are in this suite's `verdict.md`.", ""]
+    return lines

@@ -1,0 +1,92 @@
+"""What two models to compare, and on which text: checked, then loaded and compared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from polyrot.interventions.places import FINAL_NORM
+from polyrot.models import hub
+from polyrot.models.hub import Checkpoint
+from polyrot.suites.comparison import Progress, SiteComparison, compare_models
+from polyrot.suites.language import check_vocabulary, sites_of
+from polyrot.suites.schema import Tokens
+from polyrot.suites.tokens import load_tokens
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare: see `polyrot align --help`."""
+
+    source: str
+    target: str
+    sites: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    tokens: Path | None = None
+    sequences: int = 256
+    length: int = 128
+    batch: int = 16
+    dtype: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+
+
+def compare(
+    request: Request, *, progress: Progress = lambda share, what: None
+) -> list[SiteComparison]:
+    """Load two models and compare them.
+
+    Raises:
+        NotRun: where a model, its tokenizer or enough text cannot be had.
+        ValueError: where the models do not fit each other, or have no such site.
+    """
+    places_of = [checkpoint(name) for name in (request.source, request.target)]
+    if request.dtype not in DTYPES:
+        raise ValueError(f"Expected dtype among {', '.join(DTYPES)} but got {request.dtype!r}")
+    if request.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("torch sees no CUDA device; use device cpu")
+    widths = [int(hub.architecture(place).hidden_size) for place in places_of]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"Expected models of one width but {request.source} has d_model {widths[0]} and "
+            f"{request.target} {widths[1]}; a rotation wants one"
+        )
+    known = min((sites_of(place) for place in places_of), key=len)
+    sites = request.sites or known
+    if unknown := [site for site in sites if site not in (*known, FINAL_NORM)]:
+        raise ValueError(f"Expected sites among {', '.join(known)} but got {', '.join(unknown)}")
+    # The loader brings as many sequences again for autoencoders, which serve as well.
+    wanted = Tokens(
+        files=list(request.text),
+        file=str(request.tokens.resolve()) if request.tokens else "",
+        sequences=max(8, request.sequences // 2),
+        length=request.length,
+    )
+    data = load_tokens(wanted, Path.cwd(), lambda: hub.load_tokenizer(places_of[0]))
+    tokens = torch.cat([data.analysis, data.sae])[: request.sequences]
+    for place in places_of:
+        check_vocabulary(place, tokens)
+    source, target = (
+        hub.load(place, getattr(torch, request.dtype), request.device) for place in places_of
+    )
+    return compare_models(
+        source,
+        target,
+        tokens,
+        sites,
+        batch=request.batch,
+        seed=request.seed,
+        progress=progress,
+    )
+
+
+def checkpoint(name: str) -> Checkpoint:
+    """Read `FOLDER`, `hub/id` or `hub/id@revision`; a folder that is there goes first."""
+    if Path(name).is_dir():
+        return Checkpoint(name)
+    place, _, revision = name.partition("@")
+    if place.startswith((".", "/", "~")) or place.count("/") > 1:
+        raise ValueError(f"Expected a folder of save_pretrained but there is no folder {place}")
+    return Checkpoint(place, revision or "main")

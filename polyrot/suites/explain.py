@@ -1,0 +1,71 @@
+"""Suites in words, for `polyrot suites`."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from polyrot.models import hub
+from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, SHORT_COHORT
+from polyrot.suites.artifacts import MANIFEST
+from polyrot.suites.language import LanguageSuite
+from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
+from polyrot.suites.textlm import textlm_folder
+from polyrot.suites.worlds.synthetic import WORLDS
+
+WIDTH, MARGIN = 80, 26
+
+
+def overview() -> Iterator[str]:
+    """Yield every suite by name, what it is and what it needs, in 80 columns."""
+    for name, cohort in COHORTS.items():
+        if name not in (CONTROL_COHORT, SHORT_COHORT):
+            sharing = "shared frozen input and output" if cohort.shared_io else "nothing shared"
+            seeds = f"{cohort.seeds[0]}-{cohort.seeds[-1]}"
+            yield from _entry(name, f"Dyck-3 transformers, seeds {seeds}, {sharing}; shipped")
+    for name, path in builtin_files().items():
+        file = read_suite_file(path)
+        yield from _entry(name, f"{file.description}; {_needs(file)}")
+    yield from _entry("published:DIR", "checkpoints as the paper's author released them")
+    yield from _entry(
+        "world:NAME", f"synthetic activations whose truth is known: {', '.join(WORLDS)}"
+    )
+    yield from _entry("FILE.toml", "your own models; docs/your-models.md says how")
+    yield ""
+    yield "pytest claims/ --suite NAME measures one; polyrot suites check FILE checks a file."
+
+
+def summary(path: Path) -> Iterator[str]:
+    """Yield what a suite file that has no problems will run."""
+    file = read_suite_file(path)
+    suite = LanguageSuite(file, path.parent)
+    first = hub.skeleton(suite.checkpoints[0])
+    parameters = sum(p.numel() for p in first.parameters())
+    rows, length = suite.data.analysis.shape
+    yield (
+        f"{file.name}: {len(file.seeds)} models of {parameters:,} parameters, "
+        f"d_model {suite.d_model}"
+    )
+    yield f"sites: {', '.join(suite.sites)}"
+    yield f"tokens: {rows} sequences of {length}, and {len(suite.data.sae)} for autoencoders"
+    yield f"claims: {', '.join(file.claims) or 'all that apply to language models'}"
+    if len(file.seeds) < 3:
+        yield "note: two seeds give values without intervals; a verdict wants three or more"
+    if not file.controls:
+        yield "note: no [[controls]]: PIR-02 lacks the control of a model of another task"
+    if not all(entry.earlier or entry.artifact for entry in file.models):
+        yield "note: no models.earlier: PIR-14 is NOT RUN"
+    yield f"run it: pytest claims/ --suite {path}"
+
+
+def _needs(file: SuiteFile) -> str:
+    if file.models[0].artifact:
+        there = (textlm_folder() / MANIFEST).is_file()
+        return "trained" if there else "not trained yet: the first run does, in an hour or two"
+    return "from the hub"
+
+
+def _entry(name: str, text: str) -> Iterator[str]:
+    lines = textwrap.wrap(text, WIDTH - MARGIN)
+    yield f"{name:<{MARGIN - 1}} {lines[0]}"
+    for line in lines[1:]:
+        yield " " * MARGIN + line

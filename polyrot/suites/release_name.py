@@ -1,0 +1,59 @@
+"""Names of suites of released files: `published:DIR`, or of some seeds, `published:DIR:0-4`."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = re.compile(r"published:(?P<folder>.+?)(?::(?P<seeds>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
+
+
+@dataclass(frozen=True)
+class ReleaseName:
+    """The folder of a release, and which of its seeds make the suite."""
+
+    folder: Path
+    choice: str = ""
+    """Say `0-4` or `0,2,3`; empty for every seed that the folder has."""
+
+    @property
+    def report_folder(self) -> str:
+        """Name a folder for reports by the last part of the path, which is none as a whole."""
+        last = self.folder.resolve().name
+        return "-".join(part for part in ("published", last, self.choice) if part)
+
+    def chosen(self, found: Collection[int]) -> list[int]:
+        """Choose among the seeds that the folder has.
+
+        Raises:
+            ValueError: where one of the chosen seeds is not among them.
+        """
+        if not self.choice:
+            return sorted(found)
+        spans = [[int(end) for end in span.split("-")] for span in self.choice.split(",")]
+        asked = {seed for span in spans for seed in range(span[0], span[-1] + 1)}
+        if not asked or asked - set(found):
+            raise ValueError(
+                f"Expected seeds among {spelled(found)}, those in {self.folder}, "
+                f"but got {self.choice}"
+            )
+        return sorted(asked)
+
+
+def parse_released(name: str) -> ReleaseName | None:
+    """Read the name of a suite; None where it is not that of released files."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    return ReleaseName(Path(found["folder"]).expanduser(), found["seeds"] or "")
+
+
+def spelled(seeds: Collection[int]) -> str:
+    """Write seeds as a choice of them: `0-4,7`."""
+    spans: list[list[int]] = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], seed]
+        else:
+            spans.append([seed])
+    return ",".join("-".join(map(str, span)) for span in spans)

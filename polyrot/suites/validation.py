@@ -1,0 +1,108 @@
+"""Everything that can be told wrong with a suite file before weights are loaded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from polyrot.missing import NotRun
+from polyrot.models import hub
+from polyrot.suites.language import LanguageSuite, Run, artifact_folder, runs, sites_of
+from polyrot.suites.lines import Location, line_of
+from polyrot.suites.schema import (
+    Models,
+    Problem,
+    SuiteFile,
+    SuiteFileError,
+    dotted,
+    read_suite_file,
+)
+
+Found = Iterator[tuple[Location, str]]
+
+
+def problems_of(path: Path) -> list[Problem]:
+    """List what is wrong with a suite file, by line; empty where it can run.
+
+    Models on the hub count as missing where neither the hub's cache nor the hub has them.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+    """
+    try:
+        file = read_suite_file(path)
+    except SuiteFileError as error:
+        return error.problems
+    text = path.read_text(encoding="utf-8")
+    found = list(_of_models(file, path.parent))
+    # What follows from the models is told once they are there.
+    found += list(_of_the_rest(file, path.parent, models_are_there=not found))
+    problems = [
+        Problem(line_of(text, location), dotted(location), message) for location, message in found
+    ]
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+
+
+def _of_models(file: SuiteFile, base: Path) -> Found:
+    dtype = getattr(torch, file.dtype)
+    for table, entries in (("models", file.models), ("controls", file.controls)):
+        for index, entry in enumerate(entries):
+            where: Location = (table, index, _source(entry))
+            if entry.artifact and not artifact_folder(entry.artifact, base).is_dir():
+                yield where, f"not trained yet: `polyrot train {entry.artifact}` makes it"
+                continue
+            for run in runs(entry, base):
+                yield from ((where, message) for message in _of_run(run, dtype))
+
+
+def _of_run(run: Run, dtype: torch.dtype) -> Iterator[str]:
+    try:
+        sites_of(run.last)
+        hub.check_memory(run.last, dtype, "cpu")
+        for checkpoint in (run.last, *run.earlier, run.untrained):
+            if checkpoint is not None:
+                hub.check_weights(checkpoint)
+    except NotRun as error:
+        yield str(error)
+
+
+def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Found:
+    for contrast in file.steering.own:
+        for which in (contrast.toward, contrast.away):
+            if not (base / which).is_file():
+                yield ("steering", "own"), f"{contrast.name}: there is no file {base / which}"
+    if not models_are_there:
+        return
+    try:
+        suite = LanguageSuite(file, base)
+    except NotRun as error:
+        yield ("sites",), _without("sites", error)
+        return
+    try:
+        _ = suite.d_model
+    except NotRun as error:
+        yield ("models",), str(error)
+    try:
+        _ = suite.data
+    except NotRun as error:
+        yield ("tokens",), _without("tokens", error)
+    if file.sae.folder:
+        yield from _of_autoencoders(suite)
+
+
+def _of_autoencoders(suite: LanguageSuite) -> Found:
+    for seed in suite.seeds:
+        for site in suite.sites:
+            try:
+                suite.sae(seed, site)
+            except NotRun as error:
+                yield ("sae", "folder"), _without("sae.folder", error)
+
+
+def _without(field: str, error: NotRun) -> str:
+    """The reason without the field, which stands before it here."""
+    return str(error).removeprefix(f"{field}: ")
+
+
+def _source(entry: Models) -> str:
+    return next(name for name in ("hub", "folder", "artifact") if getattr(entry, name))
