@@ -52,6 +52,13 @@ class Workers:
             raise ValueError(f"Expected backend among {BACKENDS} but got backend={self.backend!r}")
         if self.jobs < 1:
             raise ValueError(f"Expected jobs of at least 1 but got jobs={self.jobs!r}")
+        if self.backend == "loky" and self.cluster:
+            raise ValueError("Expected backend dask or ray with a cluster but got backend='loky'")
+        if self.backend != "loky" and self.jobs > 1:
+            raise ValueError(
+                f"Expected jobs with backend loky alone but got jobs={self.jobs!r}; the workers of "
+                "a cluster are as many as were started"
+            )
 
     @property
     def here(self) -> bool:
@@ -81,19 +88,24 @@ _unit = RLock()
 
 
 def workers() -> Workers:
-    """Where units run by default: in this process, unless `use` chose otherwise."""
+    """Where units run by default: in this process, unless `using` chose otherwise."""
     return _chosen
 
 
-def use(chosen: Workers) -> None:
-    """Choose where units run from now on.
+@contextmanager
+def using(chosen: Workers) -> Iterator[None]:
+    """Choose where units run.
 
     Raises:
         NotRun: where a package or the address of a cluster is missing.
     """
-    global _chosen  # noqa: PLW0603 - like the folder of the cache: it alters no number
+    global _chosen  # noqa: PLW0603 - as the folder of the cache is: it alters no number
     chosen.check()
-    _chosen = chosen
+    before, _chosen = _chosen, chosen
+    try:
+        yield
+    finally:
+        _chosen = before
 
 
 def run_units(
@@ -111,7 +123,7 @@ def run_units(
     Args:
         function: of a module, so that other processes find it.
         arguments: small ones, of each unit; large things as paths.
-        on: where to run; by default as `use` chose.
+        on: where to run; by default as `using` chose.
         progress: called with the share that is done after every unit.
 
     Raises:
@@ -156,13 +168,10 @@ def _finished(
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
     chosen.check()
-    try:
-        with _backend(chosen):
-            # One unit a task: they take seconds, and what is lost with a worker is small.
-            parallel = Parallel(return_as="generator_unordered", batch_size=1)
-            yield from parallel(delayed(_run)(function, i, unit) for i, unit in enumerate(units))
-    except TimeoutError as error:
-        raise NotRun(f"the cluster at {chosen.address} has no worker: {error}") from None
+    with _backend(chosen):
+        # One unit a task: they take seconds, and what is lost with a worker is small.
+        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        yield from parallel(delayed(_run)(function, i, unit) for i, unit in enumerate(units))
 
 
 def _run(
@@ -206,8 +215,16 @@ def _dask(chosen: Workers) -> Iterator[None]:
             f"{START['dask']}"
         ) from None
     # Closing the client gives up what it asked for: after Ctrl-C the cluster is free.
-    with client, parallel_config("dask", n_jobs=-1, client=client):
-        yield
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            raise NotRun(
+                f"the Dask scheduler at {chosen.address} has no worker: `dask worker "
+                f"{chosen.address} --nthreads 1` starts one"
+            ) from None
+        with parallel_config("dask", n_jobs=-1, client=client):
+            yield
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
+from polyrot.models.sources import ModelSource, loaded
 from polyrot.sae.model import SAE
 from polyrot.sae.training import SAEConfig
 from polyrot.suites.activations import harvest_language
@@ -123,11 +124,11 @@ class LanguageSuite(Suite):
 
     def language_model(self, seed: int) -> nn.Module:
         """Load the model of a seed; the latest ones are kept while they are small."""
-        return self._kept_model(self.index(seed))
+        return loaded([self._source(self._runs[self.index(seed)].last)])[0]
 
     def untrained_language_model(self, seed: int) -> nn.Module:
         """Load, or draw, the model of a seed as it was before training."""
-        return self._load_untrained(self._runs[self.index(seed)])
+        return loaded([self._untrained_source(self._runs[self.index(seed)])])[0]
 
     @cached_property
     def shares_io(self) -> bool:
@@ -137,12 +138,12 @@ class LanguageSuite(Suite):
 
     @cached_property
     def activations(self) -> Activations:
-        return self._harvest("trained", self._loaders(self._runs), self.data.analysis)
+        return self._harvest("trained", self._sources(self._runs), self.data.analysis)
 
     @cached_property
     def untrained_activations(self) -> Activations:
-        loaders = [partial(self._load_untrained, run) for run in self._runs]
-        return self._harvest("before training", loaders, self.data.analysis)
+        sources = [self._untrained_source(run) for run in self._runs]
+        return self._harvest("before training", sources, self.data.analysis)
 
     def earlier_activations(self, index: int) -> Activations:
         checkpoints = [run.earlier[index : index + 1] for run in self._runs]
@@ -151,8 +152,8 @@ class LanguageSuite(Suite):
                 f"{self.name} has no earlier checkpoints of its models; name them as "
                 "models.earlier in the suite file"
             )
-        loaders = [partial(hub.load, c, self._dtype, self._device) for (c,) in checkpoints]
-        return self._harvest(f"earlier {index}", loaders, self.data.analysis)
+        sources = [self._source(checkpoint) for (checkpoint,) in checkpoints]
+        return self._harvest(f"earlier {index}", sources, self.data.analysis)
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
@@ -263,7 +264,7 @@ class LanguageSuite(Suite):
 
     def _autoencoders_of(self, which: str, runs: list[Run]) -> TrainedAutoencoders:
         def activations(site: str) -> list[Tensor]:
-            harvested = self._harvest(which, self._loaders(runs), self.data.sae)
+            harvested = self._harvest(which, self._sources(runs), self.data.sae)
             return list(harvested.at(site).unbind(0))
 
         return TrainedAutoencoders(self.name, self._recipe, activations, self._progress)
@@ -279,33 +280,23 @@ class LanguageSuite(Suite):
             learning_rate=recipe.learning_rate,
         )
 
-    def _loaders(self, runs: list[Run]) -> list[Callable[[], nn.Module]]:
-        if runs is self._runs:
-            return [partial(self._kept_model, index) for index in range(len(runs))]
-        return [partial(hub.load, run.last, self._dtype, self._device) for run in runs]
+    def _sources(self, runs: list[Run]) -> list[ModelSource]:
+        return [self._source(run.last) for run in runs]
 
-    @cached_property
-    def _kept_model(self) -> Callable[[int], nn.Module]:
-        parameters = sum(p.numel() for p in hub.skeleton(self._runs[0].last).parameters())
-        keep = max(1, KEPT_BYTES // (parameters * self._dtype.itemsize))
+    def _source(self, checkpoint: Checkpoint) -> ModelSource:
+        return ModelSource(checkpoint, self._dtype, self._device)
 
-        @lru_cache(maxsize=keep)
-        def load(index: int) -> nn.Module:
-            return hub.load(self._runs[index].last, self._dtype, self._device)
-
-        return load
-
-    def _load_untrained(self, run: Run) -> nn.Module:
+    def _untrained_source(self, run: Run) -> ModelSource:
         if run.untrained:
-            return hub.load(run.untrained, self._dtype, self._device)
-        return hub.untrained(run.last, run.seed, self._dtype, self._device)
+            return self._source(run.untrained)
+        return ModelSource(run.last, self._dtype, self._device, drawn=run.seed)
 
     def _harvest(
-        self, which: str, loaders: Sequence[Callable[[], nn.Module]], tokens: Sequences
+        self, which: str, sources: Sequence[ModelSource], tokens: Sequences
     ) -> Activations:
         used = self._control_runs if which == "controls" else self._runs
         return harvest_language(
-            loaders,
+            sources,
             self.d_model,
             tokens,
             self.sites,
@@ -318,10 +309,6 @@ class LanguageSuite(Suite):
             },
             progress=lambda share: self._progress(share, f"{self.name}: running models, {which}"),
         )
-
-
-KEPT_BYTES = 2**31
-"""Weights of models that stay loaded between measurements."""
 
 
 def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:
