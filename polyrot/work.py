@@ -117,8 +117,8 @@ def run_units(
 ) -> list[Result]:
     """Call a function with each tuple of arguments; return the results in their order.
 
-    Units that were on a worker which died are run again on another, so that a unit may run
-    twice and should write what it writes atomically.  A worker runs one unit at a time.
+    What a Dask worker was at when it died is run again on another, so that a unit may run twice
+    and writes so that this does no harm.  A worker runs one unit at a time.
 
     Args:
         function: of a module, so that other processes find it.
@@ -169,8 +169,10 @@ def _finished(
 
     chosen.check()
     with _backend(chosen):
-        # One unit a task: they take seconds, and what is lost with a worker is small.
-        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        # One unit a task: they take seconds, and what is lost with a worker is small.  Ray's
+        # backend brings all results at the end.
+        order = "list" if chosen.backend == "ray" else "generator_unordered"
+        parallel = Parallel(return_as=order, batch_size=1)
         yield from parallel(delayed(_run)(function, i, unit) for i, unit in enumerate(units))
 
 

@@ -317,11 +317,15 @@ def test_a_cluster_without_workers_is_named() -> None:
 
 
 def test_ray_is_asked_as_its_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for the package, whose backend is threads."""
+    """With a stand-in for the package, whose backend is threads that bring a list, as Ray's do."""
+
+    class Backend(ThreadingBackend):
+        supports_return_generator = False
+
     asked: list[str] = []
     ray, joblib_of_ray = ModuleType("ray"), ModuleType("ray.util.joblib")
     ray.init = lambda address, ignore_reinit_error: asked.append(address)
-    joblib_of_ray.register_ray = lambda: joblib.register_parallel_backend("ray", ThreadingBackend)
+    joblib_of_ray.register_ray = lambda: joblib.register_parallel_backend("ray", Backend)
     for name, module in {"ray": ray, "ray.util.joblib": joblib_of_ray}.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr("polyrot.work.find_spec", lambda name: object())

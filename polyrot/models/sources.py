@@ -1,7 +1,7 @@
 """Where a language model comes from: small enough to send to another process, which loads it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,13 @@ class ModelSource:
         if self.drawn is not None:
             return hub.untrained(self.checkpoint, self.drawn, self.dtype, self.device)
         return hub.load(self.checkpoint, self.dtype, self.device)
+
+    @property
+    def anywhere(self) -> "ModelSource":
+        """The same for a process in another folder."""
+        if self.checkpoint.revision:
+            return self
+        return replace(self, checkpoint=Checkpoint(str(Path(self.checkpoint.place).absolute())))
 
     @property
     def bytes(self) -> int:

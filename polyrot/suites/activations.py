@@ -142,7 +142,7 @@ def _write(
         harvest_shard,
         [
             (folder, d_model, m, index, range(first, min(first + size, len(tokens))), sites, batch)
-            for index, m in enumerate(models)
+            for index, m in enumerate(model.anywhere for model in models)
             for first in range(0, len(tokens), size)
         ],
         progress=progress,

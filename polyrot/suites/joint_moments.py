@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import torch
@@ -78,8 +79,8 @@ def gather_moments(
 ) -> Joint:
     """Run models over sequences, and sum the moments of pairs of them at sites.
 
-    A worker holds all models at once, and of every site one float64 matrix a model and one a
-    pair, twice where sequences are held out.
+    A worker holds all models at once, and of every site one float64 matrix a model, one a pair
+    and one of workspace.
 
     Args:
         models: by name; all on one device, where the moments are summed too.
@@ -99,8 +100,9 @@ def gather_moments(
         raise ValueError("Expected sequences to fit but all are held out")
     names = list(models)
     each_two = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    job = Joint(folder, models, tuple(pairs or each_two), tuple(sites), batch)
-    folder.mkdir(parents=True, exist_ok=True)
+    absolute = {name: model.anywhere for name, model in models.items()}
+    job = Joint(folder.absolute(), absolute, tuple(pairs or each_two), tuple(sites), batch)
+    job.folder.mkdir(parents=True, exist_ok=True)
     np.save(job.file("tokens"), tokens.numpy())
     np.save(job.file("held-out"), held_out.numpy())
     size = max(1, SHARD_TOKENS // tokens.shape[1])
@@ -108,8 +110,8 @@ def gather_moments(
     parts = run_units(moments_of_shard, [(job, shard) for shard in shards], progress=progress)
     for half in (FIT, HELD_OUT):
         for site in sites:
-            _merge(job, [part / half / site for part in parts], folder / half / site)
-    for part in parts:
+            _merge(job, [part / half / site for part in parts], job.folder / half / site)
+    for part in job.folder.glob("shard-*"):  # those of workers that died too
         shutil.rmtree(part)
     return job
 
@@ -119,7 +121,8 @@ def moments_of_shard(job: Joint, shard: range) -> Path:
     tokens = np.load(job.file("tokens"), mmap_mode="r")
     held_out = np.load(job.file("held-out"))
     models = dict(zip(job.models, loaded(list(job.models.values())), strict=True))
-    folder = job.folder / f"shard-{shard.start}"
+    # Should two workers be at one shard, each has a folder.
+    folder = Path(mkdtemp(dir=job.folder, prefix=f"shard-{shard.start}-"))
     for half, rows in (
         (FIT, [i for i in shard if not held_out[i]]),
         (HELD_OUT, [i for i in shard if held_out[i]]),
