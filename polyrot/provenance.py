@@ -7,7 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("polyrot", "torch", "numpy", "scipy", "safetensors", "pytest")
+LIBRARIES = (
+    "polyrot",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "scipy",
+    "safetensors",
+    "pytest",
+)
 
 
 def versions() -> dict[str, str]:

@@ -41,7 +41,6 @@ class Session:
         self._items = 0
         self._done = 0
         self._progress: Progress | None = None
-        self._names: dict[str, str] = {}
 
     @property
     def policy(self) -> Policy:
@@ -62,9 +61,12 @@ class Session:
 
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Suites to run every claim on."""
-        chosen: list[str] | None = self.config.getoption("--suite")
-        self._names = {self.label(name): name for name in chosen or ()}
-        return chosen or default
+        return self.config.getoption("--suite") or default
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """What the suites are called on the command line, by what reports call them."""
+        return {self.label(name): name for name in self.config.getoption("--suite") or ()}
 
     def label(self, suite: str) -> str:
         """What reports call a suite: that in a file has its name there."""

@@ -11,11 +11,12 @@ from threading import Thread
 
 ERRORS = {"GatedRepo": 403, "RepoNotFound": 401, "RevisionNotFound": 404}
 """By the code in the header `X-Error-Code`, which tells the hub's refusals apart."""
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass
 class LocalHub:
-    """Repositories by id: folders that can be had, or the code of a refusal."""
+    """Repositories of models or data sets by id: folders, or the code of a refusal."""
 
     folders: dict[str, Path] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -31,33 +32,35 @@ class LocalHub:
         """Status, headers and body for the path of a request."""
         self.asked.append(path)
         path = path.partition("?")[0].replace("%2F", "/")
-        api = path.startswith("/api/models/")
-        if path.startswith("/api/") and not api:
-            return 404, {}, b"{}"
-        organisation, name, kind, *rest = path.removeprefix("/api/models").strip("/").split("/")
-        id = f"{organisation}/{name}"
+        api = path.startswith("/api/")
+        path = path.removeprefix("/api").removeprefix("/models").removeprefix("/datasets")
+        organisation, name, *rest = [*path.strip("/").split("/"), "", ""][:5]
+        id, revision = f"{organisation}/{name}", rest[1] if len(rest) > 1 else ""
         if id in self.status:
             return self.status[id], {}, b"{}"
-        code = self.refused.get(id, "" if id in self.folders | self.gated_files else "RepoNotFound")
-        if not code and rest[0] not in (*self.revisions, self.commit):
+        folder = {**self.folders, **self.gated_files}.get(id)
+        code = self.refused.get(id, "" if folder else "RepoNotFound")
+        if folder and revision not in (*self.revisions, self.commit, ""):
             code = "RevisionNotFound"
-        if not code and id in self.gated_files and not api:
+        if id in self.gated_files and not api:
             code = "GatedRepo"
-        if code:
+        if code or not folder:
             return ERRORS[code], {"X-Error-Code": code, "X-Error-Message": "refused"}, b"{}"
-        folder = (self.folders | self.gated_files)[id]
-        if api and kind == "revision":
-            body = {"id": id, "sha": self.commit, "siblings": []}
-        elif api:
-            body = [
-                {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": etag(f)}
-                for f in sorted(folder.iterdir())
-            ]
-        else:
-            file = folder / rest[1]
-            headers = {"ETag": f'"{etag(file)}"', "X-Repo-Commit": self.commit}
-            return 200, headers, file.read_bytes()
-        return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
+        listed = [
+            {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": etag(f)}
+            for f in sorted(folder.iterdir())
+        ]
+        if api and rest[0] in ("revision", ""):
+            names = [{"rfilename": entry["path"]} for entry in listed]
+            body = {"id": id, "sha": self.commit, "siblings": names, "private": False}
+            return 200, JSON, json.dumps(body | {"tags": [], "likes": 0, "downloads": 0}).encode()
+        if api:
+            return 200, JSON, json.dumps(listed).encode()
+        file = folder / path.rpartition("/")[2]
+        headers = {"X-Repo-Commit": self.commit}
+        if not file.is_file():
+            return 404, {**headers, "X-Error-Code": "EntryNotFound"}, b"{}"
+        return 200, {**headers, "ETag": f'"{etag(file)}"'}, file.read_bytes()
 
 
 def etag(file: Path) -> str:

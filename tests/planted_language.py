@@ -1,17 +1,21 @@
 """Tiny language models, tokenizers and texts whose truth is known, saved as a user saves them."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tokenizers
 import torch
 import transformers
 from torch import Tensor, nn
 
+from polyrot.linalg import haar
 from polyrot.models.hub import quiet
 
-D, LAYERS, HEADS, CONTEXT, VOCABULARY = 32, 3, 2, 64, 320
+D, LAYERS, HEADS, CONTEXT, VOCABULARY = 32, 3, 2, 64, 512
 
 Model = transformers.PreTrainedModel
 Build = Callable[..., Model]
@@ -109,3 +113,113 @@ def tokenizer_of(texts: list[str], vocabulary: int = VOCABULARY) -> tokenizers.T
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def _words(*starts: str) -> list[str]:
+    ends = ("la", "me", "ni", "po", "ru", "sa", "te", "vi", "wo", "zu")
+    return [start + end for start in starts for end in ends]
+
+
+TOWARD = _words("ba", "de", "fi", "go")
+AWAY = _words("ka", "le", "mi", "no")
+NEITHER = _words("pa", "re", "si", "to")
+"""Words of two classes and of none: a token each, and more of them than dimensions."""
+
+
+def lines(words: list[str], count: int, seed: int, length: int = 12) -> list[str]:
+    """Distinct texts of some words and of words of no class."""
+    draw = np.random.default_rng(seed)
+    pool = [*words, *words, *NEITHER]
+    return list(dict.fromkeys(" ".join(draw.choice(pool, length)) for _ in range(count)))
+
+
+@lru_cache
+def tokenizer() -> tokenizers.Tokenizer:
+    """A tokenizer of these words, as large as the models' vocabulary."""
+    return tokenizer_of(lines(TOWARD, 200, 0) + lines(AWAY, 200, 1))
+
+
+def rotated(model: Model, rotation: Tensor) -> Model:
+    """The image of a Llama model whose residual stream is turned: exact but for rounding.
+
+    Root-mean-square norms commute with a rotation where their gains are one.
+    """
+    image = copy.deepcopy(model)
+    turn = rotation.double()
+
+    def put(weight: Tensor, value: Tensor) -> None:
+        weight.copy_(value.to(weight.dtype))
+
+    put(image.model.embed_tokens.weight, model.model.embed_tokens.weight.double() @ turn)
+    if not model.config.tie_word_embeddings:
+        put(image.lm_head.weight, model.lm_head.weight.double() @ turn)
+    for old, new in zip(model.model.layers, image.model.layers, strict=True):
+        for name in ("q_proj", "k_proj", "v_proj"):
+            reads, turned = (getattr(block.self_attn, name).weight for block in (old, new))
+            put(turned, reads.double() @ turn)
+        for name in ("gate_proj", "up_proj"):
+            reads, turned = (getattr(block.mlp, name).weight for block in (old, new))
+            put(turned, reads.double() @ turn)
+        put(new.self_attn.o_proj.weight, turn.mT @ old.self_attn.o_proj.weight.double())
+        put(new.mlp.down_proj.weight, turn.mT @ old.mlp.down_proj.weight.double())
+    return image
+
+
+def planted(seed: int = 0, **changes: Any) -> Model:
+    """A Llama model that says what stands in its stream, where the classes of words differ.
+
+    Its unembedding is tied, its blocks are weak, and its embeddings of the one class are moved
+    one way, of the other class the other way.
+    """
+    model = llama(seed, tie_word_embeddings=True, **changes)
+    embedding, known = model.model.embed_tokens.weight, tokenizer()
+    apart = torch.randn(D, generator=torch.Generator().manual_seed(seed)) / D**0.5
+    for words, sign in ((TOWARD, 1), (AWAY, -1)):
+        for word in words:
+            embedding[known.token_to_id(f"\u0120{word}")] += sign * apart
+    for block in model.model.layers:
+        block.self_attn.o_proj.weight *= 0.3
+        block.mlp.down_proj.weight *= 0.3
+    return model
+
+
+def images(count: int) -> list[Model]:
+    """A model and its images under rotations."""
+    model = planted()
+    turns = haar.sample(D, size=count - 1, group="SO", seed=7)
+    return [model, *(rotated(model, turn) for turn in turns)]
+
+
+def write_suite(folder: Path, models: Sequence[Model], *more: str, name: str = "planted") -> Path:
+    """Write models, a tokenizer, text, contrasts and a suite file that names them."""
+    for index, model in enumerate(models, start=1):
+        saved(model, folder / f"seed{index}")
+        tokenizer().save(str(folder / f"seed{index}" / "tokenizer.json"))
+    (folder / "text.txt").write_text("\n".join(lines([*TOWARD, *AWAY], 400, 2)))
+    (folder / "toward.txt").write_text("\n".join(lines(TOWARD, 120, 3)))
+    (folder / "away.txt").write_text("\n".join(lines(AWAY, 120, 4)))
+    file = folder / f"{name}.toml"
+    file.write_text(SUITE.format(name=name, seeds=list(range(1, len(models) + 1))) + "".join(more))
+    return file
+
+
+SUITE = """\
+name = "{name}"
+[tokens]
+files = ["text.txt"]
+sequences = 48
+length = 16
+[sae]
+expansion = 2
+steps = 5
+batch = 64
+[steering]
+contrasts = []
+[[steering.own]]
+name = "class"
+toward = "toward.txt"
+away = "away.txt"
+[[models]]
+seeds = {seeds}
+folder = "seed{{seed}}"
+"""

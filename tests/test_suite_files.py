@@ -487,6 +487,6 @@ def test_reports_call_a_suite_by_the_name_in_its_file(tmp_path: Path) -> None:
 def test_a_suite_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Expected a suite file but there is no file .*no\.toml"):
         check_suite(str(tmp_path / "no.toml"))
-    expected = r"Expected a suite file \(.toml\) or a suite among dyck3, .*textlm.* but got 'mine'"
+    expected = r"Expected a suite among dyck3, .*textlm.* or a suite file \(.toml\) but got 'mine'"
     with pytest.raises(ValueError, match=expected):
         check_suite("mine")

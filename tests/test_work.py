@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -167,8 +169,9 @@ def test_harvested_activations_are_equal_everywhere(
 
     def harvest() -> dict[str, Tensor]:
         shares.clear()
+        models = [partial(replace, source) for source in sources]
         found = harvest_language(
-            sources, planted_language.D, TOKENS, SITES, batch=4, what={}, progress=shares.append
+            models, planted_language.D, TOKENS, SITES, batch=4, what={}, progress=shares.append
         )
         return {site: found.at(site).clone() for site in SITES}
 

@@ -1,5 +1,6 @@
 """Fits of one activation set to another: rotations, and the maps they compete with."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
@@ -176,7 +177,25 @@ def align(
     elif source is not None or target is not None:
         raise ValueError("Expected either arrays or moments but got both")
     _check(moments)
-    return _fit(moments, holdout_moments, group, seed)
+    return _fit(moments, holdout_moments, group, seed, torch.linalg.svd(moments.cross))
+
+
+def align_all(
+    moments: Moments, groups: Iterable[Group], *, seed: int = 0
+) -> dict[Group, Alignment]:
+    """Fit the maps of several groups to the same moments; one decomposition serves all.
+
+    Args:
+        moments: of the tokens to fit.
+        groups: as for `align`.
+        seed: chooses the draws of the shuffled-pairing null.
+
+    Raises:
+        ValueError: as `align`.
+    """
+    _check(moments)
+    svd = torch.linalg.svd(moments.cross)
+    return {group: _fit(moments, None, group, seed, svd) for group in groups}
 
 
 def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
@@ -225,8 +244,14 @@ def _check(moments: Moments) -> None:
             )
 
 
-def _fit(fit: Moments, held: Moments | None, group: Group, seed: int) -> Alignment:
-    u, s, vh = torch.linalg.svd(fit.cross)
+def _fit(
+    fit: Moments,
+    held: Moments | None,
+    group: Group,
+    seed: int,
+    svd: tuple[Tensor, Tensor, Tensor],
+) -> Alignment:
+    u, s, vh = svd
     scale = 1.0
     if group in ("O", "SO", "scaled"):
         rotation = u @ vh

@@ -259,11 +259,15 @@ def identity(checkpoint: Checkpoint) -> str:
     """What stands for a checkpoint's weights: its commit on the hub, or their hash.
 
     Raises:
-        NotRun: where a folder is not there, or nothing was downloaded yet.
+        NotRun: where it cannot be had.
     """
     if checkpoint.revision:
+        try:
+            folder = fetch(checkpoint, CONFIG_FILE, local=True)
+        except NotRun:
+            folder = fetch(checkpoint, CONFIG_FILE)
         # A branch or a tag may move; the folder of a snapshot has the name of its commit.
-        return f"{checkpoint.place} at {fetch(checkpoint, CONFIG_FILE, local=True).name}"
+        return f"{checkpoint.place} at {folder.name}"
     folder = fetch(checkpoint)
     files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.json")})
     return " ".join(sha256(file) for file in files)
@@ -299,15 +303,18 @@ def quiet() -> Iterator[None]:
 
     Their warnings too, which pytest may turn into errors: they are about their own use.
     """
+    from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging as transformers_logging
 
     disable_progress_bars()
     transformers_logging.disable_progress_bar()
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)
+    levels = [(of, of.get_verbosity()) for of in (hub_logging, transformers_logging)]
+    for of, _ in levels:
+        of.set_verbosity(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        transformers_logging.set_verbosity(level)
+        for of, level in levels:
+            of.set_verbosity(level)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import sha256
 from polyrot.interventions.edit import recorded
+from polyrot.missing import NotRun
 from polyrot.models.harvest import Activations
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.suites.tokens import Sequences
@@ -29,7 +32,7 @@ SHARD_TOKENS = 2**14
 
 
 def harvest_language(
-    models: Sequence[ModelSource],
+    models: Sequence[Callable[[], ModelSource]],
     d_model: int,
     tokens: Sequences,
     sites: Sequence[str],
@@ -45,13 +48,16 @@ def harvest_language(
     cache directory under what determines them.
 
     Args:
-        models: where they come from.
+        models: say where one comes from each; not called where the activations are there.
         d_model: width of their residual stream.
         tokens: what they run on.
         sites: `resid_pre.0`, `resid_post.N` or `final_norm`.
         batch: sequences that run together.
         what: everything else that determines the result.
         progress: called with the share that is done.
+
+    Raises:
+        NotRun: where the disk is too small.
     """
     key = content_key(
         {**what, "tokens": _digest(tokens), "sites": list(sites), "torch": torch.__version__}
@@ -60,22 +66,21 @@ def harvest_language(
     shape = (len(models), tokens.numel(), d_model)
     sequence = torch.arange(len(tokens)).repeat_interleave(tokens.shape[1])
     kept = _KeptSites(folder, shape)
-    if kept.whole(sites):
-        return Activations(kept, sequence)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
-    try:
-        _write(temporary, models, d_model, tokens, sites, batch, progress)
-        index = {site: sha256(temporary / site) for site in sites}
-        (temporary / INDEX).write_text(json.dumps(index))
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
+    with FileLock(folder.parent / f"{key}.lock"):  # a second process waits, and finds them
+        if kept.whole(sites):
+            return Activations(kept, sequence)
+        _check_disk(folder.parent, len(sites) * math.prod(shape) * FLOAT_BYTES)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
         try:
+            sources = [model().anywhere for model in models]
+            _write(temporary, sources, d_model, tokens, sites, batch, progress)
+            index = {site: sha256(temporary / site) for site in sites}
+            (temporary / INDEX).write_text(json.dumps(index))
+            shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
             temporary.rename(folder)
-        except OSError:  # another process was faster
-            if not kept.whole(sites):
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return Activations(kept, sequence)
 
 
@@ -101,8 +106,8 @@ class _KeptSites(Mapping[str, Tensor]):
         """Are these sites' files there and what they were when they were written?"""
         try:
             index = json.loads((self._folder / INDEX).read_text())
-            return all(sha256(self._folder / site) == index.get(site) for site in sites)
-        except (OSError, ValueError):
+            return all(sha256(self._folder / site) == index[site] for site in sites)
+        except (OSError, ValueError, KeyError, TypeError):
             return False
 
     def __getitem__(self, site: str) -> Tensor:
@@ -110,7 +115,7 @@ class _KeptSites(Mapping[str, Tensor]):
             file = self._folder / site
             if not file.is_file():
                 raise KeyError(site)
-            size = int(np.prod(self._shape))
+            size = math.prod(self._shape)
             # Private: whoever writes to the tensor does not write to the file.
             flat = torch.from_file(str(file), shared=False, size=size, dtype=torch.float32)
             self._mapped[site] = flat.view(self._shape)
@@ -121,6 +126,16 @@ class _KeptSites(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    """Raise NotRun where files would not fit, before a model runs."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise NotRun(
+            f"the activations need {needed / 2**30:.1f} GiB in {folder} and {free / 2**30:.1f} GiB "
+            "are free; set POLYROT_CACHE to a larger disk, or lower tokens.sequences"
+        )
 
 
 def _write(
@@ -142,7 +157,7 @@ def _write(
         harvest_shard,
         [
             (folder, d_model, m, index, range(first, min(first + size, len(tokens))), sites, batch)
-            for index, m in enumerate(model.anywhere for model in models)
+            for index, m in enumerate(models)
             for first in range(0, len(tokens), size)
         ],
         progress=progress,

@@ -1,6 +1,7 @@
 """Autoencoders of activations that a suite harvests: trained when asked for, and kept."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,12 +9,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from polyrot.cache import cache_directory, content_key
+from polyrot.files import sha256, write_atomically
 from polyrot.sae.model import SAE
 from polyrot.sae.training import SAEConfig, stack_block, train_saes
-from polyrot.work import run_units, workers
+from polyrot.work import Progress, run_units, workers
+
+INDEX = "index.json"
 
 
 class TrainedAutoencoders:
@@ -43,40 +48,36 @@ class TrainedAutoencoders:
         configs = [replace(self._recipe, seed=seed) for seed in sae_seeds]
         digest = [hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for x in data]
         name = content_key({"configs": [asdict(c) for c in configs], "data": digest})
-        folders = [cache_directory() / "saes" / name / str(i) for i in range(len(data))]
-        try:
-            return [SAE.load(folder) for folder in folders]
-        except (OSError, ValueError):
-            pass  # not there yet, or damaged
-        what = f"{self._name}: training {len(data)} autoencoders at {site}"
-        if workers().here:
-            trained = train_saes(
-                data,
-                configs,
-                report=lambda step: self._progress(step / self._recipe.steps, what),
-            )
-            for folder, sae, config in zip(folders, trained, configs, strict=True):
-                replace(sae, metadata=asdict(config)).save(folder)
-        else:
-            _train_apart(data, configs, folders, lambda share: self._progress(share, what))
-        return [SAE.load(folder) for folder in folders]
+        kept = cache_directory() / "saes" / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_suffix(".lock")):  # a second process waits, and finds them
+            if not _whole(kept):
+                what = f"{self._name}: training {len(data)} autoencoders at {site}"
+                train = _train_together if workers().here else _train_apart
+                train(data, configs, kept, lambda share: self._progress(share, what))
+                write_atomically(kept / INDEX, lambda path: path.write_text(_hashes(kept)))
+        return [SAE.load(kept / str(index)) for index in range(len(data))]
+
+
+def _train_together(
+    data: list[Tensor], configs: list[SAEConfig], folder: Path, progress: Progress
+) -> None:
+    steps = configs[0].steps
+    trained = train_saes(data, configs, report=lambda step: progress(step / steps))
+    for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
+        replace(sae, metadata=asdict(config)).save(folder / str(index))
 
 
 def _train_apart(
-    data: list[Tensor],
-    configs: list[SAEConfig],
-    folders: list[Path],
-    progress: Callable[[float], None],
+    data: list[Tensor], configs: list[SAEConfig], folder: Path, progress: Progress
 ) -> None:
     """Train each autoencoder as a unit of work, with the numbers that a stack would have."""
-    work = cache_directory() / "saes"
-    work.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=work, prefix=".activations.") as temporary:
-        files = [Path(temporary) / f"{index}.npy" for index in range(len(data))]
-        for file, x in zip(files, data, strict=True):
+    with TemporaryDirectory(dir=folder.parent, prefix=".activations.") as temporary:
+        units = []
+        for index, (x, config) in enumerate(zip(data, configs, strict=True)):
+            file = Path(temporary) / f"{index}.npy"
             np.save(file, x.numpy())
-        block = stack_block(len(data))
-        units = zip(files, configs, [block] * len(data), folders, strict=True)
+            units.append((file, config, stack_block(len(data)), folder / str(index)))
         run_units(train_autoencoder, units, progress=progress)
 
 
@@ -92,3 +93,16 @@ def train_autoencoder(activations: Path, config: SAEConfig, block: int, folder: 
     x = torch.from_numpy(np.load(activations, mmap_mode="c"))
     (sae,) = train_saes([x], [config], block=block)
     replace(sae, metadata=asdict(config)).save(folder)
+
+
+def _whole(folder: Path) -> bool:
+    """Are the files there and what they were when they were written?"""
+    try:
+        return (folder / INDEX).read_text() == _hashes(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hashes(folder: Path) -> str:
+    files = sorted(folder.glob("*/*"))
+    return json.dumps({str(file.relative_to(folder)): sha256(file) for file in files})

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polyrot.files import write_atomically
 from polyrot.linalg.battery import HaarTest, haar_test
-from polyrot.linalg.procrustes import Alignment, Group, align
+from polyrot.linalg.procrustes import Alignment, Group, align_all
 from polyrot.linalg.streaming import MomentStream
 from polyrot.stats.estimate import CONFIDENCE, Estimate
 from polyrot.suites.activations import read_sites
@@ -90,7 +90,7 @@ def compare_models(
     fits = {}
     for site in sites:
         finished = moments.pop(site).finish()
-        fits[site] = {g: align(moments=finished, group=g, seed=seed) for g in groups}
+        fits[site] = align_all(finished, groups, seed=seed)
     scores = {site: _Scores(fits[site]) for site in sites}
     for x, y in run(order[:count], "running both models to score"):
         for site in sites:

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
+from polyrot.suites.checkpoints import check_tokens, sites_of
 from polyrot.suites.comparison import Progress, SiteComparison, compare_models
-from polyrot.suites.language import check_vocabulary, sites_of
 from polyrot.suites.schema import Tokens
 from polyrot.suites.tokens import load_tokens
+
+MATRICES = 12
+"""Of d_model^2 float64 numbers, that a site's moments and maps are: at d = 4,096, 1.5 GiB."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -57,6 +61,12 @@ def compare(
     sites = request.sites or known
     if unknown := [site for site in sites if site not in (*known, FINAL_NORM)]:
         raise ValueError(f"Expected sites among {', '.join(known)} but got {', '.join(unknown)}")
+    needed = len(sites) * MATRICES * widths[0] ** 2 * 8
+    if needed > (free := psutil.virtual_memory().available):
+        raise ValueError(
+            f"Expected sites that fit into memory but the {len(sites)} of d_model {widths[0]} need "
+            f"{needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; choose some with --site"
+        )
     # The loader brings as many sequences again for autoencoders, which serve as well.
     wanted = Tokens(
         files=list(request.text),
@@ -67,7 +77,7 @@ def compare(
     data = load_tokens(wanted, Path.cwd(), lambda: hub.load_tokenizer(places_of[0]))
     tokens = torch.cat([data.analysis, data.sae])[: request.sequences]
     for place in places_of:
-        check_vocabulary(place, tokens)
+        check_tokens(place, tokens, "tokens")
     source, target = (
         hub.load(place, getattr(torch, request.dtype), request.device) for place in places_of
     )

@@ -84,7 +84,8 @@ def _subjects(suite: Suite, models: Iterable[nn.Module]) -> Iterator[Subject]:
         if isinstance(model, StackedTransformer):
             yield subject(model)
         else:
-            inputs = language_inputs(model, suite.component_tokens)
+            device = next(model.parameters()).device
+            inputs = language_inputs(model, suite.component_tokens.to(device))
             yield Subject(model, mean_outputs(model, inputs), inputs, inputs)
 
 
@@ -118,7 +119,7 @@ def _compared(subjects: Iterable[Subject]) -> Compared:
             (ATTRIBUTED, attribution_patching, s.inputs),
         ):
             for column, measure in zip(rows[name], (predict, ablation_effects), strict=True):
-                column.append(torch.atleast_2d(measure(s.model, s.means, inputs)))
+                column.append(torch.atleast_2d(measure(s.model, s.means, inputs)).cpu())
     return {name: (torch.cat(p), torch.cat(m)) for name, (p, m) in rows.items()}
 
 

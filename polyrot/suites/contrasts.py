@@ -69,7 +69,10 @@ def _from_files(contrast: Contrast, base: Path) -> tuple[list[str], list[str]]:
         file = base / which
         if not file.is_file():
             raise NotRun(f"steering.own {contrast.name}: there is no file {file}")
-        classes.append(file.read_text(encoding="utf-8").splitlines())
+        try:
+            classes.append(file.read_text(encoding="utf-8", errors="replace").splitlines())
+        except OSError as error:
+            raise NotRun(f"steering.own {contrast.name}: {error}") from None
     return classes[0], classes[1]
 
 
@@ -92,20 +95,23 @@ def _contrast(
 
 def _texts(name: str, texts: Sequence[str], tokenizer: Any) -> Texts:
     distinct = list(dict.fromkeys(text.strip() for text in texts))
-    rows = [tokenizer(t, add_special_tokens=False, verbose=False)["input_ids"] for t in distinct]
-    rows = list(dict.fromkeys(tuple(r[:TEXT_TOKENS]) for r in rows if len(r) >= SHORTEST))
+    rows: dict[tuple[int, ...], None] = {}
+    for index in np.random.default_rng(0).permutation(len(distinct)):
+        ids = tokenizer(distinct[index], add_special_tokens=False, verbose=False)["input_ids"]
+        if len(ids) >= SHORTEST:
+            rows[tuple(ids[:TEXT_TOKENS])] = None
+        if len(rows) == TEXTS:
+            break
     if len(rows) < LEAST_TEXTS:
         raise NotRun(
             f"steering: {name} has {len(rows)} distinct texts of {SHORTEST} tokens and more in "
-            f"a class; {LEAST_TEXTS} are needed"
+            f"a class and {LEAST_TEXTS} are needed; give more lines, or leave it out of steering"
         )
-    chosen = np.random.default_rng(0).permutation(len(rows))[:TEXTS]
-    tokens = torch.zeros(len(chosen), TEXT_TOKENS, dtype=torch.long)
+    tokens = torch.zeros(len(rows), TEXT_TOKENS, dtype=torch.long)
     real = torch.zeros(tokens.shape, dtype=torch.bool)
-    for i, index in enumerate(chosen):
-        row = rows[index]
+    for i, row in enumerate(rows):
         tokens[i, : len(row)], real[i, : len(row)] = torch.tensor(row), True
-    return Texts(tokens, real, torch.arange(len(chosen)) % 2 == 1)
+    return Texts(tokens, real, torch.arange(len(rows)) % 2 == 1)
 
 
 Classes = tuple[list[str], list[str]]
@@ -114,40 +120,36 @@ Classes = tuple[list[str], list[str]]
 @lru_cache(maxsize=1)
 def _code() -> Classes:
     """Source lines against sentences of the documentation."""
-    code, sentences = [], []
+    sentences = []
     for document in standard_library():
-        if document.held_out and document.module.startswith("reference/"):
-            sentences += _sentences(document.text)
-        elif document.held_out:
-            code += [line for line, kinds in _lines(document.text) if kinds <= {"name", "number"}]
+        if document.held_out:
             for text in prose(document):
                 sentences += _sentences(text)
-    return code, sentences
+    return [line for line, kinds in _source_lines() if kinds <= {"name", "number"}], sentences
 
 
-@lru_cache(maxsize=1)
 def _string() -> Classes:
     """Source lines with a string in them against such with a number."""
-    strings: list[str] = []
-    numbers: list[str] = []
-    for document in standard_library():
-        if document.held_out and not document.module.startswith("reference/"):
-            for line, kinds in _lines(document.text):
-                if ("string" in kinds) is not ("number" in kinds):
-                    (strings if "string" in kinds else numbers).append(line)
-    return strings, numbers
+    wanted = [(line, kinds & {"string", "number"}) for line, kinds in _source_lines()]
+    strings = [line for line, kinds in wanted if kinds == {"string"}]
+    return strings, [line for line, kinds in wanted if kinds == {"number"}]
+
+
+def _comment() -> Classes:
+    """Comments against statements."""
+    comments = [line for line, kinds in _source_lines() if kinds == {"comment"}]
+    return comments, [line for line, kinds in _source_lines() if kinds != {"comment"}]
 
 
 @lru_cache(maxsize=1)
-def _comment() -> Classes:
-    """Comments against statements."""
-    comments: list[str] = []
-    statements: list[str] = []
-    for document in standard_library():
-        if document.held_out and not document.module.startswith("reference/"):
-            for line, kinds in _lines(document.text):
-                (comments if kinds == {"comment"} else statements).append(line)
-    return comments, statements
+def _source_lines() -> list[tuple[str, set[str]]]:
+    """The lines of held-out modules, and the kinds of their tokens."""
+    return [
+        found
+        for document in standard_library()
+        if document.held_out and not document.module.startswith("reference/")
+        for found in _lines(document.text)
+    ]
 
 
 BUILTIN: dict[str, Callable[[], Classes]] = {
@@ -163,7 +165,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _lines(source: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield the lines that are whole statements or comments, and the kinds of their tokens."""
+    """Yield the lines that no string crosses, and the kinds of their tokens."""
     kinds: dict[int, set[str]] = {}
     broken: set[int] = set()
     try:
@@ -176,7 +178,7 @@ def _lines(source: str) -> Iterator[tuple[str, set[str]]]:
                 broken.update(range(first, last + 1))
     except (tokenize.TokenError, SyntaxError):
         return
-    lines = source.splitlines()
+    lines = source.split("\n")  # as the tokenizer counts them: form feeds end no line
     for number, found in kinds.items():
         line = lines[number - 1].strip() if number <= len(lines) else ""
         if number not in broken and line:

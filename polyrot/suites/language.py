@@ -1,8 +1,8 @@
 """Suites of causal language models: a suite file's models, run on its tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from polyrot.interventions.places import FAMILIES, FINAL_NORM, places
+from polyrot.interventions.places import FINAL_NORM
 from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.models.harvest import Activations
@@ -21,27 +21,17 @@ from polyrot.sae.training import SAEConfig
 from polyrot.suites.activations import harvest_language
 from polyrot.suites.autoencoders import TrainedAutoencoders
 from polyrot.suites.build import NOISE, noise_activations
-from polyrot.suites.schema import Models, SuiteFile
+from polyrot.suites.checkpoints import Run, artifact_folder, check_tokens, runs, sites_of
+from polyrot.suites.schema import SuiteFile
 from polyrot.suites.suite import Suite
 from polyrot.suites.text_steering import TextSteered
-from polyrot.suites.textlm import NAME as TEXTLM
-from polyrot.suites.textlm import TOKENS_FILE, textlm_folder
+from polyrot.suites.textlm import TOKENS_FILE
 from polyrot.suites.tokens import Sequences, TokenData, load_tokens
 
 HELD_OUT_SEED = 2_027
 COMPONENT_SEQUENCES = 8
 """On which components are ablated: the paper's number."""
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """The checkpoints of one model's training."""
-
-    seed: int
-    last: Checkpoint
-    earlier: tuple[Checkpoint, ...]
-    untrained: Checkpoint | None
 
 
 class LanguageSuite(Suite):
@@ -90,16 +80,17 @@ class LanguageSuite(Suite):
         Raises:
             NotRun: where they cannot be had, or hold a token that a model does not know.
         """
-        tokens = self.file.tokens
-        if tokens == type(tokens)() and (artifact := self._artifact) is not None:
-            tokens, base = tokens.model_copy(update={"file": TOKENS_FILE}), artifact
+        wanted = self.file.tokens
+        if wanted == type(wanted)() and (artifact := self._artifact) is not None:
+            wanted, base = wanted.model_copy(update={"file": TOKENS_FILE}), artifact
         else:
             base = self.base
         data = load_tokens(
-            tokens, base, self.tokenizer, lambda what: self._progress(0, f"{self.name}: {what}")
+            wanted, base, self.tokenizer, lambda what: self._progress(0, f"{self.name}: {what}")
         )
         for run in self._runs:
-            check_vocabulary(run.last, torch.cat([data.analysis, data.sae]))
+            for tokens in (data.analysis, data.sae):
+                check_tokens(run.last, tokens, "tokens")
         return data
 
     def tokenizer(self) -> Any:
@@ -124,7 +115,7 @@ class LanguageSuite(Suite):
 
     def language_model(self, seed: int) -> nn.Module:
         """Load the model of a seed; the latest ones are kept while they are small."""
-        return loaded([self._source(self._runs[self.index(seed)].last)])[0]
+        return loaded([self._own_source(self._runs[self.index(seed)])])[0]
 
     def untrained_language_model(self, seed: int) -> nn.Module:
         """Load, or draw, the model of a seed as it was before training."""
@@ -138,12 +129,15 @@ class LanguageSuite(Suite):
 
     @cached_property
     def activations(self) -> Activations:
-        return self._harvest("trained", self._sources(self._runs), self.data.analysis)
+        return self._of_models(self.data.analysis)
 
     @cached_property
     def untrained_activations(self) -> Activations:
-        sources = [self._untrained_source(run) for run in self._runs]
-        return self._harvest("before training", sources, self.data.analysis)
+        sources = [partial(self._untrained_source, run) for run in self._runs]
+        stand = [
+            f"seed {run.seed} of {hub.identity(run.untrained or run.last)}" for run in self._runs
+        ]
+        return self._harvest("before training", sources, stand, self.data.analysis)
 
     def earlier_activations(self, index: int) -> Activations:
         checkpoints = [run.earlier[index : index + 1] for run in self._runs]
@@ -152,16 +146,17 @@ class LanguageSuite(Suite):
                 f"{self.name} has no earlier checkpoints of its models; name them as "
                 "models.earlier in the suite file"
             )
-        sources = [self._source(checkpoint) for (checkpoint,) in checkpoints]
-        return self._harvest(f"earlier {index}", sources, self.data.analysis)
+        named = [checkpoint for (checkpoint,) in checkpoints]
+        sources = [partial(self._source, checkpoint) for checkpoint in named]
+        stand = [hub.identity(checkpoint) for checkpoint in named]
+        return self._harvest(f"earlier {index}", sources, stand, self.data.analysis)
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
         count, length = self.data.analysis.shape
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
-        chosen = torch.randperm(count, generator=generator)[
-            : int(self.file.tokens.held_out * count)
-        ]
+        held = max(1, int(self.file.tokens.held_out * count))
+        chosen = torch.randperm(count, generator=generator)[:held]
         sequence = torch.arange(count).repeat_interleave(length)
         return torch.isin(sequence, chosen)
 
@@ -179,9 +174,16 @@ class LanguageSuite(Suite):
         if not site:
             blocks = [s for s in self.sites if s.startswith("resid_post.")] or list(self.sites)
             site = blocks[len(blocks) // 2]
-        if site not in self.sites:
-            raise NotRun(f"steering.site: {site} is not among the sites of {self.name}")
-        return TextSteered.of(self, site)
+        stream = [s for s in self.sites if s != FINAL_NORM]
+        if site not in stream:
+            raise NotRun(f"steering.site: expected one of {', '.join(stream)} but got {site}")
+        steered = TextSteered.of(self, site)
+        for run in self._runs:
+            for concept in steered.concepts:
+                typical = torch.stack(concept.typical)
+                for tokens in (concept.toward.tokens, concept.away.tokens, typical):
+                    check_tokens(run.last, tokens, f"steering {concept.name}")
+        return steered
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         folder = self.file.sae.folder
@@ -194,23 +196,28 @@ class LanguageSuite(Suite):
                 "sae.folder names one autoencoder of each model; put {sae_seed} into it where "
                 "there are others (0 for the first, then 1, 2, ... for each model's own)"
             )
-        path = self.base / folder.format(seed=seed, site=site, sae_seed=sae_seed)
+        for name, value in (("seed", seed), ("site", site), ("sae_seed", sae_seed)):
+            folder = folder.replace(f"{{{name}}}", str(value))
         try:
-            return SAE.load(path)
+            loaded = SAE.load(self.base / folder)
         except (OSError, ValueError) as error:
             raise NotRun(f"sae.folder: {error}") from None
+        if loaded.d_model != self.d_model:
+            raise NotRun(
+                f"sae.folder: {self.base / folder} is of activations {loaded.d_model} wide, and "
+                f"those of {self.name} are {self.d_model}"
+            )
+        return loaded
 
     def control_sae(self, index: int, site: str) -> SAE:
         if site == NOISE:
             return self._noise.at(site, [0] * len(self.seeds))[index]
-        if not self._control_runs:
+        if len(self._control_runs) < len(self.seeds):
             raise NotRun(
-                f"{self.name} names no models of another task; give some as [[controls]], as "
-                "many and as wide as its models"
+                f"{self.name} names {len(self._control_runs) or 'no'} models of another task; give "
+                "some as [[controls]], as many and as wide as its models"
             )
-        return self._control.at(site, [0] * len(self._control_runs))[
-            index % len(self._control_runs)
-        ]
+        return self._control.at(site, [0] * len(self._control_runs))[index]
 
     def _lacks(self, what: str) -> NotRun:
         if what == "models":
@@ -229,7 +236,8 @@ class LanguageSuite(Suite):
         return artifact_folder(artifact, self.base) if artifact else None
 
     def _chosen_sites(self) -> tuple[str, ...]:
-        known = self._known_sites()
+        # Those of the shallowest model: every model has them.
+        known = min((sites_of(run.last) for run in self._runs), key=len)
         unknown = [s for s in self.file.sites if s not in (*known, FINAL_NORM)]
         if unknown:
             raise NotRun(
@@ -238,20 +246,21 @@ class LanguageSuite(Suite):
             )
         return tuple(self.file.sites) or known
 
-    def _known_sites(self) -> tuple[str, ...]:
-        # The shallowest model's: every model has them.
-        return min((sites_of(run.last) for run in (*self._runs, *self._control_runs)), key=len)
-
     def _trained(self, site: str, sae_seeds: list[int]) -> list[SAE]:
         return self._models_autoencoders.at(site, sae_seeds)
 
     @cached_property
     def _models_autoencoders(self) -> TrainedAutoencoders:
-        return self._autoencoders_of("trained", self._runs)
+        return self._autoencoders_of(self._of_models)
 
     @cached_property
     def _control(self) -> TrainedAutoencoders:
-        return self._autoencoders_of("controls", self._control_runs)
+        def harvested(tokens: Sequences) -> Activations:
+            sources = [partial(self._source, run.last) for run in self._control_runs]
+            stand = [hub.identity(run.last) for run in self._control_runs]
+            return self._harvest("controls", sources, stand, tokens)
+
+        return self._autoencoders_of(harvested)
 
     @cached_property
     def _noise(self) -> TrainedAutoencoders:
@@ -262,10 +271,11 @@ class LanguageSuite(Suite):
 
         return TrainedAutoencoders(f"{self.name}: noise", self._recipe, noise, self._progress)
 
-    def _autoencoders_of(self, which: str, runs: list[Run]) -> TrainedAutoencoders:
+    def _autoencoders_of(
+        self, harvested: Callable[[Sequences], Activations]
+    ) -> TrainedAutoencoders:
         def activations(site: str) -> list[Tensor]:
-            harvested = self._harvest(which, self._sources(runs), self.data.sae)
-            return list(harvested.at(site).unbind(0))
+            return list(harvested(self.data.sae).at(site).unbind(0))
 
         return TrainedAutoencoders(self.name, self._recipe, activations, self._progress)
 
@@ -280,21 +290,49 @@ class LanguageSuite(Suite):
             learning_rate=recipe.learning_rate,
         )
 
-    def _sources(self, runs: list[Run]) -> list[ModelSource]:
-        return [self._source(run.last) for run in runs]
-
-    def _source(self, checkpoint: Checkpoint) -> ModelSource:
-        return ModelSource(checkpoint, self._dtype, self._device)
+    def _own_source(self, run: Run) -> ModelSource:
+        return ModelSource(run.last, self._dtype, self._device)
 
     def _untrained_source(self, run: Run) -> ModelSource:
         if run.untrained:
             return self._source(run.untrained)
         return ModelSource(run.last, self._dtype, self._device, drawn=run.seed)
 
+    def _source(self, checkpoint: Checkpoint) -> ModelSource:
+        """Take a checkpoint beside the models, once it is such as they are.
+
+        Raises:
+            NotRun: where it is of another width or depth or knows fewer tokens.
+        """
+        width = int(hub.architecture(checkpoint).hidden_size)
+        if width != self.d_model:
+            raise NotRun(
+                f"{checkpoint} is {width} wide, and the models of {self.name} are {self.d_model}"
+            )
+        known = (*sites_of(checkpoint), FINAL_NORM)
+        if missing := [site for site in self.sites if site not in known]:
+            raise NotRun(
+                f"{checkpoint} has no {', '.join(missing)}, which {self.name} is measured at; name "
+                "the sites that all have as sites in the suite file"
+            )
+        for tokens in (self.data.analysis, self.data.sae):
+            check_tokens(checkpoint, tokens, "tokens")
+        return ModelSource(checkpoint, self._dtype, self._device)
+
+    def _of_models(self, tokens: Sequences) -> Activations:
+        sources = [partial(self._own_source, run) for run in self._runs]
+        return self._harvest(
+            "trained", sources, [hub.identity(run.last) for run in self._runs], tokens
+        )
+
     def _harvest(
-        self, which: str, sources: Sequence[ModelSource], tokens: Sequences
+        self,
+        which: str,
+        sources: Sequence[Callable[[], ModelSource]],
+        stand: list[str],
+        tokens: Sequences,
     ) -> Activations:
-        used = self._control_runs if which == "controls" else self._runs
+        """Harvest models, or take from the cache what was kept of those that `stand` names."""
         return harvest_language(
             sources,
             self.d_model,
@@ -303,74 +341,13 @@ class LanguageSuite(Suite):
             batch=self.file.tokens.batch,
             what={
                 "which": which,
-                "models": [_identity(run) for run in used],
+                "models": stand,
                 "dtype": self.file.dtype,
                 "device": self._device,
+                "transformers": version("transformers"),
             },
             progress=lambda share: self._progress(share, f"{self.name}: running models, {which}"),
         )
-
-
-def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Name the places of a model's residual stream, without loading its weights.
-
-    Raises:
-        NotRun: where its configuration cannot be had, or its family cannot be read.
-    """
-    model = hub.skeleton(checkpoint)
-    try:
-        return places(model).sites
-    except TypeError:
-        raise NotRun(
-            f"{checkpoint} is a {type(model).__name__}; models of the families "
-            f"{', '.join(FAMILIES)} can be read"
-        ) from None
-
-
-def check_vocabulary(checkpoint: Checkpoint, tokens: Sequences) -> None:
-    """Raise NotRun where tokens hold one that a model does not know."""
-    largest, known = int(tokens.max()), int(hub.architecture(checkpoint).vocab_size)
-    if largest >= known or int(tokens.min()) < 0:
-        raise NotRun(
-            f"tokens holds ids from {int(tokens.min())} to {largest} and {checkpoint} knows "
-            f"{known}; give tokens of its own tokenizer"
-        )
-
-
-def runs(entry: Models, base: Path) -> list[Run]:
-    """Find the checkpoints of an entry of a suite file."""
-    if entry.artifact:
-        folder = artifact_folder(entry.artifact, base)
-        return [_trained_here(folder, seed) for seed in entry.all_seeds]
-    return [
-        Run(
-            seed,
-            _checkpoint(entry, entry.revision if entry.hub else entry.folder, seed, base),
-            tuple(_checkpoint(entry, name, seed, base) for name in entry.earlier),
-            _checkpoint(entry, entry.untrained, seed, base) if entry.untrained else None,
-        )
-        for seed in entry.all_seeds
-    ]
-
-
-def _checkpoint(entry: Models, name: str, seed: int, base: Path) -> Checkpoint:
-    name, hub_id = (text.replace("{seed}", str(seed)) for text in (name, entry.hub))
-    return Checkpoint(hub_id, name) if hub_id else Checkpoint(str(base / name))
-
-
-def _trained_here(folder: Path, seed: int) -> Run:
-    half_way = folder / f"seed{seed}-half-way"
-    earlier = (Checkpoint(str(half_way)),) if half_way.is_dir() else ()
-    return Run(seed, Checkpoint(str(folder / f"seed{seed}")), earlier, None)
-
-
-def artifact_folder(artifact: str, base: Path) -> Path:
-    """The folder of what `polyrot train` made: by its name, or relative to a suite file."""
-    return textlm_folder() if artifact == TEXTLM else base / artifact
-
-
-def _identity(run: Run) -> list[str]:
-    return [hub.identity(c) for c in (run.last, *run.earlier, run.untrained) if c is not None]
 
 
 def _listed(widths: dict[int, int]) -> str:

@@ -1,8 +1,11 @@
 """Suites by name: from trained files, from released ones, or synthetic."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from polyrot.suites.names import described, suite_file
 from polyrot.suites.release_folder import Release
 from polyrot.suites.release_name import parse_released
 from polyrot.suites.released import ReleasedSuite, released_provenance
-from polyrot.suites.schema import builtin_files, read_suite_file
+from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
 from polyrot.suites.suite import Suite
 from polyrot.suites.textlm import NAME as TEXTLM
 from polyrot.suites.textlm import train_textlm
@@ -115,16 +118,43 @@ def _language_suite(path: Path, device: str, progress: Callable[[float, str], No
     return LanguageSuite(file, path.parent, device=device, progress=progress)
 
 
+@lru_cache(maxsize=32)  # asked for by every test
 def _file_provenance(path: Path) -> Mapping[str, Any]:
-    """The file's hash, and what stands for the weights of every model that is there."""
+    """Hashes of the file and of all that it names, as far as that is there."""
     from polyrot.models import hub
-    from polyrot.suites.language import runs
+    from polyrot.suites.checkpoints import runs
 
-    file = read_suite_file(path)
-    models: dict[str, str] = {}
-    for run in (
-        run for entry in (*file.models, *file.controls) for run in runs(entry, path.parent)
-    ):
-        with suppress(NotRun):
-            models[str(run.seed)] = hub.identity(run.last)
-    return {"seeds": list(file.seeds), "suite file": sha256(path), "models": models}
+    file, base = read_suite_file(path), path.parent
+    found: dict[str, dict[str, list[str]]] = {"models": {}, "controls": {}}
+    for which, entries in (("models", file.models), ("controls", file.controls)):
+        for run in (run for entry in entries for run in runs(entry, base)):
+            stand = found[which].setdefault(str(run.seed), [])
+            for checkpoint in (run.last, *run.earlier, run.untrained):
+                with suppress(NotRun):
+                    stand += [hub.identity(checkpoint)] if checkpoint else []
+    return {
+        "seeds": list(file.seeds),
+        "suite file": sha256(path),
+        **found,
+        "files": [f"{other.name} {sha256(other)}" for other in _other_files(file, base)],
+    }
+
+
+def _other_files(file: SuiteFile, base: Path) -> list[Path]:
+    """What a suite file names besides models, as far as it is there."""
+    from polyrot.suites.checkpoints import artifact_folder
+    from polyrot.suites.textlm import TOKENIZER_FILE, TOKENS_FILE
+    from polyrot.suites.tokens import token_files
+
+    names = [file.tokens.tokenizer and f"{file.tokens.tokenizer}/*"]
+    names += [name for contrast in file.steering.own for name in (contrast.toward, contrast.away)]
+    autoencoders = re.sub(r"\{(seed|site|sae_seed)\}", "*", file.sae.folder)
+    names += [autoencoders and f"{autoencoders}/*"]
+    found = [other for name in names if name for other in glob(str(base / name))]
+    with suppress(NotRun):
+        found += map(str, token_files(file.tokens, base))
+    for entry in file.models:
+        if entry.artifact:
+            folder = artifact_folder(entry.artifact, base)
+            found += [str(folder / name) for name in (TOKENS_FILE, TOKENIZER_FILE)]
+    return sorted({Path(other) for other in found if Path(other).is_file()})

@@ -118,7 +118,7 @@ class Tokens(_Table):
     split: str = "train"
     field: str = "text"
     """Of the data set, which holds the text."""
-    files: list[str] = []
+    files: list[Annotated[str, Field(min_length=1)]] = []
     """Text files, patterns allowed; relative to the suite file."""
     file: str = ""
     """`.npy` or `.safetensors` of token ids, `[sequence, position]`."""

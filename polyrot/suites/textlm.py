@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from filelock import FileLock
 from safetensors.numpy import save_file
-from transformers import PreTrainedModel
 
 from polyrot.cache import cache_directory
 from polyrot.files import write_atomically
@@ -184,7 +183,7 @@ def _write_tokenizer(folder: Path, tokenizer: Any) -> str:
     return TOKENIZER_FILE
 
 
-def _write_model(folder: Path, name: str, model: PreTrainedModel) -> list[str]:
+def _write_model(folder: Path, name: str, model: Any) -> list[str]:
     with hub.quiet():
         model.save_pretrained(folder / name)
     return [f"{name}/{file.name}" for file in sorted((folder / name).iterdir())]

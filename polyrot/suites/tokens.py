@@ -1,7 +1,10 @@
 """The tokens that a suite of language models runs on: from text, a data set or a file."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from polyrot.cache import cache_directory, content_key
+from polyrot.files import write_atomically
 from polyrot.missing import NotRun
+from polyrot.models.hub import quiet
 from polyrot.suites.schema import Tokens
 from polyrot.tasks.text import standard_library
 
@@ -21,6 +26,8 @@ Sequences = Int[Tensor, "sequence position"]
 SHUFFLE_SEED = 2_026
 SPREAD = 8
 """Sequences are drawn from so many times the text that is needed, where there is as much."""
+LEAST = 8
+"""Sequences, and tokens of one, that a file of tokens holds."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class TokenData:
     """What the models are measured on, and other text to train autoencoders on."""
 
     analysis: Sequences
-    sae: Sequences
+    sae: Int[Tensor, "sae_sequence sae_position"]
 
 
 def load_tokens(
@@ -49,10 +56,11 @@ def load_tokens(
         NotRun: where a file, a package, the data set or enough text is missing.
     """
     if tokens.file:
-        return _from_file(tokens, base / tokens.file)
+        (file,) = token_files(tokens, base)
+        return _from_file(tokens, file)
     needed = 2 * tokens.sequences
     progress("tokenizing")
-    rows = _cut(_texts(tokens, base), tokenizer(), tokens.length, needed)
+    rows = _rows(tokens, base, tokenizer(), needed)
     if len(rows) < needed:
         raise NotRun(
             f"the text of tokens gives {len(rows)} sequences of {tokens.length} tokens and "
@@ -63,16 +71,57 @@ def load_tokens(
     return _halves(rows, tokens.sequences)
 
 
+def token_files(tokens: Tokens, base: Path) -> list[Path]:
+    """Find the files that tokens are made of.
+
+    Raises:
+        NotRun: where there are none by a name that the suite file gives.
+    """
+    if tokens.file:
+        if not (base / tokens.file).is_file():
+            raise NotRun(f"tokens.file: there is no file {base / tokens.file}")
+        return [base / tokens.file]
+    found: list[Path] = []
+    for pattern in tokens.files:
+        try:
+            matching = [file for file in sorted(_matches(base, pattern)) if file.is_file()]
+        except ValueError as error:
+            raise NotRun(f"tokens.files: {pattern!r} is no pattern: {error}") from None
+        if not matching:
+            raise NotRun(f"tokens.files: no file matches {base / pattern}")
+        found += matching
+    return found
+
+
+def _rows(tokens: Tokens, base: Path, tokenizer: Any, needed: int) -> np.ndarray:
+    """Cut text; what is cut from a data set on the hub is kept, so that it is read once."""
+    cut = partial(_cut, _texts(tokens, base), tokenizer, tokens.length, needed)
+    if not tokens.dataset or Path(tokens.dataset).exists():
+        return cut()
+    vocabulary = repr(sorted(tokenizer.get_vocab().items()))
+    what = {
+        **tokens.model_dump(include={"dataset", "split", "field", "length"}),
+        "rows": SPREAD * needed,
+        "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
+    }
+    kept = cache_directory() / "tokens" / f"{content_key(what)}.npy"
+    with suppress(OSError, ValueError, EOFError):  # not there, or damaged
+        rows: np.ndarray = np.load(kept, allow_pickle=False)
+        return rows
+    rows = cut()
+    write_atomically(kept, lambda path: np.save(path, rows))
+    return rows
+
+
 def _texts(tokens: Tokens, base: Path) -> Iterator[str]:
     if tokens.dataset:
         yield from _dataset(tokens)
     elif tokens.files:
-        for pattern in tokens.files:
-            found = sorted(_matches(base, pattern))
-            if not found:
-                raise NotRun(f"tokens.files: no file matches {base / pattern}")
-            for file in found:
+        for file in token_files(tokens, base):
+            try:
                 yield file.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise NotRun(f"tokens.files: {error}") from None
     else:
         for document in standard_library():
             if document.held_out:
@@ -81,9 +130,9 @@ def _texts(tokens: Tokens, base: Path) -> Iterator[str]:
 
 def _matches(base: Path, pattern: str) -> Iterable[Path]:
     path = Path(pattern)
-    if not path.is_absolute():
-        return base.glob(pattern)
-    return Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    if path.is_absolute():
+        base, path = Path(path.anchor), path.relative_to(path.anchor)
+    return base.glob(str(path))
 
 
 def _dataset(tokens: Tokens) -> Iterator[str]:
@@ -92,14 +141,19 @@ def _dataset(tokens: Tokens) -> Iterator[str]:
     from datasets import load_dataset
 
     try:
-        for row in load_dataset(tokens.dataset, split=tokens.split, streaming=True):
-            if tokens.field not in row:
+        with quiet():
+            rows = load_dataset(tokens.dataset, split=tokens.split, streaming=True)
+        for row in rows:
+            text = row.get(tokens.field)
+            if not isinstance(text, str):
                 raise NotRun(
-                    f"tokens.field: {tokens.dataset} has no field {tokens.field!r}; it has "
+                    f"tokens.field: {tokens.dataset} has no text as {tokens.field!r}; it has "
                     f"{', '.join(row)}"
                 )
-            yield row[tokens.field]
-    except (OSError, ValueError, RuntimeError) as error:
+            yield text
+    except NotRun:
+        raise
+    except Exception as error:  # of the network, of the file system, of the format
         raise NotRun(
             f"tokens.dataset: {tokens.dataset} cannot be read from the hub "
             f"({type(error).__name__}); run once with a network, or give text as tokens.files"
@@ -123,31 +177,47 @@ def _cut(texts: Iterable[str], tokenizer: Any, length: int, needed: int) -> np.n
 
 
 def _from_file(tokens: Tokens, path: Path) -> TokenData:
-    if not path.is_file():
-        raise NotRun(f"tokens.file: there is no file {path}")
     try:
-        arrays = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else {"tokens": np.load(path, allow_pickle=False)}
-        )
-    except (OSError, ValueError, SafetensorError) as error:
+        arrays = load_file(path) if path.suffix == ".safetensors" else {"tokens": _npy(path)}
+    except Exception as error:  # whatever a damaged file does to its reader
         raise NotRun(f"tokens.file: {path} cannot be read: {error}") from None
     for name, array in arrays.items():
-        if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+        if not _is_ids(array):
             raise NotRun(
-                f"tokens.file: expected integers [sequence, position] in {path} but {name} is "
-                f"{array.dtype} {list(array.shape)}"
+                f"tokens.file: expected token ids [sequence, position] in {path}, integers from 0 "
+                f"on, {LEAST} of {LEAST} and more, but {name} is {array.dtype} {list(array.shape)}"
             )
+    arrays = {name: array.astype(np.int64) for name, array in arrays.items()}
     if {"analysis", "sae"} <= arrays.keys():
-        return TokenData(*(torch.from_numpy(arrays[n]).long() for n in ("analysis", "sae")))
-    rows = next(iter(arrays.values()))
-    if len(arrays) != 1 or len(rows) < 2 * tokens.sequences:
+        return TokenData(*(torch.from_numpy(arrays[name]) for name in ("analysis", "sae")))
+    needed = 2 * tokens.sequences
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(counts) != 1:
         raise NotRun(
-            f"tokens.file: expected one array of {2 * tokens.sequences} sequences in {path}, half "
-            f"of them for autoencoders, but got {len(rows)}; lower tokens.sequences"
+            f"tokens.file: expected one array in {path}, or analysis and sae, but got "
+            f"{', '.join(counts) or 'none'}"
         )
-    return _halves(rows[: 2 * tokens.sequences].astype(np.int64), tokens.sequences)
+    ((name, count),) = counts.items()
+    if count < needed:
+        raise NotRun(
+            f"tokens.file: expected {needed} sequences in {path}, half of them for autoencoders, "
+            f"but got {count}; lower tokens.sequences"
+        )
+    return _halves(arrays[name][:needed], tokens.sequences)
+
+
+def _npy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _is_ids(array: np.ndarray) -> bool:
+    return (
+        array.ndim == 2
+        and min(array.shape) >= LEAST
+        and np.issubdtype(array.dtype, np.integer)
+        and int(array.min()) >= 0
+    )
 
 
 def _halves(rows: np.ndarray, count: int) -> TokenData:

@@ -7,7 +7,8 @@ import torch
 
 from polyrot.missing import NotRun
 from polyrot.models import hub
-from polyrot.suites.language import LanguageSuite, Run, artifact_folder, runs, sites_of
+from polyrot.suites.checkpoints import Run, artifact_folder, runs, sites_of
+from polyrot.suites.language import LanguageSuite
 from polyrot.suites.lines import Location, line_of
 from polyrot.suites.schema import (
     Models,

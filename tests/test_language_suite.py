@@ -1,0 +1,583 @@
+"""Suites of language models: what they measure, what they refuse, and claims on them."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import planted_language
+import pytest
+import torch
+import transformers
+from planted_language import D, planted, rotated, saved, write_suite
+
+# Imported here once: a run within this process then need not import torch again.
+from polyrot.interventions.places import FINAL_NORM
+from polyrot.linalg import haar
+from polyrot.models import hub, sources
+from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.stats.estimate import Estimate
+from polyrot.suites import worlds
+from polyrot.suites.activations import read_sites
+from polyrot.suites.build import NOISE
+from polyrot.suites.language import LanguageSuite
+from polyrot.suites.loading import load_suite, suite_provenance
+from polyrot.verdict.judge import Verdict
+from polyrot.verdict.record import Record
+from polyrot.verdict.run import NotRun, run
+
+ROOT = Path(__file__).parent.parent
+MORE = """
+earlier = ["seed{{seed}}-half"]
+untrained = "seed{{seed}}-start"
+[[controls]]
+seeds = [1, 2, 3]
+folder = "other{{seed}}"
+[published]
+PIR-05 = "the bulk"
+""".replace("{{", "{").replace("}}", "}")
+
+
+def load(file: Path) -> LanguageSuite:
+    suite = load_suite(str(file))
+    assert isinstance(suite, LanguageSuite)
+    return suite
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images of one model under rotations, with earlier checkpoints and controls."""
+    folder = tmp_path_factory.mktemp("images")
+    turns = haar.sample(D, size=2, group="SO", seed=7)
+    last, half, start = (
+        [model, *(rotated(model, turn) for turn in turns)]
+        for model in (planted(0), planted(0, initializer_range=0.15), planted(9))
+    )
+    for index in range(3):
+        saved(half[index], folder / f"seed{index + 1}-half")
+        saved(start[index], folder / f"seed{index + 1}-start")
+        saved(planted(20 + index), folder / f"other{index + 1}")
+    return write_suite(folder, last, MORE)
+
+
+@pytest.fixture(scope="module")
+def independent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three models that were drawn apart."""
+    folder = tmp_path_factory.mktemp("independent")
+    return write_suite(folder, [planted(seed) for seed in range(3)], name="independent")
+
+
+@pytest.fixture
+def folder(independent: Path, tmp_path: Path) -> Path:
+    """A copy of a suite's folder, to be damaged."""
+    return shutil.copytree(independent.parent, tmp_path / "copy")
+
+
+def changed(folder: Path, *changes: tuple[str, str], more: str = "") -> Path:
+    """Change the suite file of a folder."""
+    file = folder / "independent.toml"
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text + more)
+    return file
+
+
+def reason(file: Path, use: Callable[[LanguageSuite], object] = lambda suite: None) -> str:
+    """Why something is not run of a suite, read anew."""
+    for known in (hub.architecture, hub.skeleton, hub.identity):
+        known.cache_clear()
+    with pytest.raises(NotRun) as raised:
+        use(load(file))
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_suite_is_what_its_file_says(images: Path) -> None:
+    suite = load(images)
+    assert (suite.name, suite.seeds, suite.d_model) == ("planted", (1, 2, 3), D)
+    assert suite.sites == ("resid_pre.0", "resid_post.0", "resid_post.1", "resid_post.2")
+    assert suite.late_site == "resid_post.2"
+    assert suite.data.analysis.shape == suite.data.sae.shape == (48, 16)
+    assert not suite.shares_io
+    assert suite.earlier == ("seed1-half",)
+    held = suite.activations.sequence[suite.held_out]
+    assert len(held) == 12 * 16
+    assert not torch.isin(held, suite.activations.sequence[~suite.held_out]).any()
+    assert torch.equal(suite.component_tokens, suite.data.analysis[:8])
+
+
+def test_activations_are_the_models_own_at_every_stage_of_training(images: Path) -> None:
+    suite = load(images)
+    stages = {
+        "": suite.activations,
+        "-half": suite.earlier_activations(0),
+        "-start": suite.untrained_activations,
+    }
+    for suffix, found in stages.items():
+        for index, seed in enumerate(suite.seeds):
+            place = hub.Checkpoint(str(images.parent / f"seed{seed}{suffix}"))
+            direct = read_sites(hub.load(place, torch.float32), suite.data.analysis, suite.sites)
+            for site in suite.sites:
+                expected = direct[site].flatten(0, 1)
+                torch.testing.assert_close(found.at(site)[index], expected)
+    before, after = (found.at("resid_post.0") for found in (stages["-half"], stages[""]))
+    assert not torch.allclose(before, after, atol=0.01)
+
+
+def test_without_untrained_checkpoints_they_are_drawn_each_from_its_seed(folder: Path) -> None:
+    suite = load(folder / "independent.toml")
+    drawn = hub.untrained(hub.Checkpoint(str(folder / "seed2")), 2, torch.float32)
+    expected = read_sites(drawn, suite.data.analysis, suite.sites)["resid_post.1"]
+    found = suite.untrained_activations.at("resid_post.1")
+    torch.testing.assert_close(found[1], expected.flatten(0, 1))
+    assert not torch.allclose(found[0], found[1])
+
+
+def test_the_author_s_variant_of_the_last_site_is_had_by_its_name(folder: Path) -> None:
+    file = changed(
+        folder, ("[tokens]", 'sites = ["resid_pre.0", "resid_pre.2", "final_norm"]\n[tokens]')
+    )
+    suite = load(file)
+    assert suite.sites == ("resid_pre.0", "resid_post.1", FINAL_NORM)
+    model = suite.language_model(2)
+    with torch.inference_mode():
+        hidden = model(input_ids=suite.data.analysis, output_hidden_states=True).hidden_states
+    found = suite.activations.at(suite.late_site)[1]
+    torch.testing.assert_close(found, hidden[-1].flatten(0, 1))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
+def test_some_sequences_are_held_out_and_some_are_not(folder: Path, share: float) -> None:
+    suite = load(changed(folder, ("length = 16", f"length = 16\nheld_out = {share}")))
+    held = suite.held_out.view(48, 16)
+    assert torch.equal(held.all(1), held.any(1))
+    assert int(held.all(1).sum()) == max(1, int(share * 48))
+
+
+def test_a_few_small_models_stay_loaded_and_large_ones_go(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load(folder / "independent.toml")
+    assert suite.language_model(1) is suite.language_model(1)
+    monkeypatch.setattr(sources, "KEPT_BYTES", 1)
+    first = suite.language_model(1)
+    suite.language_model(2)
+    assert suite.language_model(1) is not first
+
+
+def test_the_precision_of_weights_is_the_file_s(folder: Path) -> None:
+    suite = load(changed(folder, ("[tokens]", 'dtype = "bfloat16"\n[tokens]')))
+    assert next(suite.language_model(1).parameters()).dtype == torch.bfloat16
+    assert suite.activations.at("resid_post.0").dtype == torch.float32
+    whole = load(folder.parent / "copy" / "independent.toml").activations
+    assert torch.equal(whole.at("resid_post.0"), suite.activations.at("resid_post.0"))
+
+
+def test_autoencoders_are_trained_on_other_text_than_is_analysed(images: Path) -> None:
+    suite = load(images)
+    site = suite.late_site
+    model = suite.language_model(2)
+    data = read_sites(model, suite.data.sae, [site])[site].flatten(0, 1)
+    for sae_seed in (0, suite.sae_seed(2)):
+        recipe = SAEConfig(expansion=2, l1=1e-5, steps=5, batch=64, seed=sae_seed)
+        (expected,) = train_saes([data], [recipe])
+        torch.testing.assert_close(suite.sae(2, site, sae_seed).W_enc, expected.W_enc)
+    assert suite.sae(2, site).metadata["seed"] == 0
+    assert suite.sae(2, site, suite.sae_seed(2)).metadata["seed"] == 2
+    other = suite.control_sae(1, site)
+    assert not torch.equal(other.W_enc, suite.sae(2, site).W_enc)
+    assert not torch.equal(other.W_enc, suite.control_sae(2, site).W_enc)
+    noise = [suite.control_sae(index, NOISE).W_enc for index in range(3)]
+    assert noise[0].shape == (D, 2 * D)
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_autoencoders_that_are_there_are_used(folder: Path) -> None:
+    suite = load(folder / "independent.toml")
+    site = suite.late_site
+    for seed in suite.seeds:
+        suite.sae(seed, site).save(folder / f"saes/{{x}}/{seed}/{site}/0")
+    file = changed(folder, ("[sae]", '[sae]\nfolder = "saes/{x}/{seed}/{site}/{sae_seed}"'))
+    given = load(file)
+    assert torch.equal(given.sae(2, site).W_enc, suite.sae(2, site).W_enc)
+    missing = f"saes/{{x}}/2/{site}/2"
+    said = reason(file, lambda suite: suite.sae(2, site, 2))
+    assert said.startswith("sae.folder: ")
+    assert missing in said
+    changed(folder, ("/{sae_seed}", "/0"))
+    assert reason(file, lambda suite: suite.sae(2, site, 2)) == (
+        "sae.folder names one autoencoder of each model; put {sae_seed} into it where there are "
+        "others (0 for the first, then 1, 2, ... for each model's own)"
+    )
+
+
+def test_an_autoencoder_of_another_width_is_not_run(folder: Path) -> None:
+    narrow = train_saes([torch.randn(64, 8)], [SAEConfig(expansion=2, steps=1, batch=8)])[0]
+    narrow.save(folder / "saes/1/resid_post.2")
+    file = changed(folder, ("[sae]", '[sae]\nfolder = "saes/{seed}/{site}"'))
+    assert reason(file, lambda suite: suite.sae(1, suite.late_site)) == (
+        f"sae.folder: {folder}/saes/1/resid_post.2 is of activations 8 wide, and those of "
+        "independent are 32"
+    )
+
+
+def saved_as(folder: Path, name: str, **changes: Any) -> None:
+    shutil.rmtree(folder / name, ignore_errors=True)
+    saved(planted_language.llama(5, **changes), folder / name)
+
+
+def test_models_of_several_widths_are_not_run(folder: Path) -> None:
+    saved_as(folder, "seed2", hidden_size=16)
+    expected = "the models of independent differ in width (seed 1: 32, seed 2: 16, seed 3: 32)"
+    for use in (lambda s: s.d_model, lambda s: s.activations, lambda s: s.sae(1, s.late_site)):
+        assert reason(folder / "independent.toml", use).startswith(expected)
+
+
+def test_a_model_of_another_family_is_not_run_before_any_weights_are_read(folder: Path) -> None:
+    shutil.rmtree(folder / "seed3")
+    transformers.MambaConfig(hidden_size=D, num_hidden_layers=1).save_pretrained(folder / "seed3")
+    assert reason(folder / "independent.toml") == (
+        f"{folder}/seed3 is a MambaForCausalLM; models of the families GPT-NeoX, GPT-2, Llama can "
+        "be read"
+    )
+
+
+def test_a_folder_that_is_missing_is_named(folder: Path) -> None:
+    shutil.rmtree(folder / "seed3")
+    said = reason(folder / "independent.toml")
+    assert said == f"there is no folder {folder}/seed3; give one written by save_pretrained"
+
+
+def test_what_was_not_trained_here_is_named(folder: Path) -> None:
+    file = changed(folder, ('folder = "seed{seed}"', 'artifact = "made"'))
+    assert reason(file).startswith(f"there is no folder {folder}/made/seed1")
+    shutil.copytree(folder / "seed1", folder / "made" / "seed1-half-way")
+    for seed in (1, 2, 3):
+        shutil.copytree(folder / f"seed{seed}", folder / f"made/seed{seed}")
+    suite = load(file)
+    assert suite.d_model == D
+    assert "no earlier checkpoints" in reason(file, lambda suite: suite.earlier_activations(0))
+
+
+def test_models_of_several_vocabularies_run_on_tokens_that_all_know(folder: Path) -> None:
+    # Published models pad their vocabularies: some to more than others.
+    saved(planted_language.llama(5, vocab_size=600), folder / "seed2")
+    assert load(folder / "independent.toml").activations.at("resid_pre.0").shape[0] == 3
+    saved_as(folder, "seed2", vocab_size=300)
+    said = reason(folder / "independent.toml", lambda suite: suite.data)
+    assert said.startswith("tokens holds the token ")
+    assert said.endswith(f"{folder}/seed2 knows 300; give tokens of its own tokenizer")
+
+
+def test_tokens_beyond_a_vocabulary_are_not_run(folder: Path) -> None:
+    ids = np.arange(100 * 16).reshape(100, 16) % 513
+    np.save(folder / "ids.npy", ids)
+    file = changed(folder, ('files = ["text.txt"]', 'file = "ids.npy"'))
+    assert reason(file, lambda suite: suite.activations) == (
+        f"tokens holds the token 512 and {folder}/seed1 knows 512; give tokens of its own tokenizer"
+    )
+
+
+def test_sequences_longer_than_a_model_takes_are_not_run(folder: Path) -> None:
+    file = changed(folder, ("length = 16", "length = 65"), ("sequences = 48", "sequences = 16"))
+    assert reason(file, lambda suite: suite.data) == (
+        f"tokens has sequences of 65 tokens and {folder}/seed1 takes 64; lower tokens.length"
+    )
+
+
+def test_without_a_tokenizer_or_text_the_mend_is_said(folder: Path) -> None:
+    file = folder / "independent.toml"
+    (folder / "seed1" / "tokenizer.json").unlink()
+    (folder / "seed1" / "tokenizer_config.json").unlink(missing_ok=True)
+    said = reason(file, lambda suite: suite.data)
+    assert said.startswith(f"{folder}/seed1 has no tokenizer; save one there, name a folder as ")
+    changed(folder, ("[tokens]", '[tokens]\ntokenizer = "seed2"'))
+    assert load(file).data.analysis.shape == (48, 16)
+    changed(folder, ("sequences = 48", "sequences = 4800"))
+    assert "and 9600 are needed" in reason(file, lambda suite: suite.data)
+
+
+def test_sites_that_no_model_has_are_not_run(folder: Path) -> None:
+    file = changed(folder, ("[tokens]", 'sites = ["resid_post.1", "resid_post.3"]\n[tokens]'))
+    assert reason(file) == (
+        "sites: independent has no resid_post.3; it has resid_pre.0, resid_post.0, resid_post.1, "
+        "resid_post.2 and final_norm"
+    )
+
+
+def test_the_sites_of_a_suite_are_those_that_all_its_models_have(folder: Path) -> None:
+    saved_as(folder, "seed3", num_hidden_layers=1)
+    assert load(folder / "independent.toml").sites == ("resid_pre.0", "resid_post.0")
+
+
+CONTROLS = '\n[[controls]]\nseeds = [1, 2, 3]\nfolder = "other{seed}"\n'
+
+
+def late_control(suite: LanguageSuite) -> object:
+    return suite.control_sae(2, suite.late_site)
+
+
+def test_controls_that_are_missing_or_few_are_not_run(folder: Path) -> None:
+    file = folder / "independent.toml"
+    mend = "models of another task; give some as [[controls]], as many and as wide as its models"
+    assert reason(file, late_control) == f"independent names no {mend}"
+    for seed in (1, 2, 3):
+        saved_as(folder, f"other{seed}")
+    changed(folder, more=CONTROLS.replace("[1, 2, 3]", "[1, 2]"))
+    assert reason(file, late_control) == f"independent names 2 {mend}"
+    changed(folder, ('seeds = [1, 2]\nfolder = "other', 'seeds = [1, 2, 3]\nfolder = "other'))
+    late_control(load(file))
+    assert suite_provenance(str(file))["controls"].keys() == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 16}, "is 16 wide, and the models of independent are 32"),
+        ({"num_hidden_layers": 2}, "has no resid_post.2, which independent is measured at; name"),
+        ({"vocab_size": 300}, "knows 300; give tokens of its own tokenizer"),
+        ({"max_position_embeddings": 8}, "takes 8; lower tokens.length"),
+    ],
+)
+def test_other_checkpoints_must_be_as_the_models_are(
+    folder: Path, changes: dict[str, int], message: str
+) -> None:
+    """Models of another task, earlier checkpoints, and checkpoints before training."""
+    for seed in (1, 2, 3):
+        saved_as(folder, f"other{seed}", **changes)
+    more = 'earlier = ["other{seed}"]\nuntrained = "other{seed}"\n' + CONTROLS
+    file = changed(folder, more=more)
+    uses: list[Callable[[LanguageSuite], object]] = [
+        late_control,
+        lambda suite: suite.earlier_activations(0),
+        lambda suite: suite.untrained_activations,
+    ]
+    for use in uses:
+        said = reason(file, use)
+        assert f"{folder}/other1" in said
+        assert message in said
+    # What needs none of them runs.
+    assert load(file).activations.at("resid_post.2").shape == (3, 48 * 16, D)
+
+
+def test_without_earlier_checkpoints_the_mend_is_said(folder: Path) -> None:
+    assert reason(folder / "independent.toml", lambda s: s.checkpoint_pairs(s.late_site)) == (
+        "independent has no earlier checkpoints of its models; name them as models.earlier in the "
+        "suite file"
+    )
+
+
+def test_a_claim_about_another_task_is_not_run(folder: Path) -> None:
+    said = reason(folder / "independent.toml", lambda suite: suite.models)
+    assert said == "the claim is about models of the Dyck-3 task; independent has others"
+
+
+@pytest.mark.parametrize("site", ["final_norm", "resid_post.0"])
+def test_steering_acts_in_the_residual_stream_alone(folder: Path, site: str) -> None:
+    file = changed(
+        folder,
+        ("[tokens]", 'sites = ["resid_pre.0", "resid_post.1", "final_norm"]\n[tokens]'),
+        ("[steering]", f'[steering]\nsite = "{site}"'),
+    )
+    expected = f"steering.site: expected one of resid_pre.0, resid_post.1 but got {site}"
+    assert reason(file, lambda suite: suite.steered) == expected
+
+
+def test_provenance_covers_all_that_a_file_names(folder: Path) -> None:
+    shutil.copytree(folder / "seed3", folder / "half")
+    file = changed(
+        folder,
+        ("seeds = [1, 2, 3]", "seed = 1"),
+        ("seed{seed}", "seed1"),
+        more='earlier = ["half"]\n[[models]]\nseed = 2\nfolder = "seed2"\nearlier = ["half"]\n',
+    )
+
+    def provenance() -> str:
+        from polyrot.suites import loading
+
+        hub.identity.cache_clear()
+        loading._file_provenance.cache_clear()
+        return json.dumps(suite_provenance(str(file)))
+
+    known = {provenance()}
+    for name in ("text.txt", "toward.txt", "half/config.json", "seed2/config.json", file.name):
+        (folder / name).write_text((folder / name).read_text() + "\n")
+        known.add(provenance())
+    assert len(known) == 6
+    shutil.rmtree(folder / "half")
+    assert provenance() not in known
+    # Reports are published: no paths of a machine.
+    assert str(folder) not in provenance()
+
+
+def test_the_rotation_explains_images_and_not_models_drawn_apart(
+    images: Path, independent: Path
+) -> None:
+    """The truth is planted: three bases of one model, or three models."""
+    same, apart = load(images), load(independent)
+    for site, estimate in same.each_site(lambda pair: pair.fit(pair).ev).items():
+        assert estimate.low > 0.9999, site
+    for site, estimate in apart.each_site(lambda pair: pair.fit(pair).ev).items():
+        assert estimate.high < 0.5, site
+    for site, estimate in same.each_site(lambda pair: pair.fit(pair).ev, worlds.untrained).items():
+        assert estimate.high < 0.5, site
+
+
+@lru_cache
+def claim_module(id: str) -> ModuleType:
+    (path,) = (ROOT / "claims/polymorphism").glob(f"{id.lower().replace('-', '_')}_*.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(id: str, which: str, file: Path) -> Record:
+    """Run a claim's own test function, with a judge that returns the record."""
+    module, records = claim_module(id), []
+
+    def judge(measure: Callable[..., dict[str, Estimate]], *, proxy: str = "") -> None:
+        measurement = getattr(module, which.upper())
+        records.append(run(measurement, measure, suite="toy", proxy=proxy))
+
+    getattr(module, f"test_{which}")(load(file), judge)
+    return records[0]
+
+
+def test_of_models_drawn_apart_the_rotation_is_refuted(independent: Path) -> None:
+    record = measured("PIR-05", "hardened", independent)
+    assert record.verdict is Verdict.REFUTED
+
+
+RUN_THROUGH = ("PIR-02", "PIR-03", "PIR-05", "PIR-12", "PIR-13", "PIR-14", "PIR-15")
+
+
+@pytest.fixture
+def claims(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """Run this repository's own claims on a suite file."""
+
+    def run_claims(*arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess(
+            f"--rootdir={ROOT}",
+            f"-c={ROOT / 'pyproject.toml'}",
+            f"--confcutdir={ROOT}",
+            "-p",
+            "no:cacheprovider",
+            str(ROOT / "claims"),
+            "--report-dir",
+            "out",
+            *arguments,
+        )
+
+    return run_claims
+
+
+def test_the_claims_on_language_models_run_through_on_a_suite_file(
+    claims, pytester: pytest.Pytester, images: Path
+) -> None:
+    file = images.with_name("listed.toml")
+    listed = images.read_text().replace("planted", "listed-3")
+    file.write_text(f"claims = {json.dumps(RUN_THROUGH)}\n{listed}")
+    result = claims("--suite", str(file), "-v")
+    report = json.loads((pytester.path / "out/listed-3/verdict.json").read_text())
+    records = {record["id"]: record for record in report["records"]}
+    assert {id.partition("/")[0] for id in records} == set(RUN_THROUGH)
+    assert {"PIR-02/published", "PIR-03/published", "PIR-13/published"} <= records.keys()
+    measured = {"REPLICATED", "REFUTED", "VACUOUS", "INCONCLUSIVE"}
+    assert {record["verdict"] for record in records.values()} <= measured
+    assert "could not run" not in json.dumps(report)
+    assert records["PIR-05"]["printed"] == "the bulk"
+    assert records["PIR-12"]["printed"] == ""
+    assert report["provenance"]["seeds"] == [1, 2, 3]
+    # The other claims are left out, and pytest says so.
+    outcomes = result.parseoutcomes()
+    assert outcomes["deselected"] > 10
+    assert sum(n for word, n in outcomes.items() if word != "deselected") == len(records)
+    result.stdout.fnmatch_lines(["*verdicts on listed-3*"])
+    check_truth_of_images(records)
+    again = claims("--suite", str(file), "--expect", "out/listed-3/verdict.json")
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["Gate passed (--expect): every verdict equals the one recorded."])
+
+
+def check_truth_of_images(records: dict[str, Any]) -> None:
+    """Of images of one model, that is true which a rotation makes true."""
+    assert records["PIR-05"]["verdict"] == "REPLICATED"
+    assert all(part["estimate"]["low"] > 0.9999 for part in records["PIR-05"]["parts"])
+    (part,) = records["PIR-12"]["parts"]
+    assert part["name"] == "class"
+    close = pytest.approx(1, abs=1e-3)
+    assert (part["estimate"]["low"], part["estimate"]["high"]) == (close, close)
+    assert part["estimate"]["details"]["cosine with the own vector"] == close
+    controls = {control["name"]: control["estimate"]["value"] for control in part["controls"]}
+    assert controls.pop("images in rotated bases") == close
+    assert len(controls) == 3
+    for name in ("uncarried vector", "random rotation", "random direction"):
+        assert controls[name] < 0.6
+
+
+def test_two_models_are_measured_and_decide_nothing(
+    claims, pytester: pytest.Pytester, independent: Path
+) -> None:
+    file = independent.with_name("two.toml")
+    file.write_text(independent.read_text().replace("[1, 2, 3]", "[1, 2]"))
+    result = claims("--suite", str(file), "-k", "PIR-05 or PIR-03")
+    assert result.ret == 0
+    report = json.loads((pytester.path / "out/independent/verdict.json").read_text())
+    assert set(report["verdicts"].values()) == {"INCONCLUSIVE"}
+    assert len(report["verdicts"]) == 3
+    for record in report["records"]:
+        assert "seed" in record["reason"]
+        assert record["reason"].endswith("no interval; give at least three")
+
+
+def test_a_file_with_problems_stops_the_run_before_it_begins(
+    claims, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('name = "bad"\nsize = 3\n[[models]]\nseed = 1\n')
+    result = claims("--suite", str(file))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = result.stderr.str()
+    for line, problem in ((2, "size: there is no such field"), (3, "models[[]1[]]: expected one")):
+        result.stderr.fnmatch_lines([f"*{file}:{line}: {problem}*"])
+    assert "Traceback" not in said
+
+
+def test_two_suites_of_one_name_are_refused(claims, images: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(images.read_text())
+    result = claims("--suite", str(images), "--suite", str(other))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--suite: the reports of {images} and {other} are one folder*"])
+
+
+def test_a_suite_without_its_models_is_not_run_and_says_why(
+    claims, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    file = tmp_path / "absent.toml"
+    file.write_text(
+        'name = "absent"\nclaims = ["PIR-05"]\n[[models]]\nseeds = [1, 2]\nfolder = "{seed}"\n'
+    )
+    reports = []
+    for processes in ("0", "1"):
+        result = claims("--suite", str(file), "-n", processes)
+        assert result.ret == 0
+        reports.append(json.loads((pytester.path / "out/absent/verdict.json").read_text()))
+    for report in reports:
+        (record,) = report["records"]
+        assert record["verdict"] == "NOT RUN"
+        expected = f"there is no folder {tmp_path}/1; give one written by save_pretrained"
+        assert record["reason"] == expected
+        # Also where a process of its own has collected the claims.
+        assert report["provenance"]["seeds"] == [1, 2]
+        assert len(report["provenance"]["suite file"]) == 64
