@@ -83,6 +83,14 @@ class Workers:
             )
 
 
+def check_backend(name: str) -> Backend:
+    """Return a backend by name, or raise ValueError with those there are."""
+    for backend in BACKENDS:
+        if backend == name:
+            return backend
+    raise ValueError(f"Expected backend among {', '.join(BACKENDS)} but got {name!r}")
+
+
 _chosen = Workers()
 _unit = RLock()
 

@@ -17,6 +17,8 @@ from polyrot.cli import app
 from polyrot.linalg import haar
 from polyrot.missing import NotRun
 from polyrot.models.hub import Checkpoint
+from polyrot.models.sources import ModelSource
+from polyrot.suites import scoring
 from polyrot.suites.activations import read_sites
 from polyrot.suites.comparison import compare_models
 from polyrot.suites.comparison_request import Request, checkpoint, compare
@@ -71,6 +73,10 @@ def folders(
     return root
 
 
+def sources(folders: Path, *names: str) -> list[ModelSource]:
+    return [ModelSource(Checkpoint(str(folders / name)), torch.float32) for name in names]
+
+
 def run(folders: Path, source: str, target: str, *options: str) -> tuple[int, str]:
     arguments = ["align", str(folders / source), str(folders / target)]
     arguments += ["--tokens", str(folders / "tokens.npy"), "--sequences", "64", *options]
@@ -87,9 +93,9 @@ def test_an_image_is_the_same_function(
 
 
 def test_the_rotation_of_an_image_is_found_and_explains_everything(
-    models: tuple[planted_language.Model, ...], tokens: Tensor, turn: Tensor
+    folders: Path, tokens: Tensor, turn: Tensor, tmp_path: Path
 ) -> None:
-    for c in compare_models(models[0], models[1], tokens, SITES):
+    for c in compare_models(*sources(folders, "one", "image"), tokens, SITES, tmp_path):
         assert torch.allclose(c.fit.rotation, turn, atol=1e-4)
         assert c.ev["O"].value == pytest.approx(1, abs=1e-6)
         assert c.fit.identifiable_rank == D
@@ -99,17 +105,23 @@ def test_the_rotation_of_an_image_is_found_and_explains_everything(
 
 
 def test_a_model_of_its_own_is_explained_much_less(
-    models: tuple[planted_language.Model, ...], tokens: Tensor
+    folders: Path, tokens: Tensor, tmp_path: Path
 ) -> None:
-    for c in compare_models(models[0], models[2], tokens, SITES):
+    for c in compare_models(*sources(folders, "one", "two"), tokens, SITES, tmp_path):
         assert c.ev["O"].high < 0.6
 
 
 def test_ev_and_its_interval_by_hand(
-    models: tuple[planted_language.Model, ...], tokens: Tensor
+    folders: Path,
+    models: tuple[planted_language.Model, ...],
+    tokens: Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(scoring, "SHARD_TOKENS", 5 * 24)  # several units of work
     site = "resid_post.0"
-    (c,) = compare_models(models[0], models[2], tokens, [site], held_out=0.25, seed=3)
+    two = sources(folders, "one", "two")
+    (c,) = compare_models(*two, tokens, [site], tmp_path, batch=2, held_out=0.25, seed=3)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(3))
     x, y = (read_sites(model, tokens, [site])[site].double() for model in (models[0], models[2]))
     fit = pr.align(x[order[16:]].flatten(0, 1), y[order[16:]].flatten(0, 1), holdout=0)
@@ -179,6 +191,8 @@ def test_what_is_carried_belongs_to_the_other_model(
         ("nowhere", (), "there is no folder"),
         ("two", ("--site", "resid_mid.0"), "Expected sites among resid_pre.0"),
         ("two", ("--dtype", "float8"), "Expected dtype among float32"),
+        ("two", ("--backend", "spark"), "Expected backend among loky, dask, ray"),
+        ("two", ("--backend", "dask"), "wants a cluster"),
         ("two", ("--carry-vector", "x.npy"), "want exactly one --site"),
         ("two", ("--site", "resid_post.0", "--carry-vector", "x.npy"), "there is no file x.npy"),
         ("two", ("--site", "resid_post.0", "--carry-sae", "nowhere"), "Expected nowhere to hold"),
@@ -209,7 +223,20 @@ def test_text_wants_a_tokenizer_and_is_read_by_it(folders: Path, tmp_path: Path)
     (tmp_path / "prose.txt").write_text("some words of plain prose, and some more. " * 400)
     request = Request(str(folders / "one"), str(folders / "image"), text=(str(tmp_path / "*.txt"),))
     with pytest.raises(NotRun, match="has no tokenizer"):
-        compare(request)
+        compare(request, tmp_path)
+
+
+def test_two_processes_say_the_same(folders: Path, tmp_path: Path) -> None:
+    outputs = []
+    for jobs in ("1", "2"):
+        out = tmp_path / f"{jobs}.safetensors"
+        code, output = run(folders, "one", "two", "--jobs", jobs, "--out", str(out))
+        assert code == 0, output
+        table = output[output.index("rotation\n") :]  # progress may stand before it
+        outputs.append(table.replace(out.name, ""))
+    assert outputs[0] == outputs[1]
+    first, second = (load_file(tmp_path / f"{jobs}.safetensors") for jobs in "12")
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_names_of_models() -> None:

@@ -9,7 +9,7 @@ import pytest
 import polyrot.plugin
 from polyrot.linalg import procrustes, streaming
 from polyrot.sae.training import SAEConfig
-from polyrot.suites import activations, joint_moments
+from polyrot.suites import activations, joint_fits, joint_moments
 from polyrot.work import CLUSTER
 
 ROOT = Path(__file__).parent.parent
@@ -111,7 +111,7 @@ def test_the_options_and_names_exist() -> None:
     for module, name in (
         (streaming, "MomentStream"),
         (joint_moments, "gather_moments"),
-        (joint_moments, "fit_pairs"),
+        (joint_fits, "fit_pairs"),
     ):
         assert f"`{name}`" in PAGE
         assert hasattr(module, name)

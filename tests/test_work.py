@@ -36,7 +36,8 @@ from polyrot.stats import nulls
 from polyrot.suites import activations, joint_moments
 from polyrot.suites.activations import harvest_language
 from polyrot.suites.autoencoders import TrainedAutoencoders
-from polyrot.suites.joint_moments import fit_pairs, gather_moments
+from polyrot.suites.joint_fits import fit_pairs
+from polyrot.suites.joint_moments import gather_moments
 from polyrot.work import Workers, run_units, using, workers
 
 HERE, TWO = Workers(), Workers(jobs=2)
@@ -206,8 +207,7 @@ def test_moments_and_fits_of_all_pairs_are_equal_everywhere(
         return {
             "moments": [fit.cross, fit.source, fit.target_mean, held.cross],
             "counts": [fit.count, held.count],
-            "ev": [[f.ev_fit, f.ev] for f in fits],
-            "rotations": [load_file(f.rotation) for f in fits],
+            "maps": [load_file(f.file) for f in fits],
         }
 
     results = everywhere(measure)
@@ -217,7 +217,8 @@ def test_moments_and_fits_of_all_pairs_are_equal_everywhere(
     torch.testing.assert_close(here["moments"][0], by_hand[0].cross, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(here["moments"][3], by_hand[1].cross, rtol=1e-9, atol=1e-9)
     fitted = align(moments=by_hand[0], holdout_moments=by_hand[1])
-    assert here["ev"][-1] == pytest.approx([fitted.ev_fit, fitted.ev])
+    found = [float(here["maps"][-1][f"O.{name}"]) for name in ("ev_fit", "ev")]
+    assert found == pytest.approx([fitted.ev_fit, fitted.ev])
     same(results)
 
 

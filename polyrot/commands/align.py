@@ -1,6 +1,7 @@
 """`polyrot align`: the rotation between two language models, on text."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +38,11 @@ def align(
         Path | None,
         typer.Option(help="vectors of the source (.npy, .safetensors), to carry likewise"),
     ] = None,
+    backend: Annotated[
+        str, typer.Option(help="who does the work: loky (here), dask or ray (a cluster)")
+    ] = "loky",
+    jobs: Annotated[int, typer.Option(min=1, help="processes of --backend loky")] = 1,
+    cluster: Annotated[str, typer.Option(help="address of the cluster's scheduler")] = "",
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="show every statistic of the Haar battery")
     ] = False,
@@ -46,12 +52,14 @@ def align(
     Prints the held-out EV with its interval, the determinant, how many directions the text
     determines, whether the rotation is Haar, and what other maps explain.
     """
+    from polyrot.cache import cache_directory
     from polyrot.missing import NotRun
     from polyrot.progress import Progress
     from polyrot.report.comparison import comparison_lines, haar_lines
     from polyrot.suites import carrying
     from polyrot.suites.comparison import write_rotations
     from polyrot.suites.comparison_request import Request, compare
+    from polyrot.work import Workers, check_backend, using
 
     chosen = site or []
     if (carry_sae or carry_vector) and len(chosen) != 1:
@@ -76,17 +84,20 @@ def align(
             device=device,
             seed=seed,
         )
-        comparisons = compare(request, progress=line)
-        line.clear()
-        for row in comparison_lines(comparisons):
-            typer.echo(row)
-        if verbose:
-            for row in haar_lines(comparisons):
+        workers = Workers(check_backend(backend), jobs, cluster)
+        # Beside the cache, where the workers of a cluster see it.
+        work = cache_directory() / "comparisons"
+        work.mkdir(parents=True, exist_ok=True)
+        with using(workers), TemporaryDirectory(dir=work) as folder:
+            comparisons = compare(request, Path(folder), progress=line)
+            lines = [*comparison_lines(comparisons), *(haar_lines(comparisons) if verbose else ())]
+            line.clear()
+            for row in lines:
                 typer.echo(row)
-        write_rotations(out, comparisons, {"source": source, "target": target})
-        typer.echo(f"rotation: {out}")
-        for path, what in carried:
-            typer.echo(f"carried: {carrying.write_carried(path, what, comparisons[0].fit)}")
+            write_rotations(out, comparisons, {"source": source, "target": target})
+            typer.echo(f"rotation: {out}")
+            for path, what in carried:
+                typer.echo(f"carried: {carrying.write_carried(path, what, comparisons[0].fit)}")
     except (NotRun, ValueError, OSError) as error:
         line.clear()
         typer.echo(f"polyrot align: {error}", err=True)

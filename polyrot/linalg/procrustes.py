@@ -181,13 +181,18 @@ def align(
 
 
 def align_all(
-    moments: Moments, groups: Iterable[Group], *, seed: int = 0
+    moments: Moments,
+    groups: Iterable[Group],
+    *,
+    holdout_moments: Moments | None = None,
+    seed: int = 0,
 ) -> dict[Group, Alignment]:
     """Fit the maps of several groups to the same moments; one decomposition serves all.
 
     Args:
         moments: of the tokens to fit.
         groups: as for `align`.
+        holdout_moments: of other tokens, for `ev`.
         seed: chooses the draws of the shuffled-pairing null.
 
     Raises:
@@ -195,7 +200,7 @@ def align_all(
     """
     _check(moments)
     svd = torch.linalg.svd(moments.cross)
-    return {group: _fit(moments, None, group, seed, svd) for group in groups}
+    return {group: _fit(moments, holdout_moments, group, seed, svd) for group in groups}
 
 
 def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:

@@ -1,28 +1,27 @@
 """Two language models at one site and another: the rotation between them, and how good it is.
 
-Each model runs once over the text.  The maps are fitted on the first sequences, from moments
-alone; the rest only scores them, so that neither activations nor held-out moments are kept.
+Each model runs once over the text.  Maps are fitted on some sequences, from moments alone; the
+others only score them, so that neither activations nor held-out moments are kept.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from safetensors.torch import save_file
-from scipy import stats
-from torch import Tensor, nn
 
 from polyrot.files import write_atomically
 from polyrot.linalg.battery import HaarTest, haar_test
-from polyrot.linalg.procrustes import Alignment, Group, align_all
-from polyrot.linalg.streaming import MomentStream
-from polyrot.stats.estimate import CONFIDENCE, Estimate
-from polyrot.suites.activations import read_sites
+from polyrot.linalg.procrustes import Alignment, Group
+from polyrot.models.sources import ModelSource
+from polyrot.stats.estimate import Estimate
+from polyrot.suites.joint_fits import fit_pairs
+from polyrot.suites.joint_moments import gather_moments
+from polyrot.suites.scoring import score_pairs
 from polyrot.suites.tokens import Sequences
 
+PAIR = ("source", "target")
 ALTERNATIVES: tuple[Group, ...] = ("identity", "signed-permutation", "permutation", "affine")
 
 Progress = Callable[[float, str], None]
@@ -41,10 +40,11 @@ class SiteComparison:
 
 
 def compare_models(
-    source: nn.Module,
-    target: nn.Module,
+    source: ModelSource,
+    target: ModelSource,
     tokens: Sequences,
     sites: Sequence[str],
+    folder: Path,
     *,
     batch: int = 16,
     held_out: float = 0.25,
@@ -53,11 +53,14 @@ def compare_models(
 ) -> list[SiteComparison]:
     """Fit a rotation at every site on some sequences and score it on the others.
 
+    Running a shard, fitting a site and scoring a shard are units of work.
+
     Args:
         source: a causal language model, whose activations are carried.
         target: another, as wide.
         tokens: what both run on, every row a sequence.
         sites: places of the residual stream that both have.
+        folder: where moments and maps go; the rotations read from it as long as they are used.
         batch: sequences that run together.
         held_out: share of the sequences that only score.
         seed: chooses them, and draws the nulls.
@@ -65,6 +68,7 @@ def compare_models(
 
     Raises:
         ValueError: where fewer than two sequences would be left on either side.
+        NotRun: where a model cannot be had.
     """
     count = round(held_out * len(tokens))
     if not 2 <= count <= len(tokens) - 2:
@@ -73,86 +77,29 @@ def compare_models(
             f"with {held_out=}"
         )
     order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))
-    done = 0
-
-    def run(rows: Tensor, what: str) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        nonlocal done
-        for chunk in rows.split(batch):
-            yield read_sites(source, tokens[chunk], sites), read_sites(target, tokens[chunk], sites)
-            done += len(chunk)
-            progress(done / len(tokens), what)
-
-    moments = {site: MomentStream() for site in sites}
-    for x, y in run(order[count:], "running both models to fit"):
-        for site in sites:
-            moments[site].add(x[site].flatten(0, 1), y[site].flatten(0, 1))
-    groups: tuple[Group, ...] = ("O", *ALTERNATIVES)
-    fits = {}
-    for site in sites:
-        finished = moments.pop(site).finish()
-        fits[site] = align_all(finished, groups, seed=seed)
-    scores = {site: _Scores(fits[site]) for site in sites}
-    for x, y in run(order[:count], "running both models to score"):
-        for site in sites:
-            scores[site].add(x[site], y[site])
-    return [
-        SiteComparison(
-            site,
-            fits[site]["O"],
-            scores[site].estimates(),
-            haar_test(fits[site]["O"].rotation, seed=seed),
-        )
-        for site in sites
-    ]
-
-
-class _Scores:
-    """Residual of every held-out sequence under each map, and its variance."""
-
-    def __init__(self, fits: Mapping[Group, Alignment]) -> None:
-        self._fits = fits
-        self._residual: dict[Group, list[float]] = {group: [] for group in fits}
-        self._square: list[float] = []
-        self._sum: list[Float[Tensor, " d_model"]] = []
-        self._tokens: list[int] = []
-
-    def add(
-        self,
-        x: Float[Tensor, "sequence position d_model"],
-        y: Float[Tensor, "sequence position d_model"],
-    ) -> None:
-        for source, target in zip(x, y, strict=True):
-            for group, fit in self._fits.items():
-                residual = fit.apply(source) - target
-                self._residual[group].append(float(residual.square().sum()))
-            # About the mean of the fit: what it is about the held-out mean follows.
-            centred = target.double() - self._fits["O"].target_mean
-            self._square.append(float(centred.square().sum()))
-            self._sum.append(centred.sum(0))
-            self._tokens.append(len(target))
-
-    def estimates(self) -> dict[str, Estimate]:
-        """EV over all sequences, with a delete-one-sequence jackknife interval."""
-        square, tokens = np.array(self._square), np.array(self._tokens)
-        sums = torch.stack(self._sum).numpy()
-        total = sums.sum(0)
-        variance = square.sum() - total @ total / tokens.sum()
-        without = ((total - sums) ** 2).sum(1)
-        variances = square.sum() - square - without / (tokens.sum() - tokens)
-        return {
-            group: _jackknife(np.array(residual), variance, variances)
-            for group, residual in self._residual.items()
-        }
-
-
-def _jackknife(residual: np.ndarray, variance: float, variances: np.ndarray) -> Estimate:
-    n = len(residual)
-    value = 1 - float(residual.sum() / variance)
-    left_out = 1 - (residual.sum() - residual) / variances
-    error = ((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()) ** 0.5
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * error)
-    method = "delete-one-sequence jackknife, t"
-    return Estimate(value, value - half, value + half, "sequence", n, method)
+    joint = gather_moments(
+        {PAIR[0]: source, PAIR[1]: target},
+        tokens[order[count:]],
+        torch.zeros(len(tokens) - count, dtype=torch.bool),
+        sites,
+        folder,
+        batch=batch,
+        progress=lambda share: progress(0.7 * share, "running both models to fit"),
+    )
+    fitted = fit_pairs(joint, groups=("O", *ALTERNATIVES), seed=seed)
+    scores = score_pairs(
+        joint,
+        fitted,
+        tokens[order[:count]],
+        progress=lambda share: progress(0.7 + 0.2 * share, "running both models to score"),
+    )
+    comparisons = []
+    for done, own in enumerate(fitted):
+        progress(0.9 + 0.1 * done / len(fitted), f"testing the rotation at {own.site}")
+        fit = own.read(joint.at(own.site, PAIR)[0])["O"]
+        test = haar_test(fit.rotation, seed=seed)
+        comparisons.append(SiteComparison(own.site, fit, scores[own.site], test))
+    return comparisons
 
 
 def write_rotations(

@@ -9,6 +9,7 @@ import torch
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
+from polyrot.models.sources import ModelSource
 from polyrot.suites.checkpoints import check_tokens, sites_of
 from polyrot.suites.comparison import Progress, SiteComparison, compare_models
 from polyrot.suites.schema import Tokens
@@ -38,9 +39,9 @@ class Request:
 
 
 def compare(
-    request: Request, *, progress: Progress = lambda share, what: None
+    request: Request, folder: Path, *, progress: Progress = lambda share, what: None
 ) -> list[SiteComparison]:
-    """Load two models and compare them.
+    """Compare two models; moments and maps go to a folder, which the rotations read from.
 
     Raises:
         NotRun: where a model, its tokenizer or enough text cannot be had.
@@ -78,14 +79,14 @@ def compare(
     tokens = torch.cat([data.analysis, data.sae])[: request.sequences]
     for place in places_of:
         check_tokens(place, tokens, "tokens")
-    source, target = (
-        hub.load(place, getattr(torch, request.dtype), request.device) for place in places_of
-    )
+    dtype = getattr(torch, request.dtype)
+    source, target = (ModelSource(place, dtype, request.device) for place in places_of)
     return compare_models(
         source,
         target,
         tokens,
         sites,
+        folder,
         batch=request.batch,
         seed=request.seed,
         progress=progress,

@@ -13,18 +13,15 @@ from tempfile import mkdtemp
 import numpy as np
 import torch
 from jaxtyping import Bool
-from safetensors.torch import save_file
 from torch import Tensor
 
-from polyrot.files import write_atomically
 from polyrot.linalg.moment_files import Pair, read_moments, write_moments
 from polyrot.linalg.moments import Moments
-from polyrot.linalg.procrustes import Group, align
 from polyrot.linalg.streaming import JointMomentStream
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.suites.activations import read_sites
 from polyrot.suites.tokens import Sequences
-from polyrot.work import one_thread, run_units
+from polyrot.work import run_units
 
 SHARD_TOKENS = 2**20
 """Tokens of one unit of work: minutes of a model of 7 billion parameters on one accelerator."""
@@ -52,18 +49,6 @@ class Joint:
     def file(self, name: str) -> Path:
         """Where the tokens, or which of them are held out, are."""
         return self.folder / f"{name}.npy"
-
-
-@dataclass(frozen=True)
-class FittedPair:
-    """The rotation of a pair at a site, in a file, and how good it is."""
-
-    site: str
-    pair: Pair
-    ev_fit: float
-    ev: float
-    rotation: Path
-    """safetensors with `rotation`, `source_mean` and `target_mean`."""
 
 
 def gather_moments(
@@ -140,29 +125,6 @@ def moments_of_shard(job: Joint, shard: range) -> Path:
             for site, stream in streams.items():
                 write_moments(folder / half / site, stream.finish())
     return folder
-
-
-def fit_pairs(
-    joint: Joint, *, group: Group = "O", progress: Progress = lambda share: None
-) -> list[FittedPair]:
-    """Fit every pair at every site, a unit of work each."""
-    units = [(joint, site, pair, group) for site in joint.sites for pair in joint.pairs]
-    return run_units(fit_pair, units, progress=progress)
-
-
-def fit_pair(joint: Joint, site: str, pair: Pair, group: Group) -> FittedPair:
-    """Unit of work: fit a rotation to the moments in a folder, and write it there."""
-    fit, held = joint.at(site, pair)
-    with one_thread():
-        alignment = align(moments=fit, holdout_moments=held, group=group)
-    path = joint.folder / "rotations" / site / f"{joint.pairs.index(pair)}-{group}.safetensors"
-    tensors = {
-        name: getattr(alignment, name).contiguous()
-        for name in ("rotation", "source_mean", "target_mean")
-    }
-    names = {"source": pair[0], "target": pair[1], "site": site, "group": group}
-    write_atomically(path, lambda p: save_file(tensors, p, metadata=names))
-    return FittedPair(site, pair, alignment.ev_fit, alignment.ev, path)
 
 
 def _merge(job: Joint, parts: list[Path], folder: Path) -> None:
