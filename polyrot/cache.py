@@ -13,7 +13,8 @@ import platformdirs
 def cache_directory() -> Path:
     """Where expensive results are kept: `$POLYROT_CACHE`, or the platform's cache folder."""
     override = os.environ.get("POLYROT_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("polyrot"))
+    # Absolute: processes that work for this one may be in another folder.
+    return Path(override).absolute() if override else Path(platformdirs.user_cache_dir("polyrot"))
 
 
 def content_key(what: Mapping[str, Any]) -> str:

@@ -7,12 +7,15 @@ nothing heavy: `pytest --help` stays fast.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polyrot.missing import NotRun
 from polyrot.session import PROPERTY, Session, artifact_folder, attach, measurement_of, record_of
+from polyrot.work import BACKENDS, CLUSTER, Workers, using
 
 DEFAULT_SUITES = ("dyck3", "dyck3-independent")
 
@@ -58,10 +61,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge nothing; count how often every bar is met in so many random draws of each "
         "synthetic world, and write reports/calibration/",
     )
+    group.addoption(
+        "--backend",
+        default="loky",
+        choices=BACKENDS,
+        help="who does units of work: processes here (loky, the default) or a cluster; alters no "
+        "number",
+    )
+    group.addoption(
+        "--jobs", metavar="N", type=int, default=1, help="processes of --backend loky (default: 1)"
+    )
+    group.addoption(
+        "--cluster",
+        metavar="ADDRESS",
+        default="",
+        help=f"scheduler of the Dask or Ray cluster (default: ${CLUSTER})",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker and the state of the run."""
+    """Register the marker and the state of the run; choose who does its work."""
+    backend, jobs, cluster = (config.getoption(f"--{n}") for n in ("backend", "jobs", "cluster"))
+    chosen = ExitStack()
+    try:
+        chosen.enter_context(using(Workers(backend, jobs, cluster)))
+    except (NotRun, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+    config.add_cleanup(chosen.close)
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
     if config.getoption("--calibrate") is None:
         session = Session(config)
@@ -172,7 +198,6 @@ def pytest_runtest_makereport(
     from polyrot.verdict.judge import Verdict
     from polyrot.verdict.policy import Outcome
     from polyrot.verdict.record import Record
-    from polyrot.verdict.run import NotRun
 
     assert isinstance(item, pytest.Function)
     suite = _session(item.config).label(str(item.callspec.params["suite_name"]))

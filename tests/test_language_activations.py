@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -11,10 +12,12 @@ import planted_language
 import pytest
 import torch
 from planted_language import VOCABULARY, D
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models.harvest import Activations
+from polyrot.models.hub import Checkpoint
+from polyrot.models.sources import ModelSource
 from polyrot.sae.training import SAEConfig, train_saes
 from polyrot.suites.activations import harvest_language, read_sites
 from polyrot.suites.autoencoders import TrainedAutoencoders
@@ -23,7 +26,14 @@ from polyrot.verdict.run import NotRun
 SITES = ("resid_pre.0", "resid_post.1", FINAL_NORM)
 TOKENS = torch.randint(VOCABULARY, (12, 7), generator=torch.manual_seed(3))
 
-Load = Callable[[], nn.Module]
+FOLDERS: list[Path] = []
+"""Where the two models are."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("models")
+    FOLDERS[:] = [planted_language.saved(planted_language.neox(i), root / str(i)) for i in range(2)]
 
 
 @pytest.fixture(autouse=True)
@@ -34,22 +44,27 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Loads(list[int]):
-    """The models that were loaded, in order; some loads may fail."""
+    """The models that were asked for, in order."""
 
-    def __init__(self, *fail: BaseException | None) -> None:
-        self.fail = fail
-
-    def __call__(self, index: int) -> nn.Module:
+    def __call__(self, index: int) -> ModelSource:
         self.append(index)
-        if index < len(self.fail) and (error := self.fail[index]):
-            raise error
-        return planted_language.neox(index)
+        return ModelSource(Checkpoint(str(FOLDERS[index])), torch.float32)
 
 
 def harvest(loads: Loads, tokens: Tensor = TOKENS, **changes: object) -> Activations:
     options = {"batch": 5, "what": {"models": ["a", "b"]}, **changes}
-    models = [lambda i=i: loads(i) for i in range(2)]
+    models = [partial(loads, index) for index in range(2)]
     return harvest_language(models, D, tokens, SITES, **options)
+
+
+def end_with(error: BaseException) -> Callable[[float], None]:
+    """End a run once its first model ran."""
+
+    def progress(share: float) -> None:
+        assert share == 0.5
+        raise error
+
+    return progress
 
 
 def folders(cache: Path) -> list[Path]:
@@ -140,7 +155,7 @@ def test_nothing_half_written_is_left_of_a_run_that_ends_early(
     cache: Path, error: BaseException
 ) -> None:
     with pytest.raises(type(error)):
-        harvest(Loads(None, error))
+        harvest(Loads(), progress=end_with(error))
     assert not folders(cache)
     loads = Loads()
     assert equal(harvest(loads))
@@ -153,7 +168,7 @@ def test_a_run_that_ends_early_leaves_what_was_there(cache: Path) -> None:
     (folder,) = folders(cache)
     damage_bytes(folder / "resid_pre.0")
     with pytest.raises(KeyboardInterrupt):
-        harvest(Loads(None, KeyboardInterrupt()))
+        harvest(Loads(), progress=end_with(KeyboardInterrupt()))
     assert folders(cache) == [folder]
     assert equal(harvest(Loads()))
 
@@ -179,7 +194,7 @@ def test_activations_larger_than_the_disk_are_not_run(cache: Path) -> None:
     wide = free // (4 * TOKENS.numel() * len(SITES)) + 1
     loads = Loads()
     with pytest.raises(NotRun, match="the activations need .* GiB in .* are free; set POLYROT"):
-        harvest_language([lambda: loads(0)], wide, TOKENS, SITES, batch=1, what={})
+        harvest_language([partial(loads, 0)], wide, TOKENS, SITES, batch=1, what={})
     assert not loads
     assert not folders(cache)
 

@@ -19,11 +19,11 @@ from planted_language import D, planted, rotated, saved, write_suite
 # Imported here once: a run within this process then need not import torch again.
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.linalg import haar
-from polyrot.models import hub
+from polyrot.models import hub, sources
 from polyrot.models.hub import Checkpoint
 from polyrot.sae.training import SAEConfig, train_saes
 from polyrot.stats.estimate import Estimate
-from polyrot.suites import language, worlds
+from polyrot.suites import worlds
 from polyrot.suites.activations import read_sites
 from polyrot.suites.build import NOISE
 from polyrot.suites.checkpoints import Run, runs
@@ -189,8 +189,7 @@ def test_a_few_small_models_stay_loaded_and_large_ones_go(
 ) -> None:
     suite = load(folder / "independent.toml")
     assert suite.language_model(1) is suite.language_model(1)
-    monkeypatch.setattr(language, "KEPT_BYTES", 1)
-    suite = load(folder / "independent.toml")
+    monkeypatch.setattr(sources, "KEPT_BYTES", 1)
     first = suite.language_model(1)
     suite.language_model(2)
     assert suite.language_model(1) is not first

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polyrot as pr
+from polyrot.linalg import procrustes
 from polyrot.linalg.procrustes import COMPETITORS, identifiable_rank
 
 dimensions = st.integers(2, 12)
@@ -135,6 +136,19 @@ def test_fewer_tokens_than_dimensions_are_allowed() -> None:
     # Twenty tokens of white data fit as well under any pairing: nothing is identified.
     assert few.identifiable_rank == 0
     assert 0 < more.identifiable_rank <= 50
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_the_null_of_the_rank_is_the_same_however_many_draws_are_in_memory(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = 16  # normals come in sixteens: a multiple leaves the stream as it is
+    x = normal(60, d, seed=0) * torch.linspace(0.1, 2, d)
+    moments = pr.Moments.from_arrays(x, x @ pr.haar.sample(d, seed=1) + normal(60, d, seed=2))
+    whole = identifiable_rank(moments, 0)
+    assert 0 < whole < d
+    monkeypatch.setattr(procrustes, "NULL_NUMBERS", at_once * d**2)
+    assert identifiable_rank(moments, 0) == whole
 
 
 def test_identifiable_rank_of_unrelated_noise_is_zero() -> None:

@@ -2,6 +2,7 @@
 
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 import polyrot as pr
 from polyrot.linalg import streaming
+from polyrot.linalg.moment_files import read_moments, write_moments
 from polyrot.linalg.moments import Centred, Moments
 from polyrot.linalg.streaming import JointMomentStream, MomentStream
 
@@ -133,3 +135,23 @@ def test_streamed_moments_fit_as_arrays_do() -> None:
     fit = pr.align(moments=streamed(chunks[:3]), holdout_moments=streamed(chunks[3:]))
     torch.testing.assert_close(fit.rotation, pr.haar.sample(8, seed=1), rtol=0, atol=1e-6)
     assert fit.ev > 0.999999
+
+
+def test_moments_come_back_from_their_files(tmp_path: Path) -> None:
+    sets = {name: normal(40, 5, seed=i) for i, name in enumerate(("a", "b", "c"))}
+    stream = JointMomentStream([("a", "b"), ("c", "a")])
+    stream.add(sets)
+    joint = stream.finish()
+    write_moments(tmp_path, joint)
+    assert len(list(tmp_path.glob("*.npy"))) == 3 + 3 + 2  # means, sides, crosses: each once
+    back = read_moments(tmp_path)
+    assert list(back) == list(joint)
+    for pair, moments in joint.items():
+        equal(back[pair], moments)
+    equal(read_moments(tmp_path, ("c", "a"))["c", "a"], joint["c", "a"])
+    back["a", "b"].cross.zero_()
+    equal(read_moments(tmp_path)["a", "b"], joint["a", "b"])
+    with pytest.raises(KeyError, match="Expected pairs among .* but got .*'b', 'c'"):
+        read_moments(tmp_path, ("b", "c"))
+    with pytest.raises(FileNotFoundError):
+        read_moments(tmp_path / "nowhere")

@@ -6,7 +6,7 @@ same dimension and determinant, averaged over the same number of matrices.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from polyrot.linalg import haar
 from polyrot.linalg.checks import Array, as_orthogonal
 from polyrot.stats.estimate import Estimate, benjamini_hochberg, monte_carlo_p
 from polyrot.stats.nulls import Draws, cached_draws
+from polyrot.work import one_thread, run_units
 
 POWERS = 8
 DRAWS = 2_000
@@ -27,7 +28,9 @@ COLUMNS = 128
 """Columns, drawn at random where there are more, that the statistics of the entries use.
 
 Their null costs O(d COLUMNS^2) instead of O(d^3) a draw."""
-NULL_VERSION = 3
+SPECTRAL_UNIT, ENTRIES_UNIT = 2**20, 2**25
+"""Numbers that one unit of work draws at most: seconds, and 256 MiB."""
+NULL_VERSION = 4
 """Raised when a statistic changes: cached nulls of another version are not used."""
 
 SPECTRAL = ("angles", "spacings", "traces")
@@ -258,27 +261,44 @@ def _of_entries(columns: Float[Tensor, "matrix d column"]) -> Statistics:
 
 
 def _spectral_null(d: int, proper: bool, seed: int) -> Draws:
-    def draw() -> Draws:
-        half = haar.sample_eigenangles(d, DRAWS, group="SO" if proper else "O-", seed=seed + 1)
-        angles = haar.all_eigenangles(half, d, proper=proper)
-        return _of_angles(angles, torch.full((DRAWS,), proper))
-
-    return cached_draws(_key("spectral", d, seed, proper=proper), draw)
+    size = max(1, SPECTRAL_UNIT // d)
+    return cached_draws(
+        _key("spectral", d, seed, proper=proper),
+        lambda: _drawn(draw_spectral, (d, proper, seed + 1, DRAWS), size),
+    )
 
 
 def _entries_null(d: int, seed: int) -> Draws:
     columns = min(d, COLUMNS)
-    chunk = max(1, 2**25 // (d * columns))  # 256 MiB at a time
+    size = max(1, ENTRIES_UNIT // (d * columns))
+    return cached_draws(
+        _key("entries", d, seed, columns=columns),
+        lambda: _drawn(draw_entries, (d, columns, seed + 1), size),
+    )
 
-    def draw() -> Draws:
-        generator = torch.Generator().manual_seed(seed + 1)
-        parts = [
-            _of_entries(haar.frames(d, columns, min(chunk, DRAWS - first), generator))
-            for first in range(0, DRAWS, chunk)
-        ]
-        return {name: torch.cat([part[name] for part in parts]) for name in OF_ENTRIES}
 
-    return cached_draws(_key("entries", d, seed, columns=columns), draw)
+def _drawn(unit: Callable[..., Draws], arguments: tuple[int, ...], size: int) -> Draws:
+    """Draw a null, `size` draws a unit of work."""
+    ranges = [(first, min(first + size, DRAWS)) for first in range(0, DRAWS, size)]
+    parts = run_units(unit, [(*arguments, *range) for range in ranges])
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def draw_spectral(d: int, proper: bool, seed: int, draws: int, first: int, last: int) -> Draws:
+    """Unit of work: of so many draws those from `first` to before `last`."""
+    with one_thread():
+        half = haar.component_eigenangles(
+            d, draws, proper=proper, seed=seed, rows=slice(first, last)
+        )
+        angles = haar.all_eigenangles(half, d, proper=proper)
+        return _of_angles(angles, torch.full((last - first,), proper))
+
+
+def draw_entries(d: int, columns: int, seed: int, first: int, last: int) -> Draws:
+    """Unit of work: the draws from `first` to before `last`, from a generator of their own."""
+    generator = torch.Generator().manual_seed(seed + first * 1_000_003)
+    with one_thread():
+        return _of_entries(haar.frames(d, columns, last - first, generator))
 
 
 def _key(what: str, d: int, seed: int, **more: object) -> dict[str, object]:

@@ -152,6 +152,18 @@ def test(rotation: Array, *, seed: int = 0) -> "HaarTest":  # noqa: PT028 - a te
     return haar_test(rotation, seed=seed)
 
 
+def component_eigenangles(
+    d: int, size: int, *, proper: bool, seed: int, rows: slice
+) -> Float[Tensor, "row half"]:
+    """Draw some of the rows of `sample_eigenangles(d, size, group="SO" or "O-", seed=seed)`.
+
+    The random numbers of all rows are drawn, and the eigenproblems of these solved.
+    """
+    rng = np.random.default_rng(seed)
+    rng.random(size)  # from which `sample_eigenangles` chooses the components
+    return _component_angles(d, size, proper, rng, rows)
+
+
 def all_eigenangles(half: Float[Tensor, "*batch half"], d: int, *, proper: bool) -> Tensor:
     """Complete `[..., d // 2]` drawn angles to the d angles that `eigenangles` returns."""
     zero, pi = torch.zeros_like(half[..., :1]), torch.full_like(half[..., :1], torch.pi)
@@ -163,36 +175,37 @@ def all_eigenangles(half: Float[Tensor, "*batch half"], d: int, *, proper: bool)
 
 
 def _component_angles(
-    d: int, size: int, proper: bool, rng: np.random.Generator
-) -> Float[Tensor, "size half"]:
+    d: int, size: int, proper: bool, rng: np.random.Generator, rows: slice = slice(None)
+) -> Float[Tensor, "row half"]:
     """Draw from one component of O(d): its pairs, and the forced pi where that makes d // 2."""
     # Density of x = 2 cos(angle) over the pairs: prod |x_i - x_j|^2 (2 - x)^a (2 + x)^b,
     # where a forced eigenvalue 1 turns a from -1/2 into 1/2, and -1 does that to b.
     one, minus_one = (d % 2 == 1, False) if proper else (d % 2 == 0, True)
     pairs = (d - one - minus_one) // 2
-    cosines = _jacobi_eigenvalues(pairs, one - 0.5, minus_one - 0.5, size, rng) / 2
+    cosines = _jacobi_eigenvalues(pairs, one - 0.5, minus_one - 0.5, size, rng, rows) / 2
     angles = np.arccos(np.clip(cosines, -1.0, 1.0))[:, ::-1]
     if pairs < d // 2:
-        angles = np.concatenate([angles, np.full((size, 1), np.pi)], axis=1)
+        angles = np.concatenate([angles, np.full((len(angles), 1), np.pi)], axis=1)
     return torch.from_numpy(angles.copy())
 
 
 def _jacobi_eigenvalues(
-    n: int, a: float, b: float, size: int, rng: np.random.Generator
+    n: int, a: float, b: float, size: int, rng: np.random.Generator, rows: slice
 ) -> np.ndarray:
     """Draw n points in [-2, 2] of density prod |x_i - x_j|^2 (2 - x)^a (2 + x)^b, ascending.
 
     They are the eigenvalues of the Jacobi matrix with the Geronimus coefficients of
-    independent Beta-distributed Verblunsky coefficients alpha_0 .. alpha_{2n-2}.
+    independent Beta-distributed Verblunsky coefficients alpha_0 .. alpha_{2n-2}.  `size` draws
+    are made, and the eigenproblems of `rows` solved.
     """
     if n == 0 or size == 0:
-        return np.empty((size, n))
+        return np.empty((size, n))[rows]
     k = np.arange(2 * n - 1)
     left = np.where(k % 2 == 0, (2 * n - k) / 2 + a, (2 * n - k + 1) / 2 + a + b)
     right = np.where(k % 2 == 0, (2 * n - k) / 2 + b, (2 * n - k - 1) / 2)
-    alpha = 1 - 2 * rng.beta(left, right, size=(size, 2 * n - 1))
+    alpha = 1 - 2 * rng.beta(left, right, size=(size, 2 * n - 1))[rows]
     even = alpha[:, ::2]  # alpha_0, alpha_2, ..., alpha_{2n-2}
-    ends = np.full((size, 1), -1.0)
+    ends = np.full((len(alpha), 1), -1.0)
     odd = np.concatenate([ends, alpha[:, 1::2]], axis=1)  # alpha_{-1} = -1, alpha_1, ...
     diagonal = (1 - odd) * even
     diagonal[:, 1:] -= (1 + odd[:, 1:]) * even[:, :-1]

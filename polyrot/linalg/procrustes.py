@@ -32,6 +32,8 @@ RIDGES = (0.0, 1e-6, 1e-4, 1e-2, 1.0)
 """Ridge strengths of the affine fit, relative to the mean source variance."""
 
 NULL_DRAWS = 39
+NULL_NUMBERS = 2**24
+"""Of its draws, how many numbers are in memory at a time: 128 MiB, and no less than one draw."""
 
 
 @dataclass(frozen=True)
@@ -319,10 +321,15 @@ def identifiable_rank(moments: Moments, seed: int) -> int:
     generator = torch.Generator().manual_seed(seed)
     s = torch.linalg.svdvals(moments.cross)
     d = len(s)
-    noise = torch.randn(NULL_DRAWS, d, d, generator=generator, dtype=torch.float64).to(s.device)
-    shuffled = root_x @ noise @ root_y / max(1, moments.count - 1) ** 0.5
+    highest = torch.zeros_like(s)
+    at_once = max(1, NULL_NUMBERS // d**2)
+    for first in range(0, NULL_DRAWS, at_once):
+        count = min(at_once, NULL_DRAWS - first)
+        noise = torch.randn(count, d, d, generator=generator, dtype=torch.float64).to(s.device)
+        shuffled = root_x @ noise @ root_y / max(1, moments.count - 1) ** 0.5
+        highest = torch.maximum(highest, torch.linalg.svdvals(shuffled).amax(0))
     rounding = 8 * d * torch.finfo(s.dtype).eps * s[0]
-    above = s > torch.linalg.svdvals(shuffled).amax(0).clamp(min=rounding)
+    above = s > highest.clamp(min=rounding)
     return int(above.long().cumprod(0).sum())
 
 

@@ -52,12 +52,20 @@ def train_saes(
     activations: Sequence[Float[Tensor, "token d_model"]],
     configs: Sequence[SAEConfig],
     *,
+    block: int | None = None,
     report: Callable[[int], None] = lambda step: None,
 ) -> list[SAE]:
     """Train one autoencoder for each activation set, all in one stack.
 
     The configurations may differ in their seed alone.  Autoencoders of one seed see the
     same token positions in every batch; nothing else couples the stack.
+
+    Args:
+        activations: of each.
+        configs: of each.
+        block: tokens that a CPU handles at a time; by default its share of `CPU_BLOCK`.  An
+            autoencoder trained alone with the block of a stack equals that of the stack.
+        report: called with the step after every step.
     """
     config = configs[0]
     device = activations[0].device
@@ -74,7 +82,7 @@ def train_saes(
             ]
         )
         with torch.no_grad():
-            gradients = loss_gradients(weights, x, config.l1)
+            gradients = loss_gradients(weights, x, config.l1, block=block)
             along = (gradients["W_dec"] * weights["W_dec"]).sum(2, keepdim=True)
             gradients["W_dec"] -= along * weights["W_dec"]
             for name, parameter in weights.items():
@@ -97,15 +105,26 @@ def train_saes(
     ]
 
 
-def loss_gradients(weights: Weights, x: Float[Tensor, "stack token d_model"], l1: float) -> Weights:
+def stack_block(stack: int) -> int:
+    """Tokens that a CPU handles at a time in a stack of so many autoencoders."""
+    return max(1, CPU_BLOCK // stack)
+
+
+def loss_gradients(
+    weights: Weights,
+    x: Float[Tensor, "stack token d_model"],
+    l1: float,
+    *,
+    block: int | None = None,
+) -> Weights:
     """Differentiate the loss by hand: six matrix products and no tape.
 
     Returns the gradient of every weight; a test compares them with autograd.
     """
     # On a CPU the hidden layer of a block should stay in the second-level cache.
-    block = max(1, CPU_BLOCK // len(x)) if x.device.type == "cpu" else x.shape[1]
+    size = x.shape[1] if x.device.type != "cpu" else block or stack_block(len(x))
     total: Weights = {}
-    for tokens in x.split(block, dim=1):
+    for tokens in x.split(size, dim=1):
         for name, part in _block_gradients(weights, tokens, l1).items():
             total[name] = total[name].add_(part) if name in total else part
     gradients = {name: part.div_(x.shape[1]) for name, part in total.items()}

@@ -20,13 +20,19 @@ from polyrot.files import sha256
 from polyrot.interventions.edit import recorded
 from polyrot.missing import NotRun
 from polyrot.models.harvest import Activations
+from polyrot.models.sources import ModelSource, loaded
 from polyrot.suites.tokens import Sequences
+from polyrot.work import run_units
 
 INDEX = "index.json"
+TOKENS = "tokens.npy"
+FLOAT_BYTES = 4
+SHARD_TOKENS = 2**14
+"""Tokens of one unit of work."""
 
 
 def harvest_language(
-    models: Sequence[Callable[[], nn.Module]],
+    models: Sequence[Callable[[], ModelSource]],
     d_model: int,
     tokens: Sequences,
     sites: Sequence[str],
@@ -37,11 +43,12 @@ def harvest_language(
 ) -> Activations:
     """Collect the activations of models, one after another, at sites and every position.
 
-    Each model is loaded once and runs once.  The numbers are kept as float32, one file a site
-    and mapped into memory, in the cache directory under `what` determines them.
+    Each model runs once, shard by shard: units of work, whose results do not hang on where
+    they run.  The numbers are kept as float32, one file a site and mapped into memory, in the
+    cache directory under what determines them.
 
     Args:
-        models: load one model each.
+        models: say where one comes from each; not called where the activations are there.
         d_model: width of their residual stream.
         tokens: what they run on.
         sites: `resid_pre.0`, `resid_post.N` or `final_norm`.
@@ -63,10 +70,11 @@ def harvest_language(
     with FileLock(folder.parent / f"{key}.lock"):  # a second process waits, and finds them
         if kept.whole(sites):
             return Activations(kept, sequence)
-        _check_disk(folder.parent, len(sites) * math.prod(shape) * np.float32().itemsize)
+        _check_disk(folder.parent, len(sites) * math.prod(shape) * FLOAT_BYTES)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
         try:
-            _write(temporary, shape, models, tokens, sites, batch, progress)
+            sources = [model().anywhere for model in models]
+            _write(temporary, sources, d_model, tokens, sites, batch, progress)
             index = {site: sha256(temporary / site) for site in sites}
             (temporary / INDEX).write_text(json.dumps(index))
             shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
@@ -77,14 +85,14 @@ def harvest_language(
 
 
 def read_sites(
-    model: nn.Module, tokens: Sequences, sites: Sequence[str]
+    model: nn.Module, tokens: Sequences, sites: Sequence[str], *, to: str = "cpu"
 ) -> dict[str, Float[Tensor, "sequence position d_model"]]:
-    """Run a model over sequences; return what stands at the sites, as float32 on the CPU."""
+    """Run a model over sequences; return what stands at the sites, as float32 on a device."""
     base = getattr(model, "base_model", model)  # without the unembedding
     device = next(model.parameters()).device
     with torch.inference_mode(), recorded(model, *sites) as found:
         base(input_ids=tokens.to(device), use_cache=False)
-    return {site: found[site].float().cpu() for site in sites}
+    return {site: found[site].float().to(to) for site in sites}
 
 
 class _KeptSites(Mapping[str, Tensor]):
@@ -121,7 +129,7 @@ class _KeptSites(Mapping[str, Tensor]):
 
 
 def _check_disk(folder: Path, needed: int) -> None:
-    """Raise NotRun where files would not fit: writing to mapped ones then kills the process."""
+    """Raise NotRun where files would not fit, before a model runs."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise NotRun(
@@ -132,28 +140,66 @@ def _check_disk(folder: Path, needed: int) -> None:
 
 def _write(
     folder: Path,
-    shape: tuple[int, int, int],
-    models: Sequence[Callable[[], nn.Module]],
+    models: Sequence[ModelSource],
+    d_model: int,
     tokens: Sequences,
     sites: Sequence[str],
     batch: int,
     progress: Callable[[float], None],
 ) -> None:
-    files = {
-        site: np.memmap(folder / site, dtype=np.float32, mode="w+", shape=shape) for site in sites
-    }
-    length = tokens.shape[1]
-    for index, load in enumerate(models):
-        model = load()
-        for first in range(0, len(tokens), batch):
-            found = read_sites(model, tokens[first : first + batch], sites)
-            for site, x in found.items():
-                rows = slice(first * length, first * length + x.shape[0] * length)
-                files[site][index, rows] = x.flatten(0, 1).numpy()
-            progress((index + min(1, (first + batch) / len(tokens))) / len(models))
-        del model
-    for file in files.values():
-        file.flush()
+    for site in sites:
+        with (folder / site).open("wb") as file:
+            file.truncate(len(models) * tokens.numel() * d_model * FLOAT_BYTES)
+    np.save(folder / TOKENS, tokens.numpy())
+    # Whole batches: what runs together, and so every bit, is the same for any number of shards.
+    size = batch * max(1, SHARD_TOKENS // (batch * tokens.shape[1]))
+    run_units(
+        harvest_shard,
+        [
+            (folder, d_model, m, index, range(first, min(first + size, len(tokens))), sites, batch)
+            for index, m in enumerate(models)
+            for first in range(0, len(tokens), size)
+        ],
+        progress=progress,
+    )
+    (folder / TOKENS).unlink()
+
+
+def harvest_shard(
+    folder: Path,
+    d_model: int,
+    source: ModelSource,
+    index: int,
+    sequences: range,
+    sites: Sequence[str],
+    batch: int,
+) -> None:
+    """Unit of work: run a model over some sequences, and write where its activations belong.
+
+    Args:
+        folder: holds the tokens, and one file a site, `[model, token, d_model]`.
+        d_model: width of the files.
+        source: the model.
+        index: its position among the models of the files.
+        sequences: rows of the tokens.
+        sites: what to record.
+        batch: sequences that run together.
+    """
+    tokens = np.load(folder / TOKENS, mmap_mode="r")
+    (model,) = loaded([source])
+    for first in sequences[::batch]:
+        rows = slice(first, min(first + batch, sequences.stop))
+        for site, x in read_sites(model, torch.from_numpy(tokens[rows].copy()), sites).items():
+            if x.shape[2] != d_model:
+                raise ValueError(
+                    f"Expected activations of width {d_model} but got {x.shape[2]} of "
+                    f"{source.checkpoint} at {site}"
+                )
+            # Not mapped: over a network, pages that two machines write to would be torn.
+            with (folder / site).open("r+b") as file:
+                row = (index * len(tokens) + first) * tokens.shape[1]
+                file.seek(row * d_model * FLOAT_BYTES)
+                file.write(np.ascontiguousarray(x).data)
 
 
 def _digest(tokens: Sequences) -> str:

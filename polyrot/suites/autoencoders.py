@@ -5,14 +5,18 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
+import torch
 from filelock import FileLock
 from torch import Tensor
 
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import sha256, write_atomically
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.sae.training import SAEConfig, stack_block, train_saes
+from polyrot.work import Progress, run_units, workers
 
 INDEX = "index.json"
 
@@ -49,15 +53,46 @@ class TrainedAutoencoders:
         with FileLock(kept.with_suffix(".lock")):  # a second process waits, and finds them
             if not _whole(kept):
                 what = f"{self._name}: training {len(data)} autoencoders at {site}"
-                trained = train_saes(
-                    data,
-                    configs,
-                    report=lambda step: self._progress(step / self._recipe.steps, what),
-                )
-                for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
-                    replace(sae, metadata=asdict(config)).save(kept / str(index))
+                train = _train_together if workers().here else _train_apart
+                train(data, configs, kept, lambda share: self._progress(share, what))
                 write_atomically(kept / INDEX, lambda path: path.write_text(_hashes(kept)))
         return [SAE.load(kept / str(index)) for index in range(len(data))]
+
+
+def _train_together(
+    data: list[Tensor], configs: list[SAEConfig], folder: Path, progress: Progress
+) -> None:
+    steps = configs[0].steps
+    trained = train_saes(data, configs, report=lambda step: progress(step / steps))
+    for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
+        replace(sae, metadata=asdict(config)).save(folder / str(index))
+
+
+def _train_apart(
+    data: list[Tensor], configs: list[SAEConfig], folder: Path, progress: Progress
+) -> None:
+    """Train each autoencoder as a unit of work, with the numbers that a stack would have."""
+    with TemporaryDirectory(dir=folder.parent, prefix=".activations.") as temporary:
+        units = []
+        for index, (x, config) in enumerate(zip(data, configs, strict=True)):
+            file = Path(temporary) / f"{index}.npy"
+            np.save(file, x.numpy())
+            units.append((file, config, stack_block(len(data)), folder / str(index)))
+        run_units(train_autoencoder, units, progress=progress)
+
+
+def train_autoencoder(activations: Path, config: SAEConfig, block: int, folder: Path) -> None:
+    """Unit of work: train an autoencoder and save it.
+
+    Args:
+        activations: file of `[token, d_model]`, float32.
+        config: of the training.
+        block: see `train_saes`.
+        folder: where to save it.
+    """
+    x = torch.from_numpy(np.load(activations, mmap_mode="c"))
+    (sae,) = train_saes([x], [config], block=block)
+    replace(sae, metadata=asdict(config)).save(folder)
 
 
 def _whole(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """Suites of causal language models: a suite file's models, run on its tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
+from polyrot.models.sources import ModelSource, loaded
 from polyrot.sae.model import SAE
 from polyrot.sae.training import SAEConfig
 from polyrot.suites.activations import harvest_language
@@ -114,11 +115,11 @@ class LanguageSuite(Suite):
 
     def language_model(self, seed: int) -> nn.Module:
         """Load the model of a seed; the latest ones are kept while they are small."""
-        return self._kept_model(self.index(seed))
+        return loaded([self._own_source(self._runs[self.index(seed)])])[0]
 
     def untrained_language_model(self, seed: int) -> nn.Module:
         """Load, or draw, the model of a seed as it was before training."""
-        return self._load_untrained(self._runs[self.index(seed)])
+        return loaded([self._untrained_source(self._runs[self.index(seed)])])[0]
 
     @cached_property
     def shares_io(self) -> bool:
@@ -132,11 +133,11 @@ class LanguageSuite(Suite):
 
     @cached_property
     def untrained_activations(self) -> Activations:
-        loaders = [partial(self._load_untrained, run) for run in self._runs]
+        sources = [partial(self._untrained_source, run) for run in self._runs]
         stand = [
             f"seed {run.seed} of {hub.identity(run.untrained or run.last)}" for run in self._runs
         ]
-        return self._harvest("before training", loaders, stand, self.data.analysis)
+        return self._harvest("before training", sources, stand, self.data.analysis)
 
     def earlier_activations(self, index: int) -> Activations:
         checkpoints = [run.earlier[index : index + 1] for run in self._runs]
@@ -146,9 +147,9 @@ class LanguageSuite(Suite):
                 "models.earlier in the suite file"
             )
         named = [checkpoint for (checkpoint,) in checkpoints]
-        loaders = [partial(self._load, checkpoint) for checkpoint in named]
+        sources = [partial(self._source, checkpoint) for checkpoint in named]
         stand = [hub.identity(checkpoint) for checkpoint in named]
-        return self._harvest(f"earlier {index}", loaders, stand, self.data.analysis)
+        return self._harvest(f"earlier {index}", sources, stand, self.data.analysis)
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
@@ -255,9 +256,9 @@ class LanguageSuite(Suite):
     @cached_property
     def _control(self) -> TrainedAutoencoders:
         def harvested(tokens: Sequences) -> Activations:
-            loaders = [partial(self._load, run.last) for run in self._control_runs]
+            sources = [partial(self._source, run.last) for run in self._control_runs]
             stand = [hub.identity(run.last) for run in self._control_runs]
-            return self._harvest("controls", loaders, stand, tokens)
+            return self._harvest("controls", sources, stand, tokens)
 
         return self._autoencoders_of(harvested)
 
@@ -289,24 +290,16 @@ class LanguageSuite(Suite):
             learning_rate=recipe.learning_rate,
         )
 
-    @cached_property
-    def _kept_model(self) -> Callable[[int], nn.Module]:
-        parameters = sum(p.numel() for p in hub.skeleton(self._runs[0].last).parameters())
-        keep = max(1, KEPT_BYTES // (parameters * self._dtype.itemsize))
+    def _own_source(self, run: Run) -> ModelSource:
+        return ModelSource(run.last, self._dtype, self._device)
 
-        @lru_cache(maxsize=keep)
-        def load(index: int) -> nn.Module:
-            return hub.load(self._runs[index].last, self._dtype, self._device)
-
-        return load
-
-    def _load_untrained(self, run: Run) -> nn.Module:
+    def _untrained_source(self, run: Run) -> ModelSource:
         if run.untrained:
-            return self._load(run.untrained)
-        return hub.untrained(run.last, run.seed, self._dtype, self._device)
+            return self._source(run.untrained)
+        return ModelSource(run.last, self._dtype, self._device, drawn=run.seed)
 
-    def _load(self, checkpoint: Checkpoint) -> nn.Module:
-        """Load a checkpoint beside the models, once it is such as they are.
+    def _source(self, checkpoint: Checkpoint) -> ModelSource:
+        """Take a checkpoint beside the models, once it is such as they are.
 
         Raises:
             NotRun: where it is of another width or depth or knows fewer tokens.
@@ -324,24 +317,24 @@ class LanguageSuite(Suite):
             )
         for tokens in (self.data.analysis, self.data.sae):
             check_tokens(checkpoint, tokens, "tokens")
-        return hub.load(checkpoint, self._dtype, self._device)
+        return ModelSource(checkpoint, self._dtype, self._device)
 
     def _of_models(self, tokens: Sequences) -> Activations:
-        loaders = [partial(self._kept_model, index) for index in range(len(self._runs))]
+        sources = [partial(self._own_source, run) for run in self._runs]
         return self._harvest(
-            "trained", loaders, [hub.identity(run.last) for run in self._runs], tokens
+            "trained", sources, [hub.identity(run.last) for run in self._runs], tokens
         )
 
     def _harvest(
         self,
         which: str,
-        loaders: Sequence[Callable[[], nn.Module]],
+        sources: Sequence[Callable[[], ModelSource]],
         stand: list[str],
         tokens: Sequences,
     ) -> Activations:
         """Harvest models, or take from the cache what was kept of those that `stand` names."""
         return harvest_language(
-            loaders,
+            sources,
             self.d_model,
             tokens,
             self.sites,
@@ -355,10 +348,6 @@ class LanguageSuite(Suite):
             },
             progress=lambda share: self._progress(share, f"{self.name}: running models, {which}"),
         )
-
-
-KEPT_BYTES = 2**31
-"""Weights of models that stay loaded between measurements."""
 
 
 def _listed(widths: dict[int, int]) -> str:
