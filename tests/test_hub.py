@@ -319,7 +319,7 @@ def test_memory_is_estimated_before_any_weights_are_read(folder: Path) -> None:
     """The weights are not even there: a configuration is enough to refuse."""
     (folder / WEIGHTS).unlink()
     edit(folder, hidden_size=32_768, intermediate_size=131_072, num_hidden_layers=200)
-    edit(folder, num_attention_heads=64)
+    edit(folder, num_attention_heads=64, vocab_size=320)
     said = reason(folder)
     assert said.startswith(f"{folder} has 2577.1 billion parameters, which need 10560.4 GiB as")
     assert "float32" in said

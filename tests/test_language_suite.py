@@ -327,6 +327,17 @@ def test_without_a_tokenizer_or_text_the_mend_is_said(folder: Path) -> None:
     assert "and 9600 are needed" in reason(file, lambda suite: suite.data)
 
 
+def test_what_is_missing_is_looked_for_once(folder: Path) -> None:
+    """A hub that does not answer is tried for half a minute."""
+    file = changed(folder, ("text.txt", "late.txt"))
+    suite = load(file)
+    for _ in range(2):
+        with pytest.raises(NotRun, match="no file matches"):
+            _ = suite.data
+        shutil.copy(folder / "text.txt", folder / "late.txt")
+    assert load(file).data.analysis.shape == (48, 16)
+
+
 def test_sites_that_no_model_has_are_not_run(folder: Path) -> None:
     file = changed(folder, ("[tokens]", 'sites = ["resid_post.1", "resid_post.3"]\n[tokens]'))
     assert reason(file) == (

@@ -73,13 +73,26 @@ class LanguageSuite(Suite):
             )
         return next(iter(widths.values()))
 
-    @cached_property
+    @property
     def data(self) -> TokenData:
         """The sequences that the models run on.
 
         Raises:
             NotRun: where they cannot be had, or hold a token that a model does not know.
         """
+        if isinstance(self._data, NotRun):
+            raise NotRun(str(self._data))
+        return self._data
+
+    @cached_property
+    def _data(self) -> TokenData | NotRun:
+        """Those, or why not: a hub that does not answer is asked once, not by every claim."""
+        try:
+            return self._load_data()
+        except NotRun as error:
+            return error
+
+    def _load_data(self) -> TokenData:
         wanted = self.file.tokens
         if wanted == type(wanted)() and (artifact := self._artifact) is not None:
             wanted, base = wanted.model_copy(update={"file": TOKENS_FILE}), artifact
