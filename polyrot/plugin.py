@@ -109,6 +109,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the claims that a suite file does not list."""
     session = _session(config)
+    session.check_claims(items)
     left_out = [item for item in items if not session.applies(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -74,6 +74,27 @@ class Session:
 
         return suite_label(suite)
 
+    def check_claims(self, items: Sequence[pytest.Item]) -> None:
+        """Stop where a suite's file lists a claim that a whole set of claims does not have."""
+        from polyrot.suites.names import described
+
+        if not all(Path(argument).is_dir() for argument in self.config.args):
+            return  # somebody chose among the modules
+        known = {m.claim.id for item in items if (m := measurement_of(item)) is not None}
+        families = {id.partition("-")[0] for id in known}
+        for name in self._names.values():
+            file = described(name)
+            wrong = [
+                id
+                for id in (file.claims if file else ())
+                if id not in known and id.partition("-")[0] in families
+            ]
+            if wrong:
+                raise pytest.UsageError(
+                    f"{name}: claims: there is no {', '.join(wrong)}; there are "
+                    f"{', '.join(sorted(known))}"
+                )
+
     def applies(self, item: pytest.Item) -> bool:
         """Does a test's claim apply to its suite?  All do, unless the suite's file lists some."""
         from polyrot.suites.names import described

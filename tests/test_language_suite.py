@@ -587,6 +587,14 @@ def test_a_file_with_problems_stops_the_run_before_it_begins(
     assert "Traceback" not in said
 
 
+def test_a_claim_that_there_is_none_of_stops_the_run(claims, images: Path, tmp_path: Path) -> None:
+    file = images.with_name("wrong.toml")
+    file.write_text("claims = ['PIR-05', 'PIR-99']\n" + images.read_text())
+    result = claims("--suite", str(file))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{file}: claims: there is no PIR-99; there are PIR-01*"])
+
+
 def test_two_suites_of_one_name_are_refused(claims, images: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text(images.read_text())

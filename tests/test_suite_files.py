@@ -490,3 +490,10 @@ def test_a_suite_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Pat
     expected = r"Expected a suite among dyck3, .*textlm.* or a suite file \(.toml\) but got 'mine'"
     with pytest.raises(ValueError, match=expected):
         check_suite("mine")
+
+
+def test_a_file_that_takes_a_built_in_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text(LEAST.replace("mine", "dyck3"))
+    with pytest.raises(ValueError, match="'dyck3' is a suite of polyrot's.* choose another"):
+        check_suite(str(tmp_path / "suite.toml"))
+    check_suite("textlm")

@@ -30,9 +30,10 @@ class TrainedAutoencoders:
         recipe: SAEConfig,
         activations: Callable[[str], list[Tensor]],
         progress: Callable[[float, str], None],
+        device: str = "cpu",
     ) -> None:
         """Train by a recipe on what `activations(site)` returns, one set a model."""
-        self._name, self._recipe = name, recipe
+        self._name, self._recipe, self._device = name, recipe, device
         self._activations, self._progress = activations, progress
         self._known: dict[tuple[str, tuple[int, ...]], list[SAE]] = {}
 
@@ -47,29 +48,31 @@ class TrainedAutoencoders:
         data = self._activations(site)
         configs = [replace(self._recipe, seed=seed) for seed in sae_seeds]
         digest = [hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for x in data]
-        name = content_key({"configs": [asdict(c) for c in configs], "data": digest})
+        what = {"configs": [asdict(c) for c in configs], "data": digest, "device": self._device}
+        name = content_key(what)
         kept = cache_directory() / "saes" / name
         kept.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(kept.with_suffix(".lock")):  # a second process waits, and finds them
             if not _whole(kept):
-                what = f"{self._name}: training {len(data)} autoencoders at {site}"
+                said = f"{self._name}: training {len(data)} autoencoders at {site}"
                 train = _train_together if workers().here else _train_apart
-                train(data, configs, kept, lambda share: self._progress(share, what))
+                train(data, configs, kept, self._device, lambda s: self._progress(s, said))
                 write_atomically(kept / INDEX, lambda path: path.write_text(_hashes(kept)))
         return [SAE.load(kept / str(index)) for index in range(len(data))]
 
 
 def _train_together(
-    data: list[Tensor], configs: list[SAEConfig], folder: Path, progress: Progress
+    data: list[Tensor], configs: list[SAEConfig], folder: Path, device: str, progress: Progress
 ) -> None:
     steps = configs[0].steps
-    trained = train_saes(data, configs, report=lambda step: progress(step / steps))
+    there = [x.to(device) for x in data]
+    trained = train_saes(there, configs, report=lambda step: progress(step / steps))
     for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
         replace(sae, metadata=asdict(config)).save(folder / str(index))
 
 
 def _train_apart(
-    data: list[Tensor], configs: list[SAEConfig], folder: Path, progress: Progress
+    data: list[Tensor], configs: list[SAEConfig], folder: Path, device: str, progress: Progress
 ) -> None:
     """Train each autoencoder as a unit of work, with the numbers that a stack would have."""
     with TemporaryDirectory(dir=folder.parent, prefix=".activations.") as temporary:
@@ -77,11 +80,13 @@ def _train_apart(
         for index, (x, config) in enumerate(zip(data, configs, strict=True)):
             file = Path(temporary) / f"{index}.npy"
             np.save(file, x.numpy())
-            units.append((file, config, stack_block(len(data)), folder / str(index)))
+            units.append((file, config, stack_block(len(data)), folder / str(index), device))
         run_units(train_autoencoder, units, progress=progress)
 
 
-def train_autoencoder(activations: Path, config: SAEConfig, block: int, folder: Path) -> None:
+def train_autoencoder(
+    activations: Path, config: SAEConfig, block: int, folder: Path, device: str
+) -> None:
     """Unit of work: train an autoencoder and save it.
 
     Args:
@@ -89,8 +94,9 @@ def train_autoencoder(activations: Path, config: SAEConfig, block: int, folder: 
         config: of the training.
         block: see `train_saes`.
         folder: where to save it.
+        device: where to train it.
     """
-    x = torch.from_numpy(np.load(activations, mmap_mode="c"))
+    x = torch.from_numpy(np.load(activations, mmap_mode="c")).to(device)
     (sae,) = train_saes([x], [config], block=block)
     replace(sae, metadata=asdict(config)).save(folder)
 

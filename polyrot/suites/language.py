@@ -282,7 +282,7 @@ class LanguageSuite(Suite):
         def noise(site: str) -> list[Tensor]:
             return [noise_activations(seed, tokens, self.d_model) for seed in self.seeds]
 
-        return TrainedAutoencoders(f"{self.name}: noise", self._recipe, noise, self._progress)
+        return self._autoencoders(f"{self.name}: noise", noise)
 
     def _autoencoders_of(
         self, harvested: Callable[[Sequences], Activations]
@@ -290,7 +290,12 @@ class LanguageSuite(Suite):
         def activations(site: str) -> list[Tensor]:
             return list(harvested(self.data.sae).at(site).unbind(0))
 
-        return TrainedAutoencoders(self.name, self._recipe, activations, self._progress)
+        return self._autoencoders(self.name, activations)
+
+    def _autoencoders(
+        self, name: str, activations: Callable[[str], list[Tensor]]
+    ) -> TrainedAutoencoders:
+        return TrainedAutoencoders(name, self._recipe, activations, self._progress, self._device)
 
     @property
     def _recipe(self) -> SAEConfig:

@@ -70,9 +70,14 @@ def load_suite(
 def check_suite(name: str) -> None:
     """Raise ValueError where there is no such suite, or its files cannot be read."""
     try:
-        described(name)
+        file = described(name)
     except FileNotFoundError as error:
         raise ValueError(str(error)) from None
+    if file and name not in SUITES and file.name in SUITES:
+        raise ValueError(
+            f"{name}: name: {file.name!r} is a suite of polyrot's, whose reports it would write "
+            "over; choose another"
+        )
     if released := parse_released(name):
         Release.open(released)
     elif suite_file(name) is None and name not in SUITES and parse_world(name) is None:
