@@ -6,7 +6,6 @@ uninterrupted one, and seeds share neither their initial weights nor the order o
 """
 
 import hashlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from torch.nn import functional as F
 
 from polyrot.cache import content_key
 from polyrot.files import write_atomically
+from polyrot.models.schedule import warm_up_then_cosine
 from polyrot.tasks.text import Tokens
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ class LanguageConfig:
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        cosine = 0.5 * (1 + math.cos(math.pi * progress))
-        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+        return warm_up_then_cosine(
+            step,
+            self.steps,
+            peak=self.learning_rate,
+            warmup=self.warmup,
+            final_fraction=self.final_fraction,
+        )
 
 
 def new_model(config: LanguageConfig, seed: int) -> "GPTNeoXForCausalLM":

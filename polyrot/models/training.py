@@ -7,7 +7,6 @@ a stack train together; nothing couples them, clipping included, and every batch
 is a function of (seed, step), so that a resumed run equals an uninterrupted one.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polyrot.files import write_atomically
+from polyrot.models.schedule import warm_up_then_cosine
 from polyrot.models.transformer import Logits, StackedTransformer, State
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
@@ -61,12 +61,13 @@ class TrainingConfig:
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""
-        warmup = min(self.warmup, self.steps // 10 + 1)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        progress = (step - warmup) / max(1, self.steps - warmup)
-        cosine = 0.5 * (1 + math.cos(math.pi * progress))
-        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+        return warm_up_then_cosine(
+            step,
+            self.steps,
+            peak=self.learning_rate,
+            warmup=min(self.warmup, self.steps // 10 + 1),
+            final_fraction=self.final_fraction,
+        )
 
 
 @dataclass
