@@ -216,7 +216,7 @@ def test_a_vector_of_another_width_is_refused(folders: Path, tmp_path: Path) -> 
         folders, "one", "two", *options, "--carry-vector", str(tmp_path / "short.npy")
     )
     assert code == 2
-    assert f"Expected [..., {D}]" in output
+    assert f"Expected floating [..., {D}]" in output
 
 
 def test_text_wants_a_tokenizer_and_is_read_by_it(folders: Path, tmp_path: Path) -> None:
@@ -245,3 +245,16 @@ def test_names_of_models() -> None:
     assert checkpoint(".") == Checkpoint(".")
     with pytest.raises(ValueError, match="there is no folder"):
         checkpoint("./nowhere")
+
+
+def test_what_is_no_direction_is_refused(folders: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "whole.npy", np.ones(D, dtype=np.int64))
+    options = ("--site", "resid_post.0", "--out", str(tmp_path / "r.safetensors"))
+    code, output = run(
+        folders, "one", "two", *options, "--carry-vector", str(tmp_path / "whole.npy")
+    )
+    assert code == 2
+    assert "is torch.int64" in output
+    code, output = run(folders, "one", "two", "--device", "gpu")
+    assert code == 2
+    assert "Expected device cpu or cuda but got 'gpu'" in output

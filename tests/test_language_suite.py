@@ -109,11 +109,11 @@ def test_a_suite_is_what_its_file_says(images: Path) -> None:
     assert suite.late_site == "resid_post.2"
     assert suite.data.analysis.shape == suite.data.sae.shape == (48, 16)
     assert not suite.shares_io
-    assert suite.earlier == ("seed1-half",)
+    assert suite.earlier == ("seed{seed}-half",)
     held = suite.activations.sequence[suite.held_out]
     assert len(held) == 12 * 16
     assert not torch.isin(held, suite.activations.sequence[~suite.held_out]).any()
-    assert torch.equal(suite.component_tokens, suite.data.analysis[:8])
+    assert torch.equal(suite.component_tokens[1], suite.data.analysis[:8])
 
 
 def test_the_seed_stands_wherever_a_file_puts_it(tmp_path: Path) -> None:

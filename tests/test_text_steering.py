@@ -15,7 +15,7 @@ from polyrot.interventions.edit import adding
 from polyrot.models import hub
 from polyrot.suites import contrasts, text_steering
 from polyrot.suites.activations import read_sites
-from polyrot.suites.contrasts import BUILTIN, TextContrast, Texts, load_contrasts
+from polyrot.suites.contrasts import BUILTIN, TextContrast, Texts, as_text, load_contrasts
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite
 from polyrot.suites.schema import Contrast, Steering
@@ -156,8 +156,10 @@ def test_an_image_is_the_source_in_another_basis(
     identity = torch.eye(D, dtype=torch.float64).expand(2, D, D)
     torch.testing.assert_close(bases @ bases.mT, identity, atol=1e-12, rtol=0)
     assert not torch.allclose(bases[0], bases[1])
-    for image, basis in zip(images.activations, bases, strict=True):
-        torch.testing.assert_close(image, (steered.activations[1].double() @ basis).float())
+    for i, basis in enumerate(bases):
+        image = (steered.activations[1].double() @ basis).float()
+        torch.testing.assert_close(images.activations_of(i), image)
+        assert torch.equal(steered.activations_of(i), steered.activations[i])
     source = steered.own_vectors(concept, held_out=True)[1]
     own = images.own_vectors(concept, held_out=True)
     torch.testing.assert_close(own, torch.stack([source @ basis for basis in bases]))
@@ -332,3 +334,15 @@ def test_the_standard_library_s_contrasts_are_of_held_out_modules_and_apart(
             assert len(texts.tokens) == contrasts.TEXTS
             whole = [tuple(row.tolist()) for row in rows(texts, every(texts))]
             assert len(set(whole)) == contrasts.TEXTS
+
+
+def test_a_text_that_a_rotation_was_fitted_on_is_not_scored_on(concept: TextContrast) -> None:
+    texts = concept.away
+    stands = int(texts.scored.nonzero()[3])
+    row = texts.tokens[stands][texts.real[stands]]
+    seen = torch.cat([torch.tensor([1, 2]), row, torch.tensor([3])])
+    kept = texts.unseen(as_text(seen))
+    assert len(kept.tokens) == len(texts.tokens) - 1
+    assert int(kept.scored.sum()) == int(texts.scored.sum()) - 1
+    # One token more, and it is another text.
+    assert len(texts.unseen(as_text(torch.cat([row[:-1], seen[:2]]))).tokens) == len(texts.tokens)

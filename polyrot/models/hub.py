@@ -209,7 +209,9 @@ def untrained(
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         config = architecture(checkpoint)
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=False
+        )
     return _frozen(model.to(dtype), device)
 
 
@@ -269,7 +271,8 @@ def identity(checkpoint: Checkpoint) -> str:
         # A branch or a tag may move; the folder of a snapshot has the name of its commit.
         return f"{checkpoint.place} at {folder.name}"
     folder = fetch(checkpoint)
-    files = sorted({*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.json")})
+    kinds = (*SETTINGS, *SAFE, *PICKLED)
+    files = sorted({file for kind in kinds for file in folder.glob(kind)})
     return " ".join(sha256(file) for file in files)
 
 

@@ -50,8 +50,8 @@ class LanguageConfig:
     clip: float = 1.0
     bfloat16: bool = True
     two_back: bool = False
-    """Instead of text: of uniformly random tokens, say again the one before the last.  The
-    models of another task that controls want."""
+    """Instead of text: of uniformly random tokens, say again the one two places back.  The models
+    of another task that controls want."""
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""

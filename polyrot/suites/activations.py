@@ -60,7 +60,13 @@ def harvest_language(
         NotRun: where the disk is too small.
     """
     key = content_key(
-        {**what, "tokens": _digest(tokens), "sites": list(sites), "torch": torch.__version__}
+        {
+            **what,
+            "tokens": _digest(tokens),
+            "sites": list(sites),
+            "batch": batch,
+            "torch": torch.__version__,
+        }
     )
     folder = cache_directory() / "activations" / key
     shape = (len(models), tokens.numel(), d_model)

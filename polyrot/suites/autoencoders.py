@@ -48,7 +48,12 @@ class TrainedAutoencoders:
         data = self._activations(site)
         configs = [replace(self._recipe, seed=seed) for seed in sae_seeds]
         digest = [hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for x in data]
-        what = {"configs": [asdict(c) for c in configs], "data": digest, "device": self._device}
+        what = {
+            "configs": [asdict(c) for c in configs],
+            "data": digest,
+            "device": self._device,
+            "torch": torch.__version__,
+        }
         name = content_key(what)
         kept = cache_directory() / "saes" / name
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -55,8 +55,11 @@ def write_carried(path: Path, what: SAE | Vectors, fit: Alignment) -> Path:
         return target
     carried = {}
     for name, vector in what.items():
-        if vector.shape[-1:] != (d,):
-            raise ValueError(f"Expected [..., {d}] in {path} but {name} is {list(vector.shape)}")
+        if vector.shape[-1:] != (d,) or not vector.is_floating_point():
+            raise ValueError(
+                f"Expected floating [..., {d}] in {path} but {name or 'it'} is {vector.dtype} "
+                f"{list(vector.shape)}"
+            )
         carried[name] = fit.carry_vector(vector).to(vector.dtype).contiguous()
     if path.suffix == ".npy":
         write_atomically(target, partial(_save_array, carried[""]))

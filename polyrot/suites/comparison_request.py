@@ -50,6 +50,8 @@ def compare(
     places_of = [checkpoint(name) for name in (request.source, request.target)]
     if request.dtype not in DTYPES:
         raise ValueError(f"Expected dtype among {', '.join(DTYPES)} but got {request.dtype!r}")
+    if request.device not in ("cpu", "cuda"):
+        raise ValueError(f"Expected device cpu or cuda but got {request.device!r}")
     if request.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("torch sees no CUDA device; use device cpu")
     widths = [int(hub.architecture(place).hidden_size) for place in places_of]
@@ -72,11 +74,13 @@ def compare(
     wanted = Tokens(
         files=list(request.text),
         file=str(request.tokens.resolve()) if request.tokens else "",
-        sequences=max(8, request.sequences // 2),
+        sequences=max(8, (request.sequences + 1) // 2),
         length=request.length,
     )
     data = load_tokens(wanted, Path.cwd(), lambda: hub.load_tokenizer(places_of[0]))
-    tokens = torch.cat([data.analysis, data.sae])[: request.sequences]
+    same_length = data.analysis.shape[1] == data.sae.shape[1]
+    tokens = torch.cat([data.analysis, data.sae]) if same_length else data.analysis
+    tokens = tokens[: request.sequences]
     for place in places_of:
         check_tokens(place, tokens, "tokens")
     dtype = getattr(torch, request.dtype)

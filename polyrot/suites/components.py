@@ -85,8 +85,10 @@ def _subjects(suite: Suite, models: Iterable[nn.Module]) -> Iterator[Subject]:
             yield subject(model)
         else:
             device = next(model.parameters()).device
-            inputs = language_inputs(model, suite.component_tokens.to(device))
-            yield Subject(model, mean_outputs(model, inputs), inputs, inputs)
+            for_means, for_effects = (
+                language_inputs(model, tokens.to(device)) for tokens in suite.component_tokens
+            )
+            yield Subject(model, mean_outputs(model, for_means), for_effects, for_effects)
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ import io
 import re
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from polyrot.missing import NotRun
 from polyrot.suites.schema import Contrast, Steering
+from polyrot.suites.tokens import Sequences
 from polyrot.tasks.text import prose, standard_library
 
 LEAST_TEXTS = 100
@@ -41,6 +42,14 @@ class Texts:
     real: Bool[Tensor, "text position"]
     scored: Bool[Tensor, " text"]
 
+    def unseen(self, seen: str) -> "Texts":
+        """Without the texts to score on that stand in others, both written by `as_text`."""
+        stands = [
+            as_text(row[real]) in seen for row, real in zip(self.tokens, self.real, strict=True)
+        ]
+        keep = ~(torch.tensor(stands) & self.scored)
+        return Texts(self.tokens[keep], self.real[keep], self.scored[keep])
+
 
 @dataclass(frozen=True, eq=False)
 class TextContrast:
@@ -53,14 +62,31 @@ class TextContrast:
     """Tokens that are more frequent in the one and in the other, among the texts to fit."""
 
 
-def load_contrasts(steering: Steering, base: Path, tokenizer: Any) -> list[TextContrast]:
+def load_contrasts(
+    steering: Steering, base: Path, tokenizer: Any, *, seen: Sequences | None = None
+) -> list[TextContrast]:
     """Tokenize the contrasts of a suite file.
+
+    Args:
+        steering: the table of the file.
+        base: the folder that its paths are relative to.
+        tokenizer: of the models.
+        seen: sequences that rotations are fitted on: no text to score on is part of one.
 
     Raises:
         NotRun: where a file is missing or a class has too few distinct texts.
     """
     made = [_contrast(name, *BUILTIN[name](), tokenizer) for name in steering.contrasts]
-    return made + [_contrast(c.name, *_from_files(c, base), tokenizer) for c in steering.own]
+    made += [_contrast(c.name, *_from_files(c, base), tokenizer) for c in steering.own]
+    if seen is None:
+        return made
+    text = as_text(seen.flatten())
+    return [replace(c, toward=c.toward.unseen(text), away=c.away.unseen(text)) for c in made]
+
+
+def as_text(ids: Int[Tensor, " token"]) -> str:
+    """Write ids so that a run of them is found by a search for text."""
+    return " " + " ".join(map(str, ids.tolist())) + " "
 
 
 def _from_files(contrast: Contrast, base: Path) -> tuple[list[str], list[str]]:
@@ -138,7 +164,7 @@ def _string() -> Classes:
 def _comment() -> Classes:
     """Comments against statements."""
     comments = [line for line, kinds in _source_lines() if kinds == {"comment"}]
-    return comments, [line for line, kinds in _source_lines() if kinds != {"comment"}]
+    return comments, [line for line, kinds in _source_lines() if "comment" not in kinds]
 
 
 @lru_cache(maxsize=1)

@@ -1,13 +1,13 @@
 """Suites of causal language models: a suite file's models, run on its tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from polyrot.interventions.places import FINAL_NORM
@@ -28,9 +28,12 @@ from polyrot.suites.text_steering import TextSteered
 from polyrot.suites.textlm import TOKENS_FILE
 from polyrot.suites.tokens import Sequences, TokenData, load_tokens
 
+SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
+"""Fields of `[tokens]` that say which tokens; without any, those of what was trained here."""
 HELD_OUT_SEED = 2_027
-COMPONENT_SEQUENCES = 8
-"""On which components are ablated: the paper's number."""
+COMPONENT_SEQUENCES, MEAN_SEQUENCES = 8, 64
+"""On which components are ablated, which is the paper's number, and others, whose mean activation
+takes their place."""
 Progress = Callable[[float, str], None]
 
 
@@ -54,9 +57,8 @@ class LanguageSuite(Suite):
         self._runs = [run for entry in file.models for run in runs(entry, base)]
         self._control_runs = [run for entry in file.controls for run in runs(entry, base)]
         super().__init__(file.name, file.seeds, self._chosen_sites())
-        self.earlier = tuple(c.revision or Path(c.place).name for c in self._runs[0].earlier) or (
-            "half way",
-        )
+        self._given_saes: dict[str, SAE] = {}
+        self.earlier = tuple(file.models[0].earlier) or ("half way",)
 
     @cached_property
     def d_model(self) -> int:
@@ -94,7 +96,7 @@ class LanguageSuite(Suite):
 
     def _load_data(self) -> TokenData:
         wanted = self.file.tokens
-        if wanted == type(wanted)() and (artifact := self._artifact) is not None:
+        if not wanted.model_fields_set & SOURCES and (artifact := self._artifact) is not None:
             wanted, base = wanted.model_copy(update={"file": TOKENS_FILE}), artifact
         else:
             base = self.base
@@ -137,8 +139,15 @@ class LanguageSuite(Suite):
     @cached_property
     def shares_io(self) -> bool:
         models: Iterator[Any] = map(self.language_model, self.seeds)
-        first, *others = (model.get_input_embeddings().weight for model in models)
-        return all(first.shape == o.shape and bool((first == o).all()) for o in others)
+        first, *others = (
+            (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+            for model in models
+        )
+        return all(
+            a.shape == b.shape and bool((a == b).all())
+            for other in others
+            for a, b in zip(first, other, strict=True)
+        )
 
     @cached_property
     def activations(self) -> Activations:
@@ -178,11 +187,19 @@ class LanguageSuite(Suite):
         return map(load, self.seeds)
 
     @cached_property
-    def component_tokens(self) -> Sequences:
-        return self.data.analysis[:COMPONENT_SEQUENCES]
+    def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
+        effects, means = COMPONENT_SEQUENCES, COMPONENT_SEQUENCES + MEAN_SEQUENCES
+        if len(self.data.analysis) <= effects:
+            raise NotRun(f"tokens.sequences: components want more than {effects} sequences")
+        return self.data.analysis[effects:means], self.data.analysis[:effects]
 
-    @cached_property
-    def steered(self) -> TextSteered:
+    @property
+    def steering_site(self) -> str:
+        """Where steering vectors act: by default behind the block in the middle.
+
+        Raises:
+            NotRun: where the suite file names another site than those of the suite.
+        """
         site = self.file.steering.site
         if not site:
             blocks = [s for s in self.sites if s.startswith("resid_post.")] or list(self.sites)
@@ -190,7 +207,13 @@ class LanguageSuite(Suite):
         stream = [s for s in self.sites if s != FINAL_NORM]
         if site not in stream:
             raise NotRun(f"steering.site: expected one of {', '.join(stream)} but got {site}")
-        steered = TextSteered.of(self, site)
+        return site
+
+    @cached_property
+    def steered(self) -> TextSteered:
+        if not (self.file.steering.contrasts or self.file.steering.own):
+            raise NotRun("steering: the suite file names no contrast, neither in contrasts nor own")
+        steered = TextSteered.of(self, self.steering_site)
         for run in self._runs:
             for concept in steered.concepts:
                 typical = torch.stack(concept.typical)
@@ -211,16 +234,21 @@ class LanguageSuite(Suite):
             )
         for name, value in (("seed", seed), ("site", site), ("sae_seed", sae_seed)):
             folder = folder.replace(f"{{{name}}}", str(value))
+        if folder not in self._given_saes:
+            self._given_saes[folder] = self._given_sae(self.base / folder)
+        return self._given_saes[folder]
+
+    def _given_sae(self, folder: Path) -> SAE:
         try:
-            loaded = SAE.load(self.base / folder)
+            sae = SAE.load(folder)
         except (OSError, ValueError) as error:
             raise NotRun(f"sae.folder: {error}") from None
-        if loaded.d_model != self.d_model:
+        if sae.d_model != self.d_model:
             raise NotRun(
-                f"sae.folder: {self.base / folder} is of activations {loaded.d_model} wide, and "
-                f"those of {self.name} are {self.d_model}"
+                f"sae.folder: {folder} is of activations {sae.d_model} wide, and those of "
+                f"{self.name} are {self.d_model}"
             )
-        return loaded
+        return sae
 
     def control_sae(self, index: int, site: str) -> SAE:
         if site == NOISE:
@@ -287,10 +315,11 @@ class LanguageSuite(Suite):
     def _autoencoders_of(
         self, harvested: Callable[[Sequences], Activations]
     ) -> TrainedAutoencoders:
-        def activations(site: str) -> list[Tensor]:
-            return list(harvested(self.data.sae).at(site).unbind(0))
+        @lru_cache(maxsize=1)  # to look whether the files are whole takes long
+        def once() -> Activations:
+            return harvested(self.data.sae)
 
-        return self._autoencoders(self.name, activations)
+        return self._autoencoders(self.name, lambda site: list(once().at(site).unbind(0)))
 
     def _autoencoders(
         self, name: str, activations: Callable[[str], list[Tensor]]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyrot.interventions.steering import Effects
 from polyrot.linalg import haar
-from polyrot.linalg.procrustes import Alignment, Group, align
+from polyrot.linalg.procrustes import Group, align
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
 
@@ -42,6 +42,10 @@ class Steered(ABC):
     """What vectors stand for, each with a name."""
     activations: Float[Tensor, "seed token d_model"]
     """At the site, on the suite's tokens."""
+
+    def activations_of(self, index: int) -> Float[Tensor, "token d_model"]:
+        """Of one model, on the suite's tokens."""
+        return self.activations[index]
 
     @abstractmethod
     def own_vectors(self, concept: Any, *, held_out: bool) -> Vectors:
@@ -132,7 +136,10 @@ def carried_to_images(suite: Suite, source: int, concept: Named, held_out: bool)
     seen, _ = seen_and_scored(suite, held_out=held_out)
     x = suite.steered.activations[source]
     vector = _own(suite, concept, held_out)[source]
-    vectors = [align(x[seen], y[seen], holdout=0).carry_vector(vector) for y in images.activations]
+    vectors = [
+        align(x[seen], images.activations_of(i)[seen], holdout=0).carry_vector(vector)
+        for i in range(len(suite.seeds))
+    ]
     return Trial(images, torch.stack(vectors))
 
 
@@ -195,12 +202,15 @@ def _own(suite: Suite, concept: Named, held_out: bool) -> Vectors:
 
 def _carried(suite: Suite, source: int, concept: Named, group: Group, held_out: bool) -> Vectors:
     vector = _own(suite, concept, held_out)[source]
-    return torch.stack([f.carry_vector(vector) for f in _fits(suite, source, group, held_out)])
+    return torch.stack([vector @ turn for turn in _maps(suite, source, group, held_out)])
 
 
-@lru_cache(maxsize=64)
-def _fits(suite: Suite, source: int, group: Group, held_out: bool) -> list[Alignment]:
-    """The maps from a seed to every other, itself included."""
+@lru_cache(maxsize=64)  # the maps alone: a fit holds its moments too
+def _maps(
+    suite: Suite, source: int, group: Group, held_out: bool
+) -> Float[Tensor, "seed d_model d_model"]:
+    """What carries vectors from a seed to every other, itself included."""
     seen, _ = seen_and_scored(suite, held_out=held_out)
     x = suite.steered.activations[:, seen]
-    return [align(x[source], y, group=group, holdout=0) for y in x]
+    fits = (align(x[source], y, group=group, holdout=0) for y in x)
+    return torch.stack([fit.rotation * fit.scale for fit in fits])

@@ -118,8 +118,8 @@ class Suite:
         return [self.models if trained else self.untrained]
 
     @cached_property
-    def component_tokens(self) -> Int[Tensor, "sequence position"]:
-        """What language models are ablated on."""
+    def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
+        """Of language models: what components' means are of, and what effects are measured on."""
         raise self._lacks("language models")
 
     @cached_property

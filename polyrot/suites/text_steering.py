@@ -41,6 +41,7 @@ class TextSteered(Steered):
     concepts: list[TextContrast]
     site: str
     activations: Float[Tensor, "seed token d_model"]
+    """Of the suite's own models, also where these are images."""
     source: int | None = None
     """Position of the model whose images these are."""
     bases: Float[Tensor, "seed d_model d_model"] | None = None
@@ -49,7 +50,13 @@ class TextSteered(Steered):
     @classmethod
     def of(cls, suite: "LanguageSuite", site: str) -> "TextSteered":
         """Steer a suite's own models at a site."""
-        concepts = load_contrasts(suite.file.steering, suite.base, suite.tokenizer())
+        held_out = suite.held_out.view(len(suite.data.analysis), -1)[:, 0]
+        concepts = load_contrasts(
+            suite.file.steering,
+            suite.base,
+            suite.tokenizer(),
+            seen=suite.data.analysis[~held_out],
+        )
         return cls(suite, concepts, site, suite.activations.at(site))
 
     def own_vectors(self, concept: TextContrast, *, held_out: bool) -> Vectors:
@@ -104,8 +111,13 @@ class TextSteered(Steered):
                 for target in range(len(self.activations))
             ]
         )
-        turned = self.activations[source].double() @ bases
-        return TextSteered(self.suite, self.concepts, self.site, turned.float(), source, bases)
+        return TextSteered(self.suite, self.concepts, self.site, self.activations, source, bases)
+
+    def activations_of(self, index: int) -> Float[Tensor, "token d_model"]:
+        if self.bases is None or self.source is None:
+            return self.activations[index]
+        # Made when asked for: those of every image of every model would fill the memory.
+        return (self.activations[self.source].double() @ self.bases[index]).float()
 
     def _seed(self, index: int) -> int:
         return self.suite.seeds[index if self.source is None else self.source]

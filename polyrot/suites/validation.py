@@ -8,6 +8,7 @@ import torch
 from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.suites.checkpoints import Run, artifact_folder, runs, sites_of
+from polyrot.suites.contrasts import load_contrasts
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.lines import Location, line_of
 from polyrot.suites.schema import (
@@ -89,6 +90,16 @@ def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Foun
         yield ("tokens",), _without("tokens", error)
     if file.sae.folder:
         yield from _of_autoencoders(suite)
+    try:
+        _ = suite.steering_site
+    except NotRun as error:
+        yield ("steering", "site"), _without("steering.site", error)
+    if file.steering.own:
+        own = file.steering.model_copy(update={"contrasts": []})
+        try:
+            load_contrasts(own, base, suite.tokenizer())
+        except NotRun as error:
+            yield ("steering", "own"), _without("steering", error)
 
 
 def _of_autoencoders(suite: LanguageSuite) -> Found:
