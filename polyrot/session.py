@@ -278,7 +278,7 @@ class Session:
         if not self._written:
             self._ending = (
                 "No report: the one in reports/ holds claims that did not run now "
-                "(choose a folder with --report-dir)."
+                "(choose a folder with --report-dir, or delete it)."
             )
         return [(suite, self._shown(path)) for suite, path in written.verdicts]
 

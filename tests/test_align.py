@@ -258,3 +258,15 @@ def test_what_is_no_direction_is_refused(folders: Path, tmp_path: Path) -> None:
     code, output = run(folders, "one", "two", "--device", "gpu")
     assert code == 2
     assert "Expected device cpu or cuda but got 'gpu'" in output
+
+
+def test_a_folder_that_is_misspelt_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "vector.npy").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="there is no folder runs/twoo"):
+        checkpoint("runs/twoo")
+    with pytest.raises(ValueError, match=r"vector\.npy is a file"):
+        checkpoint("vector.npy")

@@ -61,7 +61,7 @@ def test_every_option_of_pytest_exists(pytester) -> None:
 def test_every_command_of_polyrot_exists_with_its_options() -> None:
     known = typer.main.get_command(app).commands
     used = [words for words in commands([*SCRIPTS.values(), *SHELL]) if words[0] == "polyrot"]
-    assert len(used) == 3
+    assert len(used) == 4
     for words in used:
         command = known[words[1]]
         assert options(words) <= {name for parameter in command.params for name in parameter.opts}

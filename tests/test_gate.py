@@ -332,3 +332,13 @@ def test_a_summary_longer_than_the_service_shows_leaves_the_details_out(monkeypa
     assert "<details>" not in short
     assert "are in this suite's `verdict.md`." in short
     assert short.count("\n| PIR-") == full.count("\n| PIR-")
+
+
+def test_a_gate_that_measured_nothing_says_so(claims, job_summary: Path) -> None:
+    claims.write(0.9, before="raise NotRun('no weights')")
+    claims()
+    result = claims("--expect", RECORDED)
+    assert result.ret == 0
+    said = " ".join(" ".join(conclusion(result)).split())
+    assert "Nothing was measured: every measurement is NOT RUN, for the reasons given." in said
+    assert job_summary.read_text().splitlines().count("# Claims: nothing measured") == 2

@@ -14,6 +14,7 @@ from polyrot.suites.lines import Location, line_of
 from polyrot.suites.loading import SUITES, check_suite
 from polyrot.suites.names import suite_label
 from polyrot.suites.schema import SuiteFile, SuiteFileError, builtin_files, read_suite_file
+from polyrot.suites.validation import problems_of
 
 LEAST = """\
 name = "mine"
@@ -497,3 +498,10 @@ def test_a_file_that_takes_a_built_in_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'dyck3' is a suite of polyrot's.* choose another"):
         check_suite(str(tmp_path / "suite.toml"))
     check_suite("textlm")
+
+
+def test_a_claim_that_there_is_none_of_is_found_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text('claims = ["PIR-05", "PIR-99", "OWN-01"]\n' + LEAST)
+    found = [str(p) for p in problems_of(path) if p.field.startswith("claims")]
+    assert found == ["claims[2]: there is no claim PIR-99"]

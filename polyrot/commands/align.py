@@ -16,7 +16,9 @@ def align(
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(help="text files, patterns allowed; default: the standard library's text"),
+        typer.Option(
+            help="text files, patterns in quotes (repeatable); default: the standard library's text"
+        ),
     ] = None,
     tokens: Annotated[
         Path | None, typer.Option(help="file of token ids (.npy, .safetensors) instead of text")

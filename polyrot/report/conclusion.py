@@ -8,6 +8,7 @@ from polyrot.verdict.judge import Verdict
 from polyrot.verdict.policy import FINDINGS, UNDECIDED, Failure, Policy
 from polyrot.verdict.record import Record
 
+NOTHING = "Nothing was measured: every measurement is NOT RUN, for the reasons given."
 _UNEXPLAINED = (
     "a test that measures no claim failed, or a worker died; what pytest prints says which"
 )
@@ -60,6 +61,8 @@ def conclude(
         )
     if policy.demands:
         said.append(_gate(policy, failures, _UNEXPLAINED if unexplained else trouble))
+        if nothing_was_measured(records) and not failures:
+            said.append(NOTHING)
     else:
         if not errors:
             said.append(_findings(records, policy))
@@ -89,9 +92,14 @@ def _gate(policy: Policy, failures: Sequence[Failure], trouble: str) -> str:
     return f"Gate passed ({policy.demands}): {', and '.join(held)}."
 
 
+def nothing_was_measured(records: Sequence[Record]) -> bool:
+    """Is every measurement NOT RUN?"""
+    return all(record.verdict is Verdict.NOT_RUN for record in records)
+
+
 def _findings(records: Sequence[Record], policy: Policy) -> str:
-    if all(record.verdict is Verdict.NOT_RUN for record in records):
-        said = "Nothing was measured: every measurement is NOT RUN, for the reasons given."
+    if nothing_was_measured(records):
+        said = NOTHING
     elif findings := sum(record.verdict in FINDINGS for record in records):
         said = (
             f"{findings} of {_measurements(len(records))} REFUTED or VACUOUS: such failures are "

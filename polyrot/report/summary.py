@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from polyrot.report.conclusion import Conclusion
+from polyrot.report.conclusion import Conclusion, nothing_was_measured
 from polyrot.report.markdown import details, overview
 from polyrot.verdict.record import Report
 
@@ -13,6 +13,8 @@ LARGEST = 1_000_000
 def summary(reports: Sequence[Report], conclusion: Conclusion, *, ending: str) -> str:
     """Render a run as Markdown; the details fold, and are left out where they are too long."""
     outcome = "passed" if conclusion.passed else "failed"
+    if conclusion.passed and nothing_was_measured([r for own in reports for r in own.records]):
+        outcome = "nothing measured"
     lines = [f"# Claims: {outcome}", "", conclusion.headline, ending]
     if conclusion.unmet:
         lines.append("")

@@ -102,6 +102,9 @@ def checkpoint(name: str) -> Checkpoint:
     if Path(name).is_dir():
         return Checkpoint(name)
     place, _, revision = name.partition("@")
-    if place.startswith((".", "/", "~")) or place.count("/") > 1:
+    beside = "/" in place and Path(place).parent.is_dir()
+    if place.startswith((".", "/", "~")) or place.count("/") > 1 or beside:
         raise ValueError(f"Expected a folder of save_pretrained but there is no folder {place}")
+    if Path(place).is_file():
+        raise ValueError(f"Expected a folder of save_pretrained but {place} is a file")
     return Checkpoint(place, revision or "main")

@@ -54,7 +54,21 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
                 yield where, f"not trained yet: `polyrot train {entry.artifact}` makes it"
                 continue
             for run in runs(entry, base):
-                yield from ((where, message) for message in _of_run(run, dtype))
+                messages = list(_of_run(run, dtype))
+                yield from ((where, message) for message in messages)
+                if messages and entry.hub:
+                    break  # of the other seeds the same would be said
+
+
+def _of_claims(file: SuiteFile) -> Found:
+    """Claims that there are none of, where the folder of claims is beside the package or here."""
+    folders = (Path("claims"), Path(__file__).parents[2] / "claims")
+    modules = [path.stem for folder in folders for path in folder.glob("*/[a-z]*_[0-9]*.py")]
+    known = {"-".join(stem.split("_")[:2]).upper() for stem in modules}
+    families = {id.partition("-")[0] for id in known}
+    for index, id in enumerate(file.claims):
+        if id not in known and id.partition("-")[0] in families:
+            yield ("claims", index), f"there is no claim {id}"
 
 
 def _of_run(run: Run, dtype: torch.dtype) -> Iterator[str]:
@@ -69,6 +83,7 @@ def _of_run(run: Run, dtype: torch.dtype) -> Iterator[str]:
 
 
 def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Found:
+    yield from _of_claims(file)
     for contrast in file.steering.own:
         for which in (contrast.toward, contrast.away):
             if not (base / which).is_file():
@@ -109,6 +124,7 @@ def _of_autoencoders(suite: LanguageSuite) -> Found:
                 suite.sae(seed, site)
             except NotRun as error:
                 yield ("sae", "folder"), _without("sae.folder", error)
+                return  # of the others likely the same
 
 
 def _without(field: str, error: NotRun) -> str:
