@@ -14,6 +14,7 @@ from polyrot.linalg.procrustes import Alignment, Group, align
 from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites.joint_pairs import JointPairs, PairMoments
 
 KEPT_NUMBERS = 2**23
 """Of one activation set, which stays in memory as float64 while it is in many pairs; larger ones
@@ -42,6 +43,8 @@ class Pair:
     held_out: Bool[Tensor, " token"]
     load_sae: Callable[[], SAE]
     """Brings the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
+    joint: JointPairs | None = None
+    """The sets of the site, where they are so large that their moments are summed together."""
     fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
     """How target activations are brought into the source's basis; a control replaces it."""
 
@@ -62,7 +65,7 @@ class Pair:
         return torch.Generator().manual_seed(self.draw_seed(salt))
 
     @cached_property
-    def moments(self) -> tuple[Moments, Moments | None]:
+    def moments(self) -> PairMoments:
         """From target to source: of the tokens to fit, and of those held out, if any."""
         if self.source.numel() > KEPT_NUMBERS:
             return self._streamed_moments()
@@ -70,7 +73,10 @@ class Pair:
         held = Moments.from_centred(held_y, held_x) if held_y and held_x else None
         return Moments.from_centred(y, x), held
 
-    def _streamed_moments(self) -> tuple[Moments, Moments | None]:
+    def _streamed_moments(self) -> PairMoments:
+        shared = self.joint and self.joint.moments(self.source, self.target, self.held_out)
+        if shared:
+            return shared
         held = self.held_out if bool(self.held_out.any()) else None
         if held is None:
             return Moments.from_arrays(self.target, self.source), None

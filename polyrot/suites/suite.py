@@ -17,6 +17,7 @@ from polyrot.models.harvest import Activations, real_labels
 from polyrot.models.transformer import StackedTransformer
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate
+from polyrot.suites.joint_pairs import JointPairs
 from polyrot.suites.pairs import Pair, PairMeasure, World, as_trained, over_pairs
 from polyrot.tasks.dyck import LabelledSequences
 
@@ -173,6 +174,7 @@ class Suite:
     def _make_pairs(self, site: str) -> dict[tuple[int, int], Pair]:
         trained = self.activations.at(site).unbind(0)
         untrained = self.untrained_activations.at(site).unbind(0)
+        joint = JointPairs(trained, self.held_out)
         return {
             (source, target): Pair(
                 seeds=(source, target),
@@ -182,6 +184,7 @@ class Suite:
                 untrained=untrained[self.index(target)],
                 held_out=self.held_out,
                 load_sae=partial(self.sae, source, site),
+                joint=joint,
             )
             for source, target in self.seed_pairs()
         }

@@ -1,0 +1,67 @@
+"""Moments of all pairs of large activation sets at one site, from one pass of all of them."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.linalg.moments import Moments
+from polyrot.linalg.streaming import JointMomentStream
+
+CHUNK = 16_384
+"""Tokens of every set that are read at a time."""
+
+PairMoments = tuple[Moments, Moments | None]
+"""Of the tokens to fit, and of those held out, if any."""
+
+
+class JointPairs:
+    """The sets of one site; what pairs have in common is summed and kept once.
+
+    Of k sets, k + k(k-1)/2 matrices are kept for the tokens to fit, and as many for those held
+    out: pair by pair it would be six for each ordered pair.
+    """
+
+    def __init__(
+        self, sets: Sequence[Float[Tensor, "token d_model"]], held_out: Bool[Tensor, " token"]
+    ) -> None:
+        """Take the sets, whose rows are the same tokens; nothing is computed yet."""
+        self._sets, self._held_out = sets, held_out
+
+    def moments(self, source: Tensor, target: Tensor, held_out: Tensor) -> PairMoments | None:
+        """From target to source; none where one is no set of these, or other tokens are held out.
+
+        A control changes a set, or holds nothing out: it must not be given the models' moments.
+        """
+        names = [self._name(x) for x in (target, source)]
+        if names[0] is None or names[1] is None or names[0] == names[1]:
+            return None
+        pair = (names[0], names[1])
+        if held_out is self._held_out:
+            return self._of(self._fit, pair), self._of(self._held, pair)
+        if not bool(held_out.any()):
+            return self._of(self._fit, pair) + self._of(self._held, pair), None
+        return None
+
+    def _name(self, x: Tensor) -> str | None:
+        return next((str(i) for i, own in enumerate(self._sets) if own is x), None)
+
+    @cached_property
+    def _fit(self) -> dict[tuple[str, str], Moments]:
+        return self._summed(~self._held_out)
+
+    @cached_property
+    def _held(self) -> dict[tuple[str, str], Moments]:
+        return self._summed(self._held_out)
+
+    def _summed(self, chosen: Bool[Tensor, " token"]) -> dict[tuple[str, str], Moments]:
+        names = [str(i) for i in range(len(self._sets))]
+        stream = JointMomentStream([(a, b) for i, a in enumerate(names) for b in names[i + 1 :]])
+        for rows in chosen.nonzero().flatten().split(CHUNK):
+            stream.add({name: x[rows] for name, x in zip(names, self._sets, strict=True)})
+        return stream.finish()
+
+    @staticmethod
+    def _of(known: dict[tuple[str, str], Moments], pair: tuple[str, str]) -> Moments:
+        return known[pair] if pair in known else known[pair[1], pair[0]].swap()
