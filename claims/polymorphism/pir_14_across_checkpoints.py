@@ -91,21 +91,22 @@ def curve(suite: Suite, site: str, explained: Metric, *, published: bool) -> dic
 def margins(
     suite: Suite, world: Checkpoints, explained: Metric, *, published: bool
 ) -> dict[str, Estimate]:
-    pairs = {
-        site: [pair.on_fit_tokens() if published else pair for pair in world(suite, site)]
-        for site in suite.sites
-    }
-    norms = {site: [distance(pair) for pair in own] for site, own in pairs.items()}
-    falls = [a - b for a, b in zip(norms[suite.sites[0]], norms[suite.sites[-1]], strict=True)]
+    def at(site: str) -> list[Pair]:
+        """One site's pairs at a time: those of all sites of large models would fill the memory."""
+        return [pair.on_fit_tokens() if published else pair for pair in world(suite, site)]
+
+    first, last = ([distance(pair) for pair in at(suite.sites[i])] for i in (0, -1))
+    falls = [a - b for a, b in zip(first, last, strict=True)]
     estimates = {}
-    for site, own in pairs.items():
+    for site in suite.sites:
+        own = at(site)
         both = [recovered(pair, explained, own=not published) for pair in own]
         values = {
             pair.seeds: min(rotated - LEAST, rotated - naive, fall)
             for pair, (rotated, naive), fall in zip(own, both, falls, strict=True)
         }
         columns = {"EV": [r for r, _ in both], "naive EV": [n for _, n in both]}
-        columns["norm(R - I) / sqrt(2d)"] = norms[site]
+        columns["norm(R - I) / sqrt(2d)"] = [distance(pair) for pair in own]
         if world is one_run:
             columns |= curve(suite, site, explained, published=published)
         details = {f"mean {name}": sum(c) / len(c) for name, c in columns.items()}

@@ -67,7 +67,7 @@ def fitted_on_held_out_tokens(patch: Patch) -> None:
 
 def svd_in_float32(patch: Patch) -> None:
     svd = torch.linalg.svd
-    patch.setattr(torch.linalg, "svd", lambda a: [part.double() for part in svd(a.float())])
+    patch.setattr(torch.linalg, "svd", lambda a: tuple(x.double() for x in svd(a.float())))
 
 
 def explained_variance_about_one_mean(patch: Patch) -> None:
