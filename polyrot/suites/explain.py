@@ -61,7 +61,7 @@ def summary(path: Path) -> Iterator[str]:
 def _needs(file: SuiteFile) -> str:
     if file.models[0].artifact:
         there = (textlm_folder() / MANIFEST).is_file()
-        return "trained" if there else "not trained yet: the first run does, in an hour or two"
+        return "trained" if there else "not trained yet: the first run does, with progress"
     return "from the hub"
 
 

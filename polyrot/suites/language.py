@@ -226,7 +226,7 @@ class LanguageSuite(Suite):
         if not folder:
             own = sae_seed != 0
             seeds = [self.sae_seed(s) if own else 0 for s in self.seeds]
-            return self._trained(site, seeds)[self.index(seed)]
+            return self._models_autoencoders.at(site, seeds)[self.index(seed)]
         if sae_seed != 0 and "{sae_seed}" not in folder:
             raise NotRun(
                 "sae.folder names one autoencoder of each model; put {sae_seed} into it where "
@@ -286,9 +286,6 @@ class LanguageSuite(Suite):
                 f"{', '.join(known)} and {FINAL_NORM}"
             )
         return tuple(self.file.sites) or known
-
-    def _trained(self, site: str, sae_seeds: list[int]) -> list[SAE]:
-        return self._models_autoencoders.at(site, sae_seeds)
 
     @cached_property
     def _models_autoencoders(self) -> TrainedAutoencoders:
