@@ -4,7 +4,9 @@ The measurements are those of the claim modules themselves, run on planted suite
 """
 
 import importlib.util
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +15,10 @@ import planted
 import planted_models
 import pytest
 
+from polyrot.interventions.steering import CONCEPTS
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import components, steering
+from polyrot.suites.dyck_steering import DyckSteered
 from polyrot.suites.steering import SteeringWorld
 from polyrot.suites.suite import Suite
 from polyrot.suites.worlds.synthetic import WORLDS
@@ -279,6 +283,37 @@ def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
         record = run(module.HARDENED, measure, suite="planted")
         assert record.verdict is Verdict.REFUTED, record.reason
         assert all(part.placement is Placement.OUTSIDE for part in record.parts)
+
+
+def test_a_vector_that_moves_no_seed_as_it_asks_leaves_its_own_part_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    depth = next(concept for concept in CONCEPTS if concept.name == "depth")
+    backwards = replace(depth, name="backwards", asked=lambda label: label - 1)
+    monkeypatch.setattr(DyckSteered, "concepts", (depth, backwards))
+    record = measured("PIR-12", HARDENED, one_trained_rotated())
+    good, open_part = record.parts
+    assert good.verdict is Verdict.REPLICATED
+    assert open_part.verdict is Verdict.INCONCLUSIVE
+    seeds = ", ".join(map(str, one_trained_rotated().seeds))
+    assert open_part.reason == (
+        f"no interval: a seed's own vector does not move its answers as it asks (seed {seeds})"
+    )
+    assert (record.verdict, record.reason) == (
+        Verdict.INCONCLUSIVE,
+        f"backwards: {open_part.reason}",
+    )
+    assert Record.from_json(record.to_json()).to_json() == record.to_json()
+
+
+def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares() -> None:
+    mean_share = claim_module("PIR-12").mean_share
+    shares = {(i, j): 0.9 for i in range(3) for j in range(3) if i != j}
+    known = {pair: share for pair, share in shares.items() if pair[1] != 2}
+    estimate = mean_share(known, {2}, {})
+    assert (estimate.value, estimate.n) == (pytest.approx(0.9), 3)
+    assert (estimate.low, estimate.high) == (-math.inf, math.inf)
+    assert mean_share(shares, set(), {}).low == pytest.approx(0.9)
 
 
 def test_competitors_stand_beside_the_rotation() -> None:

@@ -85,7 +85,7 @@ def test_an_undefined_estimate_is_an_error_and_never_evidence() -> None:
     ("values", "anchor", "start"),
     [
         ({(0, 1): 0.9, (1, 0): 0.9}, None, "2 seeds give"),
-        ({(0, 1): 0.9}, 0, "1 seed gives"),
+        ({(0, 1): 0.9}, 0, "1 seed beside seed 0 gives"),
         ({(0, 0): 0.9}, None, "1 seed gives"),
     ],
 )

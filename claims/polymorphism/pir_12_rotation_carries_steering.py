@@ -6,11 +6,14 @@ by the Procrustes rotation between their activations.  The signed change of the 
 summed over alpha 0.5, 1, 2 and 4, is divided by that of the target's own vector.  Vectors and
 rotations are made of some sequences, effects are read on others.  Beside it: the vector
 carried by the best affine map, and the cosine between the carried vector and the target's own.
-What is judged is the mean over all pairs of seeds; the lowest pair stands beside it.
+What is judged is the mean over all pairs of seeds; the lowest pair stands beside it.  Where a
+seed's own vector does not move its answers as it asks, there is nothing to take a share of, and
+that vector's part stays open.
 """
 
+import math
+
 import pytest
-from torch import Tensor
 from torch.nn import functional as F
 
 from polyrot.stats.estimate import Estimate, jackknife
@@ -19,7 +22,7 @@ from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge, NotRun
+from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-12",
@@ -43,40 +46,53 @@ def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     for concept in suite.steered.concepts:
         values: dict[tuple[int, int], float] = {}
         columns: dict[str, list[float]] = {}
+        unmoved: set[int] = set()
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
+            # Summed over doses: a single dose may have no effect, where a vector overshoots.
+            whole = float(own.margin[:, target].sum())
+            if whole <= 0:
+                unmoved.add(seeds[1])
+                continue
+            values[seeds] = float(given.margin[:, target].sum()) / whole
             made = steering.trial(suite, world, source, concept, held_out=True)
             target_own = made.models.own_vectors(concept, held_out=True)
             cosine = F.cosine_similarity(made.vectors[target], target_own[target], dim=0)
-            values[seeds] = share(given.margin[:, target], own.margin[:, target])
-            figures = {
-                "cosine with the own vector": float(cosine),
-            }
+            figures = {"cosine with the own vector": float(cosine)}
             if world is steering.carried:
                 by_affine_map = steering.carried_by_affine_map
                 affine, _ = effects(suite, by_affine_map, source, concept, held_out=True)
-                figures["share by an affine map"] = share(
-                    affine.margin[:, target], own.margin[:, target]
-                )
+                figures["share by an affine map"] = float(affine.margin[:, target].sum()) / whole
             for which, curve in (("given", given), ("own", own)):
                 for i, alpha in enumerate(ALPHAS):
                     figures[f"{which} at {alpha:g}, logits"] = float(curve.margin[i, target])
                     figures[f"{which} at {alpha:g}, drop"] = float(curve.drop[i, target])
             for name, figure in figures.items():
                 columns.setdefault(name, []).append(figure)
-        details = {
-            "lowest pair": min(values.values()),
-            **{name: sum(column) / len(column) for name, column in columns.items()},
-        }
-        estimates[concept.name] = jackknife(values, details=details)
+        details = {name: sum(column) / len(column) for name, column in columns.items()}
+        estimates[concept.name] = mean_share(values, unmoved, details)
     return estimates
 
 
-def share(given: Tensor, own: Tensor) -> float:
-    """Of the effects summed over doses: a single dose may have none, where a vector overshoots."""
-    if own.sum() <= 0:
-        raise NotRun("a seed's own vector does not move its answers as it asks")
-    return float(given.sum() / own.sum())
+def mean_share(
+    values: dict[tuple[int, int], float], unmoved: set[int], details: dict[str, float]
+) -> Estimate:
+    """Average shares over pairs; without an interval where a seed's own vector does nothing."""
+    if values:
+        details = {"lowest pair": min(values.values()), **details}
+    if not unmoved:
+        return jackknife(values, details=details)
+    seeds = unmoved.union(*values)
+    return Estimate(
+        sum(values.values()) / max(1, len(values)),
+        -math.inf,
+        math.inf,
+        "seed",
+        len(seeds),
+        "no interval: a seed's own vector does not move its answers as it asks (seed "
+        f"{', '.join(map(str, sorted(unmoved)))})",
+        details,
+    )
 
 
 @pytest.mark.measurement(HARDENED)

@@ -1,5 +1,6 @@
 """A number with its interval, and the two ways an interval is made here."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ class Estimate:
     unit: str
     n: int
     method: str
+    """Of the interval; where that is the whole line, why nothing narrower can be said."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Figures reported beside the value; they never decide a verdict."""
 
@@ -63,10 +65,13 @@ def jackknife(
             left_out.append(float(np.mean(rest)))
     mean = float(np.mean(list(values.values())))
     n = len(units)
-    half = float("inf")
-    if len(left_out) == n and n > 1:
-        variance = (n - 1) / n * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * variance**0.5
+    if len(left_out) < n or n < 2:
+        beside = "" if anchor is None else f" beside seed {anchor}"
+        few = f"1 seed{beside} gives" if n == 1 else f"{n} seeds give"
+        method = f"{few} no interval; give at least three"
+        return Estimate(mean, -math.inf, math.inf, "seed", n, method, details or {})
+    variance = (n - 1) / n * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * variance**0.5
     return Estimate(
         mean, mean - half, mean + half, "seed", n, "delete-one-seed jackknife, t", details or {}
     )

@@ -116,10 +116,7 @@ def _rule(
     if proxy:
         return Verdict.INCONCLUSIVE, f"measured by proxy: {proxy}"
     if math.isinf(estimate.low) and math.isinf(estimate.high):
-        few = (
-            f"1 {estimate.unit} gives" if estimate.n == 1 else f"{estimate.n} {estimate.unit}s give"
-        )
-        return Verdict.INCONCLUSIVE, f"{few} no interval; give at least three"
+        return Verdict.INCONCLUSIVE, estimate.method
     if placement is Placement.STRADDLES:
         return Verdict.INCONCLUSIVE, f"the interval straddles the bar ({bar})"
     if placement is Placement.OUTSIDE:
