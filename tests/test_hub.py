@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -237,6 +238,23 @@ def test_weights_of_other_shapes_are_refused_by_name(folder: Path) -> None:
     edit(folder, intermediate_size=80)
     assert "are not those of its config.json: gpt_neox.layers.0.mlp" in reason(folder)
     assert "is [32, 64] and should be [32, 80]" in reason(folder)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_weights_of_more_blocks_than_are_said_are_not_cut_short(
+    tmp_path: Path, whole: bool
+) -> None:
+    # Without its head, whose weights are those of the embedding, names lack their first word.
+    model = planted_language.neox(tie_word_embeddings=True)
+    folder = saved(model if whole else model.base_model, tmp_path)
+    load(folder)
+    edit(folder, num_hidden_layers=planted_language.LAYERS - 1)
+    last = f"layers.{planted_language.LAYERS - 1}."
+    assert re.search(
+        rf"are of more blocks than its config.json says \(.*{re.escape(last)}.*\); correct "
+        "num_hidden_layers there",
+        reason(folder),
+    )
 
 
 def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from polyrot.models import training
 from polyrot.models.cohorts import Cohort, train_cohort
 from polyrot.models.training import TrainingConfig, evaluate, train
 from polyrot.models.transformer import (
@@ -87,6 +89,31 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     assert result.best_step == expected.best_step
     for name, tensor in expected.half_way[0].items():
         assert torch.equal(result.half_way[0][name], tensor)
+
+
+def test_a_run_killed_within_an_update_makes_no_step_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = stack(0)
+    train(whole, [0], SHORT, checkpoint=tmp_path / "whole.pt")
+    steps = []
+
+    def kill(*arguments: object) -> None:
+        steps.append(1)
+        if len(steps) == 4:
+            raise Killed
+
+    checkpoint = tmp_path / "broken.pt"
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    handle = register_optimizer_step_post_hook(kill)
+    try:
+        with pytest.raises(Killed):
+            train(stack(0), [0], SHORT, checkpoint=checkpoint)
+    finally:
+        handle.remove()
+    resumed = stack(0)
+    train(resumed, [0], SHORT, checkpoint=checkpoint)
+    assert torch.equal(weights(resumed, 0), weights(whole, 0))
 
 
 def test_the_rate_warms_up_and_falls_to_two_percent() -> None:

@@ -7,8 +7,9 @@ code that comes with a model is never run.
 
 import logging
 import pickle
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -192,6 +193,11 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.
             f"the weights of {checkpoint} lack {len(missing)} tensors, {missing[0]} first; save "
             "the whole model with save_pretrained"
         )
+    if more := sorted(_of_further_blocks(model, found["unexpected_keys"])):
+        raise NotRun(
+            f"the weights of {checkpoint} are of more blocks than its {CONFIG_FILE} says "
+            f"({more[0]}); correct num_hidden_layers there"
+        )
     return _frozen(model, device)
 
 
@@ -280,6 +286,20 @@ def check_weights(checkpoint: Checkpoint) -> None:
     """Raise NotRun where a folder has no weights; the hub is not asked."""
     if not checkpoint.revision:
         _with_weights(checkpoint)
+
+
+def _of_further_blocks(model: Any, names: Iterable[str]) -> list[str]:
+    """Of names that a model does not know, those of blocks beyond its last.
+
+    Older files hold buffers of every block that no model asks for; those stay out.
+    """
+
+    def in_first_block(name: str) -> str:
+        name = name.removeprefix(f"{model.base_model_prefix}.")  # some files leave it out
+        return re.sub(r"\.\d+\.", ".0.", name)
+
+    known = {in_first_block(name) for name in model.state_dict()}
+    return [name for name in names if in_first_block(name) in known]
 
 
 def _with_weights(checkpoint: Checkpoint) -> Path:

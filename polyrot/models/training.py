@@ -102,7 +102,7 @@ def train(
     """Train a stack in place; continue from `checkpoint` where that file exists.
 
     `report(step, text)` is called after every step.  An interrupt leaves a
-    checkpoint of the last finished step behind and is raised again.
+    checkpoint of a finished step behind, nearly always of the last, and is raised again.
     """
     device = model.W_pos.device
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -135,10 +135,13 @@ def train(
     start = last_save = time.monotonic()
     seconds_before = progress.seconds
     text = ""
+    between_steps = True
     try:
         while progress.step < config.steps:
             step = progress.step
-            loss = _train_step(model, seeds, step, config, optimizer, trained)
+            loss = _gradients(model, seeds, step, config, optimizer)
+            between_steps = False
+            _update(optimizer, trained, config, step)
             if step + 1 == config.steps // 2:
                 half_way = [model.state(i) for i in range(len(seeds))]
             if (step + 1) % config.evaluate_every == 0 or step + 1 == config.steps:
@@ -150,12 +153,14 @@ def train(
                 text = f"lowest held-out accuracy {min(s[0] for s in scores):.4%}"
             progress.step = step + 1
             progress.seconds = seconds_before + time.monotonic() - start
+            between_steps = True
             report(progress.step, f"loss {loss:.4f}  {text}")
             if time.monotonic() - last_save > CHECKPOINT_SECONDS:
                 save()
                 last_save = time.monotonic()
     finally:
-        save()
+        if between_steps:  # half a step would be made again
+            save()
     if config.last:
         best = [model.state(i) for i in range(len(seeds))]
         progress.best_step = [progress.step] * len(seeds)
@@ -210,15 +215,14 @@ def to_tensors(
     return stacked([batch.tokens for batch in batches], dyck.PAD), labels
 
 
-def _train_step(
+def _gradients(
     model: StackedTransformer,
     seeds: Sequence[int],
     step: int,
     config: TrainingConfig,
     optimizer: torch.optim.Optimizer,
-    trained: Sequence[Tensor],
 ) -> float:
-    """Make one update of every seed; return the mean loss over seeds."""
+    """Leave every seed's gradient of a step; return the mean loss over seeds."""
     device = model.W_pos.device
     sampler = TASKS[config.task]
     batches = [sampler(config.batch, rng=np.random.default_rng([seed, step])) for seed in seeds]
@@ -242,11 +246,19 @@ def _train_step(
         ).sum()
         share.backward()
         loss += float(share.detach())
+    return loss / len(seeds)
+
+
+def _update(
+    optimizer: torch.optim.Optimizer,
+    trained: Sequence[Tensor],
+    config: TrainingConfig,
+    step: int,
+) -> None:
     _clip_per_seed(trained, config.clip)
     for settings in optimizer.param_groups:
         settings["lr"] = config.rate(step)
     optimizer.step()
-    return loss / len(seeds)
 
 
 def _summed_cross_entropy(logits: Logits, target: Tensor) -> Float[Tensor, " seed"]:
