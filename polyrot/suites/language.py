@@ -1,7 +1,7 @@
 """Suites of causal language models: a suite file's models, run on its tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig
 from polyrot.suites.activations import harvest_language
-from polyrot.suites.autoencoders import TrainedAutoencoders
-from polyrot.suites.build import NOISE, noise_activations
 from polyrot.suites.checkpoints import Run, artifact_folder, check_tokens, runs, sites_of
+from polyrot.suites.language_autoencoders import LanguageAutoencoders
 from polyrot.suites.schema import SuiteFile
 from polyrot.suites.suite import Suite
 from polyrot.suites.text_steering import TextSteered
@@ -57,7 +55,6 @@ class LanguageSuite(Suite):
         self._runs = [run for entry in file.models for run in runs(entry, base)]
         self._control_runs = [run for entry in file.controls for run in runs(entry, base)]
         super().__init__(file.name, file.seeds, self._chosen_sites())
-        self._given_saes: dict[str, SAE] = {}
         self.earlier = tuple(file.models[0].earlier) or ("half way",)
 
     @cached_property
@@ -120,8 +117,12 @@ class LanguageSuite(Suite):
                 return hub.load_tokenizer(Checkpoint(str(self._artifact)))
             return hub.load_tokenizer(self._runs[0].last)
         folder = self.base / name
-        place = Checkpoint(str(folder)) if folder.is_dir() else Checkpoint(name, "main")
-        return hub.load_tokenizer(place)
+        if folder.is_dir():
+            return hub.load_tokenizer(Checkpoint(str(folder)))
+        try:
+            return hub.load_tokenizer(Checkpoint(name, "main"))
+        except NotRun as error:
+            raise NotRun(f"tokens.tokenizer: there is no folder {folder}, and {error}") from None
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
@@ -151,7 +152,7 @@ class LanguageSuite(Suite):
 
     @cached_property
     def activations(self) -> Activations:
-        return self._of_models(self.data.analysis)
+        return self.harvest_models(self.data.analysis)
 
     @cached_property
     def untrained_activations(self) -> Activations:
@@ -222,43 +223,14 @@ class LanguageSuite(Suite):
         return steered
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
-        folder = self.file.sae.folder
-        if not folder:
-            own = sae_seed != 0
-            seeds = [self.sae_seed(s) if own else 0 for s in self.seeds]
-            return self._models_autoencoders.at(site, seeds)[self.index(seed)]
-        if sae_seed != 0 and "{sae_seed}" not in folder:
-            raise NotRun(
-                "sae.folder names one autoencoder of each model; put {sae_seed} into it where "
-                "there are others (0 for the first, then 1, 2, ... for each model's own)"
-            )
-        for name, value in (("seed", seed), ("site", site), ("sae_seed", sae_seed)):
-            folder = folder.replace(f"{{{name}}}", str(value))
-        if folder not in self._given_saes:
-            self._given_saes[folder] = self._given_sae(self.base / folder)
-        return self._given_saes[folder]
-
-    def _given_sae(self, folder: Path) -> SAE:
-        try:
-            sae = SAE.load(folder)
-        except (OSError, ValueError) as error:
-            raise NotRun(f"sae.folder: {error}") from None
-        if sae.d_model != self.d_model:
-            raise NotRun(
-                f"sae.folder: {folder} is of activations {sae.d_model} wide, and those of "
-                f"{self.name} are {self.d_model}"
-            )
-        return sae
+        return self._autoencoders.of_model(seed, site, sae_seed)
 
     def control_sae(self, index: int, site: str) -> SAE:
-        if site == NOISE:
-            return self._noise.at(site, [0] * len(self.seeds))[index]
-        if len(self._control_runs) < len(self.seeds):
-            raise NotRun(
-                f"{self.name} names {len(self._control_runs) or 'no'} models of another task; give "
-                "some as [[controls]], as many and as wide as its models"
-            )
-        return self._control.at(site, [0] * len(self._control_runs))[index]
+        return self._autoencoders.of_control(index, site)
+
+    @cached_property
+    def _autoencoders(self) -> LanguageAutoencoders:
+        return LanguageAutoencoders(self, self._device, self._progress)
 
     def _lacks(self, what: str) -> NotRun:
         if what == "models":
@@ -286,53 +258,6 @@ class LanguageSuite(Suite):
                 f"{', '.join(known)} and {FINAL_NORM}"
             )
         return tuple(self.file.sites) or known
-
-    @cached_property
-    def _models_autoencoders(self) -> TrainedAutoencoders:
-        return self._autoencoders_of(self._of_models)
-
-    @cached_property
-    def _control(self) -> TrainedAutoencoders:
-        def harvested(tokens: Sequences) -> Activations:
-            sources = [partial(self._source, run.last) for run in self._control_runs]
-            stand = [hub.identity(run.last) for run in self._control_runs]
-            return self._harvest("controls", sources, stand, tokens)
-
-        return self._autoencoders_of(harvested)
-
-    @cached_property
-    def _noise(self) -> TrainedAutoencoders:
-        tokens = self.data.sae.numel()
-
-        def noise(site: str) -> list[Tensor]:
-            return [noise_activations(seed, tokens, self.d_model) for seed in self.seeds]
-
-        return self._autoencoders(f"{self.name}: noise", noise)
-
-    def _autoencoders_of(
-        self, harvested: Callable[[Sequences], Activations]
-    ) -> TrainedAutoencoders:
-        @lru_cache(maxsize=1)  # to look whether the files are whole takes long
-        def once() -> Activations:
-            return harvested(self.data.sae)
-
-        return self._autoencoders(self.name, lambda site: list(once().at(site).unbind(0)))
-
-    def _autoencoders(
-        self, name: str, activations: Callable[[str], list[Tensor]]
-    ) -> TrainedAutoencoders:
-        return TrainedAutoencoders(name, self._recipe, activations, self._progress, self._device)
-
-    @property
-    def _recipe(self) -> SAEConfig:
-        recipe = self.file.sae
-        return SAEConfig(
-            expansion=recipe.expansion,
-            l1=recipe.l1,
-            steps=recipe.steps,
-            batch=recipe.batch,
-            learning_rate=recipe.learning_rate,
-        )
 
     def _own_source(self, run: Run) -> ModelSource:
         return ModelSource(run.last, self._dtype, self._device)
@@ -363,11 +288,27 @@ class LanguageSuite(Suite):
             check_tokens(checkpoint, tokens, "tokens")
         return ModelSource(checkpoint, self._dtype, self._device)
 
-    def _of_models(self, tokens: Sequences) -> Activations:
+    def harvest_models(self, tokens: Sequences) -> Activations:
+        """Run the models on tokens, or take what was kept of them."""
         sources = [partial(self._own_source, run) for run in self._runs]
-        return self._harvest(
-            "trained", sources, [hub.identity(run.last) for run in self._runs], tokens
-        )
+        stand = [hub.identity(run.last) for run in self._runs]
+        return self._harvest("trained", sources, stand, tokens)
+
+    def harvest_controls(self, tokens: Sequences) -> Activations:
+        """Run as many models of another task on tokens, or take what was kept of them.
+
+        Raises:
+            NotRun: where the suite file names none, or fewer than models.
+        """
+        if len(self._control_runs) < len(self.seeds):
+            raise NotRun(
+                f"{self.name} names {len(self._control_runs) or 'no'} models of another task; give "
+                "some as [[controls]], as many and as wide as its models"
+            )
+        runs = self._control_runs[: len(self.seeds)]
+        sources = [partial(self._source, run.last) for run in runs]
+        stand = [hub.identity(run.last) for run in runs]
+        return self._harvest("controls", sources, stand, tokens)
 
     def _harvest(
         self,

@@ -84,10 +84,10 @@ def _of_run(run: Run, dtype: torch.dtype) -> Iterator[str]:
 
 def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Found:
     yield from _of_claims(file)
-    for contrast in file.steering.own:
-        for which in (contrast.toward, contrast.away):
-            if not (base / which).is_file():
-                yield ("steering", "own"), f"{contrast.name}: there is no file {base / which}"
+    for index, contrast in enumerate(file.steering.own):
+        for which, name in (("toward", contrast.toward), ("away", contrast.away)):
+            if not (base / name).is_file():
+                yield ("steering", "own", index, which), f"there is no file {base / name}"
     if not models_are_there:
         return
     try:
