@@ -217,6 +217,7 @@ def test_a_vector_of_another_width_is_refused(folders: Path, tmp_path: Path) -> 
     )
     assert code == 2
     assert f"Expected floating [..., {D}]" in output
+    assert not (tmp_path / "r.safetensors").exists()  # told before anything ran
 
 
 def test_text_wants_a_tokenizer_and_is_read_by_it(folders: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ POLICY = Policy(
 
 def test_the_example_of_a_drift_is_what_is_printed() -> None:
     def provenance(torch: str, third: str) -> dict[str, object]:
-        models = {"seed 1": "1a", "seed 2": "2b", "seed 3": third}
+        models = {"1": ["1a"], "2": ["2b"], "3": [third]}
         return {"commit": "86631ac043ff" + "0" * 28, "versions": {"torch": torch}, "models": models}
 
     old = Report("my-models", (OLD, *OTHERS), provenance("2.13.0", "3c"))

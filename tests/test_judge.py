@@ -238,6 +238,24 @@ def test_the_reason_names_the_control_that_is_missing_and_why() -> None:
     assert record.reason == expected
 
 
+@pytest.mark.parametrize(
+    ("models", "there", "decided"),
+    [
+        (IN, negative("fooled", IN), "VACUOUS"),
+        (OUT, positive("seen", IN), "REFUTED"),
+        (ACROSS, positive("seen", IN), "INCONCLUSIVE"),
+    ],
+)
+def test_a_missing_control_that_decides_nothing_is_named_too(models, there, decided) -> None:
+    record = run(
+        toy(there, negative("other task", None)),
+        lambda world=models: missing() if world is None else {"part": world},
+        suite="toy",
+    )
+    assert record.verdict == decided
+    assert record.reason.endswith(f"; a control could not run: other task: {GONE}")
+
+
 def test_a_missing_control_concerns_its_own_parts_alone() -> None:
     measurement = toy(negative("other task", missing, "late"), positive("seen", lambda: both(IN)))
     record = run(measurement, lambda world=lambda: both(IN): world(), suite="toy")

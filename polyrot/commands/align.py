@@ -60,7 +60,7 @@ def align(
     from polyrot.report.comparison import comparison_lines, haar_lines
     from polyrot.suites import carrying
     from polyrot.suites.comparison import write_rotations
-    from polyrot.suites.comparison_request import Request, compare
+    from polyrot.suites.comparison_request import Request, common_width, compare
     from polyrot.work import Workers, check_backend, using
 
     chosen = site or []
@@ -86,6 +86,8 @@ def align(
             device=device,
             seed=seed,
         )
+        for path, what in carried:  # before models run, which may take long
+            carrying.check_width(path, what, common_width(request))
         workers = Workers(check_backend(backend), jobs, cluster)
         # Beside the cache, where the workers of a cluster see it.
         work = cache_directory() / "comparisons"

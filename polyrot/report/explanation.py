@@ -157,7 +157,8 @@ def _said(circumstance: Circumstance) -> str:
     old, new = circumstance.old, circumstance.new
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         names = {**old, **new}
-        differ = [str(name) for name in names if old.get(name) != new.get(name)]
+        kind = "seed " if circumstance.what in ("models", "controls") else ""
+        differ = [f"{kind}{name}" for name in names if old.get(name) != new.get(name)]
         more = f" and {len(differ) - NAMED} more" if len(differ) > NAMED else ""
         return f"{len(differ)} of {len(names)} differ: {', '.join(differ[:NAMED])}{more}"
     if old == new:

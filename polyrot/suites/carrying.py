@@ -40,27 +40,32 @@ def load_vectors(path: Path) -> Vectors:
     raise ValueError(f"Expected a .npy or .safetensors file of vectors but got {path}")
 
 
-def write_carried(path: Path, what: SAE | Vectors, fit: Alignment) -> Path:
-    """Carry what was loaded from a path, and write it beside, `-carried` added to its name.
-
-    Raises:
-        ValueError: where its width is not that of the models.
-    """
-    target = path.with_name(f"{path.stem}-carried{path.suffix}")
-    d = len(fit.rotation)
+def check_width(path: Path, what: SAE | Vectors, d_model: int) -> None:
+    """Raise ValueError where what was loaded from a path is of models of another width."""
     if isinstance(what, SAE):
-        if what.d_model != d:
-            raise ValueError(f"Expected an SAE of d_model {d} in {path} but got {what.d_model}")
+        if what.d_model != d_model:
+            raise ValueError(
+                f"Expected an SAE of d_model {d_model} in {path} but got {what.d_model}"
+            )
+        return
+    for name, vector in what.items():
+        if vector.shape[-1:] != (d_model,) or not vector.is_floating_point():
+            raise ValueError(
+                f"Expected floating [..., {d_model}] in {path} but {name or 'it'} is "
+                f"{vector.dtype} {list(vector.shape)}"
+            )
+
+
+def write_carried(path: Path, what: SAE | Vectors, fit: Alignment) -> Path:
+    """Carry what was loaded from a path, and write it beside, `-carried` added to its name."""
+    target = path.with_name(f"{path.stem}-carried{path.suffix}")
+    if isinstance(what, SAE):
         what.carried(fit).save(target)
         return target
-    carried = {}
-    for name, vector in what.items():
-        if vector.shape[-1:] != (d,) or not vector.is_floating_point():
-            raise ValueError(
-                f"Expected floating [..., {d}] in {path} but {name or 'it'} is {vector.dtype} "
-                f"{list(vector.shape)}"
-            )
-        carried[name] = fit.carry_vector(vector).to(vector.dtype).contiguous()
+    carried = {
+        name: fit.carry_vector(vector).to(vector.dtype).contiguous()
+        for name, vector in what.items()
+    }
     if path.suffix == ".npy":
         write_atomically(target, partial(_save_array, carried[""]))
     else:

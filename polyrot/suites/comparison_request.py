@@ -54,20 +54,15 @@ def compare(
         raise ValueError(f"Expected device cpu or cuda but got {request.device!r}")
     if request.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("torch sees no CUDA device; use device cpu")
-    widths = [int(hub.architecture(place).hidden_size) for place in places_of]
-    if widths[0] != widths[1]:
-        raise ValueError(
-            f"Expected models of one width but {request.source} has d_model {widths[0]} and "
-            f"{request.target} {widths[1]}; a rotation wants one"
-        )
+    d_model = common_width(request)
     known = min((sites_of(place) for place in places_of), key=len)
     sites = request.sites or known
     if unknown := [site for site in sites if site not in (*known, FINAL_NORM)]:
         raise ValueError(f"Expected sites among {', '.join(known)} but got {', '.join(unknown)}")
-    needed = len(sites) * MATRICES * widths[0] ** 2 * 8
+    needed = len(sites) * MATRICES * d_model**2 * 8
     if needed > (free := psutil.virtual_memory().available):
         raise ValueError(
-            f"Expected sites that fit into memory but the {len(sites)} of d_model {widths[0]} need "
+            f"Expected sites that fit into memory but the {len(sites)} of d_model {d_model} need "
             f"{needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; choose some with --site"
         )
     # The loader brings as many sequences again for autoencoders, which serve as well.
@@ -95,6 +90,25 @@ def compare(
         seed=request.seed,
         progress=progress,
     )
+
+
+def common_width(request: Request) -> int:
+    """Read d_model of both models.
+
+    Raises:
+        NotRun: where a model cannot be had.
+        ValueError: where the two differ.
+    """
+    widths = [
+        int(hub.architecture(checkpoint(name)).hidden_size)
+        for name in (request.source, request.target)
+    ]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"Expected models of one width but {request.source} has d_model {widths[0]} and "
+            f"{request.target} {widths[1]}; a rotation wants one"
+        )
+    return widths[0]
 
 
 def checkpoint(name: str) -> Checkpoint:

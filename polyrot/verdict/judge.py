@@ -76,13 +76,13 @@ def judge(
     placement = bar.place(estimate)
     results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
     verdict, reason = _rule(bar, estimate, placement, results, proxy, characteristic)
-    decides = Kind.POSITIVE if verdict is Verdict.REFUTED else None
-    if verdict in (Verdict.REPLICATED, Verdict.REFUTED):
-        missing = [f"{n}: {why}" for n, kind, why in absent if decides in (None, kind)]
-        if missing:
-            where = "inside" if verdict is Verdict.REPLICATED else "outside"
-            reason = f"{where} the bar ({bar}), but a control could not run: {'; '.join(missing)}"
-            verdict = Verdict.INCONCLUSIVE
+    gone = [f"{n}: {why}" for n, kind, why in absent if _decides(kind, verdict)]
+    if gone:
+        where = "inside" if verdict is Verdict.REPLICATED else "outside"
+        reason = f"{where} the bar ({bar}), but a control could not run: {'; '.join(gone)}"
+        verdict = Verdict.INCONCLUSIVE
+    elif absent:
+        reason += f"; a control could not run: {'; '.join(f'{n}: {why}' for n, _, why in absent)}"
     return Part(name, estimate, placement, bar.margin(estimate.value), results, verdict, reason)
 
 
@@ -143,6 +143,13 @@ def _rule(
             f"{weakest.world}, where the claim is false: no power of {LEAST_POWER} is shown",
         )
     return Verdict.REPLICATED, "inside the bar; every control behaved"
+
+
+def _decides(kind: Kind, verdict: Verdict) -> bool:
+    """Could a control of this kind, which did not run, have changed the verdict?"""
+    if verdict is Verdict.REFUTED:
+        return kind is Kind.POSITIVE
+    return verdict is Verdict.REPLICATED
 
 
 def _names(names: list[str]) -> str:
