@@ -274,7 +274,7 @@ def test_a_file_of_texts_that_is_missing_or_foreign_is_no_error(tmp_path: Path) 
     known = tokenizer(tmp_path)
     own = [Contrast(name="mine", toward="toward.txt", away="no.txt")]
     (tmp_path / "toward.txt").write_bytes(b"\xff\xfe\n")
-    with pytest.raises(NotRun, match=f"steering.own mine: there is no file {tmp_path}/no.txt"):
+    with pytest.raises(NotRun, match=f"steering.own: mine: there is no file {tmp_path}/no.txt"):
         load_contrasts(Steering(contrasts=[], own=own), tmp_path, known)
     (tmp_path / "no.txt").write_text("")
     with pytest.raises(NotRun, match="mine has 0 distinct texts"):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="List the suites, or check a suite file.",
+    help="List the suites, show the file of one, or check your own.",
     invoke_without_command=True,
     add_completion=False,
 )
@@ -21,6 +21,25 @@ def suites(context: typer.Context) -> None:
 
     for line in overview():
         typer.echo(line)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="of a suite that polyrot lists")]) -> None:
+    """Print the file of a built-in suite: what it measures, and a start for your own.
+
+    Exits 2 where the suite has none.
+    """
+    from polyrot.suites.schema import builtin_files
+
+    files = builtin_files()
+    if name not in files:
+        typer.echo(
+            f"polyrot suites show: Expected one of {', '.join(files)} but got {name!r}; the other "
+            "suites have no file",
+            err=True,
+        )
+        raise typer.Exit(2)
+    typer.echo(files[name].read_text(encoding="utf-8"), nl=False)
 
 
 @app.command()

@@ -94,11 +94,11 @@ def _from_files(contrast: Contrast, base: Path) -> tuple[list[str], list[str]]:
     for which in (contrast.toward, contrast.away):
         file = base / which
         if not file.is_file():
-            raise NotRun(f"steering.own {contrast.name}: there is no file {file}")
+            raise NotRun(f"steering.own: {contrast.name}: there is no file {file}")
         try:
             classes.append(file.read_text(encoding="utf-8", errors="replace").splitlines())
         except OSError as error:
-            raise NotRun(f"steering.own {contrast.name}: {error}") from None
+            raise NotRun(f"steering.own: {contrast.name}: {error}") from None
     return classes[0], classes[1]
 
 

@@ -31,7 +31,8 @@ def overview() -> Iterator[str]:
     )
     yield from _entry("FILE.toml", "your own models; docs/your-models.md says how")
     yield ""
-    yield "pytest claims/ --suite NAME measures one; polyrot suites check FILE checks a file."
+    yield "pytest claims/ --suite NAME measures one; polyrot suites show NAME prints"
+    yield "its file, a start for your own; polyrot suites check FILE finds what is wrong."
 
 
 def summary(path: Path) -> Iterator[str]:
@@ -66,7 +67,7 @@ def _needs(file: SuiteFile) -> str:
 
 
 def _entry(name: str, text: str) -> Iterator[str]:
-    lines = textwrap.wrap(text, WIDTH - MARGIN)
+    lines = textwrap.wrap(text, WIDTH - MARGIN, break_on_hyphens=False)
     yield f"{name:<{MARGIN - 1}} {lines[0]}"
     for line in lines[1:]:
         yield " " * MARGIN + line

@@ -84,16 +84,14 @@ def _of_run(run: Run, dtype: torch.dtype) -> Iterator[str]:
 
 def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Found:
     yield from _of_claims(file)
-    for index, contrast in enumerate(file.steering.own):
-        for which, name in (("toward", contrast.toward), ("away", contrast.away)):
-            if not (base / name).is_file():
-                yield ("steering", "own", index, which), f"there is no file {base / name}"
+    missing = list(_of_texts(file, base))
+    yield from missing
     if not models_are_there:
         return
     try:
         suite = LanguageSuite(file, base)
     except NotRun as error:
-        yield ("sites",), _without("sites", error)
+        yield _located(error, ("sites",))
         return
     try:
         _ = suite.d_model
@@ -102,19 +100,26 @@ def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Foun
     try:
         _ = suite.data
     except NotRun as error:
-        yield ("tokens",), _without("tokens", error)
+        yield _located(error, ("tokens",))
     if file.sae.folder:
         yield from _of_autoencoders(suite)
     try:
         _ = suite.steering_site
     except NotRun as error:
-        yield ("steering", "site"), _without("steering.site", error)
-    if file.steering.own:
+        yield _located(error, ("steering", "site"))
+    if file.steering.own and not missing:
         own = file.steering.model_copy(update={"contrasts": []})
         try:
             load_contrasts(own, base, suite.tokenizer())
         except NotRun as error:
-            yield ("steering", "own"), _without("steering", error)
+            yield _located(error, ("steering", "own"))
+
+
+def _of_texts(file: SuiteFile, base: Path) -> Found:
+    for index, contrast in enumerate(file.steering.own):
+        for which, name in (("toward", contrast.toward), ("away", contrast.away)):
+            if not (base / name).is_file():
+                yield ("steering", "own", index, which), f"there is no file {base / name}"
 
 
 def _of_autoencoders(suite: LanguageSuite) -> Found:
@@ -123,13 +128,17 @@ def _of_autoencoders(suite: LanguageSuite) -> Found:
             try:
                 suite.sae(seed, site)
             except NotRun as error:
-                yield ("sae", "folder"), _without("sae.folder", error)
+                yield _located(error, ("sae", "folder"))
                 return  # of the others likely the same
 
 
-def _without(field: str, error: NotRun) -> str:
-    """The reason without the field, which stands before it here."""
-    return str(error).removeprefix(f"{field}: ")
+def _located(error: NotRun, where: Location) -> tuple[Location, str]:
+    """A reason and its field: the one that it begins with, as `tokens.file: `, or `where`."""
+    field, _, message = str(error).partition(": ")
+    keys = tuple(field.split("."))
+    if keys[0] not in SuiteFile.model_fields:
+        return where, str(error)
+    return (where if where[: len(keys)] == keys else keys), message
 
 
 def _source(entry: Models) -> str:
