@@ -6,12 +6,14 @@ stay in files, which the units name by their paths; workers on other machines mu
 folders.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from socket import create_connection
 from threading import RLock
 from typing import Any, Literal, TypeVar, get_args
 
@@ -22,6 +24,8 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 CLUSTER = "POLYROT_CLUSTER"
 """Environment variable with the address of a cluster's scheduler."""
 CONNECT_SECONDS = 10
+RETRIES = 3
+"""Times that a unit is run again on Ray for workers that died in it; on Dask it is as many."""
 IDLE_SECONDS = 60
 """Processes that have nothing to do for so long end."""
 
@@ -31,7 +35,7 @@ START = {
     "ray": "start one with `ray start --head`, and on every machine `ray start --address ADDRESS` "
     "beside the same cache folder",
 }
-PACKAGE = {"dask": ("distributed", '"polyrot[dask]"'), "ray": ("ray", "ray")}
+PACKAGE = {"dask": ("distributed", '"polyrot[dask]"'), "ray": ("ray", '"polyrot[ray]"')}
 
 Result = TypeVar("Result")
 Progress = Callable[[float], None]
@@ -125,8 +129,8 @@ def run_units(
 ) -> list[Result]:
     """Call a function with each tuple of arguments; return the results in their order.
 
-    What a Dask worker was at when it died is run again on another, so that a unit may run twice
-    and writes so that this does no harm.  A worker runs one unit at a time.
+    What a cluster's worker was at when it died is run again, so that a unit may run twice and
+    writes so that this does no harm.  A worker runs one unit at a time.
 
     Args:
         function: of a module, so that other processes find it.
@@ -241,12 +245,23 @@ def _dask(chosen: Workers) -> Iterator[None]:
 def _ray(chosen: Workers) -> Iterator[None]:
     from joblib import parallel_config
 
+    host, _, port = chosen.address.removeprefix("ray://").rpartition(":")
     try:
-        import_module("ray").init(address=chosen.address, ignore_reinit_error=True)
-    except (ConnectionError, ValueError) as error:
+        if port.isdigit():  # Ray itself tries for minutes
+            create_connection((host, int(port)), CONNECT_SECONDS).close()
+        import_module("ray").init(
+            address=chosen.address,
+            ignore_reinit_error=True,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, ValueError) as error:
         raise NotRun(
             f"no Ray cluster answers at {chosen.address} ({type(error).__name__}); {START['ray']}"
         ) from None
     import_module("ray.util.joblib").register_ray()
-    with parallel_config("ray", n_jobs=-1):
+    # Of its own accord Ray runs nothing again that a worker was at when it died.
+    with parallel_config(
+        "ray", n_jobs=-1, ray_remote_args={"max_restarts": RETRIES, "max_task_retries": RETRIES}
+    ):
         yield

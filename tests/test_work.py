@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Thread
-from types import ModuleType
 from typing import Any
 
 import joblib
@@ -20,7 +18,6 @@ import pytest
 import torch
 import units
 from distributed import LocalCluster
-from joblib._parallel_backends import ThreadingBackend
 from joblib.externals.loky import get_reusable_executor
 from safetensors.torch import load_file
 from torch import Tensor
@@ -136,29 +133,7 @@ def test_other_processes_keep_the_order_and_share_the_cores(backend: str, dask: 
 
 
 def test_a_killed_worker_costs_no_result(cluster: LocalCluster, dask: Workers, tmp_path: Path):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "go").touch()
-    expected = run_units(units.mark_and_wait, [(tmp_path / "here", i) for i in range(5)], on=HERE)
-    folder = tmp_path / "there"
-    folder.mkdir()
-    killed: list[int] = []
-
-    def kill() -> None:
-        while len(marks := sorted(folder.iterdir())) < 2:  # both workers are in a unit
-            time.sleep(0.02)
-        killed.append(int(marks[0].name.split("-")[1]))
-        os.kill(killed[0], signal.SIGKILL)
-        (folder / "go").touch()
-
-    killer = Thread(target=kill)
-    killer.start()
-    found = run_units(units.mark_and_wait, [(folder, i) for i in range(5)], on=dask)
-    killer.join()
-    assert found == expected
-    assert not psutil.pid_exists(killed[0])
-    marks = [mark.name.split("-")[0] for mark in folder.iterdir() if mark.name != "go"]
-    assert sorted(set(marks)) == list("01234")
-    assert len(marks) > 5  # what was in the killed process ran again, elsewhere
+    units.run_while_a_worker_is_killed(dask, tmp_path)
     cluster.wait_for_workers(2, timeout=30)
 
 
@@ -292,7 +267,7 @@ def test_what_is_missing_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("polyrot.work.find_spec", lambda name: None)
     with pytest.raises(NotRun, match=r'dask wants a package: pip install "polyrot\[dask\]"'):
         Workers("dask").check()
-    with pytest.raises(NotRun, match="ray wants a package: pip install ray"):
+    with pytest.raises(NotRun, match=r'ray wants a package: pip install "polyrot\[ray\]"'):
         Workers("ray").check()
 
 
@@ -318,24 +293,6 @@ def test_a_cluster_without_workers_is_named() -> None:
         patch.setattr("polyrot.work.CONNECT_SECONDS", 1)
         with pytest.raises(NotRun, match="has no worker: `dask worker tcp://"):
             run_units(divmod, [(7, 2)], on=Workers("dask", cluster=empty.scheduler_address))
-
-
-def test_ray_is_asked_as_its_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for the package, whose backend is threads that bring a list, as Ray's do."""
-
-    class Backend(ThreadingBackend):
-        supports_return_generator = False
-
-    asked: list[str] = []
-    ray, joblib_of_ray = ModuleType("ray"), ModuleType("ray.util.joblib")
-    ray.init = lambda address, ignore_reinit_error: asked.append(address)
-    joblib_of_ray.register_ray = lambda: joblib.register_parallel_backend("ray", Backend)
-    for name, module in {"ray": ray, "ray.util.joblib": joblib_of_ray}.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr("polyrot.work.find_spec", lambda name: object())
-    on = Workers("ray", cluster="127.0.0.1:6379")
-    assert run_units(divmod, [(7, 2), (9, 4)], on=on) == [(3, 1), (2, 1)]
-    assert asked == ["127.0.0.1:6379"]
 
 
 INTERRUPTED = """

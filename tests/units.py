@@ -2,10 +2,15 @@
 
 import os
 import random
+import signal
 import time
 from pathlib import Path
+from threading import Thread
+
+import psutil
 
 from polyrot.missing import NotRun
+from polyrot.work import Workers, run_units
 
 
 def where(number: int) -> tuple[int, int, int]:
@@ -28,3 +33,30 @@ def mark_and_wait(folder: Path, number: int, seconds: float = 60) -> list[float]
 def lacking(number: int) -> int:
     """What a model that is not there raises."""
     raise NotRun(f"unit {number} lacks something")
+
+
+def run_while_a_worker_is_killed(on: Workers, tmp_path: Path) -> None:
+    """Run units on two workers, kill one in the middle, and look that nothing is lost."""
+    here, folder = tmp_path / "here", tmp_path / "there"
+    for made in (here, folder):
+        made.mkdir()
+    (here / "go").touch()
+    expected = run_units(mark_and_wait, [(here, i) for i in range(5)], on=Workers())
+    killed: list[int] = []
+
+    def kill() -> None:
+        while len(marks := sorted(folder.iterdir())) < 2:  # both workers are in a unit
+            time.sleep(0.02)
+        killed.append(int(marks[0].name.split("-")[1]))
+        os.kill(killed[0], signal.SIGKILL)
+        (folder / "go").touch()
+
+    killer = Thread(target=kill)
+    killer.start()
+    found = run_units(mark_and_wait, [(folder, i) for i in range(5)], on=on)
+    killer.join()
+    assert found == expected
+    assert not psutil.pid_exists(killed[0])
+    marks = [mark.name.split("-")[0] for mark in folder.iterdir() if mark.name != "go"]
+    assert sorted(set(marks)) == list("01234")
+    assert len(marks) > 5  # what was in the killed process ran again, elsewhere
