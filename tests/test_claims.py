@@ -14,8 +14,9 @@ from types import ModuleType
 import planted
 import planted_models
 import pytest
+from torch import Tensor
 
-from polyrot.interventions.steering import CONCEPTS
+from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import components, steering
 from polyrot.suites.dyck_steering import DyckSteered
@@ -306,14 +307,50 @@ def test_a_vector_that_moves_no_seed_as_it_asks_leaves_its_own_part_open(
     assert Record.from_json(record.to_json()).to_json() == record.to_json()
 
 
-def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares() -> None:
-    mean_share = claim_module("PIR-12").mean_share
-    shares = {(i, j): 0.9 for i in range(3) for j in range(3) if i != j}
-    known = {pair: share for pair, share in shares.items() if pair[1] != 2}
-    estimate = mean_share(known, {2}, {})
-    assert (estimate.value, estimate.n) == (pytest.approx(0.9), 3)
-    assert (estimate.low, estimate.high) == (-math.inf, math.inf)
-    assert mean_share(shares, set(), {}).low == pytest.approx(0.9)
+def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on, shares = one_trained_rotated(), claim_module("PIR-12").shares
+    own_vectors = DyckSteered.own_vectors
+
+    def one_reversed(steered: DyckSteered, concept: Concept, *, held_out: bool) -> Tensor:
+        vectors = own_vectors(steered, concept, held_out=held_out).clone()
+        vectors[3] *= -1
+        return vectors
+
+    depth = next(concept for concept in CONCEPTS if concept.name == "depth")
+    monkeypatch.setattr(DyckSteered, "concepts", (replace(depth, name="one reversed"),))
+    monkeypatch.setattr(DyckSteered, "own_vectors", one_reversed)
+    estimate = shares(on, steering.carried)["one reversed"]
+    assert estimate.method == (
+        "no interval: a seed's own vector does not move its answers as it asks (seed "
+        f"{on.seeds[3]}); the value is of the other pairs"
+    )
+    assert (estimate.low, estimate.high, estimate.n) == (-math.inf, math.inf, len(on.seeds))
+    # Of 16 pairs, those from the reversed seed, 4, do the reverse; 12 do as they are asked.
+    assert estimate.value < 0.75
+    assert estimate.details["lowest pair"] < 0
+
+
+def test_where_the_source_s_own_vector_does_nothing_its_images_are_blamed_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on, shares = one_trained_rotated(), claim_module("PIR-12").shares
+    own_vectors = DyckSteered.own_vectors
+
+    def reversed_where_seed_three_is(
+        steered: DyckSteered, concept: Concept, *, held_out: bool
+    ) -> Tensor:
+        vectors = own_vectors(steered, concept, held_out=held_out)
+        return -vectors if steered is images else vectors
+
+    images = on.steered.images(3)
+    depth = next(concept for concept in CONCEPTS if concept.name == "depth")
+    monkeypatch.setattr(DyckSteered, "concepts", (replace(depth, name="of seed three"),))
+    monkeypatch.setattr(DyckSteered, "own_vectors", reversed_where_seed_three_is)
+    estimate = shares(on, steering.carried_to_images)["of seed three"]
+    assert f"(seed {on.seeds[3]})" in estimate.method
+    assert estimate.value == pytest.approx(1, abs=1e-3)
 
 
 def test_competitors_stand_beside_the_rotation() -> None:

@@ -252,7 +252,7 @@ def test_weights_of_more_blocks_than_are_said_are_not_cut_short(
     last = f"layers.{planted_language.LAYERS - 1}."
     assert re.search(
         rf"are of more blocks than its config.json says \(.*{re.escape(last)}.*\); correct "
-        "num_hidden_layers there",
+        "the number of layers there",
         reason(folder),
     )
 

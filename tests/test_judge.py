@@ -234,7 +234,9 @@ def test_the_reason_names_the_control_that_is_missing_and_why() -> None:
     assert Record.from_json(record.to_json()).reason == expected
     controls = (negative("other task", missing), positive("unseen", missing))
     record = run(toy(*controls), lambda world=lambda: {"part": OUT}: world(), suite="toy")
-    expected = f"outside the bar (>= 0.5), but a control could not run: unseen: {GONE}"
+    expected = (
+        f"outside the bar (>= 0.5), but a control could not run: other task: {GONE}; unseen: {GONE}"
+    )
     assert record.reason == expected
 
 

@@ -320,7 +320,9 @@ def test_without_a_tokenizer_or_text_the_mend_is_said(folder: Path) -> None:
     (folder / "seed1" / "tokenizer.json").unlink()
     (folder / "seed1" / "tokenizer_config.json").unlink(missing_ok=True)
     said = reason(file, lambda suite: suite.data)
-    assert said.startswith(f"{folder}/seed1 has no tokenizer; save one there, name a folder as ")
+    assert said.startswith(
+        f"tokens.tokenizer: {folder}/seed1 has no tokenizer; save one there, name a folder as "
+    )
     changed(folder, ("[tokens]", '[tokens]\ntokenizer = "seed2"'))
     assert load(file).data.analysis.shape == (48, 16)
     changed(folder, ("sequences = 48", "sequences = 4800"))

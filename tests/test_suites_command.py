@@ -147,7 +147,7 @@ def test_all_that_the_folders_show_is_told_at_once(folder: Path) -> None:
             f"but got resid_post.{LAYERS + 6}",
         ),
         ("expansion = 2", 'folder = "s/{seed}/{site}"', "sae.folder", "s/1/resid_pre.0"),
-        ('away = "away.txt"', 'away = "few.txt"', "steering.own", "class has 1 distinct texts"),
+        ('away = "away.txt"', 'away = "few.txt"', "steering.own[1]", "class has 1 distinct"),
     ],
 )
 def test_what_loading_shows_is_told_at_its_field(
@@ -160,6 +160,71 @@ def test_what_loading_shows_is_told_at_its_field(
     _, found, *rest = said.split(": ")
     assert found == field
     assert message in ": ".join(rest)
+
+
+def test_every_contrast_is_looked_at_and_told_at_its_own_line(folder: Path) -> None:
+    (folder / "few.txt").write_text("one text of enough words to be a text of its own at all\n")
+    more = '[[steering.own]]\nname = "{}"\ntoward = "toward.txt"\naway = "{}"\n'
+    file = changed(folder, more=more.format("gone", "gone.txt") + more.format("second", "few.txt"))
+    gone = f"there is no file {folder / 'gone.txt'}"
+    first, second = problems(file)
+    assert first == f"{line_of(file, 'gone.txt')}: steering.own[2].away: {gone}"
+    assert second.startswith(
+        f"{line_of(file, 'second') - 1}: steering.own[3]: second has 1 distinct"
+    )
+
+
+def test_checkpoints_beside_the_last_are_told_at_their_own_field(folder: Path) -> None:
+    file = changed(folder, more='untrained = "seed{seed}-start"\nearlier = ["seed{seed}-half"]\n')
+    mend = "give one written by save_pretrained"
+    said = problems(file)
+    assert len(said) == 6
+    assert f"{line_of(file, 'untrained')}: models[1].untrained: there is no folder " in said[0]
+    assert said[-1] == (
+        f"{line_of(file, 'earlier')}: models[1].earlier: there is no folder "
+        f"{folder / 'seed3-half'}; {mend}"
+    )
+
+
+def test_controls_that_could_not_run_are_told(folder: Path) -> None:
+    more = '[[controls]]\nseeds = [{}]\nfolder = "other{{seed}}"\n'
+    for seed in (7, 8, 9):
+        neox(seed, hidden_size=16 if seed == 9 else 32).save_pretrained(folder / f"other{seed}")
+    file = folder / "mine.toml"
+    text = file.read_text()
+    for seeds, message in (
+        ("7, 8", "mine names 2 models of another task; give some as [[controls]], as many and"),
+        ("7, 8, 9", f"{folder / 'other9'} is 16 wide, and the models of mine are 32"),
+    ):
+        file.write_text(text + more.format(seeds))
+        (said,) = problems(file)
+        assert said.startswith(f"{line_of(file, 'controls')}: controls: {message}")
+    (folder / "other9" / "config.json").unlink()
+    assert "other9 has no config.json" in problems(file)[0]
+
+
+def test_a_file_that_an_editor_marked_is_read_as_any_other(folder: Path) -> None:
+    file = changed(folder, ('["text.txt"]', '["none.txt"]'))
+    expected = problems(file)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert problems(file) == expected
+
+
+def test_a_name_that_is_too_long_for_a_path_is_one_line(folder: Path) -> None:
+    file = changed(folder, ('away = "away.txt"', f'away = "{"a" * 300}"'))
+    result = suites("check", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("polyrot suites check: [Errno 36] File name too long")
+
+
+def test_a_tokenizer_that_is_missing_is_told_once(folder: Path) -> None:
+    for seed in (1, 2, 3):
+        (folder / f"seed{seed}" / "tokenizer.json").unlink()
+    file = folder / "mine.toml"
+    (said,) = problems(file)
+    assert said.startswith(
+        f"{line_of(file, '[tokens]')}: tokens.tokenizer: {folder / 'seed1'} has no tokenizer; save"
+    )
 
 
 def test_models_of_two_widths_are_told_apart(folder: Path) -> None:

@@ -52,7 +52,8 @@ def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
             # Summed over doses: a single dose may have no effect, where a vector overshoots.
             whole = float(own.margin[:, target].sum())
             if whole <= 0:
-                unmoved.add(seeds[1])
+                # Images are all of the source.
+                unmoved.add(seeds[0 if world is steering.carried_to_images else 1])
                 continue
             values[seeds] = float(given.margin[:, target].sum()) / whole
             made = steering.trial(suite, world, source, concept, held_out=True)
@@ -82,15 +83,17 @@ def mean_share(
         details = {"lowest pair": min(values.values()), **details}
     if not unmoved:
         return jackknife(values, details=details)
-    seeds = unmoved.union(*values)
+    why = (
+        "no interval: a seed's own vector does not move its answers as it asks (seed "
+        f"{', '.join(map(str, sorted(unmoved)))})"
+    )
     return Estimate(
-        sum(values.values()) / max(1, len(values)),
+        sum(values.values()) / len(values) if values else -math.inf,
         -math.inf,
         math.inf,
         "seed",
-        len(seeds),
-        "no interval: a seed's own vector does not move its answers as it asks (seed "
-        f"{', '.join(map(str, sorted(unmoved)))})",
+        len(unmoved.union(*values)),
+        why + ("; the value is of the other pairs" if values else ""),
         details,
     )
 

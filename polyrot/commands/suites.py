@@ -34,8 +34,8 @@ def show(name: Annotated[str, typer.Argument(help="of a suite that polyrot lists
     files = builtin_files()
     if name not in files:
         typer.echo(
-            f"polyrot suites show: Expected one of {', '.join(files)} but got {name!r}; the other "
-            "suites have no file",
+            f"polyrot suites show: Expected one of {', '.join(files)} but got {name!r}; no other "
+            "built-in suite is described by a file",
             err=True,
         )
         raise typer.Exit(2)
@@ -57,7 +57,7 @@ def check(
     path = suite_file(str(file)) or file
     try:
         problems = problems_of(path)
-    except FileNotFoundError as error:
+    except OSError as error:
         typer.echo(f"polyrot suites check: {error}", err=True)
         raise typer.Exit(2) from None
     for problem in problems:

@@ -196,7 +196,7 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.
     if more := sorted(_of_further_blocks(model, found["unexpected_keys"])):
         raise NotRun(
             f"the weights of {checkpoint} are of more blocks than its {CONFIG_FILE} says "
-            f"({more[0]}); correct num_hidden_layers there"
+            f"({more[0]}); correct the number of layers there"
         )
     return _frozen(model, device)
 

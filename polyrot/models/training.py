@@ -102,7 +102,8 @@ def train(
     """Train a stack in place; continue from `checkpoint` where that file exists.
 
     `report(step, text)` is called after every step.  An interrupt leaves a
-    checkpoint of a finished step behind, nearly always of the last, and is raised again.
+    checkpoint of the last finished step behind and is raised again; one within an update, or
+    the scoring that follows it, leaves the checkpoint that was saved before, if any.
     """
     device = model.W_pos.device
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -1,5 +1,7 @@
 """A verdict report as Markdown, for a pull request or a job summary."""
 
+import math
+
 from polyrot.report.words import (
     controls_of,
     controls_sentence,
@@ -90,7 +92,9 @@ def _section(record: Record) -> list[str]:
         for part in record.parts
         if part.estimate.details
     ]
-    first = record.parts[0].estimate
+    # The reasons of parts without an interval stand with the verdict.
+    estimates = [part.estimate for part in record.parts]
+    first = next((e for e in estimates if math.isfinite(e.low)), estimates[0])
     unit = f"Unit of replication: {first.unit}, n = {first.n}; {first.method}."
     return [*lines, "", unit, *([""] if details else []), *details]
 

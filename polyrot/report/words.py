@@ -33,12 +33,16 @@ def interval(estimate: Estimate) -> str:
     """A value with its interval; the value alone where it has no error of its own."""
     if estimate.low == estimate.high:
         return number(estimate.value)
+    if math.isinf(estimate.value):
+        return "no value"
+    if math.isinf(estimate.low) and math.isinf(estimate.high):
+        return f"{number(estimate.value)}, no interval"
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
 
 
 def prediction(estimate: Estimate) -> str:
     """Where another run would fall; nothing where seeds are not what was sampled."""
-    if estimate.unit != "seed":
+    if estimate.unit != "seed" or math.isinf(estimate.low):
         return ""
     low, high = estimate.prediction
     return f"[{number(low)}, {number(high)}]"

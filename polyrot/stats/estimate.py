@@ -16,6 +16,7 @@ class Estimate:
     """A value, its 95% interval, the unit of replication and how the interval was made."""
 
     value: float
+    """-inf where there is none, beside an interval that is the whole line."""
     low: float
     high: float
     unit: str
@@ -68,7 +69,11 @@ def jackknife(
     if len(left_out) < n or n < 2:
         beside = "" if anchor is None else f" beside seed {anchor}"
         few = f"1 seed{beside} gives" if n == 1 else f"{n} seeds give"
-        method = f"{few} no interval; give at least three"
+        method = (
+            f"{few} no interval; give at least three"
+            if n < 3
+            else "no interval: every pair holds one and the same seed"
+        )
         return Estimate(mean, -math.inf, math.inf, "seed", n, method, details or {})
     variance = (n - 1) / n * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * variance**0.5

@@ -112,17 +112,18 @@ class LanguageSuite(Suite):
             NotRun: where it cannot be had.
         """
         name = self.file.tokens.tokenizer
-        if not name:
-            if self._artifact is not None:
-                return hub.load_tokenizer(Checkpoint(str(self._artifact)))
-            return hub.load_tokenizer(self._runs[0].last)
         folder = self.base / name
-        if folder.is_dir():
-            return hub.load_tokenizer(Checkpoint(str(folder)))
+        missing = ""
+        if not name:
+            place = Checkpoint(str(self._artifact)) if self._artifact else self._runs[0].last
+        elif folder.is_dir():
+            place = Checkpoint(str(folder))
+        else:
+            place, missing = Checkpoint(name, "main"), f"there is no folder {folder}, and "
         try:
-            return hub.load_tokenizer(Checkpoint(name, "main"))
+            return hub.load_tokenizer(place)
         except NotRun as error:
-            raise NotRun(f"tokens.tokenizer: there is no folder {folder}, and {error}") from None
+            raise NotRun(f"tokens.tokenizer: {missing}{error}") from None
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
@@ -298,17 +299,27 @@ class LanguageSuite(Suite):
         """Run as many models of another task on tokens, or take what was kept of them.
 
         Raises:
-            NotRun: where the suite file names none, or fewer than models.
+            NotRun: as `check_controls`.
+        """
+        self.check_controls()
+        runs = self._control_runs[: len(self.seeds)]
+        sources = [partial(self._source, run.last) for run in runs]
+        stand = [hub.identity(run.last) for run in runs]
+        return self._harvest("controls", sources, stand, tokens)
+
+    def check_controls(self) -> None:
+        """Look at the models of another task, without loading weights.
+
+        Raises:
+            NotRun: where the suite file names none, or fewer than models, or others than these.
         """
         if len(self._control_runs) < len(self.seeds):
             raise NotRun(
                 f"{self.name} names {len(self._control_runs) or 'no'} models of another task; give "
                 "some as [[controls]], as many and as wide as its models"
             )
-        runs = self._control_runs[: len(self.seeds)]
-        sources = [partial(self._source, run.last) for run in runs]
-        stand = [hub.identity(run.last) for run in runs]
-        return self._harvest("controls", sources, stand, tokens)
+        for run in self._control_runs[: len(self.seeds)]:
+            self._source(run.last)
 
     def _harvest(
         self,

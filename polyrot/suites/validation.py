@@ -35,7 +35,7 @@ def problems_of(path: Path) -> list[Problem]:
         file = read_suite_file(path)
     except SuiteFileError as error:
         return error.problems
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     found = list(_of_models(file, path.parent))
     # What follows from the models is told once they are there.
     found += list(_of_the_rest(file, path.parent, models_are_there=not found))
@@ -54,9 +54,9 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
                 yield where, f"not trained yet: `polyrot train {entry.artifact}` makes it"
                 continue
             for run in runs(entry, base):
-                messages = list(_of_run(run, dtype))
-                yield from ((where, message) for message in messages)
-                if messages and entry.hub:
+                found = list(_of_run(run, dtype))
+                yield from (((table, index, field or where[2]), said) for field, said in found)
+                if found and entry.hub:
                     break  # of the other seeds the same would be said
 
 
@@ -71,21 +71,30 @@ def _of_claims(file: SuiteFile) -> Found:
             yield ("claims", index), f"there is no claim {id}"
 
 
-def _of_run(run: Run, dtype: torch.dtype) -> Iterator[str]:
+def _of_run(run: Run, dtype: torch.dtype) -> Iterator[tuple[str, str]]:
+    """Yield the field, empty for the place itself, and what is wrong."""
     try:
         sites_of(run.last)
         hub.check_memory(run.last, dtype, "cpu")
-        for checkpoint in (run.last, *run.earlier, run.untrained):
-            if checkpoint is not None:
-                hub.check_weights(checkpoint)
+        hub.check_weights(run.last)
     except NotRun as error:
-        yield str(error)
+        yield "", str(error)
+        return
+    further = [("earlier", checkpoint) for checkpoint in run.earlier]
+    if run.untrained:
+        further.append(("untrained", run.untrained))
+    for field, checkpoint in further:
+        try:
+            hub.check_weights(checkpoint)
+        except NotRun as error:
+            yield field, str(error)
 
 
 def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Found:
     yield from _of_claims(file)
     missing = list(_of_texts(file, base))
     yield from missing
+    absent = {location[2] for location, _ in missing}
     if not models_are_there:
         return
     try:
@@ -101,18 +110,22 @@ def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Foun
         _ = suite.data
     except NotRun as error:
         yield _located(error, ("tokens",))
+    else:
+        if file.controls:
+            yield from _of_controls(suite)
     if file.sae.folder:
         yield from _of_autoencoders(suite)
     try:
         _ = suite.steering_site
     except NotRun as error:
         yield _located(error, ("steering", "site"))
-    if file.steering.own and not missing:
-        own = file.steering.model_copy(update={"contrasts": []})
-        try:
-            load_contrasts(own, base, suite.tokenizer())
-        except NotRun as error:
-            yield _located(error, ("steering", "own"))
+    for index, contrast in enumerate(file.steering.own):
+        if index not in absent:
+            own = file.steering.model_copy(update={"contrasts": [], "own": [contrast]})
+            try:
+                load_contrasts(own, base, suite.tokenizer())
+            except NotRun as error:
+                yield _located(error, ("steering", "own", index))
 
 
 def _of_texts(file: SuiteFile, base: Path) -> Found:
@@ -120,6 +133,13 @@ def _of_texts(file: SuiteFile, base: Path) -> Found:
         for which, name in (("toward", contrast.toward), ("away", contrast.away)):
             if not (base / name).is_file():
                 yield ("steering", "own", index, which), f"there is no file {base / name}"
+
+
+def _of_controls(suite: LanguageSuite) -> Found:
+    try:
+        suite.check_controls()
+    except NotRun as error:
+        yield ("controls",), str(error)
 
 
 def _of_autoencoders(suite: LanguageSuite) -> Found:

@@ -76,13 +76,13 @@ def judge(
     placement = bar.place(estimate)
     results = tuple(ControlResult(n, kind, e, bar.place(e)) for n, kind, e in controls)
     verdict, reason = _rule(bar, estimate, placement, results, proxy, characteristic)
-    gone = [f"{n}: {why}" for n, kind, why in absent if _decides(kind, verdict)]
-    if gone:
-        where = "inside" if verdict is Verdict.REPLICATED else "outside"
-        reason = f"{where} the bar ({bar}), but a control could not run: {'; '.join(gone)}"
-        verdict = Verdict.INCONCLUSIVE
-    elif absent:
-        reason += f"; a control could not run: {'; '.join(f'{n}: {why}' for n, _, why in absent)}"
+    if absent:
+        gone = "a control could not run: " + "; ".join(f"{n}: {why}" for n, _, why in absent)
+        if any(_decides(kind, verdict) for _, kind, _ in absent):
+            where = "inside" if verdict is Verdict.REPLICATED else "outside"
+            verdict, reason = Verdict.INCONCLUSIVE, f"{where} the bar ({bar}), but {gone}"
+        else:
+            reason += f"; {gone}"
     return Part(name, estimate, placement, bar.margin(estimate.value), results, verdict, reason)
 
 
@@ -121,14 +121,17 @@ def _rule(
         return Verdict.INCONCLUSIVE, f"the interval straddles the bar ({bar})"
     if placement is Placement.OUTSIDE:
         if blind:
-            return Verdict.INCONCLUSIVE, f"outside, but so is the positive control {_names(blind)}"
+            return (
+                Verdict.INCONCLUSIVE,
+                f"outside, but the bar is not met where the claim is true: {_names(blind)}",
+            )
         return Verdict.REFUTED, f"the interval lies outside the bar ({bar})"
     if fooled:
         return Verdict.VACUOUS, f"the bar ({bar}) is met where the claim is false: {_names(fooled)}"
     if blind:
         return (
             Verdict.INCONCLUSIVE,
-            f"inside, but the bar is missed where the claim is true: {_names(blind)}",
+            f"inside, but the bar is not met where the claim is true: {_names(blind)}",
         )
     if unclear:
         return (
