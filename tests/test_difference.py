@@ -213,6 +213,7 @@ def circumstances(*, metrics: int = 1, **new: object) -> list[str]:
         "machine": {"system": "Linux x86_64", "processor": "one", "cores": 2},
         "seeds": [0, 1],
         "models": {"1": ["a"], "3": ["c"]},
+        "controls": {"1": ["a"]},
         "artifacts": {f"seed{seed}.safetensors": f"{seed:064x}" for seed in range(6)},
     }
     after = replace(of(toy(all=0.1), **{**old, **new}), metrics=metrics)
@@ -244,6 +245,7 @@ def test_runs_that_agree_in_all_that_is_recorded_say_so() -> None:
         ({"seeds": [0, 7]}, "  seeds  0, 1 -> 0, 7"),
         ({"artifacts": {}}, "  artifacts  6 of 6 differ: seed0.safetensors, seed1.safetensors,"),
         ({"models": {"1": ["a"], "3": ["f"]}}, "  models  1 of 2 differ: seed 3"),
+        ({"controls": {"1": ["b"]}}, "  controls  1 of 1 differ: seed 1"),
         ({"metrics": 2}, "  metric definitions  version 1 -> version 2"),
         ({"tokens": {"text": "0"}}, "  tokens  not recorded -> 1 recorded"),
     ],

@@ -371,6 +371,11 @@ def test_controls_that_are_missing_or_few_are_not_run(folder: Path) -> None:
     changed(folder, ('seeds = [1, 2]\nfolder = "other', 'seeds = [1, 2, 3]\nfolder = "other'))
     late_control(load(file))
     assert suite_provenance(str(file))["controls"].keys() == {"1", "2", "3"}
+    saved_as(folder, "other4", hidden_size=16)
+    more_than_models = load(
+        changed(folder, ('[1, 2, 3]\nfolder = "other', '[1, 2, 3, 4]\nfolder = "other'))
+    )
+    late_control(more_than_models)  # the fourth is not wanted
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,27 @@ def test_a_run_killed_within_an_update_makes_no_step_twice(
     assert torch.equal(weights(resumed, 0), weights(whole, 0))
 
 
+def test_a_run_killed_before_an_update_loses_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = training._gradients
+    checkpoint = tmp_path / "broken.pt"
+
+    def kill(model: StackedTransformer, seeds: list[int], step: int, *more: object) -> float:
+        loss = gradients(model, seeds, step, *more)
+        if step == 4:
+            raise Killed
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_gradients", kill)
+        with pytest.raises(Killed):
+            train(stack(0), [0], SHORT, checkpoint=checkpoint)
+    made: list[int] = []
+    train(stack(0), [0], SHORT, checkpoint=checkpoint, report=lambda step, text: made.append(step))
+    assert made == [5, 6]
+
+
 def test_the_rate_warms_up_and_falls_to_two_percent() -> None:
     config = TrainingConfig(steps=10_000)
     assert config.rate(0) == pytest.approx(3e-3 / 500)

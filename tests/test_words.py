@@ -5,8 +5,8 @@ import math
 import pytest
 
 from polyrot.report.markdown import markdown
-from polyrot.report.words import controls_sentence, number
-from polyrot.stats.estimate import exact
+from polyrot.report.words import controls_sentence, interval, number, prediction
+from polyrot.stats.estimate import Estimate, exact, jackknife
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Kind, Measurement, negative, positive
 from polyrot.verdict.judge import Verdict, judge
@@ -30,6 +30,26 @@ from polyrot.verdict.run import run
 )
 def test_a_number_keeps_the_digits_that_decide(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def whole_line(value: float, method: str) -> Estimate:
+    return Estimate(value, -math.inf, math.inf, "seed", 5, method)
+
+
+def test_what_has_no_interval_or_no_value_shows_neither() -> None:
+    assert interval(whole_line(0.5, "why")) == "0.5, no interval"
+    assert interval(whole_line(-math.inf, "why")) == "no value"
+    assert prediction(whole_line(0.5, "why")) == ""
+
+
+def test_the_method_that_is_named_is_one_that_gave_an_interval() -> None:
+    values = {(i, j): 0.9 + 0.01 * i for i in range(3) for j in range(3) if i != j}
+    measurement = Measurement(Claim("TOY-01", "", ""), Bar.at_least(0.5, "score"), ())
+    parts = {"open": whole_line(0.5, "no interval: for a reason"), "closed": jackknife(values)}
+    record = run(measurement, lambda: parts, suite="toy")
+    text = markdown(Report("toy", (record,)))
+    assert "Unit of replication: seed, n = 3; delete-one-seed jackknife, t." in text
+    assert "open: no interval: for a reason" in text
 
 
 def test_the_controls_that_misbehaved_at_any_part_are_named() -> None:
