@@ -87,6 +87,7 @@ def test_effects_are_those_of_full_runs_with_the_vector_added(
 ) -> None:
     vectors = torch.randn(2, D, generator=torch.manual_seed(0)).double()
     found = steered.effects(vectors, concept, (0.5, 2.0), held_out=held_out)
+    assert found.drop.dtype == found.margin.dtype == torch.float64
     texts = concept.away
     chosen = texts.scored if held_out else every(texts)
     for index, seed in enumerate(suite.seeds):
@@ -95,7 +96,7 @@ def test_effects_are_those_of_full_runs_with_the_vector_added(
         for dose, alpha in enumerate((0.5, 2.0)):
             with adding(model, SITE, alpha * vectors[index].float()):
                 right, margin = by_hand(model, rows(texts, chosen), concept)
-            assert float(found.drop[dose, index]) == pytest.approx(clean[0] - right, abs=1e-9)
+            assert float(found.drop[dose, index]) == pytest.approx(clean[0] - right, abs=1e-12)
             assert float(found.margin[dose, index]) == pytest.approx(margin - clean[1], rel=1e-4)
 
 

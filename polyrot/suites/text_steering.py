@@ -92,7 +92,7 @@ class TextSteered(Steered):
             ),
             strict=True,
         )
-        return Effects(torch.tensor(drops).mT, torch.tensor(margins).mT)
+        return Effects(*(torch.tensor(seeds, dtype=torch.float64).mT for seeds in (drops, margins)))
 
     def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
         tokens = self.suite.data.analysis[:DIVERGENCE_SEQUENCES]
