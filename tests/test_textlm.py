@@ -158,7 +158,7 @@ def test_an_interrupt_within_a_step_does_not_make_it_twice(
 
     broken = tmp_path / "broken"
     broken.mkdir()
-    monkeypatch.setattr(language_training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(resumable, "CHECKPOINT_SECONDS", 0.0)
     handle = register_optimizer_step_post_hook(interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from polyrot.models import training
+from polyrot.models import resumable, training
 from polyrot.models.cohorts import Cohort, train_cohort
 from polyrot.models.training import TrainingConfig, evaluate, train
 from polyrot.models.transformer import (
@@ -104,7 +104,7 @@ def test_a_run_killed_within_an_update_makes_no_step_twice(
             raise Killed
 
     checkpoint = tmp_path / "broken.pt"
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(resumable, "CHECKPOINT_SECONDS", 0.0)
     handle = register_optimizer_step_post_hook(kill)
     try:
         with pytest.raises(Killed):

@@ -7,8 +7,8 @@ summed over alpha 0.5, 1, 2 and 4, is divided by that of the target's own vector
 rotations are made of some sequences, effects are read on others.  Beside it: the vector
 carried by the best affine map, and the cosine between the carried vector and the target's own.
 What is judged is the mean over all pairs of seeds; the lowest pair stands beside it.  Where a
-seed's own vector does not move its answers as it asks, there is nothing to take a share of, and
-that vector's part stays open.
+target's own vector does not move its answers as it asks, there is nothing to take a share of,
+and that vector's part stays open.
 """
 
 import math
@@ -46,14 +46,13 @@ def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     for concept in suite.steered.concepts:
         values: dict[tuple[int, int], float] = {}
         columns: dict[str, list[float]] = {}
-        unmoved: set[int] = set()
+        unmoved: list[tuple[int, int]] = []
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
             # Summed over doses: a single dose may have no effect, where a vector overshoots.
             whole = float(own.margin[:, target].sum())
             if whole <= 0:
-                # Images are all of the source.
-                unmoved.add(seeds[0 if world is steering.carried_to_images else 1])
+                unmoved.append(seeds)
                 continue
             values[seeds] = float(given.margin[:, target].sum()) / whole
             made = steering.trial(suite, world, source, concept, held_out=True)
@@ -76,24 +75,27 @@ def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
 
 
 def mean_share(
-    values: dict[tuple[int, int], float], unmoved: set[int], details: dict[str, float]
+    values: dict[tuple[int, int], float],
+    unmoved: list[tuple[int, int]],
+    details: dict[str, float],
 ) -> Estimate:
-    """Average shares over pairs; without an interval where a seed's own vector does nothing."""
+    """Average shares over pairs; without an interval where targets' own vectors do nothing."""
     if values:
         details = {"lowest pair": min(values.values()), **details}
     if not unmoved:
         return jackknife(values, details=details)
+    pairs = len(values) + len(unmoved)
     why = (
-        "no interval: a seed's own vector does not move its answers as it asks (seed "
-        f"{', '.join(map(str, sorted(unmoved)))})"
+        f"no interval: in {len(unmoved)} of {pairs} pairs the target's own vector does not move "
+        "its answers as it asks"
     )
     return Estimate(
         sum(values.values()) / len(values) if values else -math.inf,
         -math.inf,
         math.inf,
         "seed",
-        len(unmoved.union(*values)),
-        why + ("; the value is of the other pairs" if values else ""),
+        len({seed for pair in (*values, *unmoved) for seed in pair}),
+        why + ("; the value is of the others" if values else ""),
         details,
     )
 

@@ -6,7 +6,6 @@ uninterrupted one, and seeds share neither their initial weights nor the order o
 """
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,13 +20,13 @@ from torch.nn import functional as F
 
 from polyrot.cache import content_key
 from polyrot.files import write_atomically
+from polyrot.models.resumable import saving
 from polyrot.models.schedule import warm_up_then_cosine
 from polyrot.tasks.text import Tokens
 
 if TYPE_CHECKING:
     from transformers import GPTNeoXForCausalLM
 
-CHECKPOINT_SECONDS = 30.0
 IGNORE = -100
 
 
@@ -132,24 +131,16 @@ def train_language_model(
         }
         write_atomically(checkpoint, partial(torch.save, payload))
 
-    last_save = time.monotonic()
-    between_steps = True
-    try:
+    with saving(save) as saves:
         while step < config.steps:
             loss = _gradients(model, config, _batch(config, seed, step, text))
-            between_steps = False
-            _update(model, optimizer, config, step)
-            step += 1
-            if step == config.steps // 2:
-                half_way.load_state_dict(model.state_dict())
-            between_steps = True
+            with saves.step():
+                _update(model, optimizer, config, step)
+                step += 1
+                if step == config.steps // 2:
+                    half_way.load_state_dict(model.state_dict())
             report(step, f"loss {loss:.3f}")
-            if time.monotonic() - last_save > CHECKPOINT_SECONDS:
-                save()
-                last_save = time.monotonic()
-    finally:
-        if between_steps:  # half a step would be made again
-            save()
+            saves.now_and_then()
     model.cpu()
     return half_way, model
 

@@ -19,12 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polyrot.files import write_atomically
+from polyrot.models.resumable import saving
 from polyrot.models.schedule import warm_up_then_cosine
 from polyrot.models.transformer import Logits, StackedTransformer, State
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
-
-CHECKPOINT_SECONDS = 30.0
 
 Sampler = Callable[..., LabelledSequences]
 TASKS: dict[str, Sampler] = {
@@ -133,35 +132,28 @@ def train(
         }
         write_atomically(checkpoint, lambda path: torch.save(payload, path))
 
-    start = last_save = time.monotonic()
+    start = time.monotonic()
     seconds_before = progress.seconds
     text = ""
-    between_steps = True
-    try:
+    with saving(save) as saves:
         while progress.step < config.steps:
             step = progress.step
             loss = _gradients(model, seeds, step, config, optimizer)
-            between_steps = False
-            _update(optimizer, trained, config, step)
-            if step + 1 == config.steps // 2:
-                half_way = [model.state(i) for i in range(len(seeds))]
-            if (step + 1) % config.evaluate_every == 0 or step + 1 == config.steps:
-                scores = _score(model, config)
-                for i, score in enumerate(scores):
-                    if score > progress.best_score[i]:
-                        progress.best_score[i], progress.best_step[i] = score, step + 1
-                        best[i] = model.state(i)
-                text = f"lowest held-out accuracy {min(s[0] for s in scores):.4%}"
-            progress.step = step + 1
-            progress.seconds = seconds_before + time.monotonic() - start
-            between_steps = True
+            with saves.step():
+                _update(optimizer, trained, config, step)
+                if step + 1 == config.steps // 2:
+                    half_way = [model.state(i) for i in range(len(seeds))]
+                if (step + 1) % config.evaluate_every == 0 or step + 1 == config.steps:
+                    scores = _score(model, config)
+                    for i, score in enumerate(scores):
+                        if score > progress.best_score[i]:
+                            progress.best_score[i], progress.best_step[i] = score, step + 1
+                            best[i] = model.state(i)
+                    text = f"lowest held-out accuracy {min(s[0] for s in scores):.4%}"
+                progress.step = step + 1
+                progress.seconds = seconds_before + time.monotonic() - start
             report(progress.step, f"loss {loss:.4f}  {text}")
-            if time.monotonic() - last_save > CHECKPOINT_SECONDS:
-                save()
-                last_save = time.monotonic()
-    finally:
-        if between_steps:  # half a step would be made again
-            save()
+            saves.now_and_then()
     if config.last:
         best = [model.state(i) for i in range(len(seeds))]
         progress.best_step = [progress.step] * len(seeds)

@@ -6,6 +6,7 @@ margin, the mean logit of the tokens that are typical of the one class less that
 typical of the other; and the drop of the share of next tokens that are predicted.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,7 +93,7 @@ class TextSteered(Steered):
             ),
             strict=True,
         )
-        return Effects(*(torch.tensor(seeds, dtype=torch.float64).mT for seeds in (drops, margins)))
+        return Effects(_by_dose(drops), _by_dose(margins))
 
     def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
         tokens = self.suite.data.analysis[:DIVERGENCE_SEQUENCES]
@@ -127,6 +128,10 @@ class TextSteered(Steered):
         if self.bases is None:
             return vector
         return vector @ (self.bases[index].mT if back else self.bases[index])
+
+
+def _by_dose(of_models: Sequence[Sequence[float]]) -> Float[Tensor, "alpha seed"]:
+    return torch.tensor(of_models, dtype=torch.float64).mT
 
 
 @lru_cache(maxsize=256)

@@ -54,8 +54,8 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
                 yield where, f"not trained yet: `polyrot train {entry.artifact}` makes it"
                 continue
             for run in runs(entry, base):
-                found = list(_of_run(run, dtype))
-                yield from (((table, index, field or where[2]), said) for field, said in found)
+                found = list(_of_run(run, _source(entry), dtype))
+                yield from (((table, index, field), said) for field, said in found)
                 if found and entry.hub:
                     break  # of the other seeds the same would be said
 
@@ -71,14 +71,14 @@ def _of_claims(file: SuiteFile) -> Found:
             yield ("claims", index), f"there is no claim {id}"
 
 
-def _of_run(run: Run, dtype: torch.dtype) -> Iterator[tuple[str, str]]:
-    """Yield the field, empty for the place itself, and what is wrong."""
+def _of_run(run: Run, place: str, dtype: torch.dtype) -> Iterator[tuple[str, str]]:
+    """Yield fields and what is wrong; `place` is the field that says where the model is."""
     try:
         sites_of(run.last)
         hub.check_memory(run.last, dtype, "cpu")
         hub.check_weights(run.last)
     except NotRun as error:
-        yield "", str(error)
+        yield place, str(error)
         return
     further = [("earlier", checkpoint) for checkpoint in run.earlier]
     if run.untrained:
