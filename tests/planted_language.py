@@ -203,6 +203,45 @@ def write_suite(folder: Path, models: Sequence[Model], *more: str, name: str = "
     return file
 
 
+def write_images(folder: Path) -> Path:
+    """Three images of one model under rotations, with earlier checkpoints and controls."""
+    turns = haar.sample(D, size=2, group="SO", seed=7)
+    last, half, start = (
+        [model, *(rotated(model, turn) for turn in turns)]
+        for model in (planted(0), planted(0, initializer_range=0.15), planted(9))
+    )
+    for index in range(3):
+        saved(half[index], folder / f"seed{index + 1}-half")
+        saved(start[index], folder / f"seed{index + 1}-start")
+        saved(planted(20 + index), folder / f"other{index + 1}")
+    return write_suite(folder, last, MORE)
+
+
+def write_independent(folder: Path) -> Path:
+    """Three models that were drawn apart."""
+    return write_suite(folder, [planted(seed) for seed in range(3)], name="independent")
+
+
+def change(file: Path, *changes: tuple[str, str], more: str = "") -> Path:
+    """Replace what must be in a file, and add to its end."""
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text + more)
+    return file
+
+
+MORE = """
+earlier = ["seed{{seed}}-half"]
+untrained = "seed{{seed}}-start"
+[[controls]]
+seeds = [1, 2, 3]
+folder = "other{{seed}}"
+[published]
+PIR-05 = "the bulk"
+""".replace("{{", "{").replace("}}", "}")
+
 SUITE = """\
 name = "{name}"
 [tokens]

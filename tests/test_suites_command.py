@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from planted_language import CONTEXT, LAYERS, neox, write_suite
+from planted_language import CONTEXT, LAYERS, change, neox, write_suite
 from typer.testing import CliRunner, Result
 
 from polyrot.cli import app
@@ -43,13 +43,7 @@ def problems(file: Path) -> list[str]:
 
 
 def changed(folder: Path, *changes: tuple[str, str], more: str = "") -> Path:
-    file = folder / "mine.toml"
-    text = file.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    file.write_text(text + more)
-    return file
+    return change(folder / "mine.toml", *changes, more=more)
 
 
 def line_of(file: Path, text: str) -> int:

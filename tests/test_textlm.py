@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from polyrot.files import sha256
-from polyrot.models import hub, language_training
+from polyrot.models import hub, language_training, resumable
 from polyrot.models.hub import Checkpoint
 from polyrot.models.language_training import (
     LanguageConfig,
