@@ -63,15 +63,24 @@ def test_without_the_sign_fix_the_test_above_would_fail() -> None:
 
 @pytest.mark.parametrize(("d", "columns"), [(5, 5), (9, 4)])
 def test_a_draw_is_the_unique_factor_of_its_gaussian(d: int, columns: int) -> None:
-    # Q R with a positive diagonal of R. (Signs on the rows of Q instead would be Haar too:
-    # LAPACK's sign of R_kk does not change when rows and columns change sign together.)
-    gaussian = torch.randn(
-        6, d, columns, generator=torch.Generator().manual_seed(4), dtype=torch.float64
-    )
-    q = haar.frames(d, columns, 6, torch.Generator().manual_seed(4))
-    r = q.mT @ gaussian
-    torch.testing.assert_close(r, r.triu(), rtol=0, atol=1e-12)
-    assert bool((torch.diagonal(r, dim1=1, dim2=2) > 0).all())
+    # The Gaussian is built from the numbers that were drawn, column by column: what the
+    # reflections so far map to the drawn vector below the diagonal, and to anything above.
+    # (Signs on the rows of Q instead of its columns would be Haar too, and another factor.)
+    q = haar.frames(d, columns, 6, np.random.default_rng(4)).numpy()
+    rng = np.random.default_rng(4)
+    above = np.random.default_rng(5).standard_normal((d, columns))
+    for found in q:
+        reflections, gaussian = np.eye(d), np.zeros((d, columns))
+        for k in range(columns):
+            drawn = rng.standard_normal(d - k)
+            gaussian[:, k] = reflections @ np.concatenate([above[:k, k], drawn])
+            axis = np.zeros(d - k)
+            axis[0] = -np.copysign(np.linalg.norm(drawn), drawn[0])
+            normal = (drawn - axis) / np.linalg.norm(drawn - axis)
+            reflections[:, k:] -= 2 * np.outer(reflections[:, k:] @ normal, normal)
+        factor, triangle = np.linalg.qr(gaussian)
+        factor *= np.sign(np.diag(triangle))
+        np.testing.assert_allclose(found, factor, rtol=0, atol=1e-12)
 
 
 def test_draws_are_functions_of_their_seed() -> None:

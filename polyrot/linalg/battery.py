@@ -30,7 +30,7 @@ COLUMNS = 128
 Their null costs O(d COLUMNS^2) instead of O(d^3) a draw."""
 SPECTRAL_UNIT, ENTRIES_UNIT = 2**20, 2**25
 """Numbers that one unit of work draws at most: seconds, and 256 MiB."""
-NULL_VERSION = 4
+NULL_VERSION = 5
 """Raised when a statistic changes: cached nulls of another version are not used."""
 
 SPECTRAL = ("angles", "spacings", "traces")
@@ -296,9 +296,10 @@ def draw_spectral(d: int, proper: bool, seed: int, draws: int, first: int, last:
 
 def draw_entries(d: int, columns: int, seed: int, first: int, last: int) -> Draws:
     """Unit of work: the draws from `first` to before `last`, from a generator of their own."""
-    generator = torch.Generator().manual_seed(seed + first * 1_000_003)
     with one_thread():
-        return _of_entries(haar.frames(d, columns, last - first, generator))
+        return _of_entries(
+            haar.frames(d, columns, last - first, np.random.default_rng([seed, first]))
+        )
 
 
 def _key(what: str, d: int, seed: int, **more: object) -> dict[str, object]:

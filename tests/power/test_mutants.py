@@ -22,27 +22,45 @@ from polyrot.linalg import haar, procrustes
 from polyrot.stats.estimate import Estimate, jackknife
 
 Patch = pytest.MonkeyPatch
+Frames = tuple[torch.Tensor, torch.Tensor]
 
 
 def no_sign_fix(patch: Patch) -> None:
-    patch.setattr(haar, "frames", _qr)
+    patch.setattr(haar, "_frames", lambda *arguments: _with_determinants(_qr(*arguments)))
 
 
 def sign_on_rows(patch: Patch) -> None:
-    def frames(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
-        q, r = torch.linalg.qr(_gaussian(d, columns, size, generator))
-        return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1))[:, :, None]
+    right = haar._frames
 
-    patch.setattr(haar, "frames", frames)
+    def frames(*arguments: Any) -> Frames:
+        d, columns, size, rng = arguments
+        state = rng.bit_generator.state
+        q, determinants = right(*arguments)
+        rng.bit_generator.state = state
+        signs = np.sign([_drawn_diagonal(d, columns, rng) for _ in range(size)])
+        rows = np.concatenate([signs, np.ones((size, d - columns))], axis=1)
+        return q * torch.from_numpy(rows[:, :, None] * signs[:, None]), determinants
+
+    patch.setattr(haar, "_frames", frames)
 
 
 def determinant_forced_on_a_draw_that_is_not_haar(patch: Patch) -> None:
-    def frames(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
-        q = _qr(d, columns, size, generator)
+    def frames(*arguments: Any) -> Frames:
+        q = _qr(*arguments)
         q[:, :, -1] *= torch.sign(torch.linalg.det(q))[:, None]
-        return q
+        return _with_determinants(q)
 
-    patch.setattr(haar, "frames", frames)
+    patch.setattr(haar, "_frames", frames)
+
+
+def determinant_without_the_sign_of_the_last_reflection(patch: Patch) -> None:
+    right = haar._frames
+
+    def frames(*arguments: Any) -> Frames:
+        q, determinants = right(*arguments)
+        return q, -determinants
+
+    patch.setattr(haar, "_frames", frames)
 
 
 def rotation_transposed(patch: Patch) -> None:
@@ -106,12 +124,16 @@ def jackknife_over_pairs(patch: Patch) -> None:
     patch.setattr(test_estimate, "jackknife", over_pairs)
 
 
-def _gaussian(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(size, d, columns, generator=generator, dtype=torch.float64)
+def _qr(d: int, columns: int, size: int, rng: np.random.Generator) -> torch.Tensor:
+    return torch.linalg.qr(torch.from_numpy(rng.standard_normal((size, d, columns)))).Q
 
 
-def _qr(d: int, columns: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.linalg.qr(_gaussian(d, columns, size, generator)).Q
+def _with_determinants(q: torch.Tensor) -> Frames:
+    return q, torch.linalg.det(q)
+
+
+def _drawn_diagonal(d: int, columns: int, rng: np.random.Generator) -> list[float]:
+    return [rng.standard_normal(d - k)[0] for k in range(columns)]
 
 
 MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
@@ -120,6 +142,10 @@ MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
     (
         determinant_forced_on_a_draw_that_is_not_haar,
         lambda: test_haar.test_trace_has_mean_zero_and_variance_one(20, "SO"),
+    ),
+    (
+        determinant_without_the_sign_of_the_last_reflection,
+        test_haar.test_samples_are_orthogonal_with_the_right_determinant,
     ),
     (rotation_transposed, test_procrustes.test_a_planted_rotation_is_recovered),
     (fitted_on_held_out_tokens, test_procrustes.test_held_out_tokens_are_not_fitted),
