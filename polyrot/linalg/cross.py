@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from scipy.linalg.blas import dgemm
 from torch import Tensor
 
 from polyrot.linalg.moments import Moments
@@ -160,20 +159,8 @@ def add_up(
             sums[i] += x.sum(0)
             squares[i] += float(torch.dot(x.flatten(), x.flatten()))
         for (a, b), product in zip(pairs, products, strict=True):
-            _add_product(product, shifted[a], shifted[b])
+            product.addmm_(shifted[a].mT, shifted[b])
     return Sums(len(tokens), sums, squares, products)
-
-
-def _add_product(
-    total: Float[Tensor, "a b"], x: Float[Tensor, "token a"], y: Float[Tensor, "token b"]
-) -> None:
-    """Add x' y in place."""
-    if total.device.type != "cpu":
-        total.addmm_(x.mT, y)
-        return
-    # The library in scipy's wheels is a sixth faster at this than that in torch's. It counts
-    # by columns: it computes the transpose, y' x.
-    dgemm(1.0, y.numpy().T, x.numpy().T, beta=1.0, c=total.numpy().T, trans_b=1, overwrite_c=1)
 
 
 def _chunks(tokens: Tokens, d: int) -> Iterator[Tokens]:
