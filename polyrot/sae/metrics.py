@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.sae.activations import TopK
 from polyrot.sae.model import SAE
 
 Activations = Float[Tensor, "token d_model"]
@@ -32,6 +33,8 @@ def ev_published(reconstruction: Activations, x: Activations) -> float:
 
 def reconstruct(sae: SAE, x: Activations) -> Activations:
     """Encode and decode tokens in bounded memory."""
+    if isinstance(sae.activation, TopK):
+        return sae.decode_sparse(sae.encode_sparse(x))
     return torch.cat([sae.decode(sae.encode(chunk)) for chunk in x.split(8192)])
 
 

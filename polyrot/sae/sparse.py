@@ -1,0 +1,85 @@
+"""Feature activations of TopK autoencoders, held as the few that are on."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from polyrot.sae.topk import topk_index
+
+TILE = (512, 4_096)
+"""Tokens and features whose pre-activations a CPU holds at a time: 8 MiB."""
+TILE_ELSEWHERE = (8_192, 16_384)
+"""The same on an accelerator, which needs more at a time to be busy: 512 MiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFeatures:
+    """The features that each token may have on; all others are 0.
+
+    The `k` indices of a token are distinct and in no order.  Values may be 0: of a token
+    that has fewer than k positive pre-activations.
+    """
+
+    values: Float[Tensor, "token k"]
+    index: Int[Tensor, "token k"]
+
+    def dense(self, features: int) -> Float[Tensor, "token feature"]:
+        """Write out every feature, on or off."""
+        zeros = self.values.new_zeros(len(self.values), features)
+        return zeros.scatter_(1, self.index, self.values)
+
+
+def encode_topk(
+    x: Float[Tensor, "token d_model"],
+    W_enc: Float[Tensor, "d_model feature"],
+    b_enc: Float[Tensor, " feature"],
+    k: int,
+    *,
+    tile: tuple[int, int] | None = None,
+) -> SparseFeatures:
+    """Find the k largest of `x W_enc + b_enc`, at least 0, of each token.
+
+    Pre-activations are computed in tiles of so many tokens by so many features, and the k
+    largest so far are kept: beyond the result, memory is that of a tile, however many
+    tokens and features there are.
+    """
+    tokens, features = tile or (TILE if x.device.type == "cpu" else TILE_ELSEWHERE)
+    parts = [_encode_tokens(part, W_enc, b_enc, k, features) for part in x.split(tokens)]
+    values, index = (torch.cat(part) for part in zip(*parts, strict=True))
+    return SparseFeatures(values.relu_(), index)
+
+
+def _encode_tokens(
+    x: Float[Tensor, "token d_model"],
+    W_enc: Float[Tensor, "d_model feature"],
+    b_enc: Float[Tensor, " feature"],
+    k: int,
+    width: int,
+) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
+    """Keep the k largest pre-activations over blocks of features, and their indices."""
+    values = x.new_empty(len(x), 0)
+    index = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
+    for start in range(0, len(b_enc), width):
+        block = slice(start, start + width)
+        pre = torch.addmm(b_enc[block], x, W_enc[:, block])
+        largest = topk_index(pre, min(k, pre.shape[1]))
+        values = torch.cat([values, pre.gather(1, largest)], dim=1)
+        index = torch.cat([index, largest + start], dim=1)
+        if values.shape[1] > k:
+            kept = topk_index(values, k)
+            values, index = values.gather(1, kept), index.gather(1, kept)
+    return values, index
+
+
+def decode_sparse(
+    features: SparseFeatures,
+    W_dec: Float[Tensor, "feature d_model"],
+    b_dec: Float[Tensor, " d_model"],
+) -> Float[Tensor, "token d_model"]:
+    """Sum the decoder rows of the features that are on: k rows a token, not all of them."""
+    return embedding_bag(
+        features.index, W_dec, per_sample_weights=features.values, mode="sum"
+    ).add_(b_dec)
