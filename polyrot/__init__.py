@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from polyrot.linalg.procrustes import (
         nearest_signed_permutation as nearest_signed_permutation,
     )
+    from polyrot.sae.activations import GroupTopK as GroupTopK
     from polyrot.sae.activations import JumpReLU as JumpReLU
     from polyrot.sae.activations import ReLU as ReLU
     from polyrot.sae.activations import TopK as TopK
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Alignment": "polyrot.linalg.procrustes",
     "align": "polyrot.linalg.procrustes",
     "nearest_signed_permutation": "polyrot.linalg.procrustes",
+    "GroupTopK": "polyrot.sae.activations",
     "JumpReLU": "polyrot.sae.activations",
     "ReLU": "polyrot.sae.activations",
     "TopK": "polyrot.sae.activations",
@@ -43,6 +45,7 @@ _PUBLIC = {
 __all__ = [
     "SAE",
     "Alignment",
+    "GroupTopK",
     "JumpReLU",
     "Moments",
     "ReLU",

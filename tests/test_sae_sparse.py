@@ -13,7 +13,7 @@ from planted_saes import D_MODEL, FEATURES, K, decided, normal, planted_sae
 
 import polyrot as pr
 from polyrot.sae.metrics import reconstruct
-from polyrot.sae.sparse import SparseFeatures, decode_sparse, encode_topk
+from polyrot.sae.sparse import SparseFeatures, decode_sparse, encode_sparse
 from polyrot.sae.topk import topk_index
 
 
@@ -60,11 +60,35 @@ def test_tiles_give_what_one_dense_product_gives(
     k = 1 + round(share * (features - 1))
     x, W_enc = whole_numbers(tokens, 5, seed=seed), whole_numbers(5, features, seed=seed + 1)
     b_enc = whole_numbers(features, seed=seed + 2) + shift
-    found = encode_topk(x, W_enc, b_enc, k, tile=tile)
+    found = encode_sparse(x, W_enc, b_enc, pr.TopK(k), tile=tile)
     assert found.values.shape == found.index.shape == (tokens, k)
     pre = x @ W_enc + b_enc
     assert_selects(pre, found.index, k)
     assert torch.equal(found.values, pre.gather(1, found.index).relu())
+
+
+@given(
+    tokens=st.integers(0, 20),
+    groups=st.integers(1, 20),
+    rank=st.integers(1, 4),
+    share=st.floats(0, 1),
+    tile=st.tuples(st.integers(1, 25), st.integers(1, 90)),
+    seed=st.integers(0, 1000),
+)
+def test_tiles_keep_the_groups_of_largest_norm(
+    tokens: int, groups: int, rank: int, share: float, tile: tuple[int, int], seed: int
+) -> None:
+    activation = pr.GroupTopK(groups=1 + round(share * (groups - 1)), rank=rank)
+    features = groups * rank
+    x, W_enc = whole_numbers(tokens, 5, seed=seed), whole_numbers(5, features, seed=seed + 1)
+    b_enc = whole_numbers(features, seed=seed + 2)
+    found = encode_sparse(x, W_enc, b_enc, activation, tile=tile)
+    pre = x @ W_enc + b_enc
+    assert torch.equal(found.values, pre.gather(1, found.index))
+    together = found.index.unflatten(1, (-1, rank))
+    assert torch.equal(together, together[:, :, :1] + torch.arange(rank))
+    energy = pre.unflatten(1, (groups, rank)).square().sum(2)
+    assert_selects(energy, together[:, :, 0] // rank, activation.groups)
 
 
 @pytest.mark.parametrize("apply_b_dec_to_input", [True, False])
@@ -92,7 +116,7 @@ def test_values_of_any_sign_are_decoded() -> None:
 @pytest.mark.parametrize("activation", ["relu", "jumprelu"])
 def test_what_leaves_any_number_on_is_not_encoded_sparsely(activation: str) -> None:
     sae = planted_sae(activation)
-    with pytest.raises(ValueError, match=r"Expected a TopK activation but got (Jump)?ReLU, which"):
+    with pytest.raises(ValueError, match=r"Expected TopK or GroupTopK but got (Jump)?ReLU, which"):
         sae.encode_sparse(normal(3, D_MODEL, seed=0))
 
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.sae.activations import Activation, ReLU, TopK
-from polyrot.sae.sparse import SparseFeatures, decode_sparse, encode_topk
+from polyrot.sae.activations import Activation, GroupTopK, ReLU, TopK
+from polyrot.sae.sparse import SparseFeatures, decode_sparse, encode_sparse
 
 if TYPE_CHECKING:
     from polyrot.linalg.procrustes import Alignment
@@ -57,17 +57,18 @@ class SAE:
         """Compute feature activations and keep the few that a token has on.
 
         They are those of `encode` up to rounding, and up to the choice among features that tie
-        for the last place.  Beyond the result, memory is bounded: see `encode_topk`.
+        for the last place.  Beyond the result, memory is bounded: see
+        `polyrot.sae.sparse`.
 
         Raises:
-            ValueError: where the activation is not TopK, which alone bounds their number.
+            ValueError: where neither TopK nor GroupTopK bounds how many are on.
         """
-        if not isinstance(self.activation, TopK):
+        if not isinstance(self.activation, TopK | GroupTopK):
             raise ValueError(
-                f"Expected a TopK activation but got {type(self.activation).__name__}, which "
+                f"Expected TopK or GroupTopK but got {type(self.activation).__name__}, which "
                 "leaves any number of features on; use `encode`"
             )
-        return encode_topk(self._encoder_input(x), self.W_enc, self.b_enc, self.activation.k)
+        return encode_sparse(self._encoder_input(x), self.W_enc, self.b_enc, self.activation)
 
     def decode_sparse(self, features: SparseFeatures) -> Float[Tensor, "token d_model"]:
         """Reconstruct tokens from the features that are on, at the cost of those alone."""

@@ -1,4 +1,4 @@
-"""Feature activations of TopK autoencoders, held as the few that are on."""
+"""Feature activations held as the few that are on, where TopK or GroupTopK bounds their number."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from polyrot.sae.topk import topk_index
+from polyrot.sae.activations import SparseActivation, TopK
 
 TILE = (512, 4_096)
 """Tokens and features whose pre-activations a CPU holds at a time: 8 MiB."""
@@ -19,8 +19,8 @@ TILE_ELSEWHERE = (8_192, 16_384)
 class SparseFeatures:
     """The features that each token may have on; all others are 0.
 
-    The `k` indices of a token are distinct and in no order.  Values may be 0: of a token
-    that has fewer than k positive pre-activations.
+    The `k` indices of a token are distinct; a group's are consecutive.  Values may be 0: of
+    a token that has fewer than k positive pre-activations.
     """
 
     values: Float[Tensor, "token k"]
@@ -32,44 +32,45 @@ class SparseFeatures:
         return zeros.scatter_(1, self.index, self.values)
 
 
-def encode_topk(
+def encode_sparse(
     x: Float[Tensor, "token d_model"],
     W_enc: Float[Tensor, "d_model feature"],
     b_enc: Float[Tensor, " feature"],
-    k: int,
+    activation: SparseActivation,
     *,
     tile: tuple[int, int] | None = None,
 ) -> SparseFeatures:
-    """Find the k largest of `x W_enc + b_enc`, at least 0, of each token.
+    """Find what `activation` leaves on of `x W_enc + b_enc`.
 
-    Pre-activations are computed in tiles of so many tokens by so many features, and the k
+    Pre-activations are computed in tiles of so many tokens by so many features, and the
     largest so far are kept: beyond the result, memory is that of a tile, however many
     tokens and features there are.
     """
     tokens, features = tile or (TILE if x.device.type == "cpu" else TILE_ELSEWHERE)
-    parts = [_encode_tokens(part, W_enc, b_enc, k, features) for part in x.split(tokens)]
+    width = max(1, features // activation.rank) * activation.rank
+    parts = [_encode_tokens(part, W_enc, b_enc, activation, width) for part in x.split(tokens)]
     values, index = (torch.cat(part) for part in zip(*parts, strict=True))
-    return SparseFeatures(values.relu_(), index)
+    return SparseFeatures(values.relu_() if isinstance(activation, TopK) else values, index)
 
 
 def _encode_tokens(
     x: Float[Tensor, "token d_model"],
     W_enc: Float[Tensor, "d_model feature"],
     b_enc: Float[Tensor, " feature"],
-    k: int,
+    activation: SparseActivation,
     width: int,
 ) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
-    """Keep the k largest pre-activations over blocks of features, and their indices."""
+    """Keep the largest pre-activations over blocks of features, and their indices."""
     values = x.new_empty(len(x), 0)
     index = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
     for start in range(0, len(b_enc), width):
         block = slice(start, start + width)
         pre = torch.addmm(b_enc[block], x, W_enc[:, block])
-        largest = topk_index(pre, min(k, pre.shape[1]))
-        values = torch.cat([values, pre.gather(1, largest)], dim=1)
-        index = torch.cat([index, largest + start], dim=1)
-        if values.shape[1] > k:
-            kept = topk_index(values, k)
+        kept = activation.kept(pre)
+        values = torch.cat([values, pre.gather(1, kept)], dim=1)
+        index = torch.cat([index, kept + start], dim=1)
+        if start:
+            kept = activation.kept(values)
             values, index = values.gather(1, kept), index.gather(1, kept)
     return values, index
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,7 +49,7 @@ class TrainedAutoencoders:
         configs = [replace(self._recipe, seed=seed) for seed in sae_seeds]
         digest = [hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for x in data]
         what = {
-            "configs": [asdict(c) for c in configs],
+            "configs": [c.recipe() for c in configs],
             "data": digest,
             "device": self._device,
             "torch": torch.__version__,
@@ -73,7 +73,7 @@ def _train_together(
     there = [x.to(device) for x in data]
     trained = train_saes(there, configs, report=lambda step: progress(step / steps))
     for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
-        replace(sae, metadata=asdict(config)).save(folder / str(index))
+        replace(sae, metadata=config.recipe()).save(folder / str(index))
 
 
 def _train_apart(
@@ -103,7 +103,7 @@ def train_autoencoder(
     """
     x = torch.from_numpy(np.load(activations, mmap_mode="c")).to(device)
     (sae,) = train_saes([x], [config], block=block)
-    replace(sae, metadata=asdict(config)).save(folder)
+    replace(sae, metadata=config.recipe()).save(folder)
 
 
 def _whole(folder: Path) -> bool:
