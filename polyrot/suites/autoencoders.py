@@ -82,10 +82,11 @@ def _train_apart(
     """Train each autoencoder as a unit of work, with the numbers that a stack would have."""
     with TemporaryDirectory(dir=folder.parent, prefix=".activations.") as temporary:
         units = []
+        block = stack_block(len(data), data[0].shape[1])
         for index, (x, config) in enumerate(zip(data, configs, strict=True)):
             file = Path(temporary) / f"{index}.npy"
             np.save(file, x.numpy())
-            units.append((file, config, stack_block(len(data)), folder / str(index), device))
+            units.append((file, config, block, folder / str(index), device))
         run_units(train_autoencoder, units, progress=progress)
 
 
