@@ -1,6 +1,7 @@
 """Feature activations held as the few that are on, where TopK or GroupTopK bounds their number."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +14,8 @@ TILE = (512, 4_096)
 """Tokens and features whose pre-activations a CPU holds at a time: 8 MiB."""
 TILE_ELSEWHERE = (8_192, 16_384)
 """The same on an accelerator, which needs more at a time to be busy: 512 MiB."""
+
+_TRITON = find_spec("triton") is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +64,27 @@ def _encode_tokens(
     width: int,
 ) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
     """Keep the largest pre-activations over blocks of features, and their indices."""
-    values = x.new_empty(len(x), 0)
-    index = torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
-    for start in range(0, len(b_enc), width):
+    values, index = _encode_block(x, W_enc, b_enc, activation, slice(0, width))
+    for start in range(width, len(b_enc), width):
         block = slice(start, start + width)
-        pre = torch.addmm(b_enc[block], x, W_enc[:, block])
-        kept = activation.kept(pre)
-        values = torch.cat([values, pre.gather(1, kept)], dim=1)
-        index = torch.cat([index, kept + start], dim=1)
-        if start:
-            kept = activation.kept(values)
-            values, index = values.gather(1, kept), index.gather(1, kept)
+        also = _encode_block(x, W_enc, b_enc, activation, block)
+        values, index = torch.cat([values, also[0]], dim=1), torch.cat([index, also[1]], dim=1)
+        kept = activation.kept(values)
+        values, index = values.gather(1, kept), index.gather(1, kept)
     return values, index
+
+
+def _encode_block(
+    x: Float[Tensor, "token d_model"],
+    W_enc: Float[Tensor, "d_model feature"],
+    b_enc: Float[Tensor, " feature"],
+    activation: SparseActivation,
+    block: slice,
+) -> tuple[Float[Tensor, "token k"], Int[Tensor, "token k"]]:
+    """Keep the largest pre-activations of a block of features, and their indices."""
+    pre = torch.addmm(b_enc[block], x, W_enc[:, block])
+    kept = activation.kept(pre)
+    return pre.gather(1, kept), kept + block.start
 
 
 def decode_sparse(
@@ -81,6 +93,15 @@ def decode_sparse(
     b_dec: Float[Tensor, " d_model"],
 ) -> Float[Tensor, "token d_model"]:
     """Sum the decoder rows of the features that are on: k rows a token, not all of them."""
+    if _TRITON and _kernel_serves(features.values, W_dec, b_dec):
+        from polyrot.sae.triton_decode import decode
+
+        return decode(features.values, features.index, W_dec, b_dec)
     return embedding_bag(
         features.index, W_dec, per_sample_weights=features.values, mode="sum"
     ).add_(b_dec)
+
+
+def _kernel_serves(*tensors: Tensor) -> bool:
+    """Whether the Triton kernel does what eager torch does: no tape, sums in float32."""
+    return all(t.is_cuda and t.dtype != torch.float64 and not t.requires_grad for t in tensors)

@@ -65,7 +65,7 @@ class _ByFeature:
 
     def __init__(self, features: SparseFeatures, count: int) -> None:
         flat = features.index.flatten()
-        self._order = flat.argsort(stable=True)
+        self._order = flat.int().argsort(stable=True)  # half the bytes, half the time
         self._tokens = self._order // features.index.shape[1]
         sizes = torch.bincount(flat, minlength=count)
         self._starts = sizes.cumsum(0) - sizes

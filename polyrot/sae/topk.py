@@ -30,9 +30,10 @@ def topk_index(rows: Float[Tensor, "row column"], k: int) -> Int[Tensor, "row k"
     maxima = rows[:, : bundles * size].unflatten(1, (size, bundles)).amax(1)
     largest = _partition(maxima, k)
     candidates = (largest[:, None] + torch.arange(0, size * bundles, bundles)[:, None]).flatten(1)
-    # What the bundles leave over, fewer columns than a bundle has, can always win.
-    rest = torch.arange(bundles * size, columns).expand(len(rows), -1)
-    candidates = torch.cat([candidates, rest], dim=1)
+    if bundles * size < columns:
+        # What the bundles leave over can always win.
+        rest = torch.arange(bundles * size, columns).expand(len(rows), -1)
+        candidates = torch.cat([candidates, rest], dim=1)
     return candidates.gather(1, _partition(rows.gather(1, candidates), k))
 
 
