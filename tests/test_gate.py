@@ -219,11 +219,10 @@ def test_a_failing_test_that_is_no_measurement_is_not_a_passed_gate(claims, pyte
         assert "a test that measures no claim failed, or a worker died" in said
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_junit_carries_verdict_reason_and_figures_and_no_record(claims, pytester, workers) -> None:
+def test_junit_carries_verdict_reason_and_figures_and_no_record(claims, pytester) -> None:
     claims.write(0.1)
     claims.write(0.9, before="raise NotRun('no weights')", id="TOY-02")
-    claims("--junitxml", "junit.xml", *workers)
+    claims("--junitxml", "junit.xml")
     assert properties(pytester, "TOY-01") == {
         "measurement": "TOY-01",
         "suite": "toy",
