@@ -121,10 +121,12 @@ def test_a_recorded_claim_that_is_gone_fails_and_one_left_out_does_not(claims, p
     for chosen in (("-k", "TOY-01"), ("toy_01.py",), ("--deselect", "toy_02.py")):
         assert claims("--expect", RECORDED, *chosen).ret == 0, chosen
     (pytester.path / "toy_02.py").unlink()
-    for workers in ((), ("-n", "1")):
+    for workers in ((), ("-n", "1", "--require", "TOY-99")):
         result = claims("--expect", RECORDED, "--report-dir", "reports", *workers)
         assert result.ret == 1
         assert "  TOY-02 on toy: recorded REPLICATED, but not measured" in conclusion(result)
+    # In a process of its own a worker collects: only the end tells that there is no such claim.
+    assert "  TOY-99: required, but not measured" in conclusion(result)
     # Nor is the record overwritten, or the next run would pass.
     assert set(read_verdict(pytester.path / RECORDED).verdicts) == {"TOY-01", "TOY-02"}
 

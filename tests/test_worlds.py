@@ -1,5 +1,6 @@
 """Synthetic suites: each world holds what its name says, and runs like any suite."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import polyrot as pr
 from polyrot.sae.metrics import l0, reconstruct
 from polyrot.suites.loading import SUITES
 from polyrot.suites.suite import LATE_SITE
+from polyrot.suites.worlds import synthetic
 from polyrot.suites.worlds.synthetic import D_MODEL, WORLDS
 from polyrot.verdict.run import NotRun
 
@@ -102,7 +104,10 @@ def test_matched_gaussians_have_the_covariance_and_nothing_else() -> None:
     assert abs(kurtosis[1]) < 0.1
 
 
-def test_the_covariance_falls_off_and_an_autoencoder_finds_sparse_features() -> None:
+def test_the_covariance_falls_off_and_an_autoencoder_finds_sparse_features(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(synthetic, "RECIPE", replace(synthetic.RECIPE, steps=300))
     suite = pr.load_suite("world:haar")
     x = activations("haar")[2]
     spectrum = torch.linalg.eigvalsh(torch.cov(x.mT)).flip(0)
