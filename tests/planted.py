@@ -69,9 +69,9 @@ class PlantedSuite(Suite):
         return self._planted_control(index)
 
 
-def random_model(seed: int) -> dict[str, Tensor]:
+def random_model(seed: int, config: TransformerConfig | None = None) -> dict[str, Tensor]:
     """Weights large enough for outputs that depend on the input."""
-    state = initial_state(TransformerConfig(), seed)
+    state = initial_state(config or TransformerConfig(), seed)
     return {n: t if n.endswith("gain") else 10 * t for n, t in state.items()}
 
 

@@ -24,6 +24,9 @@ from polyrot.symmetry.group import WRITERS, Symmetry, random_symmetry
 from polyrot.tasks import dyck
 
 CONFIG = TransformerConfig()
+SMALL = TransformerConfig(d_model=32, d_head=8, d_mlp=64)
+"""Of drawn weights: as many layers and heads, an eighth of the parameters."""
+
 SEEDS = (0, 1, 2, 3, 4)
 FEW = SEEDS[:3]
 """Of worlds whose truth shows without a narrow interval."""
@@ -39,13 +42,14 @@ class PlantedModels(Suite):
         states: Sequence[State],
         positions: Tensor | None = None,
         *,
+        config: TransformerConfig = CONFIG,
         shares_io: bool = True,
         others: dict[str, StackedTransformer] | None = None,
     ) -> None:
         super().__init__("planted", SEEDS[: len(states)], INTERNAL_SITES)
-        self.models = StackedTransformer(CONFIG, stack_states(states), positions)
-        untrained = [initial_state(CONFIG, 50 + seed) for seed in self.seeds]
-        self.untrained = StackedTransformer(CONFIG, stack_states(untrained))
+        self.models = StackedTransformer(config, stack_states(states), positions)
+        untrained = [initial_state(config, 50 + seed) for seed in self.seeds]
+        self.untrained = StackedTransformer(config, stack_states(untrained))
         self.lowest_accuracy = 1.0
         self.shares_io = shares_io
         self.tokens = dyck.sample_short(SEQUENCES, rng=np.random.default_rng(0))
@@ -58,7 +62,7 @@ class PlantedModels(Suite):
         return self._others[name]
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> pr.SAE:
-        return untrained_sae(CONFIG.d_model, 0)
+        return untrained_sae(self.models.config.d_model, 0)
 
 
 def shipped(suite: str, seed: int) -> State:
@@ -71,11 +75,12 @@ def stack(states: Sequence[State]) -> StackedTransformer:
 
 def same_function() -> PlantedModels:
     """Images of one model under exact symmetries of its weights."""
-    return PlantedModels([random_symmetry(random_model(0), CONFIG, s) for s in SEEDS])
+    state = random_model(0, SMALL)
+    return PlantedModels([random_symmetry(state, SMALL, s) for s in SEEDS], config=SMALL)
 
 
 def different_functions() -> PlantedModels:
-    return PlantedModels([random_model(seed) for seed in SEEDS])
+    return PlantedModels([random_model(seed, SMALL) for seed in SEEDS], config=SMALL)
 
 
 def one_trained(*, shares_io: bool = True) -> PlantedModels:
@@ -102,7 +107,7 @@ def nearly_linear() -> PlantedModels:
     def quiet(state: State) -> State:
         return {n: t * 0.02 if n.endswith(WRITERS) else t for n, t in state.items()}
 
-    return PlantedModels([quiet(random_model(seed)) for seed in FEW])
+    return PlantedModels([quiet(random_model(seed, SMALL)) for seed in FEW], config=SMALL)
 
 
 def blind_to_depth() -> PlantedModels:

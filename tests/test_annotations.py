@@ -99,7 +99,7 @@ def test_the_worst_comes_first_as_the_service_shows_ten() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2"), ("-s",), ("-q", "--tb=no")])
+@pytest.mark.parametrize("options", [(), ("-s",), ("-q", "--tb=no")])
 def test_each_failure_is_one_command_on_standard_output(claims, options) -> None:
     claims.write(0.1)
     claims.write(0.5, id="TOY-02")

@@ -1,13 +1,12 @@
 """From training to a judged suite, in miniature: files, resumption, damage."""
 
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from toy_claim import run_own_claims
 from typer.testing import CliRunner
 
 import polyrot as pr
@@ -123,15 +122,15 @@ def test_damage_and_absence_are_told_apart(trained: Path, tmp_path: Path) -> Non
         pr.load_suite("dyck3", artifacts=tmp_path)
 
 
-def test_a_damaged_file_is_an_error_that_names_it(trained: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(
+    pytester: pytest.Pytester, trained: Path, tmp_path: Path
+) -> None:
     shutil.copytree(trained, tmp_path / "artifacts")
     (tmp_path / "artifacts" / "two-back" / "seed201.safetensors").write_bytes(b"rotten")
-    command = [sys.executable, "-m", "pytest", "claims", "-k", "PIR-05", "--suite", "dyck3"]
-    command += ["--artifacts", str(tmp_path / "artifacts"), "--report-dir", str(tmp_path / "out")]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "seed201.safetensors is damaged" in done.stdout
+    chosen = ["-k", "PIR-05", "--suite", "dyck3", "--artifacts", str(tmp_path / "artifacts")]
+    done = run_own_claims(pytester, *chosen, "--report-dir", str(tmp_path / "out"))
+    assert done.ret == 1
+    assert "seed201.safetensors is damaged" in done.stdout.str()
     assert pr.read_verdict(tmp_path / "out/dyck3/verdict.json").verdicts == {"PIR-05": "ERROR"}
 
 

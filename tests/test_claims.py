@@ -23,6 +23,7 @@ from polyrot.suites.dyck_steering import DyckSteered
 from polyrot.suites.steering import SteeringWorld
 from polyrot.suites.suite import Suite
 from polyrot.suites.worlds.synthetic import WORLDS
+from polyrot.symmetry import search
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
@@ -33,9 +34,12 @@ HARDENED, PUBLISHED = "hardened", "published"
 
 
 @pytest.fixture(autouse=True)
-def few_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components, "INTEGRATED_SEQUENCES", 8)
+def few_sequences_and_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for worlds that are true or false by construction."""
+    monkeypatch.setattr(components, "INTEGRATED_SEQUENCES", 4)
+    monkeypatch.setattr(components, "EFFECT_SEQUENCES", 64)
     monkeypatch.setattr(components, "MEAN_SEQUENCES", 512)
+    monkeypatch.setattr(search, "MAX_SWEEPS", 10)
 
 
 @lru_cache

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from planted_language import write_images, write_independent
+from toy_claim import run_own_claims
 
 # Imported here once: a run within this process then need not import torch again.
 from polyrot.stats.estimate import Estimate
@@ -67,17 +68,7 @@ def claims(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
     """Run this repository's own claims on a suite file."""
 
     def run_claims(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_inprocess(
-            f"--rootdir={ROOT}",
-            f"-c={ROOT / 'pyproject.toml'}",
-            f"--confcutdir={ROOT}",
-            "-p",
-            "no:cacheprovider",
-            str(ROOT / "claims"),
-            "--report-dir",
-            "out",
-            *arguments,
-        )
+        return run_own_claims(pytester, "--report-dir", "out", *arguments)
 
     return run_claims
 

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from toy_claim import run_own_claims
 
 import polyrot as pr
 from polyrot.models import cohorts
@@ -336,33 +335,35 @@ def test_names_of_other_suites_are_not_theirs() -> None:
     assert spelled([101, 0, 2, 3, 4, 100, 7]) == "0,2-4,7,100-101"
 
 
-def run_claims(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "claims", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def test_a_claim_is_judged_as_on_the_shipped_models(release: Path, tmp_path: Path) -> None:
+def test_a_claim_is_judged_as_on_the_shipped_models(
+    pytester: pytest.Pytester, release: Path, tmp_path: Path
+) -> None:
     suite = f"--suite=published:{release}"
-    done = run_claims("-k", "PIR-03 and test_published", suite, "--report-dir", str(tmp_path))
+    chosen = ("-k", "PIR-03 and test_published", suite, "--report-dir", str(tmp_path))
+    done = run_own_claims(pytester, *chosen)
     report = pr.read_verdict(tmp_path / f"published-{release.name}" / "verdict.json")
     expected = pr.read_verdict(ROOT / "reports" / "dyck3" / "verdict.json").verdicts
-    assert report.verdicts == {"PIR-03/published": expected["PIR-03/published"]}, done.stdout
+    assert report.verdicts == {"PIR-03/published": expected["PIR-03/published"]}, done.stdout.str()
     assert report.provenance["analysed"]["0"] == "seeds/0/checkpoints/ckpt_0016000.pt"
 
 
-def test_without_autoencoders_a_claim_is_not_run(release: Path, tmp_path: Path) -> None:
+def test_without_autoencoders_a_claim_is_not_run(
+    pytester: pytest.Pytester, release: Path, tmp_path: Path
+) -> None:
     small = tmp_path / "small"
     shutil.copytree(release, small, ignore=shutil.ignore_patterns("lens_outputs"))
-    done = run_claims(
-        "-k", "PIR-03", "--suite", f"published:{small}", "--report-dir", str(tmp_path)
-    )
-    assert done.returncode == 0, done.stdout
-    assert "NOT RUN      PIR-03" in done.stdout
-    assert "put sae_resid_mid_0_x8.pt" in " ".join(done.stdout.split())
+    suite = f"published:{small}:0-1"
+    done = run_own_claims(pytester, "-k", "PIR-03", "--suite", suite, "--report-dir", str(tmp_path))
+    said = done.stdout.str()
+    assert done.ret == 0, said
+    assert "NOT RUN      PIR-03" in said
+    assert "put sae_resid_mid_0_x8.pt" in " ".join(said.split())
 
 
-def test_suites_whose_reports_would_be_one_folder_are_refused(tmp_path: Path) -> None:
+def test_suites_whose_reports_would_be_one_folder_are_refused(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
     names = [str(cohort(tmp_path / part / "same", {0: {1: drawn(0)}})) for part in "ab"]
-    done = run_claims(*(f"--suite=published:{name}" for name in names))
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "are one folder; run one alone" in done.stderr
+    done = run_own_claims(pytester, *(f"--suite=published:{name}" for name in names))
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert "are one folder; run one alone" in done.stderr.str()

@@ -37,8 +37,8 @@ class Killed(Exception):
 
 
 def test_a_tiny_cohort_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyrot.models.cohorts.FINAL_METRIC_SEQUENCES", 500)
-    training = replace(SHORT, steps=150, batch=64, evaluate_every=75, evaluate_sequences=64)
+    monkeypatch.setattr("polyrot.models.cohorts.FINAL_METRIC_SEQUENCES", 200)
+    training = replace(SHORT, steps=150, batch=32, evaluate_every=75, evaluate_sequences=32)
     cohort = Cohort("tiny", seeds=(0, 1), shared_io=True, training=training)
     before = evaluate(stack(0), training, sequences=200, seed=0)[0]["train"]
     trained = train_cohort(cohort, directory=tmp_path)

@@ -1,18 +1,19 @@
 """Synthetic suites: each world holds what its name says, and runs like any suite."""
 
-import subprocess
-import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from toy_claim import run_own_claims
 
 import polyrot as pr
 from polyrot.sae.metrics import l0, reconstruct
 from polyrot.suites.loading import SUITES
 from polyrot.suites.suite import LATE_SITE
+from polyrot.suites.worlds import synthetic
 from polyrot.suites.worlds.synthetic import D_MODEL, WORLDS
 from polyrot.verdict.run import NotRun
 
@@ -103,7 +104,10 @@ def test_matched_gaussians_have_the_covariance_and_nothing_else() -> None:
     assert abs(kurtosis[1]) < 0.1
 
 
-def test_the_covariance_falls_off_and_an_autoencoder_finds_sparse_features() -> None:
+def test_the_covariance_falls_off_and_an_autoencoder_finds_sparse_features(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(synthetic, "RECIPE", replace(synthetic.RECIPE, steps=300))
     suite = pr.load_suite("world:haar")
     x = activations("haar")[2]
     spectrum = torch.linalg.eigvalsh(torch.cov(x.mT)).flip(0)
@@ -137,13 +141,11 @@ def test_every_world_is_a_suite_and_nothing_else_is() -> None:
             pr.load_suite(name)
 
 
-def test_claims_run_on_a_world_as_on_any_suite(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "claims", "-k", "PIR-05 or PIR-01"]
-    command += ["--suite", "world:haar", "--report-dir", str(tmp_path)]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "verdicts on world:haar" in done.stdout
+def test_claims_run_on_a_world_as_on_any_suite(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    chosen = ("-k", "PIR-05 or PIR-01", "--suite", "world:haar", "--report-dir", str(tmp_path))
+    done = run_own_claims(pytester, *chosen)
+    assert done.ret == 0, done.stdout.str()
+    assert "verdicts on world:haar" in done.stdout.str()
     verdicts = pr.read_verdict(tmp_path / "world-haar" / "verdict.json").verdicts
     assert verdicts == {
         "PIR-01": "NOT RUN",

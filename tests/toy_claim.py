@@ -1,4 +1,6 @@
-"""A claim small enough to know, and runs of it within this process."""
+"""Runs of claims within this process: of one small enough to know, and of this repository's."""
+
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,19 @@ class ToyClaim:
         return self._pytester.runpytest_inprocess(
             "--suite", "toy", "-p", "no:cacheprovider", *arguments, **options
         )
+
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_own_claims(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Run this repository's own claims."""
+    return pytester.runpytest_inprocess(
+        f"--rootdir={ROOT}",
+        f"-c={ROOT / 'pyproject.toml'}",
+        f"--confcutdir={ROOT}",
+        "-p",
+        "no:cacheprovider",
+        str(ROOT / "claims"),
+        *arguments,
+    )

@@ -165,5 +165,7 @@ def test_a_mutant_is_caught(
 ) -> None:
     caught_by()
     mutate(monkeypatch)
+    # That it fails is enough: hypothesis need not look for the smallest example.
+    monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKS", 0, raising=False)
     with pytest.raises(AssertionError):
         caught_by()
