@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polyrot import bars as bars
     from polyrot.linalg import haar as haar
-    from polyrot.linalg.moments import Moments as Moments
-    from polyrot.linalg.procrustes import Alignment as Alignment
-    from polyrot.linalg.procrustes import align as align
-    from polyrot.linalg.procrustes import (
+    from polyrot.linalg.all_pairs import align_pairs as align_pairs
+    from polyrot.linalg.assignment import (
         nearest_signed_permutation as nearest_signed_permutation,
     )
+    from polyrot.linalg.moments import Moments as Moments
+    from polyrot.linalg.polar import polar_factor as polar_factor
+    from polyrot.linalg.procrustes import Alignment as Alignment
+    from polyrot.linalg.procrustes import align as align
+    from polyrot.linalg.resampling import bootstrap as bootstrap
     from polyrot.sae.activations import JumpReLU as JumpReLU
     from polyrot.sae.activations import ReLU as ReLU
     from polyrot.sae.activations import TopK as TopK
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "bars": "polyrot.bars",
     "haar": "polyrot.linalg.haar",
+    "align_pairs": "polyrot.linalg.all_pairs",
+    "bootstrap": "polyrot.linalg.resampling",
+    "polar_factor": "polyrot.linalg.polar",
     "Moments": "polyrot.linalg.moments",
     "Alignment": "polyrot.linalg.procrustes",
     "align": "polyrot.linalg.procrustes",
-    "nearest_signed_permutation": "polyrot.linalg.procrustes",
+    "nearest_signed_permutation": "polyrot.linalg.assignment",
     "JumpReLU": "polyrot.sae.activations",
     "ReLU": "polyrot.sae.activations",
     "TopK": "polyrot.sae.activations",
@@ -48,12 +54,15 @@ __all__ = [
     "ReLU",
     "TopK",
     "align",
+    "align_pairs",
     "bars",
+    "bootstrap",
     "ev",
     "ev_published",
     "haar",
     "load_suite",
     "nearest_signed_permutation",
+    "polar_factor",
     "read_verdict",
 ]
 

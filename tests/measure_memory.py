@@ -12,7 +12,7 @@ from threading import Event, Lock, Thread
 import psutil
 import torch
 
-from polyrot.linalg import procrustes
+from polyrot.linalg import identifiable
 from polyrot.linalg.procrustes import align
 from polyrot.linalg.streaming import MomentStream
 
@@ -45,7 +45,7 @@ def measure(d: int, tokens: int, chunk: int, null_draws: int) -> dict[str, float
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(chunk, d, generator=generator) for _ in range(2))
     torch.linalg.svd(x[:64].double() @ y[:64].double().mT)  # loads the libraries
-    procrustes.NULL_DRAWS = null_draws
+    identifiable.NULL_DRAWS = null_draws
     found: dict[str, float] = {"d_model": d, "tokens": tokens}
     peak, fit, held = Peak(), MomentStream(), MomentStream()
     start = time.perf_counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import polyrot.plugin
-from polyrot.linalg import procrustes, streaming
+from polyrot.linalg import identifiable, streaming
 from polyrot.sae.training import SAEConfig
 from polyrot.suites import activations, joint_fits, joint_moments
 from polyrot.work import CLUSTER
@@ -87,7 +87,7 @@ def test_what_is_given_is_what_the_code_has() -> None:
     known = computed("7B")
     recipe = SAEConfig()
     assert known["shard"] == joint_moments.SHARD_TOKENS
-    assert known["draws"] == procrustes.NULL_DRAWS
+    assert known["draws"] == identifiable.NULL_DRAWS
     assert known["chunk"] == streaming.CHUNK_NUMBERS
     assert known["number"] == activations.FLOAT_BYTES
     assert known["expansion"] == recipe.expansion

@@ -18,9 +18,9 @@ DEFECT = 1e-4
 def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
     """Check that `value` is a finite floating `[token, d_model]` array with d_model > 1.
 
-    Returns a tensor on the array's own device and in its own precision.
+    Returns a tensor on the array's own device and in its own precision, without a tape.
     """
-    x = _as_floating(name, value)
+    x = _as_floating(name, value).detach()
     if x.ndim != 2:
         raise ValueError(
             f"Expected {name} of shape [token, d_model] but got {tuple(x.shape)}; "

@@ -53,6 +53,16 @@ class Moments:
     target: Float[Tensor, "d_target d_target"]
     cross: Float[Tensor, "d_source d_target"]
 
+    @property
+    def source_variance(self) -> float:
+        """Summed over tokens and dimensions."""
+        return float(torch.trace(self.source))
+
+    @property
+    def target_variance(self) -> float:
+        """Summed over tokens and dimensions."""
+        return float(torch.trace(self.target))
+
     @classmethod
     def from_arrays(cls, source: Array, target: Array) -> "Moments":
         """Compute the moments of `[token, d_model]` arrays whose rows are the same tokens."""

@@ -1,17 +1,18 @@
 """Fits of one activation set to another: rotations, and the maps they compete with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyrot.linalg.checks import Array, as_activations
+from polyrot.linalg.assignment import nearest_permutation, nearest_signed_permutation
+from polyrot.linalg.checks import Array, as_activations, check_tokens
+from polyrot.linalg.cross import CrossMoments, cross_moments, whole_moments
+from polyrot.linalg.identifiable import identifiable_rank
 from polyrot.linalg.moments import Moments
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ COMPETITORS: tuple[Group, ...] = (
 
 RIDGES = (0.0, 1e-6, 1e-4, 1e-2, 1.0)
 """Ridge strengths of the affine fit, relative to the mean source variance."""
-
-NULL_DRAWS = 39
-NULL_NUMBERS = 2**24
-"""Of its draws, how many numbers are in memory at a time: 128 MiB, and no less than one draw."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,20 @@ class Alignment:
     """Explained variance of the target on held-out tokens; nan where none were held out."""
     singular_values: Float[Tensor, " d_model"]
     """Of the centred cross-covariance (divided by the token count), descending."""
-    moments: Moments
-    """Of the tokens of the fit."""
+    fitted: Moments | CrossMoments
+    """What was fitted; of arrays and an orthogonal map only what that fit needs."""
     seed: int
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the tokens of the fit.
+
+        A fit of arrays by an orthogonal map computes them here, from the arrays.
+
+        Raises:
+            ValueError: where these arrays have been written to since the fit.
+        """
+        return self.fitted if isinstance(self.fitted, Moments) else self.fitted.complete()
 
     @cached_property
     def identifiable_rank(self) -> int:
@@ -101,7 +109,7 @@ class Alignment:
             self,
             rotation=back,
             scale=1 / self.scale,
-            moments=self.moments.swap(),
+            fitted=self.fitted.swap(),
             source_mean=self.target_mean,
             target_mean=self.source_mean,
             ev=float("nan"),
@@ -162,6 +170,10 @@ def align(
         Fewer tokens than dimensions are allowed; `identifiable_rank` then says how many
         directions the data determine.  Nothing is rescaled or whitened.
 
+        An orthogonal fit of arrays takes one product of the tokens and O(d^2) memory beside
+        them.  Its `moments` and `identifiable_rank` take two more, and are computed from the
+        arrays, which the fit refers to, when they are first read.
+
     >>> x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
     >>> turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1))).Q
     >>> fit = align(x, x @ turn)
@@ -173,11 +185,46 @@ def align(
     if moments is None:
         if source is None or target is None:
             raise ValueError("Expected source and target, or moments, but got neither")
-        moments, holdout_moments = _split(source, target, holdout, sequence, seed)
-    elif source is not None or target is not None:
+        return _align_arrays(source, target, group, holdout, sequence, seed)
+    if source is not None or target is not None:
         raise ValueError("Expected either arrays or moments but got both")
     _check(moments)
     return _fit(moments, holdout_moments, group, seed, torch.linalg.svd(moments.cross))
+
+
+def _align_arrays(
+    source: Array,
+    target: Array,
+    group: Group,
+    holdout: float,
+    sequence: Array | None,
+    seed: int,
+) -> Alignment:
+    sets = as_activations("source", source), as_activations("target", target)
+    check_tokens({"source": len(sets[0]), "target": len(sets[1])})
+    parts = split_tokens(len(sets[0]), sequence, holdout, seed)
+    tokens = [part.to(sets[0].device) for part in parts]
+    moments: list[Moments | CrossMoments]
+    if group == "affine":
+        moments = [whole_moments(sets, own) for own in tokens]
+    else:
+        moments = [cross_moments(sets, [(0, 1)], own)[0] for own in tokens]
+    _check(moments[0])
+    return fit_parts(moments, group, seed, torch.linalg.svd(moments[0].cross))
+
+
+def fit_parts(
+    parts: Sequence[Moments | CrossMoments],
+    group: Group,
+    seed: int,
+    svd: tuple[Tensor, Tensor, Tensor],
+) -> Alignment:
+    """Fit the first of one or two parts of the tokens, and score the other.
+
+    `svd` is that of the first part's cross-covariance.
+    """
+    _check(parts[0])
+    return _fit(parts[0], parts[1] if len(parts) > 1 else None, group, seed, svd)
 
 
 def align_all(
@@ -203,46 +250,47 @@ def align_all(
     return {group: _fit(moments, holdout_moments, group, seed, svd) for group in groups}
 
 
-def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
-    """Find the signed permutation matrix nearest to a square matrix in Frobenius norm.
-
-    >>> nearest_signed_permutation(torch.tensor([[0.1, -0.9], [0.9, 0.2]]))
-    tensor([[ 0., -1.],
-            [ 1.,  0.]], dtype=torch.float64)
-    """
-    r = torch.as_tensor(rotation).double()
-    return _assign(r.abs()) * torch.where(r < 0, -1.0, 1.0)
-
-
-def _split(
-    source: Array, target: Array, holdout: float, sequence: Array | None, seed: int
-) -> tuple[Moments, Moments | None]:
-    x, y = as_activations("source", source), as_activations("target", target)
+def split_tokens(
+    count: int, sequence: Array | None, holdout: float, seed: int
+) -> tuple[Tensor, ...]:
+    """Choose the tokens to fit and, unless there are none, those held out, by sequence."""
     if not 0 <= holdout < 1:
         raise ValueError(f"Expected 0 <= holdout < 1 but got holdout={holdout!r}")
-    block = max(1, min(64, len(x) // 16))
-    ids = torch.arange(len(x)) // block if sequence is None else torch.as_tensor(sequence).cpu()
-    if ids.shape != (len(x),):
-        raise ValueError(
-            f"Expected sequence of shape [token] = ({len(x)},) but got {tuple(ids.shape)}"
-        )
-    unique, group_of = torch.unique(ids, return_inverse=True)
-    held_count = int(holdout * len(unique))
-    if len(x) != len(y) or held_count == 0:
-        return Moments.from_arrays(x, y), None
-    order = torch.randperm(len(unique), generator=torch.Generator().manual_seed(seed))
-    held = torch.isin(group_of, order[:held_count]).to(x.device)
-    return Moments.from_arrays(x[~held], y[~held]), Moments.from_arrays(x[held], y[held])
+    own = sequence_ids(count, sequence)
+    sequences = int(own.max()) + 1
+    held_count = int(holdout * sequences)
+    if held_count == 0:
+        return (torch.arange(count),)
+    order = torch.randperm(sequences, generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(own, order[:held_count])
+    return tuple(part.nonzero()[:, 0] for part in (~held, held))
 
 
-def _check(moments: Moments) -> None:
-    if moments.source.shape != moments.target.shape:
+def sequence_ids(count: int, sequence: Array | None) -> Int[Tensor, " token"]:
+    """Number the sequences of the tokens from 0: as given, or blocks of up to 64 tokens."""
+    if sequence is None:
+        return torch.arange(count) // max(1, min(64, count // 16))
+    ids = torch.as_tensor(sequence).cpu()
+    if ids.shape != (count,):
         raise ValueError(
-            f"Expected source and target of one d_model but got {len(moments.source)} and "
-            f"{len(moments.target)}; a rotation maps a space onto one of the same dimension"
+            f"Expected sequence of shape [token] = ({count},) but got {tuple(ids.shape)}"
         )
-    for name, covariance in (("source", moments.source), ("target", moments.target)):
-        if float(torch.trace(covariance)) <= 0:
+    numbered: Tensor = torch.unique(ids, return_inverse=True)[1]
+    return numbered
+
+
+def _check(moments: Moments | CrossMoments) -> None:
+    d_source, d_target = moments.cross.shape
+    if d_source != d_target:
+        raise ValueError(
+            f"Expected source and target of one d_model but got {d_source} and "
+            f"{d_target}; a rotation maps a space onto one of the same dimension"
+        )
+    for name, variance in (
+        ("source", moments.source_variance),
+        ("target", moments.target_variance),
+    ):
+        if variance <= 0:
             raise ValueError(
                 f"Expected {name} to vary over tokens but all its tokens are equal; "
                 "there is nothing to align"
@@ -250,8 +298,8 @@ def _check(moments: Moments) -> None:
 
 
 def _fit(
-    fit: Moments,
-    held: Moments | None,
+    fit: Moments | CrossMoments,
+    held: Moments | CrossMoments | None,
     group: Group,
     seed: int,
     svd: tuple[Tensor, Tensor, Tensor],
@@ -263,14 +311,15 @@ def _fit(
         if group == "SO" and float(torch.linalg.det(rotation)) < 0:
             rotation = rotation - 2 * torch.outer(u[:, -1], vh[-1])
         if group == "scaled":
-            scale = float(s.sum() / torch.trace(fit.source))
+            scale = float(s.sum()) / fit.source_variance
     elif group == "permutation":
-        rotation = _assign(fit.cross)
+        rotation = nearest_permutation(fit.cross)
     elif group == "signed-permutation":
         rotation = nearest_signed_permutation(fit.cross)
     elif group == "identity":
-        rotation = torch.eye(len(fit.source), dtype=torch.float64, device=fit.source.device)
+        rotation = torch.eye(len(s), dtype=s.dtype, device=s.device)
     else:
+        assert isinstance(fit, Moments), "an affine fit needs the covariance of its source"
         rotation = _ridge(fit)
     alignment = Alignment(
         group=group,
@@ -281,7 +330,7 @@ def _fit(
         ev_fit=float("nan"),
         ev=float("nan"),
         singular_values=s / fit.count,
-        moments=fit,
+        fitted=fit,
         seed=seed,
     )
     return replace(
@@ -291,7 +340,7 @@ def _fit(
     )
 
 
-def explained_variance(alignment: Alignment, tokens: Moments) -> float:
+def explained_variance(alignment: Alignment, tokens: Moments | CrossMoments) -> float:
     """Compute 1 - residual / variance of the target, token by token, from moments alone.
 
     The variance is about the target's mean per dimension; the map, means included, is
@@ -303,45 +352,14 @@ def explained_variance(alignment: Alignment, tokens: Moments) -> float:
         + alignment.target_mean
         - tokens.target_mean
     )
-    variance = torch.trace(tokens.target)
-    residual = (
-        variance
-        + torch.sum(a * (tokens.source @ a))
-        - 2 * torch.sum(a * tokens.cross)
-        + tokens.count * shift @ shift
-    )
-    return float(1 - residual / variance)
-
-
-def identifiable_rank(moments: Moments, seed: int) -> int:
-    """Count leading singular values above those of `NULL_DRAWS` shuffled pairings.
-
-    Horn's parallel analysis (1965, doi:10.1007/BF02289447): the i-th value against the
-    largest i-th value of any shuffle, up to the first that fails.  Under a random pairing
-    of tokens the cross-covariance is asymptotically Gaussian with covariance source (x)
-    target / count (the permutation central limit theorem), so a shuffle is drawn from the
-    moments, at O(d^3) whatever the number of tokens.
-    """
-    root_x, root_y = _square_root(moments.source), _square_root(moments.target)
-    generator = torch.Generator().manual_seed(seed)
-    s = torch.linalg.svdvals(moments.cross)
-    d = len(s)
-    highest = torch.zeros_like(s)
-    at_once = max(1, NULL_NUMBERS // d**2)
-    for first in range(0, NULL_DRAWS, at_once):
-        count = min(at_once, NULL_DRAWS - first)
-        noise = torch.randn(count, d, d, generator=generator, dtype=torch.float64).to(s.device)
-        shuffled = root_x @ noise @ root_y / max(1, moments.count - 1) ** 0.5
-        highest = torch.maximum(highest, torch.linalg.svdvals(shuffled).amax(0))
-    rounding = 8 * d * torch.finfo(s.dtype).eps * s[0]
-    above = s > highest.clamp(min=rounding)
-    return int(above.long().cumprod(0).sum())
-
-
-def _square_root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
-    values, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.mT
-    return root
+    if isinstance(tokens, Moments):
+        mapped = float(torch.sum(a * (tokens.source @ a)))
+    else:  # of an orthogonal map
+        mapped = tokens.source_variance * alignment.scale**2
+    overlap = float(torch.sum(a * tokens.cross))
+    variance = tokens.target_variance
+    residual = variance + mapped - 2 * overlap + tokens.count * float(shift @ shift)
+    return 1 - residual / variance
 
 
 def _ridge(moments: Moments) -> Float[Tensor, "d d"]:
@@ -367,11 +385,3 @@ def _ridge(moments: Moments) -> Float[Tensor, "d d"]:
         if score < best_score:
             best, best_score = vectors @ weights, score
     return best
-
-
-def _assign(scores: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
-    """Permutation matrix that collects the largest total score."""
-    rows, columns = linear_sum_assignment(np.asarray(scores.cpu()), maximize=True)
-    permutation = torch.zeros_like(scores)
-    permutation[rows, columns] = 1.0
-    return permutation

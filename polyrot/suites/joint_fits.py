@@ -43,7 +43,7 @@ class FittedPair:
             ev_fit=float(own["ev_fit"]),
             ev=float(own["ev"]),
             singular_values=own["singular_values"],
-            moments=moments,
+            fitted=moments,
             seed=self.seed,
         )
 

@@ -1,0 +1,28 @@
+"""The permutation matrices, signed or not, that are nearest to a matrix."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from polyrot.linalg.checks import Array
+
+
+def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
+    """Find the signed permutation matrix nearest to a square matrix in Frobenius norm.
+
+    >>> nearest_signed_permutation(torch.tensor([[0.1, -0.9], [0.9, 0.2]]))
+    tensor([[ 0., -1.],
+            [ 1.,  0.]], dtype=torch.float64)
+    """
+    r = torch.as_tensor(rotation).double()
+    return nearest_permutation(r.abs()) * torch.where(r < 0, -1.0, 1.0)
+
+
+def nearest_permutation(scores: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    """Find the permutation matrix that collects the largest total score."""
+    rows, columns = linear_sum_assignment(np.asarray(scores.cpu()), maximize=True)
+    permutation = torch.zeros_like(scores)
+    permutation[rows, columns] = 1.0
+    return permutation

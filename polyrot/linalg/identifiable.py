@@ -1,0 +1,42 @@
+"""How many directions of a cross-covariance the data determine."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.linalg.moments import Moments
+
+NULL_DRAWS = 39
+NULL_NUMBERS = 2**24
+"""Of its draws, how many numbers are in memory at a time: 128 MiB, and no less than one draw."""
+
+
+def identifiable_rank(moments: Moments, seed: int) -> int:
+    """Count leading singular values above those of `NULL_DRAWS` shuffled pairings.
+
+    Horn's parallel analysis (1965, doi:10.1007/BF02289447): the i-th value against the
+    largest i-th value of any shuffle, up to the first that fails.  Under a random pairing
+    of tokens the cross-covariance is asymptotically Gaussian with covariance source (x)
+    target / count (the permutation central limit theorem), so a shuffle is drawn from the
+    moments, at O(d^3) whatever the number of tokens.
+    """
+    root_x, root_y = _square_root(moments.source), _square_root(moments.target)
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.linalg.svdvals(moments.cross)
+    d = len(s)
+    highest = torch.zeros_like(s)
+    at_once = max(1, NULL_NUMBERS // d**2)
+    for first in range(0, NULL_DRAWS, at_once):
+        count = min(at_once, NULL_DRAWS - first)
+        noise = torch.randn(count, d, d, generator=generator, dtype=torch.float64).to(s.device)
+        shuffled = root_x @ noise @ root_y / max(1, moments.count - 1) ** 0.5
+        highest = torch.maximum(highest, torch.linalg.svdvals(shuffled).amax(0))
+    rounding = 8 * d * torch.finfo(s.dtype).eps * s[0]
+    above = s > highest.clamp(min=rounding)
+    return int(above.long().cumprod(0).sum())
+
+
+def _square_root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.mT
+    return root

@@ -1,0 +1,111 @@
+"""The orthogonal matrix nearest to a matrix: the factor Q of A = Q H, H symmetric and >= 0."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.linalg.checks import Array
+
+ITERATIONS = 20
+"""Scaled Newton takes at most nine for any matrix that float64 can tell from a singular one."""
+
+ERROR = 1e-9
+"""A fast factor is kept where it is shown to be this near to the exact one, in Frobenius norm."""
+
+Stack = Float[Tensor, "matrix d d"]
+
+
+def polar_factor(a: Array, *, fast: bool = False) -> Float[Tensor, "*batch d d"]:
+    """Compute the orthogonal polar factor of square matrices, which maximises `tr(Q' A)`.
+
+    It is U V' of the singular value decomposition A = U S V', and the solution of the
+    orthogonal Procrustes problem whose cross-covariance is A.  Float64.
+
+    Args:
+        a: `[d, d]` or `[..., d, d]`.
+        fast: iterate with Newton's method, scaled (Higham 1986, doi:10.1137/0907079), which
+            is matrix inverses alone, instead of decomposing; a factor that is not shown to
+            be accurate is replaced by that of the decomposition.  Where decompositions are
+            slow, as on CUDA devices, this is many times faster; on CPUs it is not.
+
+    Raises:
+        ValueError: where a matrix is not square or not finite.
+
+    Notes:
+        Where A is singular, Q is not unique, and an arbitrary one is returned.  Near that it
+        is ill-conditioned: an error e in A moves Q by up to `2 e / (s_d + s_(d-1))`, the two
+        smallest singular values.  Iterations in lower precision, or by polynomials with a
+        fixed number of steps, do not converge there, and none is used.
+
+    >>> polar_factor(torch.tensor([[0.0, -2.0], [3.0, 0.0]]))
+    tensor([[ 0., -1.],
+            [ 1.,  0.]], dtype=torch.float64)
+    """
+    x = torch.as_tensor(a).detach().double()
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"Expected a of shape [..., d, d] but got {tuple(x.shape)}")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("Expected a to be finite but it holds nan or inf")
+    stack = x.reshape(-1, *x.shape[-2:])
+    found = _by_newton(stack) if fast else _by_decomposition(stack)
+    return found.view(x.shape)
+
+
+def _by_decomposition(a: Stack) -> Stack:
+    u, _, vh = torch.linalg.svd(a)
+    product: Tensor = u @ vh
+    return product
+
+
+def _by_newton(a: Stack) -> Stack:
+    largest = a.abs().amax((-2, -1), keepdim=True)
+    scaled = a / torch.where(largest > 0, largest, 1.0)
+    inverse, x = _inverse(scaled), scaled
+    size = torch.linalg.matrix_norm(inverse)  # at least 1 / the smallest singular value
+    following = inverse.mT
+    for _ in range(ITERATIONS):
+        factor = _scale(x, following)
+        before, x = x, (factor * x + following / factor) / 2
+        moved = torch.linalg.matrix_norm(x - before) / x.shape[-1] ** 0.5
+        if bool((~(moved > 1e-9)).all()):  # what is left is squared by the step below
+            break
+        following = _inverse(x).mT
+    x = 1.5 * x - 0.5 * x @ (x.mT @ x)  # orthogonal to the last bit, without an inverse
+    bad = ~_is_accurate(x, scaled, size)
+    if bool(bad.any()):
+        x[bad] = _by_decomposition(a[bad])
+    return x
+
+
+def _inverse(x: Stack) -> Stack:
+    """Invert; a singular matrix gives infinities, which no check lets pass."""
+    found = torch.linalg.inv_ex(x)
+    inverse: Tensor = found.inverse
+    inverse[found.info != 0] = torch.inf
+    return inverse
+
+
+def _scale(x: Stack, inverse: Stack) -> Float[Tensor, "matrix 1 1"]:
+    """Higham's factor, which brings the largest and smallest singular values together."""
+    factor: Tensor = torch.ones(())
+    for p in (1, torch.inf):
+        norms = [torch.linalg.matrix_norm(m, ord=p) for m in (inverse, x)]
+        factor = factor * (norms[0] / norms[1]) ** 0.25
+    return factor[:, None, None]
+
+
+def _is_accurate(x: Stack, a: Stack, inverse_norm: Float[Tensor, " matrix"]) -> Bool[Tensor, " m"]:
+    """Whether x is shown to be the polar factor of a, up to `ERROR`.
+
+    It is where x is orthogonal and h = x' a symmetric and positive.  The exact factor is x e^w with
+    a skew w, and w h + h w = h - h' to first order, so that the part of h that is not symmetric,
+    over the smallest singular value of a, bounds how far x is off.
+    """
+    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    defect = (x.mT @ x - eye).abs().amax((-2, -1))
+    h = x.mT @ a
+    skew = torch.linalg.matrix_norm(h - h.mT) / 2
+    positive = torch.linalg.cholesky_ex((h + h.mT) / 2).info == 0
+    accurate: Tensor = positive & (defect < 1e-13 * x.shape[-1] ** 0.5)
+    accurate &= skew * inverse_norm < ERROR
+    return accurate
