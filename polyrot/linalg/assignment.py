@@ -17,7 +17,11 @@ def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
             [ 1.,  0.]], dtype=torch.float64)
     """
     r = torch.as_tensor(rotation).double()
-    return nearest_permutation(r.abs()) * torch.where(r < 0, -1.0, 1.0)
+    rows, columns = linear_sum_assignment(r.abs().cpu().numpy(), maximize=True)
+    permutation = torch.zeros_like(r)
+    # Signs of the d entries that are taken, not of all d^2.
+    permutation[rows, columns] = torch.where(r[rows, columns] < 0, -1.0, 1.0).to(r.dtype)
+    return permutation
 
 
 def nearest_permutation(scores: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
