@@ -21,7 +21,7 @@ from polyrot.models.transformer import (
 )
 
 SEEDS = range(5)
-STEPS = 4
+STEPS = 2
 ARCHITECTURE = TransformerConfig()
 PRECISIONS = {"bfloat16": True, "float32": False}
 GROUP = Group(

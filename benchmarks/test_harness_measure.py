@@ -11,7 +11,7 @@ from test_harness_table import LARGE, results
 from harness import data
 from harness.group import Case, Contender, Group, sizes
 from harness.measure import Measure, rounds_for
-from harness.memory import peak_of
+from harness.memory import Peak
 from harness.report import committed, write
 
 MIB = 2**20
@@ -26,7 +26,7 @@ class Clock:
         self.rounds = 0
         self.stats = SimpleNamespace(stats=SimpleNamespace(median=0.1))
 
-    def pedantic(self, call: Call, setup: Call, rounds: int) -> object:
+    def pedantic(self, call: Call, setup: Call, teardown: Call | None, rounds: int) -> object:
         self.rounds = rounds
         setup()
         return call()
@@ -108,10 +108,14 @@ def test_a_time_without_agreement_is_no_row() -> None:
 
 
 def test_peak_memory_is_that_of_the_call() -> None:
-    peak = peak_of(lambda: torch.ones(64 * MIB // 4), "cpu")
-    if peak is None:
+    peak = Peak("cpu")
+    for count in (64, 8):
+        peak.before()
+        torch.ones(count * MIB // 4)
+        peak.after()
+    if peak.bytes is None:
         pytest.skip("this system does not count the peak")
-    assert 60 * MIB < peak < 90 * MIB
+    assert 60 * MIB < peak.bytes < 90 * MIB
 
 
 def test_files_are_written_and_read_back(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_results_of_another_schema_are_refused() -> None:
 
 def test_the_terminal_table_marks_ours_and_what_was_met() -> None:
     assert table.terminal(FACTS, ROWS) == [
-        "Turns of a matrix, a matrix",
+        "Turns of a matrix; time per matrix",
         "d                        median  n ratio asked       error",
         "64  * ours              1.00 ms 40                   1e-16",
         "      scipy.linalg.turn 4.00 ms 20 4.00x    3x met   3e-13",

@@ -27,17 +27,18 @@ def polar_factor(a: np.ndarray) -> np.ndarray:
     """Compute the orthogonal factor of a matrix: the SVD's, improved by one step of Newton.
 
     R is the factor where R'A is symmetric.  From R0, with H the symmetric and K the skew part of
-    R0'A, the step R0 (I + W) solves W H + H W = 2 K; what R0 lacks in orthogonality is added.
+    R0'A, the step R0 (I + W) solves W H + H W = 2 K.  First R0 gets what it lacks in orthogonality.
     """
     u, _, vh = svd(a)
     start = u @ vh
+    lacks = np.asarray(np.eye(len(a)) - product(start.T, start), dtype=np.float64) / 2
     inner = product(start.T, a)
+    inner += lacks @ np.asarray(inner, dtype=np.float64)
     skew = np.asarray((inner - inner.T) / 2, dtype=np.float64)
     values, vectors = eigh(np.asarray((inner + inner.T) / 2, dtype=np.float64))
     turned = vectors.T @ (2 * skew) @ vectors
     step = vectors @ (turned / (values[:, None] + values)) @ vectors.T
-    defect = np.asarray(np.eye(len(a)) - product(start.T, start), dtype=np.float64)
-    return start.astype(np.longdouble) + start @ (step + defect / 2)
+    return start.astype(np.longdouble) + start @ (step + lacks)
 
 
 def _slices(x: np.ndarray, bits: int) -> list[np.ndarray]:

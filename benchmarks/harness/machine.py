@@ -25,7 +25,7 @@ PEERS = (
     "transformer-lens",
     "triton",
 )
-PRODUCT = {"cpu": 4096, "cuda": 8192}
+PRODUCT = {"cpu": 2048, "cuda": 8192}
 COPY = {"cpu": 2**28, "cuda": 2**30}
 """Width of the matrix product, and bytes of the copy: far beyond every cache."""
 

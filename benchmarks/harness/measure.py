@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.group import Case, Contender, Group
 from harness.machine import synchroniser
-from harness.memory import peak_of
+from harness.memory import Peak
 from harness.rows import Row
 
 SLOW = 5.0
@@ -67,7 +67,7 @@ class Measure:
             operations: arithmetic that the job needs, where a roofline makes sense.
             bytes_moved: traffic with main memory that it needs.
             precision: whose ceiling the operations have.
-            memory: call once more and record the peak memory.
+            memory: record the peak memory of the rounds.
             note: shown under the table.
         """
         synchronise = synchroniser(self.device)
@@ -83,12 +83,20 @@ class Measure:
             timed()
             rounds = rounds_for(perf_counter() - start, SMOKE_BUDGET if self.smoke else BUDGET)
         self._benchmark.group = f"{self._group.name} {self._case}"
-        result = self._benchmark.pedantic(timed, setup=synchronise, rounds=rounds)
-        peak = peak_of(call, self.device) if memory else None
+        peak = Peak(self.device) if memory else None
+
+        def before() -> None:
+            synchronise()
+            if peak is not None:
+                peak.before()
+
+        result = self._benchmark.pedantic(
+            timed, setup=before, teardown=peak.after if peak else None, rounds=rounds
+        )
         self._timed = {
             "seconds": self._benchmark.stats.stats.median / per,
             "rounds": rounds,
-            "peak_bytes": peak,
+            "peak_bytes": peak.bytes if peak else None,
             "operations": None if operations is None else operations / per,
             "bytes_moved": None if bytes_moved is None else bytes_moved / per,
             "precision": precision,

@@ -2,41 +2,50 @@
 
 import ctypes
 import gc
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import torch
 
 _PROCESS = Path("/proc/self")
 
 
-def peak_of(call: Callable[[], Any], device: str) -> int | None:
-    """Call, and read the peak from the kernel's or the device's own counter.
+class Peak:
+    """Reads the peak from the system's own counter, round by round, outside the clock.
 
-    `None` where there is no such counter.  Allocations below a few MiB may come from memory
-    that the process holds already and are then not seen.
+    `before()` and `after()` enclose a round; `bytes` is the most of any round, and `None` where
+    there is no such counter.  Allocations below a few MiB may come from memory that the process
+    holds already, and are then not seen.
     """
-    if device == "cuda":
-        return _peak_on_device(call)
-    gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        (_PROCESS / "clear_refs").write_text("5")  # resets the high-water mark
-        before = _status("VmRSS")
-        call()
-        return max(0, _status("VmHWM") - before)
-    except (OSError, AttributeError):
-        return None
 
+    def __init__(self, device: str) -> None:
+        """Give back to the system what is free already, so that it is seen when it is taken."""
+        self.bytes: int | None = None
+        self._cuda = device == "cuda"
+        self._start = 0
+        gc.collect()
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except (AttributeError, OSError):  # another C library
+            return
 
-def _peak_on_device(call: Callable[[], Any]) -> int:
-    import torch
+    def before(self) -> None:
+        """Forget the peak so far."""
+        if self._cuda:
+            self._start = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            return
+        try:
+            (_PROCESS / "clear_refs").write_text("5")
+            self._start = _status("VmRSS")
+        except OSError:
+            self._start = -1
 
-    torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    call()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
+    def after(self) -> None:
+        """Keep the peak since `before` if it is the highest."""
+        if self._start < 0:
+            return
+        peak = torch.cuda.max_memory_allocated() if self._cuda else _status("VmHWM")
+        self.bytes = max(self.bytes or 0, peak - self._start)
 
 
 def _status(field: str) -> int:

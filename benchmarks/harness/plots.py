@@ -28,7 +28,7 @@ def plot(facts: GroupFacts, rows: Sequence[Row], path: Path) -> None:
     axes.set_xticks(known, [str(size) for size in known])
     axes.minorticks_off()
     axes.set_xlabel(facts.axis)
-    axes.set_ylabel(f"seconds a {facts.unit}")
+    axes.set_ylabel(f"seconds per {facts.unit}")
     axes.set_title(facts.title, fontsize=10)
     axes.grid(visible=True, linewidth=0.3)
     axes.legend(fontsize=7)

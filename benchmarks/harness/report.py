@@ -45,7 +45,7 @@ def markdown(results: Results, plots: set[str], appendix: Sequence[str] = ()) ->
         rows = results.of(facts.name)
         if not rows:
             continue
-        lines += [f"## {facts.title}", "", f"Time is of one {facts.unit}. Error: {facts.error}."]
+        lines += [f"## {facts.title}", "", f"Time per {facts.unit}. Error: {facts.error}."]
         lines += [facts.note] if facts.note else []
         lines += ["", *table.markdown(facts, rows), ""]
         lines += _below(results, facts)

@@ -24,7 +24,7 @@ class BenchSession:
         self.device: str = config.getoption("--device")
         self.smoke: bool = config.getoption("--smoke")
         self._full: bool = config.getoption("--full")
-        self._root, self._reports = root, reports
+        self._root, self._benchmarks, self._reports = root, root / "benchmarks", reports
         self._folder: Path | None = config.getoption("--bench-dir")
         if self.smoke and (self._full or self._folder):
             raise pytest.UsageError("--smoke writes nothing: give neither --full nor --bench-dir")
@@ -40,6 +40,13 @@ class BenchSession:
         machine.set_threads(self._threads)
         threads = ", ".join(f"{name} {n}" for name, n in machine.threads().items())
         return f"benchmarks on {self.device}; threads: {threads}"
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Notice where this run is a part: files that were not named, benchmarks deselected."""
+        chosen = {item.path.name for item in session.items}
+        left_out = [p.name for p in self._benchmarks.glob("bench_*.py") if p.name not in chosen]
+        if left_out:
+            self._partial = f"{', '.join(sorted(left_out))} left out"
 
     def pytest_deselected(self) -> None:
         """Remember that this run is a part."""

@@ -42,7 +42,7 @@ def terminal(facts: GroupFacts, rows: Sequence[Row]) -> list[str]:
     """Lay out a group's table in lines."""
     table = [headings(facts, rows), *cells(rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    lines = [f"{facts.title}, a {facts.unit}"]
+    lines = [f"{facts.title}; time per {facts.unit}"]
     for line in table:
         texts = [
             text.ljust(width) if i in (0, 1, 6) else text.rjust(width)
