@@ -6,7 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, is_tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import polyrot as pr
 from polyrot.linalg import cross
@@ -95,6 +97,39 @@ def test_the_rest_of_the_moments_is_of_the_tokens_that_were_fitted() -> None:
     x *= 2
     with pytest.raises(ValueError, match="have been changed since"):
         _ = late.inverse().moments
+
+
+class Largest(TorchDispatchMode):
+    """The most bytes in one tensor that any operation makes anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes, self.known = 0, set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.known |= {x.untyped_storage().data_ptr() for x in tree_leaves(args) if is_tensor(x)}
+        result = function(*args, **(kwargs or {}))
+        for x in tree_leaves(result):
+            if is_tensor(x) and x.untyped_storage().data_ptr() not in self.known:
+                self.bytes = max(self.bytes, x.untyped_storage().nbytes())
+        return result
+
+
+def test_no_tensor_grows_with_the_tokens_but_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross, "NUMBERS", 16 * 16)
+    sets = [activations(20_000, 16, seed=i) for i in range(3)]
+    for call in (
+        lambda: pr.align(*sets[:2]),
+        lambda: pr.align(*sets[:2], group="affine").identifiable_rank,
+        lambda: pr.align_pairs(sets),
+        lambda: pr.bootstrap(*sets[:2], blocks=8, draws=3),
+    ):
+        with Largest() as largest:
+            call()
+        # An int64 for each token, a few times; a float32 copy of a set takes eight times that.
+        assert largest.bytes <= 20_000 * 8
+        # It counts: so small a chunk alone cannot explain it.
+        assert largest.bytes >= 16 * 16 * 8
 
 
 def test_a_split_that_leaves_one_token_says_so() -> None:
