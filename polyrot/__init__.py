@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from polyrot.linalg.procrustes import Alignment as Alignment
     from polyrot.linalg.procrustes import align as align
     from polyrot.linalg.resampling import bootstrap as bootstrap
+    from polyrot.sae.activations import GroupTopK as GroupTopK
     from polyrot.sae.activations import JumpReLU as JumpReLU
     from polyrot.sae.activations import ReLU as ReLU
     from polyrot.sae.activations import TopK as TopK
@@ -36,6 +37,7 @@ _PUBLIC = {
     "Alignment": "polyrot.linalg.procrustes",
     "align": "polyrot.linalg.procrustes",
     "nearest_signed_permutation": "polyrot.linalg.assignment",
+    "GroupTopK": "polyrot.sae.activations",
     "JumpReLU": "polyrot.sae.activations",
     "ReLU": "polyrot.sae.activations",
     "TopK": "polyrot.sae.activations",
@@ -49,6 +51,7 @@ _PUBLIC = {
 __all__ = [
     "SAE",
     "Alignment",
+    "GroupTopK",
     "JumpReLU",
     "Moments",
     "ReLU",

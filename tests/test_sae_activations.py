@@ -1,5 +1,6 @@
-"""ReLU, TopK and JumpReLU: by hand, and unmoved by being carried to another basis."""
+"""ReLU, TopK, GroupTopK and JumpReLU: by hand, and unmoved by being carried to another basis."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ def test_each_activation_by_hand() -> None:
     assert pr.ReLU()(pre).tolist() == [[3, 0, 1, 2], [0, 0, 0.5, 0]]
     # The second of two largest may be negative, and is then silent.
     assert pr.TopK(2)(pre).tolist() == [[3, 0, 0, 2], [0, 0, 0.5, 0]]
+    # A group is weighed by its norm, and keeps its signs.
+    assert pr.GroupTopK(groups=1, rank=2)(pre).tolist() == [[3, -4, 0, 0], [0, 0, 0.5, -3]]
     # A feature at its threshold is off; one below zero is off whatever its threshold.
     jump = pr.JumpReLU(torch.tensor([3.0, -5.0, 0.5, 1.0]))
     assert jump(pre).tolist() == [[0, 0, 1, 2], [0, 0, 0, 0]]
@@ -39,6 +42,29 @@ def test_a_k_that_does_not_fit_is_named(k: int) -> None:
     weights = planted_sae("relu")
     with pytest.raises(ValueError, match=f"Expected 1 <= k <= 24 features but got k={k}"):
         pr.SAE(weights.W_enc, weights.b_enc, weights.W_dec, weights.b_dec, activation=pr.TopK(k))
+
+
+@pytest.mark.parametrize(
+    ("groups", "rank", "message"),
+    [
+        (1, 0, "rank to divide 24 features but got rank=0"),
+        (1, 7, "rank to divide 24 features but got rank=7"),
+        (0, 3, "1 <= groups <= 8 groups of 3 features but got groups=0"),
+        (9, 3, "1 <= groups <= 8 groups of 3 features but got groups=9"),
+    ],
+)
+def test_groups_that_do_not_fit_are_named(groups: int, rank: int, message: str) -> None:
+    weights = planted_sae("relu")
+    activation = pr.GroupTopK(groups=groups, rank=rank)
+    with pytest.raises(ValueError, match=message):
+        pr.SAE(weights.W_enc, weights.b_enc, weights.W_dec, weights.b_dec, activation=activation)
+
+
+def test_groups_are_not_written_as_what_saelens_would_read_otherwise(tmp_path: Path) -> None:
+    sae = replace(planted_sae("relu"), activation=pr.GroupTopK(groups=2, rank=3))
+    with pytest.raises(ValueError, match=r"got GroupTopK\(groups=2, rank=3\), which the layout"):
+        sae.save(tmp_path / "sae")
+    assert not (tmp_path / "sae").exists()
 
 
 def test_thresholds_that_do_not_fit_are_named() -> None:

@@ -1,10 +1,13 @@
-"""What an autoencoder does to its features' pre-activations: ReLU, TopK or JumpReLU."""
+"""What an autoencoder does to its features' pre-activations: ReLU, TopK, its groups, JumpReLU."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from polyrot.sae.topk import topk_index
 
 Features = Float[Tensor, "token feature"]
 
@@ -29,6 +32,12 @@ class TopK:
     """
 
     k: int
+    rank: ClassVar[int] = 1
+    """Features that are on or off together."""
+
+    def kept(self, pre: Features) -> Int[Tensor, "token kept"]:
+        """The features that are not zeroed, or all where there are fewer."""
+        return topk_index(pre, min(self.k, pre.shape[1]))
 
     def __call__(self, pre: Features) -> Features:
         largest, index = pre.topk(self.k, dim=-1, sorted=False)
@@ -37,6 +46,40 @@ class TopK:
     def check(self, features: int) -> None:
         if not 1 <= self.k <= features:
             raise ValueError(f"Expected 1 <= k <= {features} features but got k={self.k!r}")
+
+
+@dataclass(frozen=True)
+class GroupTopK:
+    """The pre-activations, of either sign, of the `groups` groups of largest norm; 0 elsewhere.
+
+    A group is `rank` consecutive features, whose decoder rows span a subspace and whose
+    pre-activations are coordinates in it (subspace-aware autoencoders, arXiv 2606.06333).
+    """
+
+    groups: int
+    rank: int
+
+    def kept(self, pre: Features) -> Int[Tensor, "token kept"]:
+        """The features of the groups that are not zeroed, or all where there are fewer."""
+        energy = pre.unflatten(1, (-1, self.rank)).square().sum(2)
+        groups = topk_index(energy, min(self.groups, energy.shape[1]))
+        members = torch.arange(self.rank, device=pre.device)
+        return (groups[:, :, None] * self.rank + members).flatten(1)
+
+    def __call__(self, pre: Features) -> Features:
+        index = self.kept(pre)
+        return torch.zeros_like(pre).scatter_(1, index, pre.gather(1, index))
+
+    def check(self, features: int) -> None:
+        if self.rank < 1 or features % self.rank:
+            raise ValueError(
+                f"Expected rank to divide {features} features but got rank={self.rank!r}"
+            )
+        if not 1 <= self.groups <= features // self.rank:
+            raise ValueError(
+                f"Expected 1 <= groups <= {features // self.rank} groups of {self.rank} features "
+                f"but got groups={self.groups!r}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,4 +102,7 @@ class JumpReLU:
             )
 
 
-Activation = ReLU | TopK | JumpReLU
+SparseActivation = TopK | GroupTopK
+"""Those that bound how many features of a token are on."""
+
+Activation = ReLU | TopK | GroupTopK | JumpReLU

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
 
 Activations = Float[Tensor, "token d_model"]
@@ -32,12 +33,14 @@ def ev_published(reconstruction: Activations, x: Activations) -> float:
 
 def reconstruct(sae: SAE, x: Activations) -> Activations:
     """Encode and decode tokens in bounded memory."""
+    if isinstance(sae.activation, TopK | GroupTopK):
+        return sae.decode_sparse(sae.encode_sparse(x))
     return torch.cat([sae.decode(sae.encode(chunk)) for chunk in x.split(8192)])
 
 
 def l0(sae: SAE, x: Activations) -> float:
     """Mean number of active features per token."""
-    active = sum(int((sae.encode(chunk) > 0).sum()) for chunk in x.split(8192))
+    active = sum(int((sae.encode(chunk) != 0).sum()) for chunk in x.split(8192))
     return active / len(x)
 
 

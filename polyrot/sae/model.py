@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.sae.activations import Activation, ReLU
+from polyrot.sae.activations import Activation, GroupTopK, ReLU, TopK
+from polyrot.sae.sparse import SparseFeatures, decode_sparse, encode_sparse
 
 if TYPE_CHECKING:
     from polyrot.linalg.procrustes import Alignment
@@ -46,14 +47,36 @@ class SAE:
 
     def encode(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token feature"]:
         """Compute the feature activations of tokens, in the autoencoder's precision."""
-        x = x.to(self.W_enc.dtype)
-        if self.apply_b_dec_to_input:
-            x = x - self.b_dec
-        return self.activation(torch.addmm(self.b_enc, x, self.W_enc))
+        return self.activation(torch.addmm(self.b_enc, self._encoder_input(x), self.W_enc))
 
     def decode(self, z: Float[Tensor, "token feature"]) -> Float[Tensor, "token d_model"]:
         """Reconstruct tokens from feature activations."""
         return torch.addmm(self.b_dec, z, self.W_dec)
+
+    def encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseFeatures:
+        """Compute feature activations and keep the few that a token has on.
+
+        They are those of `encode` up to rounding, and up to the choice among features that tie
+        for the last place.  Beyond the result, memory is bounded: see
+        `polyrot.sae.sparse`.
+
+        Raises:
+            ValueError: where neither TopK nor GroupTopK bounds how many are on.
+        """
+        if not isinstance(self.activation, TopK | GroupTopK):
+            raise ValueError(
+                f"Expected TopK or GroupTopK but got {type(self.activation).__name__}, which "
+                "leaves any number of features on; use `encode`"
+            )
+        return encode_sparse(self._encoder_input(x), self.W_enc, self.b_enc, self.activation)
+
+    def decode_sparse(self, features: SparseFeatures) -> Float[Tensor, "token d_model"]:
+        """Reconstruct tokens from the features that are on, at the cost of those alone."""
+        return decode_sparse(features, self.W_dec, self.b_dec)
+
+    def _encoder_input(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
+        x = x.to(self.W_enc.dtype)
+        return x - self.b_dec if self.apply_b_dec_to_input else x
 
     def carried(self, alignment: "Alignment") -> "SAE":
         """Express the autoencoder in the basis that `alignment` maps onto.

@@ -1,25 +1,35 @@
-"""Training of ReLU autoencoders, stacked over models and sites.
+"""Training of autoencoders, stacked over models and sites.
 
-Recipe (arXiv 2605.24577 and its released code): decoder columns of unit norm,
+Recipe of ReLU (arXiv 2605.24577 and its released code): decoder columns of unit norm,
 encoder N(0, 1/d), biases zero; loss = MSE over tokens and dimensions + l1 * sum of
 the features, mean over tokens; Adam at 5e-4 on batches of 4,096 tokens drawn with
 replacement; the decoder's gradient is projected off its columns, and after each
 step the columns are renormalised and their norms moved into the encoder.
+
+TopK and GroupTopK: the same but for the penalty, which they need not; the encoder starts as
+the decoder's transpose, and no norm moves into it (Gao et al. 2024, arXiv 2406.04093).
+GroupTopK's encoder columns are renormalised too (arXiv 2606.06333, released code).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.sae.activations import GroupTopK, ReLU, TopK
 from polyrot.sae.model import SAE
+from polyrot.sae.sparse_gradients import sparse_gradients
 
 Weights = dict[str, Tensor]
 
 CPU_BLOCK = 1_024
-"""Tokens, times autoencoders in the stack, that a CPU handles at a time."""
+"""Tokens that a CPU handles at a time; of a narrow stack, all its autoencoders together."""
+
+NARROW = 128
+"""Widest `d_model` whose gradients stay in a CPU's cache, so that only tokens need dividing."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,21 @@ class SAEConfig:
     batch: int = 4_096
     learning_rate: float = 5e-4
     seed: int = 0
+    activation: ReLU | TopK | GroupTopK = ReLU()
+    """TopK and GroupTopK fix how many features are on, and leave `l1` unread."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Say it in plain values, for files and the keys of what is cached.
+
+        ReLU goes without saying: so it did before there was a choice, and what was cached
+        then is found.
+        """
+        recipe = asdict(self)
+        del recipe["activation"]
+        if not isinstance(self.activation, ReLU):
+            kind = type(self.activation).__name__
+            recipe["activation"] = {"kind": kind, **asdict(self.activation)}
+        return recipe
 
 
 def initial_weights(config: SAEConfig, d_model: int) -> Weights:
@@ -40,10 +65,12 @@ def initial_weights(config: SAEConfig, d_model: int) -> Weights:
     features = config.expansion * d_model
     encoder = torch.randn(features, d_model, generator=generator) / d_model**0.5
     decoder = torch.randn(d_model, features, generator=generator)
+    decoder = decoder / decoder.norm(dim=0)
+    tied = not isinstance(config.activation, ReLU)
     return {
-        "W_enc": encoder.mT.contiguous(),
+        "W_enc": decoder.clone() if tied else encoder.mT.contiguous(),
         "b_enc": torch.zeros(features),
-        "W_dec": (decoder / decoder.norm(dim=0)).mT.contiguous(),
+        "W_dec": decoder.mT.contiguous(),
         "b_dec": torch.zeros(d_model),
     }
 
@@ -63,7 +90,7 @@ def train_saes(
     Args:
         activations: of each.
         configs: of each.
-        block: tokens that a CPU handles at a time; by default its share of `CPU_BLOCK`.  An
+        block: tokens that a CPU handles at a time under ReLU; see `stack_block`.  An
             autoencoder trained alone with the block of a stack equals that of the stack.
         report: called with the step after every step.
     """
@@ -82,16 +109,13 @@ def train_saes(
             ]
         )
         with torch.no_grad():
-            gradients = loss_gradients(weights, x, config.l1, block=block)
+            gradients = _gradients(weights, x, config, block)
             along = (gradients["W_dec"] * weights["W_dec"]).sum(2, keepdim=True)
             gradients["W_dec"] -= along * weights["W_dec"]
             for name, parameter in weights.items():
                 parameter.grad = gradients[name]
             optimizer.step()
-            norms = weights["W_dec"].norm(dim=2)
-            weights["W_dec"] /= norms[:, :, None]
-            weights["W_enc"] *= norms[:, None, :]
-            weights["b_enc"] *= norms
+            _renormalise(weights, config)
         report(step + 1)
     trained = {name: w.detach().cpu() for name, w in weights.items()}
     return [
@@ -100,14 +124,38 @@ def train_saes(
             b_enc=trained["b_enc"][i].clone(),
             W_dec=trained["W_dec"][i].clone(),
             b_dec=trained["b_dec"][i].clone(),
+            activation=config.activation,
         )
         for i in range(len(configs))
     ]
 
 
-def stack_block(stack: int) -> int:
-    """Tokens that a CPU handles at a time in a stack of so many autoencoders."""
-    return max(1, CPU_BLOCK // stack)
+def _gradients(
+    weights: Weights, x: Float[Tensor, "stack token d_model"], config: SAEConfig, block: int | None
+) -> Weights:
+    if isinstance(config.activation, ReLU):
+        return loss_gradients(weights, x, config.l1, block=block)
+    return sparse_gradients(weights, x, config.activation)
+
+
+def _renormalise(weights: Weights, config: SAEConfig) -> None:
+    """Give the decoder rows of unit norm again, as the recipe of the activation does."""
+    norms = weights["W_dec"].norm(dim=2)
+    weights["W_dec"] /= norms[:, :, None]
+    if isinstance(config.activation, ReLU):
+        weights["W_enc"] *= norms[:, None, :]
+        weights["b_enc"] *= norms
+    elif isinstance(config.activation, GroupTopK):
+        weights["W_enc"] /= weights["W_enc"].norm(dim=1, keepdim=True)
+
+
+def stack_block(stack: int, d_model: int) -> int:
+    """Tokens of each autoencoder that a CPU handles at a time in a stack of so many.
+
+    Of wide ones each block adds to gradients that come from memory and go back there, which
+    small blocks do too often: at 204 tokens a step took 1.6 times as long as at 1,024.
+    """
+    return max(1, CPU_BLOCK // stack) if d_model <= NARROW else CPU_BLOCK
 
 
 def loss_gradients(
@@ -117,12 +165,12 @@ def loss_gradients(
     *,
     block: int | None = None,
 ) -> Weights:
-    """Differentiate the loss by hand: six matrix products and no tape.
+    """Differentiate the loss under ReLU by hand: six matrix products and no tape.
 
     Returns the gradient of every weight; a test compares them with autograd.
     """
     # On a CPU the hidden layer of a block should stay in the second-level cache.
-    size = x.shape[1] if x.device.type != "cpu" else block or stack_block(len(x))
+    size = x.shape[1] if x.device.type != "cpu" else block or stack_block(len(x), x.shape[2])
     total: Weights = {}
     for tokens in x.split(size, dim=1):
         for name, part in _block_gradients(weights, tokens, l1).items():

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,7 +49,7 @@ class TrainedAutoencoders:
         configs = [replace(self._recipe, seed=seed) for seed in sae_seeds]
         digest = [hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for x in data]
         what = {
-            "configs": [asdict(c) for c in configs],
+            "configs": [c.recipe() for c in configs],
             "data": digest,
             "device": self._device,
             "torch": torch.__version__,
@@ -73,7 +73,7 @@ def _train_together(
     there = [x.to(device) for x in data]
     trained = train_saes(there, configs, report=lambda step: progress(step / steps))
     for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
-        replace(sae, metadata=asdict(config)).save(folder / str(index))
+        replace(sae, metadata=config.recipe()).save(folder / str(index))
 
 
 def _train_apart(
@@ -82,10 +82,11 @@ def _train_apart(
     """Train each autoencoder as a unit of work, with the numbers that a stack would have."""
     with TemporaryDirectory(dir=folder.parent, prefix=".activations.") as temporary:
         units = []
+        block = stack_block(len(data), data[0].shape[1])
         for index, (x, config) in enumerate(zip(data, configs, strict=True)):
             file = Path(temporary) / f"{index}.npy"
             np.save(file, x.numpy())
-            units.append((file, config, stack_block(len(data)), folder / str(index), device))
+            units.append((file, config, block, folder / str(index), device))
         run_units(train_autoencoder, units, progress=progress)
 
 
@@ -103,7 +104,7 @@ def train_autoencoder(
     """
     x = torch.from_numpy(np.load(activations, mmap_mode="c")).to(device)
     (sae,) = train_saes([x], [config], block=block)
-    replace(sae, metadata=asdict(config)).save(folder)
+    replace(sae, metadata=config.recipe()).save(folder)
 
 
 def _whole(folder: Path) -> bool:

@@ -70,7 +70,7 @@ def build_suite(
         "architecture": asdict(cohort.architecture),
         "training": asdict(cohort.training),
         "shared_io_of": cohort.seeds[0] if cohort.shared_io else None,
-        "sae_training": asdict(sae_config),
+        "sae_training": sae_config.recipe(),
         "seeds": {str(seed): _metrics(result) for seed, result in trained.items()},
         "versions": versions(),
         "machine": machine(),
@@ -194,7 +194,7 @@ def _train_stack(
 ) -> dict[SAEName, SAE]:
     """Train one stack, or take it from `work` where it was trained on the same data."""
     digest = [float(x.double().square().sum()) for x in data]
-    key = content_key({"sae": asdict(config), "names": [asdict(n) for n in names], "data": digest})
+    key = content_key({"sae": config.recipe(), "names": [asdict(n) for n in names], "data": digest})
     folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
     if all((folder / "cfg.json").is_file() for folder in folders):
         report(label, config.steps, config.steps, "trained earlier")
@@ -217,7 +217,7 @@ def _sae_metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
         "ev_published": ev_published(reconstruction, x),
         "l0": l0(sae, x),
     }
-    return {**asdict(config), **{key: float(f"{value:.6g}") for key, value in figures.items()}}
+    return {**config.recipe(), **{key: float(f"{value:.6g}") for key, value in figures.items()}}
 
 
 def _metrics(result: TrainedSeed) -> dict[str, Any]:

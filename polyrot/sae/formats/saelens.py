@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polyrot.files import write_atomically
-from polyrot.sae.activations import Activation, JumpReLU, ReLU, TopK
+from polyrot.sae.activations import Activation, GroupTopK, JumpReLU, ReLU, TopK
 from polyrot.sae.formats.reading import (
     Config,
     check_tensors,
@@ -77,7 +77,17 @@ def read(folder: Path) -> SAE:
 
 
 def write(sae: SAE, folder: Path) -> None:
-    """Write an autoencoder; SAELens's `SAE.load_from_disk` reads it."""
+    """Write an autoencoder; SAELens's `SAE.load_from_disk` reads it.
+
+    Raises:
+        ValueError: where SAELens has no architecture of its activation: GroupTopK.
+    """
+    if isinstance(sae.activation, GroupTopK):
+        raise ValueError(
+            f"Expected ReLU, TopK or JumpReLU but got {sae.activation}, which the layout of "
+            f"SAELens cannot say; keep its tensors in {folder} by other means, as "
+            "`torch.save` does"
+        )
     config = {
         "architecture": "standard",
         "d_in": sae.d_model,
