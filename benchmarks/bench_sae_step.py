@@ -27,7 +27,7 @@ NOTE = (
     f"{BATCH:,} tokens a step, Adam, weights in float32. `polyrot` is {SEEDS} seeds in one stack, "
     "per model; the others train one model, as they would one after another. Recipes differ in "
     "warm-up, clipping and what they count, not in sizes. The error is the share of variance left "
-    "unexplained after the rounds, whose number differs; it must have fallen."
+    "unexplained after the rounds, whose number differs; in ours it must have fallen."
 )
 
 
@@ -154,7 +154,8 @@ def _measure(case: Case, contender: Contender, measure: Measure, *, dense: bool 
         precision="float32",
     )
     after = _unexplained(built, d)
-    measure.agrees(after / before, at_most=1.0)
+    ours = contender.name.startswith("polyrot")
+    measure.agrees(after / before, at_most=1.0 if ours else None)
 
 
 @torch.no_grad()
