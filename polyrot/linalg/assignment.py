@@ -17,7 +17,12 @@ def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
             [ 1.,  0.]], dtype=torch.float64)
     """
     r = torch.as_tensor(rotation).double()
-    return nearest_permutation(r.abs()) * torch.where(r < 0, -1.0, 1.0)
+    # Minimised: for the maximum scipy would make one more copy.
+    rows, columns = linear_sum_assignment(r.abs().neg_().cpu().numpy())
+    permutation = torch.zeros_like(r)
+    # Signs of the d entries that are taken, not of all d^2.
+    permutation[rows, columns] = torch.where(r[rows, columns] < 0, -1.0, 1.0).to(r.dtype)
+    return permutation
 
 
 def nearest_permutation(scores: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:

@@ -94,40 +94,64 @@ def train_saes(
             autoencoder trained alone with the block of a stack equals that of the stack.
         report: called with the step after every step.
     """
-    config = configs[0]
-    device = activations[0].device
-    stacked = [initial_weights(c, activations[0].shape[1]) for c in configs]
-    weights = {n: torch.stack([w[n] for w in stacked]).to(device) for n in stacked[0]}
-    parameters = [weights[name].requires_grad_() for name in weights]
-    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
-    generators = [torch.Generator().manual_seed(c.seed + 1_000_003) for c in configs]
-    for step in range(config.steps):
-        x = torch.stack(
-            [
-                data[torch.randint(len(data), (config.batch,), generator=g).to(device)]
-                for data, g in zip(activations, generators, strict=True)
-            ]
-        )
-        with torch.no_grad():
-            gradients = _gradients(weights, x, config, block)
-            along = (gradients["W_dec"] * weights["W_dec"]).sum(2, keepdim=True)
-            gradients["W_dec"] -= along * weights["W_dec"]
-            for name, parameter in weights.items():
-                parameter.grad = gradients[name]
-            optimizer.step()
-            _renormalise(weights, config)
+    stack = SAEStack(activations, configs, block=block)
+    for step in range(configs[0].steps):
+        stack.step()
         report(step + 1)
-    trained = {name: w.detach().cpu() for name, w in weights.items()}
-    return [
-        SAE(
-            W_enc=trained["W_enc"][i].clone(),
-            b_enc=trained["b_enc"][i].clone(),
-            W_dec=trained["W_dec"][i].clone(),
-            b_dec=trained["b_dec"][i].clone(),
-            activation=config.activation,
-        )
-        for i in range(len(configs))
-    ]
+    return stack.autoencoders()
+
+
+class SAEStack:
+    """Autoencoders in training, along a leading axis of their weights."""
+
+    def __init__(
+        self,
+        activations: Sequence[Float[Tensor, "token d_model"]],
+        configs: Sequence[SAEConfig],
+        *,
+        block: int | None = None,
+    ) -> None:
+        """Begin with untrained ones; the arguments are those of `train_saes`."""
+        self._data, self._config, self._block = activations, configs[0], block
+        self._device = activations[0].device
+        stacked = [initial_weights(c, activations[0].shape[1]) for c in configs]
+        self.weights = {
+            n: torch.stack([w[n] for w in stacked]).to(self._device) for n in stacked[0]
+        }
+        parameters = [self.weights[name].requires_grad_() for name in self.weights]
+        self._optimizer = torch.optim.Adam(parameters, lr=self._config.learning_rate, fused=True)
+        self._generators = [torch.Generator().manual_seed(c.seed + 1_000_003) for c in configs]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Draw a batch for each, and take a step of the optimiser."""
+        weights, batch = self.weights, self._config.batch
+        draws = [
+            torch.randint(len(data), (batch,), generator=g).to(self._device)
+            for data, g in zip(self._data, self._generators, strict=True)
+        ]
+        x = torch.stack([data[rows] for data, rows in zip(self._data, draws, strict=True)])
+        gradients = _gradients(weights, x, self._config, self._block)
+        along = (gradients["W_dec"] * weights["W_dec"]).sum(2, keepdim=True)
+        gradients["W_dec"] -= along * weights["W_dec"]
+        for name, parameter in weights.items():
+            parameter.grad = gradients[name]
+        self._optimizer.step()
+        _renormalise(weights, self._config)
+
+    def autoencoders(self) -> list[SAE]:
+        """Copy them out of the stack, as they are now."""
+        trained = {name: w.detach().cpu() for name, w in self.weights.items()}
+        return [
+            SAE(
+                W_enc=trained["W_enc"][i].clone(),
+                b_enc=trained["b_enc"][i].clone(),
+                W_dec=trained["W_dec"][i].clone(),
+                b_dec=trained["b_dec"][i].clone(),
+                activation=self._config.activation,
+            )
+            for i in range(len(self._data))
+        ]
 
 
 def _gradients(
