@@ -9,17 +9,17 @@ from harness.machine import synchroniser
 from harness.memory import Peak
 from harness.rows import Row
 
-SLOW = 5.0
-"""Seconds of a call from which one round has to do."""
-BUDGET, SMOKE_BUDGET = 2.0, 0.2
+SLOW, LONG = 5.0, 2.0
+"""Seconds of a call from which one round has to do, and two."""
+BUDGET, SMOKE_BUDGET = 1.0, 0.2
 """Seconds of all rounds of a row, where three rounds take less."""
 ROUNDS = (3, 40)
 
 
 def rounds_for(seconds: float, budget: float) -> int:
     """Choose the rounds of a call that takes so long."""
-    if seconds > SLOW:
-        return 1
+    if seconds > LONG:
+        return 1 if seconds > SLOW else 2
     fewest, most = ROUNDS
     return max(fewest, min(most, int(budget / max(seconds, 1e-9))))
 

@@ -83,7 +83,9 @@ class BenchSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a smoke run in which a ratio fell."""
+        """Fail a smoke run in which a ratio fell; know one that was cut short."""
+        if session.exitstatus != pytest.ExitCode.OK:
+            self._partial = self._partial or "the run did not end well"
         old = committed(self._reports, self.device) if self.smoke else None
         if old is not None:
             self._fallen = fallen(self._rows, old.rows)
