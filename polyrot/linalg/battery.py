@@ -18,6 +18,7 @@ from torch import Tensor
 
 from polyrot.linalg import haar
 from polyrot.linalg.checks import Array, as_orthogonal
+from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import Estimate, benjamini_hochberg, monte_carlo_p
 from polyrot.stats.nulls import Draws, cached_draws
 from polyrot.work import one_thread, run_units
@@ -126,7 +127,7 @@ def statistics(
     """
     result: Statistics = {}
     if set(names) - set(OF_ENTRIES):
-        proper = torch.linalg.det(rotations) > 0
+        proper = determinants(rotations) > 0
         result |= _of_angles(haar.eigenangles(rotations), proper)
     if set(names) & set(OF_ENTRIES):
         d = rotations.shape[-1]
@@ -147,7 +148,7 @@ def compare_with_haar(
     """
     observed = statistics(rotations, names, seed=seed)
     d = rotations.shape[-1]
-    proper = int((torch.linalg.det(rotations) > 0).sum())
+    proper = int((determinants(rotations) > 0).sum())
     improper = len(rotations) - proper
     generator = torch.Generator().manual_seed(seed)
     picks = [torch.randint(DRAWS, (DRAWS, k), generator=generator) for k in (proper, improper)]

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polyrot.linalg.checks import Array
+from polyrot.linalg.lu import inverses
 
 ITERATIONS = 20
 """Scaled Newton takes at most nine for any matrix that float64 can tell from a singular one."""
@@ -60,7 +61,7 @@ def _by_decomposition(a: Stack) -> Stack:
 def _by_newton(a: Stack) -> Stack:
     largest = a.abs().amax((-2, -1), keepdim=True)
     scaled = a / torch.where(largest > 0, largest, 1.0)
-    inverse, x = _inverse(scaled), scaled
+    inverse, x = inverses(scaled), scaled
     size = torch.linalg.matrix_norm(inverse)  # at least 1 / the smallest singular value
     following = inverse.mT
     for _ in range(ITERATIONS):
@@ -69,20 +70,12 @@ def _by_newton(a: Stack) -> Stack:
         moved = torch.linalg.matrix_norm(x - before) / x.shape[-1] ** 0.5
         if bool((~(moved > 1e-9)).all()):  # what is left is squared by the step below
             break
-        following = _inverse(x).mT
+        following = inverses(x).mT
     x = 1.5 * x - 0.5 * x @ (x.mT @ x)  # orthogonal to the last bit, without an inverse
     bad = ~_is_accurate(x, scaled, size)
     if bool(bad.any()):
         x[bad] = _by_decomposition(a[bad])
     return x
-
-
-def _inverse(x: Stack) -> Stack:
-    """Invert; a singular matrix gives infinities, which no check lets pass."""
-    found = torch.linalg.inv_ex(x)
-    inverse: Tensor = found.inverse
-    inverse[found.info != 0] = torch.inf
-    return inverse
 
 
 def _scale(x: Stack, inverse: Stack) -> Float[Tensor, "matrix 1 1"]:
