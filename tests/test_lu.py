@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import polyrot as pr
+from polyrot.linalg.battery import statistics
 from polyrot.linalg.lu import determinants, inverses
 
 
@@ -34,9 +35,12 @@ def test_inverses_invert() -> None:
     torch.testing.assert_close(STACK @ inverses(STACK), eye, rtol=0, atol=1e-9)
 
 
-def test_the_battery_compares_with_the_right_component() -> None:
+def test_the_battery_knows_each_matrix_of_a_stack_by_its_determinant() -> None:
     # Taken for reflections, they would lack the eigenvalues 1 and -1, which shifts all pairs.
-    assert pr.haar.test(pr.haar.sample(200, 10, seed=0)).pvalue > 0.01
+    rotations = pr.haar.sample(200, 10, seed=0)
+    together = statistics(rotations, ("spacings",))["spacings"]
+    alone = [statistics(r[None], ("spacings",))["spacings"][0] for r in rotations]
+    torch.testing.assert_close(together, torch.stack(alone))
 
 
 def test_fast_polar_factors_of_a_stack_are_newtons(monkeypatch: pytest.MonkeyPatch) -> None:
