@@ -70,7 +70,7 @@ def scipy_float32(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(scipy.linalg.orthogonal_procrustes(x, y)[0]).double()
 
 
-@GROUP.contender("scipy.spatial", at_least=ASKED)
+@GROUP.contender("scipy.spatial", at_least=ASKED, slow=(1024,))
 def scipy_spatial(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """It returns the carried source, not the map: the rotation is read off its first d tokens."""
     x, y = _float64(source, target)
@@ -78,7 +78,7 @@ def scipy_spatial(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return _read_off(x, carried)
 
 
-@GROUP.contender("qc-procrustes", at_least=ASKED, needs="procrustes")
+@GROUP.contender("qc-procrustes", at_least=ASKED, slow=(1024,), needs="procrustes")
 def qc_procrustes(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     x, y = _float64(source, target)
     return torch.from_numpy(qc.orthogonal(x, y, translate=True).t)

@@ -36,7 +36,7 @@ def naive(r: torch.Tensor) -> torch.Tensor:
     return _matrix(entries, rows, columns)
 
 
-@GROUP.contender("lap.lapjv", at_least=ASKED, needs="lap")
+@GROUP.contender("lap.lapjv", needs="lap")
 def lapjv(r: torch.Tensor) -> torch.Tensor:
     import lap
 

@@ -37,7 +37,7 @@ def test_the_reference_is_right_where_the_factor_is_known() -> None:
     torch.testing.assert_close(exact_polar_factor(known), turn, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("condition", [10.0, 1e4, 1e5])
+@pytest.mark.parametrize("condition", [10.0, 1e4, 1e6])
 def test_newton_itself_is_accurate_and_kept(
     condition: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,9 +58,9 @@ def test_newton_itself_is_accurate_and_kept(
 )
 def test_a_wrong_factor_does_not_pass_the_check(broken) -> None:
     a = conditioned(20, 10)[None]
-    x, size = pr.polar_factor(a), torch.linalg.matrix_norm(torch.linalg.inv(a))
-    assert bool(polar._is_accurate(x, a, size).all())
-    assert not bool(polar._is_accurate(broken(x, a), a, size).any())
+    x = pr.polar_factor(a)
+    assert bool(polar._is_accurate(x, a).all())
+    assert not bool(polar._is_accurate(broken(x, a), a).any())
 
 
 def test_singular_matrices_in_a_stack_are_decomposed() -> None:

@@ -61,7 +61,9 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
     """
     _check(d, group, ("O", "SO"))
     count = 1 if size is None else size
-    matrices, proper = _frames(d, d, count, np.random.default_rng(seed))
+    # SFC64 draws normal numbers, which take a third of the time, a tenth faster than PCG64.
+    rng = np.random.Generator(np.random.SFC64(seed))
+    matrices, proper = _frames(d, d, count, rng)
     if group == "SO":
         matrices[:, :, 0] *= proper[:, None]
     drawn: Tensor = matrices[0] if size is None else matrices
@@ -112,12 +114,9 @@ def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
     tensor([1.5708, 1.5708], dtype=torch.float64)
     """
     r = as_orthogonal("rotation", rotation)
-    twice = r + r.mT
-    if twice.device.type == "cpu":
-        # The library in numpy's wheels is up to twice as fast at this as that in torch's.
-        cosines = torch.from_numpy(np.linalg.eigvalsh(twice.detach().numpy())) / 2
-    else:
-        cosines = torch.linalg.eigvalsh(twice) / 2
+    # Not by numpy: two libraries' threads, each waiting for work on all cores, took 8 ms for the
+    # 0.1 ms of d = 64.
+    cosines = torch.linalg.eigvalsh(r + r.mT) / 2
     angles: Tensor = torch.arccos(cosines.clamp(-1.0, 1.0)).flip(-1)
     return angles
 

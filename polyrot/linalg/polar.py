@@ -61,9 +61,7 @@ def _by_decomposition(a: Stack) -> Stack:
 def _by_newton(a: Stack) -> Stack:
     largest = a.abs().amax((-2, -1), keepdim=True)
     scaled = a / torch.where(largest > 0, largest, 1.0)
-    inverse, x = inverses(scaled), scaled
-    size = torch.linalg.matrix_norm(inverse)  # at least 1 / the smallest singular value
-    following = inverse.mT
+    x, following = scaled, inverses(scaled).mT
     for _ in range(ITERATIONS):
         factor = _scale(x, following)
         before, x = x, (factor * x + following / factor) / 2
@@ -72,7 +70,7 @@ def _by_newton(a: Stack) -> Stack:
             break
         following = inverses(x).mT
     x = 1.5 * x - 0.5 * x @ (x.mT @ x)  # orthogonal to the last bit, without an inverse
-    bad = ~_is_accurate(x, scaled, size)
+    bad = ~_is_accurate(x, scaled)
     if bool(bad.any()):
         x[bad] = _by_decomposition(a[bad])
     return x
@@ -87,18 +85,20 @@ def _scale(x: Stack, inverse: Stack) -> Float[Tensor, "matrix 1 1"]:
     return factor[:, None, None]
 
 
-def _is_accurate(x: Stack, a: Stack, inverse_norm: Float[Tensor, " matrix"]) -> Bool[Tensor, " m"]:
+def _is_accurate(x: Stack, a: Stack) -> Bool[Tensor, " matrix"]:
     """Whether x is shown to be the polar factor of a, up to `ERROR`.
 
     It is where x is orthogonal and h = x' a symmetric and positive.  The exact factor is x e^w with
-    a skew w, and w h + h w = h - h' to first order, so that the part of h that is not symmetric,
-    over the smallest singular value of a, bounds how far x is off.
+    a skew w, and w h + h w = 2 k to first order, k being the skew part of h.  In the eigenbasis of
+    h = l l' entry i, j of w is that of 2 k over the sum of two eigenvalues, and so at most that of k
+    over their geometric mean: ||w|| <= ||h^(-1/2) k h^(-1/2)|| = ||l^(-1) k l'^(-1)||.
     """
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     defect = (x.mT @ x - eye).abs().amax((-2, -1))
     h = x.mT @ a
-    skew = torch.linalg.matrix_norm(h - h.mT) / 2
-    positive = torch.linalg.cholesky_ex((h + h.mT) / 2).info == 0
-    accurate: Tensor = positive & (defect < 1e-13 * x.shape[-1] ** 0.5)
-    accurate &= skew * inverse_norm < ERROR
+    root, not_positive = torch.linalg.cholesky_ex((h + h.mT) / 2)
+    half = torch.linalg.solve_triangular(root, (h - h.mT) / 2, upper=False)
+    error = torch.linalg.matrix_norm(torch.linalg.solve_triangular(root, half.mT, upper=False))
+    accurate: Tensor = (not_positive == 0) & (defect < 1e-13 * x.shape[-1] ** 0.5)
+    accurate &= error < ERROR
     return accurate
