@@ -27,8 +27,7 @@ GROUP = Group(
     error="largest entry of R'R - I for ours; of the difference from ours for the others",
     note="`memory` is the peak beyond the input. The first row fits all tokens, as the peers do; "
     "`holdout` is the default of `pr.align`, which keeps a quarter of them out to judge the fit. "
-    "Both also compute the moments behind `ev` and `identifiable_rank`; of the peers only the "
-    "plain form computes an explained variance.",
+    "Both also compute the explained variance; of the peers only the plain form does.",
     devices=("cpu", "cuda"),
 )
 ASKED = {512: 1, 1024: 1}

@@ -88,10 +88,11 @@ def _scale(x: Stack, inverse: Stack) -> Float[Tensor, "matrix 1 1"]:
 def _is_accurate(x: Stack, a: Stack) -> Bool[Tensor, " matrix"]:
     """Whether x is shown to be the polar factor of a, up to `ERROR`.
 
-    It is where x is orthogonal and h = x' a symmetric and positive.  The exact factor is x e^w with
-    a skew w, and w h + h w = 2 k to first order, k being the skew part of h.  In the eigenbasis of
-    h = l l' entry i, j of w is that of 2 k over the sum of two eigenvalues, and so at most that of k
-    over their geometric mean: ||w|| <= ||h^(-1/2) k h^(-1/2)|| = ||l^(-1) k l'^(-1)||.
+    It is where x is orthogonal and h = x' a symmetric and positive.  The exact factor is x e^w
+    with a skew w, and w h + h w = 2 k to first order, k being the skew part of h.  In the
+    eigenbasis of h = l l' entry i, j of w is that of 2 k over the sum of two eigenvalues, and so at
+    most that of k over their geometric mean: ||w|| <= ||h^(-1/2) k h^(-1/2)||, and that norm
+    is ||l^(-1) k l'^(-1)||.
     """
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     defect = (x.mT @ x - eye).abs().amax((-2, -1))
