@@ -104,7 +104,7 @@ def _dense_subspace_step(d: int, features: int, activation: pr.GroupTopK) -> sae
     """Write the step plainly: no library on the index trains subspace autoencoders."""
     config = SAEConfig(expansion=features // d, activation=activation)
     w = {name: x.requires_grad_() for name, x in initial_weights(config, d).items()}
-    optimizer = torch.optim.Adam(w.values(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(w.values(), lr=config.learning_rate, fused=True)
 
     def reconstructed(x: Tensor) -> Tensor:
         pre = (x - w["b_dec"]) @ w["W_enc"] + w["b_enc"]

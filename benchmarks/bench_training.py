@@ -37,7 +37,7 @@ GROUP = Group(
     "(ours: the loss, relative to that before the steps)",
     note="Both start from the same weights and see the same sequences. The recipe's precision is "
     "bfloat16 autocast over float32 weights. Ours also scores its seeds on held-out sequences and "
-    "keeps a checkpoint, within its time.",
+    "keeps a checkpoint, within its time. The plain form's attention is torch's fused one.",
     devices=("cpu", "cuda"),
 )
 Losses = list[float]
@@ -70,8 +70,15 @@ def one_by_one(config: TrainingConfig, device: str) -> Models:
 @pytest.mark.group(GROUP)
 def test_training(case: Case, contender: Contender, measure: Measure, device: str) -> None:
     config = configuration(case["bfloat16"])
+    tokens = _tokens(config)
+    parameters = sum(x.numel() for x in _states()[0].values())
     models = measure(
-        lambda: contender.run(config, device), per=_tokens(config), precision="float32"
+        lambda: contender.run(config, device),
+        per=tokens,
+        # Two operations a parameter forward, four backward; attention's own come on top.
+        operations=6 * parameters * tokens,
+        bytes_moved=0,
+        precision="float32",
     )
     found = _losses(models, device)
     if contender.ours:

@@ -111,6 +111,7 @@ def train_alone(model: Plain, seed: int, config: TrainingConfig) -> None:
         lr=config.learning_rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
+        fused=True,
     )
     device = model.positions.device.type
     for step in range(config.steps):

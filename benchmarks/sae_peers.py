@@ -35,7 +35,7 @@ def tokens(count: int, d: int, device: str) -> Tensor:
 
 
 def saelens(sae: pr.SAE) -> Reconstruct:
-    """Build SAELens' TopK autoencoder, with its default of sparse activations."""
+    """Build SAELens' TopK autoencoder."""
     import sae_lens
 
     config = sae_lens.TopKSAEConfig(d_in=sae.d_model, d_sae=sae.features, k=_k(sae))

@@ -1,5 +1,6 @@
 """Cross-moments of arrays: equal to the whole moments, without either side's covariance."""
 
+import math
 import pickle
 
 import pytest
@@ -136,6 +137,17 @@ def test_a_split_that_leaves_one_token_says_so() -> None:
     x = activations(4, 3, seed=0)
     with pytest.raises(ValueError, match="at least 2 tokens on either side of the split but got 1"):
         pr.align(x, x, sequence=torch.arange(4))
+
+
+@pytest.mark.parametrize("group", ["O", "affine"])
+def test_held_out_tokens_that_do_not_vary_have_nothing_to_explain(group: str) -> None:
+    x, sequence = activations(60, 3, seed=0), torch.arange(60) // 20
+    found = []
+    for constant in range(3):  # whichever of the sequences is held out
+        y = x.clone()
+        y[sequence == constant] = 1.5
+        found.append(pr.align(x, y, group=group, holdout=0.4, sequence=sequence).ev)
+    assert sum(map(math.isnan, found)) == 1
 
 
 def test_gradients_are_not_traced() -> None:

@@ -84,6 +84,10 @@ def test_it_maximises_the_overlap_with_its_matrix(d: int, seed: int, fast: bool)
     assert overlap == pytest.approx(float(torch.linalg.svdvals(a.double()).sum()), rel=1e-9)
 
 
+def test_an_empty_stack_has_no_factors() -> None:
+    assert pr.polar_factor(torch.zeros(0, 3, 3)).shape == (0, 3, 3)
+
+
 def test_errors_name_the_argument() -> None:
     with pytest.raises(ValueError, match=r"Expected a of shape \[..., d, d\] but got \(2, 3\)"):
         pr.polar_factor(torch.ones(2, 3))

@@ -76,6 +76,7 @@ def test_sequences_are_drawn_whole() -> None:
         (lambda x: pr.bootstrap(x, x[:9]), "90 and 9 tokens"),
         (lambda x: pr.bootstrap(x, x[:, :3]), "one d_model but got 5 and 3"),
         (lambda x: pr.bootstrap(x, x, blocks=2), "got blocks=2"),
+        (lambda x: pr.bootstrap(x, x, draws=0), "got draws=0"),
         (lambda x: pr.bootstrap(x, x, sequence=torch.zeros(90)), "and 1 sequences"),
         (lambda x: pr.bootstrap(x, 0 * x), "Expected target to vary"),
         (lambda x: pr.bootstrap(x, x, sequence=torch.zeros(3)), r"shape \[token\] = \(90,\)"),

@@ -13,7 +13,7 @@ from torch import Tensor
 import polyrot as pr
 from polyrot.sae.metrics import ev, reconstruct
 from polyrot.sae.sparse_gradients import sparse_gradients
-from polyrot.sae.training import SAEConfig, initial_weights, train_saes
+from polyrot.sae.training import SAEConfig, SAEStack, initial_weights, train_saes
 
 Weights = dict[str, Tensor]
 SPARSE = [pr.TopK(3), pr.GroupTopK(groups=2, rank=2)]
@@ -177,3 +177,9 @@ def test_recipes_that_differ_are_told_apart_and_are_json() -> None:
     texts = {json.dumps(SAEConfig(activation=a).recipe(), sort_keys=True) for a in activations}
     assert len(texts) == len(activations)
     assert SAEConfig(activation=pr.TopK(2)).recipe()["activation"] == {"kind": "TopK", "k": 2}
+
+
+def test_an_activation_that_does_not_fit_is_refused_before_training() -> None:
+    config = SAEConfig(expansion=1, activation=pr.TopK(9))
+    with pytest.raises(ValueError, match="Expected 1 <= k <= 8 features but got k=9"):
+        SAEStack([torch.randn(20, 8)], [config])

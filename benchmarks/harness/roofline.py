@@ -41,7 +41,7 @@ def sentence(row: Row, ceilings: Ceilings) -> str:
     """Say in a line how far a row is from the ceilings."""
     found = roofline(row, ceilings)
     if found is None:
-        return f"{row.contender}, {row.case}: neither operations nor bytes bind it"
+        return f"{row.contender}, {row.case}: no roofline is stated"
     return (
         f"{row.contender}, {row.case}: {units.digits((row.operations or 0) / 1e9)} GFLOP in "
         f"{row.precision} and {units.digits((row.bytes_moved or 0) / 1e9)} GB want "

@@ -47,6 +47,8 @@ def polar_factor(a: Array, *, fast: bool = False) -> Float[Tensor, "*batch d d"]
         raise ValueError(f"Expected a of shape [..., d, d] but got {tuple(x.shape)}")
     if not bool(torch.isfinite(x).all()):
         raise ValueError("Expected a to be finite but it holds nan or inf")
+    if not x.numel():
+        return x
     stack = x.reshape(-1, *x.shape[-2:])
     found = _by_newton(stack) if fast else _by_decomposition(stack)
     return found.view(x.shape)

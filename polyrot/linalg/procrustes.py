@@ -344,7 +344,8 @@ def explained_variance(alignment: Alignment, tokens: Moments | CrossMoments) -> 
     """Compute 1 - residual / variance of the target, token by token, from moments alone.
 
     The variance is about the target's mean per dimension; the map, means included, is
-    the one that was fitted, so tokens it never saw are judged without refitting.
+    the one that was fitted, so tokens it never saw are judged without refitting.  Where the
+    target does not vary it is nan.
     """
     a = alignment.rotation * alignment.scale
     shift = (
@@ -358,6 +359,8 @@ def explained_variance(alignment: Alignment, tokens: Moments | CrossMoments) -> 
         mapped = tokens.source_variance * alignment.scale**2
     overlap = float(torch.sum(a * tokens.cross))
     variance = tokens.target_variance
+    if variance <= 0:
+        return float("nan")  # nothing to explain
     residual = variance + mapped - 2 * overlap + tokens.count * float(shift @ shift)
     return 1 - residual / variance
 

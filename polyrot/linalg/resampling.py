@@ -105,7 +105,8 @@ def bootstrap(
     Raises:
         TypeError: where an array is not of a floating type.
         ValueError: where token counts or dimensions differ, there are fewer than three
-            sequences, `blocks` is below 3, values are not finite, or one side does not vary.
+            sequences, `blocks` is below 3 or `draws` below 1, values are not finite, or one
+            side does not vary.
 
     >>> x = torch.randn(900, 4, generator=torch.Generator().manual_seed(0))
     >>> noise = torch.randn(900, 4, generator=torch.Generator().manual_seed(1))
@@ -119,6 +120,8 @@ def bootstrap(
         raise ValueError(
             f"Expected source and target of one d_model but got {x.shape[1]} and {y.shape[1]}"
         )
+    if draws < 1:
+        raise ValueError(f"Expected at least 1 draw but got draws={draws!r}")
     rng = np.random.default_rng(seed)
     dealt = _deal(sequence_ids(len(x), sequence), blocks, rng)
     sums = _sum_blocks(x, y, dealt)

@@ -114,7 +114,9 @@ class SAEStack:
         """Begin with untrained ones; the arguments are those of `train_saes`."""
         self._data, self._config, self._block = activations, configs[0], block
         self._device = activations[0].device
-        stacked = [initial_weights(c, activations[0].shape[1]) for c in configs]
+        d_model = activations[0].shape[1]
+        self._config.activation.check(self._config.expansion * d_model)
+        stacked = [initial_weights(c, d_model) for c in configs]
         self.weights = {
             n: torch.stack([w[n] for w in stacked]).to(self._device) for n in stacked[0]
         }

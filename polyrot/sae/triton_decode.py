@@ -47,5 +47,6 @@ def decode(
         block = min(BLOCK, triton.next_power_of_2(d_model))
         operands = [t.contiguous() for t in (values, index, W_dec, b_dec)]
         grid = (tokens, triton.cdiv(d_model, block))
-        _decode_kernel[grid](*operands, out, k, d_model, BLOCK=block)
+        with torch.cuda.device_of(W_dec):  # not on whichever device is current
+            _decode_kernel[grid](*operands, out, k, d_model, BLOCK=block)
     return out
