@@ -73,7 +73,7 @@ def plain(sets: Sets) -> Rotations:
         x, y = _centred(sets[a]), _centred(sets[b])
         u, _, vh = np.linalg.svd(x.T @ y)
         rotation = u @ vh
-        assert 1 - ((x @ rotation - y) ** 2).sum() / (y**2).sum() > 0.5
+        assert 1 - ((x @ rotation - y) ** 2).sum() / (y**2).sum() > 0
         found[a, b] = torch.from_numpy(rotation)
     return found
 
