@@ -88,7 +88,7 @@ def rotated(d: int, draw: Callable[[int, int], Tensor] = features) -> PlantedSui
     x = draw(d, 0)
     sae = trained_sae(x) if draw is features else untrained_sae(d, 0)
     activations = []
-    for seed, turn in zip(SEEDS, pr.haar.sample(d, len(SEEDS), group="O", seed=2), strict=True):
+    for seed, turn in zip(SEEDS, pr.haar.sample(d, len(SEEDS), group="O", seed=3), strict=True):
         noise = 0.02 * x.std() * torch.randn(x.shape, generator=generator(70 + seed))
         shift = 0.5 * x.std() * torch.randn(d, generator=generator(80 + seed))
         activations.append(x @ turn.float() + shift + noise)
