@@ -20,8 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--smoke",
         action="store_true",
-        help="the smallest size of each group; writes nothing, fails where a ratio fell below a "
-        "third of the committed one",
+        help="the smallest size of each group; fails where a ratio fell below a third of that in "
+        "reports/benchmarks/cpu-smoke.json",
     )
     group.addoption("--full", action="store_true", help="the cases that take long, too")
     group.addoption(
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--bench-dir",
         type=Path,
         help="where results go, from a part of the benchmarks too (default: reports/benchmarks, "
-        "and only from all of them)",
+        "and only from all of them); with --smoke, write what later smoke runs are compared with",
     )
 
 

@@ -80,7 +80,8 @@ def test_a_whole_run_writes_its_files(project: Path) -> None:
 
 def test_a_smoke_run_compares_ratios_and_writes_nothing(project: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(project, tmp_path / "copy")
-    path = folder / "reports" / "benchmarks" / "cpu.json"
+    run(folder, "--smoke", "--bench-dir", "reports/benchmarks", expect=0)
+    path = folder / "reports" / "benchmarks" / "cpu-smoke.json"
     tree = json.loads(path.read_text())
     theirs = next(row for row in tree["rows"] if row["contender"] == "theirs")
     theirs["seconds"] *= 100

@@ -26,8 +26,10 @@ class BenchSession:
         self._full: bool = config.getoption("--full")
         self._root, self._benchmarks, self._reports = root, root / "benchmarks", reports
         self._folder: Path | None = config.getoption("--bench-dir")
-        if self.smoke and (self._full or self._folder):
-            raise pytest.UsageError("--smoke writes nothing: give neither --full nor --bench-dir")
+        if self.smoke and self._full:
+            raise pytest.UsageError("Expected one of --smoke and --full but got both")
+        self._compares = self.smoke and not self._folder
+        self._kept = f"{self.device}-smoke" if self.smoke else self.device
         self._threads: int = config.getoption("--threads") or (1 if self.smoke else 2)
         self._ceilings: Ceilings | None = None
         self._groups: dict[str, Group] = {}
@@ -86,7 +88,7 @@ class BenchSession:
         """Fail a smoke run in which a ratio fell; know one that was cut short."""
         if session.exitstatus != pytest.ExitCode.OK:
             self._partial = self._partial or "the run did not end well"
-        old = committed(self._reports, self.device) if self.smoke else None
+        old = committed(self._reports, self._kept) if self._compares else None
         if old is not None:
             self._fallen = fallen(self._rows, old.rows)
             if self._fallen and session.exitstatus == pytest.ExitCode.OK:
@@ -119,8 +121,8 @@ class BenchSession:
                 write_line(line)
 
     def _conclude(self, results: Results, write_line: Any) -> None:
-        if self.smoke:
-            old = committed(self._reports, self.device)
+        if self._compares:
+            old = committed(self._reports, self._kept)
             new = unknown(results.rows, old.rows if old else [])
             for name in new:
                 write_line(f"new, nothing to compare with: {name}")
@@ -141,7 +143,7 @@ class BenchSession:
             for g in self._groups.values()
         )
         return Results(
-            device=self.device,
+            device=self._kept,
             full=self._full,
             date=datetime.now(UTC).date().isoformat(),
             commit=provenance.commit(self._root),
