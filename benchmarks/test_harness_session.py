@@ -75,7 +75,10 @@ def run(folder: Path, *options: str, expect: int) -> str:
 def test_a_whole_run_writes_its_files(project: Path) -> None:
     names = sorted(path.name for path in (project / "reports" / "benchmarks").iterdir())
     assert names == ["cpu-toy.svg", "cpu.json", "cpu.md"]
-    assert "short: ours, 2" in (project / "reports" / "benchmarks" / "cpu.md").read_text()
+    page = (project / "reports" / "benchmarks" / "cpu.md").read_text()
+    assert "short: ours, 2" in page
+    assert "Ceilings measured in this run: " in page
+    assert " GFLOP/s in a float64 product" in page
 
 
 def test_a_smoke_run_compares_ratios_and_writes_nothing(project: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def _provenance(results: Results) -> list[str]:
     return [
         f"{len(asked) - len(below)} of {len(asked)} ratios are what was asked for. "
         f"Ratio: median time of the contender over that of the row in bold, on the same data in "
-        f"the same run; `n` rounds. {ceilings_sentence(results.ceilings).capitalize()}.",
+        f"the same run; `n` rounds. {_sentence_case(ceilings_sentence(results.ceilings))}.",
         "",
         f"- date {results.date}, commit {results.commit}"
         + (", with --full" if results.full else ""),
@@ -72,6 +72,11 @@ def _provenance(results: Results) -> list[str]:
         f"- threads: {threads}",
         f"- versions: {versions}",
     ]
+
+
+def _sentence_case(text: str) -> str:
+    """Begin with a capital, and leave the units as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def _below(results: Results, facts: GroupFacts) -> list[str]:

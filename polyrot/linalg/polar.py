@@ -26,8 +26,8 @@ def polar_factor(a: Array, *, fast: bool = False) -> Float[Tensor, "*batch d d"]
         a: `[d, d]` or `[..., d, d]`.
         fast: iterate with Newton's method, scaled (Higham 1986, doi:10.1137/0907079), which
             is matrix inverses alone, instead of decomposing; a factor that is not shown to
-            be accurate is replaced by that of the decomposition.  Where decompositions are
-            slow, as on CUDA devices, this is many times faster; on CPUs it is not.
+            be accurate is replaced by that of the decomposition.  Meant for devices on which
+            decompositions are far from the rate of a product; on CPUs it takes longer.
 
     Raises:
         ValueError: where a matrix is not square or not finite.
