@@ -16,35 +16,59 @@ from harness.measure import Measure
 from polyrot.sae.metrics import reconstruct
 from polyrot.sae.training import SAEConfig, SAEStack, initial_weights
 
-BATCH, SEEDS, K, RANK = 4_096, 5, 32, 4
+BATCH, SEEDS, RANK = 4_096, 5, 4
 DATA = 3 * BATCH
-CASES = (
-    Case(512, "64 512", values={"d": 64}),
-    Case(4_096, "512 4096", values={"d": 512}),
-    Case(16_384, "512 16384", values={"d": 512}),
-)
 NOTE = (
     f"{BATCH:,} tokens a step, Adam, weights in float32. `polyrot` is {SEEDS} seeds in one stack, "
-    "per model; the others train one model, as they would one after another. Recipes differ in "
-    "warm-up, clipping and what they count, not in sizes. The error is the share of variance left "
-    "unexplained after the rounds, whose number differs; in ours it must have fallen."
+    "per model, and one at F = 65,536; the others train one model, as they would one after "
+    "another. Recipes differ in warm-up, clipping and what they count, not in sizes. The error is "
+    "the share of variance left unexplained after the rounds, whose number differs; in ours it "
+    "must have fallen."
 )
 
 
-def _group(name: str, title: str, cases: tuple[Case, ...] = CASES) -> Group:
+def _case(d: int, features: int, k: int | None = None, *, full: bool = False) -> Case:
+    """Five autoencoders of 65,536 features at d = 2,048, with Adam's moments, are over 20 GB."""
+    return Case(
+        features,
+        f"{d} {features}" + (f" {k}" if k else ""),
+        full=full,
+        plotted=d < 2_048 and k in (None, 32),
+        values={"d": d, "k": k, "seeds": SEEDS if features < 65_536 else 1},
+    )
+
+
+DENSE = (
+    _case(64, 512),
+    _case(512, 4_096),
+    _case(512, 16_384, full=True),
+    _case(2_048, 16_384, full=True),
+    _case(2_048, 65_536, full=True),
+)
+SPARSE = (
+    _case(64, 512, 32),
+    _case(512, 4_096, 32),
+    _case(512, 4_096, 64, full=True),
+    _case(512, 16_384, 32),
+    _case(512, 16_384, 64, full=True),
+    _case(2_048, 16_384, 32, full=True),
+    _case(2_048, 65_536, 32, full=True),
+)
+
+
+def _group(name: str, title: str, cases: tuple[Case, ...], axis: str) -> Group:
     title = f"A training step of {title}"
     error = "unexplained variance after the rounds, of that before"
-    return Group(name, title, cases, axis="d F", unit="model and step", error=error, note=NOTE)
+    return Group(name, title, cases, axis=axis, unit="model and step", error=error, note=NOTE)
 
 
-RELU = _group(
-    "sae-step-relu",
-    "a ReLU autoencoder",
-    (*CASES[:2], Case(16_384, "512 16384", full=True, values={"d": 512})),
+RELU = _group("sae-step-relu", "a ReLU autoencoder", DENSE, "d F")
+TOPK = _group("sae-step-topk", "a TopK autoencoder", SPARSE, "d F k")
+SUBSPACE = _group(
+    "sae-step-subspace", f"a subspace autoencoder, groups of rank {RANK}", SPARSE, "d F k"
 )
-TOPK = _group("sae-step-topk", f"a TopK autoencoder, k = {K}")
-SUBSPACE = _group("sae-step-subspace", f"a subspace autoencoder, {K // RANK} groups of rank {RANK}")
-SPARSE = {512: 3, 4_096: 1.5, 16_384: 1.5}
+DENSE_ASKED = {512: 3, 4_096: 1, 16_384: 1, 65_536: 1}
+SPARSE_ASKED = {512: 3, 4_096: 1.5, 16_384: 1.5, 65_536: 1.5}
 
 
 @dataclass(frozen=True)
@@ -79,25 +103,37 @@ def _peer(trained: sae_peers.Trained, d: int) -> Built:
     return Built(lambda: step(x[draw()]), 1, reconstructed)
 
 
-def _contenders(group: Group, activation: Any, k: int | None, asked: Any) -> None:
-    group.contender("polyrot", ours=True)(lambda d, f: _stack(activation, d, f, SEEDS))
-    group.contender("polyrot, one seed")(lambda d, f: _stack(activation, d, f, 1))
+def _contenders(group: Group, activation: Callable[[int | None], Any], asked: Any) -> None:
+    @group.contender("polyrot", ours=True)
+    def ours(case: Case) -> Built:
+        return _stack(activation(case["k"]), case["d"], case.size, case["seeds"])
+
+    @group.contender("polyrot, one seed", on=lambda case: case["seeds"] > 1)
+    def alone(case: Case) -> Built:
+        return _stack(activation(case["k"]), case["d"], case.size, 1)
+
     if group is SUBSPACE:
-        group.contender("dense, autograd", at_least=asked)(
-            lambda d, f: _peer(_dense_subspace_step(d, f, activation), d)
-        )
+
+        @group.contender("dense, autograd", at_least=asked)
+        def dense(case: Case) -> Built:
+            step = _dense_subspace_step(case["d"], case.size, activation(case["k"]))
+            return _peer(step, case["d"])
+
         return
-    group.contender("SAELens", at_least=asked, needs="sae_lens")(
-        lambda d, f: _peer(sae_peers.saelens_step(d, f, k, BATCH), d)
-    )
-    group.contender("dictionary_learning", at_least=asked, needs="dictionary_learning")(
-        lambda d, f: _peer(sae_peers.dictionary_learning_step(d, f, k, BATCH), d)
-    )
+
+    @group.contender("SAELens", at_least=asked, needs="sae_lens")
+    def saelens(case: Case) -> Built:
+        return _peer(sae_peers.saelens_step(case["d"], case.size, case["k"], BATCH), case["d"])
+
+    @group.contender("dictionary_learning", at_least=asked, needs="dictionary_learning")
+    def dictionary_learning(case: Case) -> Built:
+        step = sae_peers.dictionary_learning_step(case["d"], case.size, case["k"], BATCH)
+        return _peer(step, case["d"])
 
 
-_contenders(RELU, pr.ReLU(), None, {512: 3, 4_096: 1, 16_384: 1})
-_contenders(TOPK, pr.TopK(K), K, SPARSE)
-_contenders(SUBSPACE, pr.GroupTopK(K // RANK, RANK), K, SPARSE)
+_contenders(RELU, lambda k: pr.ReLU(), DENSE_ASKED)
+_contenders(TOPK, pr.TopK, SPARSE_ASKED)
+_contenders(SUBSPACE, lambda k: pr.GroupTopK(k // RANK, RANK), SPARSE_ASKED)
 
 
 def _dense_subspace_step(d: int, features: int, activation: pr.GroupTopK) -> sae_peers.Trained:
@@ -143,7 +179,7 @@ def test_subspace(case: Case, contender: Contender, measure: Measure) -> None:
 
 def _measure(case: Case, contender: Contender, measure: Measure, *, dense: bool = False) -> None:
     d, features = case["d"], case.size
-    built = contender.run(d, features)
+    built = contender.run(case)
     before = _unexplained(built, d)
     measure(
         built.step,
