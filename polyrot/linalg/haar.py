@@ -1,14 +1,13 @@
 """Haar-distributed orthogonal matrices, and the eigenangles of a given one."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.linalg.lapack import dsterf
 from torch import Tensor
 
+from polyrot.linalg import tridiagonal
 from polyrot.linalg.checks import Array, as_orthogonal
 
 if TYPE_CHECKING:
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 Group = Literal["O", "SO"]
 Component = Literal["O", "SO", "O-"]
 """`O-` is the component of O(d) with determinant -1: Haar on O(d), given the determinant."""
-
-THREADED = 128
-"""Tridiagonal matrices from this size on are solved by as many threads as torch has."""
 
 
 @overload
@@ -243,15 +239,7 @@ def _jacobi_eigenvalues(
     if n == 1:
         return diagonal
 
-    def solve(part: np.ndarray) -> np.ndarray:
-        return np.stack([dsterf(diagonal[row], beside[row])[0] for row in part])
-
-    threads = torch.get_num_threads() if n >= THREADED else 1
-    parts = np.array_split(np.arange(len(diagonal)), max(1, min(threads, len(diagonal))))
-    if len(parts) == 1:
-        return solve(parts[0])
-    with ThreadPoolExecutor(len(parts)) as pool:  # LAPACK runs without the interpreter's lock
-        return np.concatenate(list(pool.map(solve, parts)))
+    return tridiagonal.eigenvalues(diagonal, beside)
 
 
 def _check(d: int, group: str, known: tuple[str, ...]) -> None:

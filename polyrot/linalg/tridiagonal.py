@@ -1,0 +1,62 @@
+"""Eigenvalues of a stack of symmetric tridiagonal matrices, on several threads."""
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from scipy import LowLevelCallable
+from scipy.linalg import cython_lapack
+
+THREADED = 128
+"""Rows from which on matrices are divided among as many threads as torch has."""
+
+
+def _lapack_dsterf() -> Callable[..., None]:
+    """Take SciPy's routine by its address: calls through ctypes release the interpreter's lock.
+
+    `scipy.linalg.lapack.dsterf` keeps it, so that two threads take as long as one.
+    """
+    address = ctypes.pythonapi.PyCapsule_GetPointer
+    address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    routine = LowLevelCallable.from_cython(cython_lapack, "dsterf")
+    pointer = address(routine.function, routine.signature.encode())
+    integer = ctypes.POINTER(ctypes.c_int)
+    return ctypes.CFUNCTYPE(None, integer, ctypes.c_void_p, ctypes.c_void_p, integer)(pointer)
+
+
+_dsterf = _lapack_dsterf()
+
+
+def eigenvalues(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """Compute the eigenvalues `[matrix, n]`, ascending, by root-free QL iteration.
+
+    Args:
+        diagonal: of each matrix, `[matrix, n]`.
+        beside: the entries next to it, `[matrix, n - 1]`.
+
+    Raises:
+        numpy.linalg.LinAlgError: where the iteration does not end, as with entries that are
+            not finite.
+    """
+    # The routine overwrites both.
+    values, work = np.array(diagonal, np.float64), np.array(beside, np.float64)
+    count, n = values.shape
+    row_bytes = values.strides[0], work.strides[0]
+
+    def solve(rows: range) -> None:
+        size, info = ctypes.c_int(n), ctypes.c_int()
+        first = values.ctypes.data, work.ctypes.data
+        for row in rows:
+            _dsterf(size, first[0] + row * row_bytes[0], first[1] + row * row_bytes[1], info)
+            if info.value:
+                raise np.linalg.LinAlgError(
+                    f"Expected the eigenvalues of matrix {row} to converge but {info.value} "
+                    "did not; are its entries finite?"
+                )
+
+    threads = max(1, min(torch.get_num_threads(), count)) if n >= THREADED else 1
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(solve, (range(i, count, threads) for i in range(threads))))
+    return values
