@@ -68,14 +68,14 @@ def scipy_float32(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(scipy.linalg.orthogonal_procrustes(x, y)[0]).double()
 
 
-@GROUP.contender("scipy.spatial", at_least=ASKED, slow=(1024,))
+@GROUP.contender("scipy.spatial", at_least=ASKED, full=(1024,), slow=(1024,))
 def scipy_spatial(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """It returns the carried source, not the map, which is read off outside the clock."""
     x, y = _float64(source, target)
     return torch.from_numpy(scipy.spatial.procrustes(y, x)[1])
 
 
-@GROUP.contender("qc-procrustes", at_least=ASKED, slow=(1024,), needs="procrustes")
+@GROUP.contender("qc-procrustes", at_least=ASKED, full=(1024,), slow=(1024,), needs="procrustes")
 def qc_procrustes(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     import procrustes
 

@@ -28,7 +28,7 @@ CASES = tuple(
     Case(
         features,
         f"{d} {features} {k}",
-        full=(d, k) == (2_048, 64),
+        full=features == 65_536 or (d, k) == (2_048, 64),
         plotted=k == 32 and (d, features) != (2_048, 16_384),
         values={"d": d, "k": k, "tokens": TOKENS if features < 65_536 else 256},
     )

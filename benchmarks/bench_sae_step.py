@@ -49,7 +49,7 @@ SPARSE = (
     _case(64, 512, 32),
     _case(512, 4_096, 32),
     _case(512, 4_096, 64, full=True),
-    _case(512, 16_384, 32),
+    _case(512, 16_384, 32, full=True),
     _case(512, 16_384, 64, full=True),
     _case(2_048, 16_384, 32, full=True),
     _case(2_048, 65_536, 32, full=True),
