@@ -201,7 +201,7 @@ FALSE = [
     ("PIR-10", HARDENED, unrelated),
     ("PIR-11", PUBLISHED, one_trained),
     ("PIR-11", HARDENED, one_trained),
-    ("PIR-13", PUBLISHED, one_trained_apart),
+    ("PIR-13", PUBLISHED, one_trained_rotated),
     ("PIR-13", HARDENED, one_trained_apart),
     ("PIR-14", PUBLISHED, other_runs),
     ("PIR-14", HARDENED, other_runs),
