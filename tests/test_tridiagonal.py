@@ -15,9 +15,13 @@ def entries(count: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((count, n)), rng.standard_normal((count, n - 1))
 
 
-@given(st.integers(0, 4), st.integers(1, 40), st.integers(0, 1000))
-def test_they_are_those_of_the_dense_matrices(count: int, n: int, seed: int) -> None:
+@given(st.integers(0, 4), st.integers(1, 40), st.booleans(), st.integers(0, 1000))
+def test_they_are_those_of_the_dense_matrices(
+    count: int, n: int, transposed: bool, seed: int
+) -> None:
     diagonal, beside = entries(count, n, seed)
+    if transposed:  # in memory: rows are not contiguous
+        diagonal, beside = np.asfortranarray(diagonal), np.asfortranarray(beside)
     given_in = diagonal.copy(), beside.copy()
     found = eigenvalues(diagonal, beside)
     assert found.shape == (count, n)

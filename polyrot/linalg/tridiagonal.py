@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy import LowLevelCallable
 from scipy.linalg import cython_lapack
 
@@ -18,8 +19,8 @@ def _lapack_dsterf() -> Callable[..., None]:
 
     `scipy.linalg.lapack.dsterf` keeps it, so that two threads take as long as one.
     """
-    address = ctypes.pythonapi.PyCapsule_GetPointer
-    address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsule = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    address = capsule(("PyCapsule_GetPointer", ctypes.pythonapi))
     routine = LowLevelCallable.from_cython(cython_lapack, "dsterf")
     pointer = address(routine.function, routine.signature.encode())
     integer = ctypes.POINTER(ctypes.c_int)
@@ -29,7 +30,9 @@ def _lapack_dsterf() -> Callable[..., None]:
 _dsterf = _lapack_dsterf()
 
 
-def eigenvalues(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
+def eigenvalues(
+    diagonal: Float[np.ndarray, "matrix n"], beside: Float[np.ndarray, "matrix n-1"]
+) -> Float[np.ndarray, "matrix n"]:
     """Compute the eigenvalues `[matrix, n]`, ascending, by root-free QL iteration.
 
     Args:
@@ -40,8 +43,8 @@ def eigenvalues(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
         numpy.linalg.LinAlgError: where the iteration does not end, as with entries that are
             not finite.
     """
-    # The routine overwrites both.
-    values, work = np.array(diagonal, np.float64), np.array(beside, np.float64)
+    # The routine overwrites both, and reads rows that are contiguous.
+    values, work = (np.array(part, np.float64, order="C") for part in (diagonal, beside))
     count, n = values.shape
     row_bytes = values.strides[0], work.strides[0]
 
