@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
     from polyrot.verdict.claim import Measurement
     from polyrot.verdict.policy import Policy
-    from polyrot.verdict.run import Estimates, Measure
+    from polyrot.verdict.run import Draw, Kept, Measure
 
 PROPERTY = "polyrot.draw"
 
@@ -90,11 +90,13 @@ class CalibrationSession(Session):
         suite: str,
         measure: Measure,
         *,
+        figures: Draw,
         proxy: str,
-        keep: Callable[[str, Callable[[], Estimates]], Estimates],
+        kept: Kept,
     ) -> None:
         """Measure without controls, and note whether the bar was met at every part."""
         from polyrot.verdict.bar import Placement
+        from polyrot.verdict.run import MODELS
 
         self.show(0, f"{measurement.id} on {suite}")
         claim, bar = measurement.claim, measurement.bar
@@ -105,7 +107,7 @@ class CalibrationSession(Session):
             suite,
             list(claim.true_in),
             list(claim.false_in),
-            all(bar.place(e) is Placement.INSIDE for e in keep("models", measure).values()),
+            all(bar.place(e) is Placement.INSIDE for e in kept.measured(MODELS, measure).values()),
         )
         item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
 
@@ -167,14 +169,14 @@ class CalibrationSession(Session):
         if self.config.option.collectonly or hasattr(self.config, "workerinput"):
             return
         from polyrot.report.calibration import findings
-        from polyrot.report.terminal import WIDTH
+        from polyrot.report.terminal import width
 
         terminalreporter.section("calibration")
         lines = [*findings(self._result)] if self._result else []
         if not self._written:
             lines.append(self._ending)
         for text in lines:
-            for line in textwrap.wrap(text, WIDTH, subsequent_indent=" " * 18):
+            for line in textwrap.wrap(text, width(), subsequent_indent=" " * 18):
                 terminalreporter.write_line(line)
         for path in self._written:
             terminalreporter.write_line(f"report: {path}")

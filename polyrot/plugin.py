@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 from polyrot.missing import NotRun
-from polyrot.session import PROPERTY, Session, artifact_folder, attach, measurement_of, record_of
+from polyrot.session import (
+    PROPERTY,
+    Session,
+    artifact_folder,
+    attach,
+    measurement_of,
+    protocol_of,
+    record_of,
+)
 from polyrot.work import BACKENDS, CLUSTER, Workers, using
 
 DEFAULT_SUITES = ("dyck3", "dyck3-independent")
@@ -157,6 +165,7 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
     """
     from polyrot.suites.loading import suite_provenance
     from polyrot.verdict.cache import EstimateCache
+    from polyrot.verdict.run import no_figures
 
     measurement = measurement_of(request.node)
     if measurement is None:
@@ -172,14 +181,20 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
         },
     )
 
-    def judge(measure: Callable[..., Any], *, proxy: str = "") -> None:
+    def judge(
+        measure: Callable[..., Any],
+        *,
+        figures: Callable[..., Any] = no_figures,
+        proxy: str = "",
+    ) -> None:
         session.judge(
             request.node,
             measurement,
             session.label(suite_name),
             measure,
+            figures=figures,
             proxy=proxy,
-            keep=cache.measured,
+            kept=cache,
         )
 
     return judge
@@ -202,6 +217,7 @@ def pytest_runtest_makereport(
 
     assert isinstance(item, pytest.Function)
     suite = _session(item.config).label(str(item.callspec.params["suite_name"]))
+    protocol = protocol_of(item)
     error = call.excinfo.value
     if isinstance(error, NotRun):
         record = Record.of(
@@ -210,6 +226,7 @@ def pytest_runtest_makereport(
             verdict=Verdict.NOT_RUN,
             reason=str(error),
             printed=_session(item.config).printed(measurement, suite),
+            protocol=protocol,
         )
         outcome, sentence = _session(item.config).policy.decide(record)
         # Even where the policy passes it: after a set-up that "passed", pytest would go on.
@@ -219,7 +236,9 @@ def pytest_runtest_makereport(
             report.outcome, report.longrepr = "skipped", (str(item.path), 0, sentence)
     elif isinstance(error, Exception):
         reason = f"{type(error).__name__}: {error}"
-        record = Record.of(measurement, suite, verdict=Verdict.ERROR, reason=reason)
+        record = Record.of(
+            measurement, suite, verdict=Verdict.ERROR, reason=reason, protocol=protocol
+        )
     else:
         return report
     attach(item, record)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from polyrot.verdict.claim import Measurement
     from polyrot.verdict.policy import Policy
     from polyrot.verdict.record import Record, Report
-    from polyrot.verdict.run import Estimates, Measure
+    from polyrot.verdict.run import Draw, Kept, Measure
 
 PROPERTY = "polyrot.record"
 DEFAULT_REPORT_DIR = "reports"
@@ -112,8 +113,9 @@ class Session:
         suite: str,
         measure: Measure,
         *,
+        figures: Draw,
         proxy: str,
-        keep: Callable[[str, Callable[[], Estimates]], Estimates],
+        kept: Kept,
     ) -> None:
         """Run a measurement, attach its record to the test, and end the test as it asks."""
         from polyrot.verdict.policy import Outcome
@@ -129,10 +131,12 @@ class Session:
             measure,
             suite=suite,
             printed=self.printed(measurement, suite),
+            protocol=protocol_of(item),
             proxy=proxy,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
+            figures=figures,
             progress=report,
-            keep=keep,
+            kept=kept,
         )
         attach(item, record)
         outcome, sentence = self.policy.decide(record)
@@ -304,12 +308,14 @@ class Session:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._conclusion is None:
             return
-        from polyrot.report.terminal import closing_lines, table
+        from polyrot.report.terminal import closing_lines, table, width
 
+        columns = width()
         for suite in dict.fromkeys(record.suite for record in self.records):
             records = [record for record in self.records if record.suite == suite]
             terminalreporter.section(f"verdicts on {suite}")
-            for line, color in table(records, verbose=self.config.get_verbosity() > 0):
+            verbosity = self.config.get_verbosity()
+            for line, color in table(records, verbosity=verbosity, columns=columns):
                 terminalreporter.write_line(line, **({color: True} if color else {}))
         terminalreporter.section("conclusion")
         for line in closing_lines(
@@ -318,6 +324,7 @@ class Session:
             ending=self._ending,
             written=self._written,
             kept=self._kept,
+            columns=columns,
         ):
             terminalreporter.write_line(line)
         if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -347,6 +354,12 @@ def measurement_of(item: pytest.Item) -> Measurement | None:
     """Return the measurement that a test is, if it is one."""
     mark = item.get_closest_marker("measurement")
     return mark.args[0] if mark else None
+
+
+def protocol_of(item: pytest.Item) -> str:
+    """Return what a claim's module says of how it is measured: all below its first line."""
+    text = inspect.getdoc(item.module) if isinstance(item, pytest.Function) else None
+    return (text or "").partition("\n")[2].strip()
 
 
 def attach(item: pytest.Item, record: Record) -> None:

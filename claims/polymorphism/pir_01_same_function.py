@@ -31,7 +31,13 @@ CONTROLS = (
     negative("depth-unembedding decoy", functions.decoy),
     positive("symmetric image", functions.symmetric_image),
 )
-PUBLISHED = Measurement(CLAIM, Bar.below(1e-4, "mean KL, nats"), CONTROLS, published=True)
+PUBLISHED = Measurement(
+    CLAIM,
+    Bar.below(1e-4, "mean KL, nats"),
+    CONTROLS,
+    published=True,
+    printed={"dyck3": (2.4e-5, 1.9e-4)},
+)
 HARDENED = Measurement(CLAIM, Bar.at_least(0.999, "argmax agreement"), CONTROLS)
 
 CONVERGED = 0.9999

@@ -87,7 +87,11 @@ CONTROLS = (
     positive("same activations, same SAE seed", same),
 )
 PUBLISHED = Measurement(
-    CLAIM, BAR, (*CONTROLS, negative("own untrained decoder", own_initial)), published=True
+    CLAIM,
+    BAR,
+    (*CONTROLS, negative("own untrained decoder", own_initial)),
+    published=True,
+    printed={"dyck3": (0.98, 1.0)},
 )
 HARDENED = Measurement(
     CLAIM, BAR, (*CONTROLS, positive("same activations, new SAE seed", reseeded))

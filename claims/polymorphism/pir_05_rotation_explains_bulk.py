@@ -12,12 +12,13 @@ import pytest
 
 from polyrot.linalg.procrustes import COMPETITORS
 from polyrot.stats.estimate import Estimate
-from polyrot.suites import worlds
+from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import Pair, World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-05",
@@ -41,6 +42,22 @@ def alignment_ev(pair: Pair) -> float:
     return pair.fit(pair).ev
 
 
+def competing_maps(estimates: figures.Worlds) -> list[Figure]:
+    curves = [("rotation", Role.MODELS, MODELS, "")]
+    curves += [(group, Role.BESIDE, MODELS, group) for group in COMPETITORS]
+    return [
+        figures.by_part(
+            estimates,
+            curves,
+            name="maps",
+            title="What each map explains",
+            caption="Explained variance of the source's activations, token by token on held-out "
+            "sequences, by the best map of each kind from another seed's; mean over pairs.",
+            y="alignment EV, held out",
+        )
+    ]
+
+
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
@@ -59,4 +76,4 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
             for site, estimate in estimates.items()
         }
 
-    judge(measure)
+    judge(measure, figures=competing_maps)

@@ -12,7 +12,7 @@ import torch
 
 from polyrot.linalg.battery import adjusted_pvalues
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import worlds
+from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
@@ -41,7 +41,15 @@ CONTROLS = (
     positive("Haar world", worlds.haar_world()),
 )
 PUBLISHED = Measurement(
-    CLAIM, Bar.between(0.95, 1.05, "norm(R - I) / sqrt(2d)"), CONTROLS, published=True
+    CLAIM,
+    Bar.between(0.95, 1.05, "norm(R - I) / sqrt(2d)"),
+    CONTROLS,
+    published=True,
+    printed={
+        "dyck3": (9.4 / 128**0.5, 10.7 / 128**0.5),
+        "dyck3-independent": (10.8 / 128**0.5, 11.25 / 128**0.5),
+        "pythia-70m": (31.94 / 1024**0.5, 32.03 / 1024**0.5),
+    },
 )
 HARDENED = Measurement(CLAIM, Bar.at_least(0.05, "p of the mean trace"), CONTROLS)
 
@@ -61,9 +69,12 @@ def test_published(suite: Suite, judge: Judge) -> None:
             estimates[site] = jackknife(values, anchor=first, details=details)
         return estimates
 
-    judge(measure)
+    judge(measure, figures=lambda _: [figures.norm_histogram(suite.rotations(published=True))])
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: adjusted_pvalues(suite.rotations(world), ("trace",)))
+    judge(
+        lambda world=as_trained: adjusted_pvalues(suite.rotations(world), ("trace",)),
+        figures=lambda _: [figures.norm_histogram(suite.rotations())],
+    )

@@ -13,7 +13,7 @@ import torch
 
 from polyrot.linalg.battery import BATTERY, adjusted_pvalues, ks_iid_published
 from polyrot.stats.estimate import Estimate, exact
-from polyrot.suites import worlds
+from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
@@ -47,7 +47,7 @@ CONTROLS = (
     positive("Haar world", worlds.haar_world()),
 )
 BAR = Bar.at_least(0.05, "p-value")
-PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True, printed={"pythia-70m": (1.0, 1.0)})
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
@@ -69,9 +69,14 @@ def test_published(suite: Suite, judge: Judge) -> None:
             for name, (statistic, p) in {"pooled": pooled, "worst pair": worst}.items()
         }
 
-    judge(measure)
+    judge(
+        measure, figures=lambda _: [figures.eigenangle_histogram(suite.rotations(published=True))]
+    )
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: adjusted_pvalues(suite.rotations(world), BATTERY))
+    judge(
+        lambda world=as_trained: adjusted_pvalues(suite.rotations(world), BATTERY),
+        figures=lambda _: [figures.eigenangle_histogram(suite.rotations())],
+    )

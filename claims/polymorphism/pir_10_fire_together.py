@@ -12,12 +12,13 @@ pairs, and a feature that falls silent counts as uncorrelated.
 import pytest
 
 from polyrot.sae.metrics import firing_correlation
-from polyrot.suites import worlds
+from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-10",
@@ -29,9 +30,10 @@ CLAIM = Claim(
 )
 RISE, LEAST = 0.2, 0.25
 BAR = Bar.above(0.0, f"smaller of r - {LEAST} and the rise of r - {RISE}")
+UNTRAINED = negative("untrained seed", worlds.untrained)
 CONTROLS = (
     negative("shuffled tokens", worlds.shuffled_tokens),
-    negative("untrained seed", worlds.untrained),
+    UNTRAINED,
     positive("Haar world", worlds.haar_world()),
 )
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
@@ -53,11 +55,33 @@ def margin_published(pair: Pair) -> tuple[float, dict[str, float]]:
     return margin(pair.on_fit_tokens(), silent_counts=False)
 
 
+def raw_and_rotated(estimates: figures.Worlds) -> list[Figure]:
+    curves = (
+        ("rotated", Role.MODELS, MODELS, "mean r rotated"),
+        ("as they are", Role.BESIDE, MODELS, "mean r raw"),
+        ("untrained seed, rotated", Role.NEGATIVE, UNTRAINED.name, "mean r rotated"),
+    )
+    return [
+        figures.by_part(
+            estimates,
+            curves,
+            name="firing",
+            title="Do features fire together?",
+            caption="Correlation, over tokens, of a feature's activations on its own seed and on "
+            "another's; mean over features and pairs.",
+            y="mean r over features",
+        )
+    ]
+
+
 @pytest.mark.measurement(PUBLISHED)
 def test_published(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(margin_published, world, anchored=True))
+    judge(
+        lambda world=as_trained: suite.each_site(margin_published, world, anchored=True),
+        figures=raw_and_rotated,
+    )
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(margin, world))
+    judge(lambda world=as_trained: suite.each_site(margin, world), figures=raw_and_rotated)

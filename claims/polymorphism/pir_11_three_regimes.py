@@ -18,12 +18,13 @@ from torch import Tensor
 
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import steering
+from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge, NotRun
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge, NotRun
 
 CLAIM = Claim(
     "PIR-11",
@@ -133,13 +134,40 @@ def margins(suite: Suite, world: SteeringWorld, *, published: bool) -> dict[str,
     return estimates
 
 
+def curves(estimates: figures.Worlds, y: str) -> list[Figure]:
+    series = (
+        ("its own seed", Role.POSITIVE, MODELS, "within at {dose:g}"),
+        ("other seeds, uncarried", Role.MODELS, MODELS, "across at {dose:g}"),
+        ("other seeds, random direction", Role.NEGATIVE, RANDOM.name, "across at {dose:g}"),
+    )
+    return [
+        figures.by_dose(
+            estimates,
+            name,
+            series,
+            ALPHAS,
+            name=name,
+            title=f"Steering by `{name}`",
+            caption="Effect of a vector in the seed that it is of and, unchanged, in others; mean.",
+            y=y,
+        )
+        for name in estimates[MODELS]
+    ]
+
+
 @pytest.mark.measurement(PUBLISHED)
 def test_published(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=True)
-    judge(lambda world=steering.uncarried: margins(suite, world, published=True))
+    judge(
+        lambda world=steering.uncarried: margins(suite, world, published=True),
+        figures=lambda estimates: curves(estimates, "drop in conditional accuracy"),
+    )
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=True)
-    judge(lambda world=steering.uncarried: margins(suite, world, published=False))
+    judge(
+        lambda world=steering.uncarried: margins(suite, world, published=False),
+        figures=lambda estimates: curves(estimates, "change of the logit margin as asked"),
+    )

@@ -17,12 +17,13 @@ import pytest
 from torch.nn import functional as F
 
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import steering
+from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-12",
@@ -100,6 +101,29 @@ def mean_share(
     )
 
 
+def curves(estimates: figures.Worlds) -> list[Figure]:
+    given = "given at {dose:g}, logits"
+    series = [
+        ("the target's own", Role.POSITIVE, MODELS, "own at {dose:g}, logits"),
+        ("carried by the rotation", Role.MODELS, MODELS, given),
+        *((control.name, Role.NEGATIVE, control.name, given) for control in CONTROLS[:-1]),
+    ]
+    return [
+        figures.by_dose(
+            estimates,
+            name,
+            series,
+            ALPHAS,
+            name=name,
+            title=f"Steering by `{name}`",
+            caption="What another seed's vector does to the target, beside the target's own; mean "
+            "over pairs of seeds, on held-out sequences.",
+            y="change of the logit margin as asked",
+        )
+        for name in estimates[MODELS]
+    ]
+
+
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=steering.carried: shares(suite, world))
+    judge(lambda world=steering.carried: shares(suite, world), figures=curves)

@@ -10,12 +10,13 @@ Hardened: the signed change of the logit margin that the vector asks for is belo
 import pytest
 
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import steering
+from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, Named, SteeringWorld, divergences, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-13",
@@ -39,6 +40,7 @@ PUBLISHED = Measurement(
     Bar.above(1.0, "mean KL across / within"),
     (RANDOM, positive("own vector, four times", steering.own_at(four_times))),
     published=True,
+    printed={"pythia-70m": (1.8, 10.0)},
 )
 HARDENED = Measurement(
     CLAIM,
@@ -79,13 +81,38 @@ def signed_effects(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     return estimates
 
 
+def by_dose(estimates: figures.Worlds, y: str) -> list[Figure]:
+    curves = [
+        ("another seed's vector, uncarried", Role.MODELS, MODELS, ""),
+        ("the target's own", Role.POSITIVE, MODELS, "by the own vector"),
+        (RANDOM.name, Role.NEGATIVE, RANDOM.name, ""),
+    ]
+    return [
+        figures.by_part(
+            estimates,
+            curves,
+            name="doses",
+            title="Vectors that are not carried",
+            caption="Every vector at every dose (alpha): the effect in seeds that it is not of, "
+            "beside that of a random direction as long.",
+            y=y,
+        )
+    ]
+
+
 @pytest.mark.measurement(PUBLISHED)
 def test_published(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=False)
-    judge(lambda world=steering.uncarried: ratios(suite, world))
+    judge(
+        lambda world=steering.uncarried: ratios(suite, world),
+        figures=lambda estimates: by_dose(estimates, "mean KL across / within"),
+    )
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=False)
-    judge(lambda world=steering.uncarried: signed_effects(suite, world))
+    judge(
+        lambda world=steering.uncarried: signed_effects(suite, world),
+        figures=lambda estimates: by_dose(estimates, "signed effect, logits"),
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polyrot.bars import correlation
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import components
+from polyrot.suites import components, figures
 from polyrot.suites.components import ATTRIBUTED, INTEGRATED, Compared
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
@@ -51,4 +51,17 @@ def margins(suite: Suite, compared: Compared) -> dict[str, Estimate]:
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=components.trained: margins(suite, world(suite)))
+    judge(
+        lambda world=components.trained: margins(suite, world(suite)),
+        figures=lambda _: [
+            figures.against_each_other(
+                components.trained(suite),
+                name="effects",
+                title="Predicted and measured effects",
+                caption="A point is a component of a seed: what a gradient says that its ablation "
+                "does to the loss, over what it does. On the line both are equal.",
+                x="measured effect, nats a token",
+                y="predicted effect, nats a token",
+            )
+        ],
+    )

@@ -66,7 +66,7 @@ CONTROLS = (
     negative("swapped blocks", swapped),
     positive("the algorithm itself", the_algorithm),
 )
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS, printed={"dyck3": (1.74e-4, 4.40e-4)})
 
 
 @pytest.mark.measurement(HARDENED)

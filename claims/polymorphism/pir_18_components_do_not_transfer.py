@@ -16,7 +16,7 @@ from polyrot import bars
 from polyrot.bars import component_order, correlation
 from polyrot.models.transformer import StackedTransformer
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import components, functions
+from polyrot.suites import components, figures, functions
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.suites.weights import align_models
@@ -63,7 +63,7 @@ CONTROLS = (
     negative("symmetric image", symmetric_image),
     positive("components in another order", other_components),
 )
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS, printed={"dyck3": (0.524, 0.694)})
 
 
 @pytest.mark.measurement(HARDENED)
@@ -77,4 +77,22 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
         from_first = {f"seed {t}": r for (s, t), r in values.items() if s == first}
         return {"components": jackknife(values, details=from_first)}
 
-    judge(measure)
+    def every_pair() -> tuple[Tensor, Tensor]:
+        both = [as_trained(suite, *seeds) for seeds in suite.seed_pairs(ordered=False)]
+        sources, targets = zip(*both, strict=True)
+        return torch.cat(sources), torch.cat(targets)
+
+    judge(
+        measure,
+        figures=lambda _: [
+            figures.against_each_other(
+                {"matched components of two seeds": every_pair()},
+                name="effects",
+                title="What a component does in two seeds",
+                caption="A point is a component of a pair of seeds: what its ablation does to the "
+                "loss in one and, matched by the symmetry search, in the other.",
+                x="effect in the target, nats a token",
+                y="effect in the source, nats a token",
+            )
+        ],
+    )

@@ -25,6 +25,8 @@ class Estimate:
     """Of the interval; where that is the whole line, why nothing narrower can be said."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Figures reported beside the value; they never decide a verdict."""
+    pairs: Mapping[str, float] = field(default_factory=dict)
+    """The values that were averaged, by pair of seeds, where it is an average of such."""
 
     @property
     def prediction(self) -> tuple[float, float]:
@@ -65,6 +67,7 @@ def jackknife(
         if rest:
             left_out.append(float(np.mean(rest)))
     mean = float(np.mean(list(values.values())))
+    pairs = {pair_name(*pair): float(value) for pair, value in values.items()}
     n = len(units)
     if len(left_out) < n or n < 2:
         beside = "" if anchor is None else f" beside seed {anchor}"
@@ -74,12 +77,24 @@ def jackknife(
             if n < 3
             else "no interval: every pair holds one and the same seed"
         )
-        return Estimate(mean, -math.inf, math.inf, "seed", n, method, details or {})
+        return Estimate(mean, -math.inf, math.inf, "seed", n, method, details or {}, pairs)
     variance = (n - 1) / n * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * variance**0.5
     return Estimate(
-        mean, mean - half, mean + half, "seed", n, "delete-one-seed jackknife, t", details or {}
+        mean,
+        mean - half,
+        mean + half,
+        "seed",
+        n,
+        "delete-one-seed jackknife, t",
+        details or {},
+        pairs,
     )
+
+
+def pair_name(source: int, target: int) -> str:
+    """Name a pair of seeds, or a seed that is paired with itself."""
+    return f"{source}" if source == target else f"{source} to {target}"
 
 
 def monte_carlo_p(

@@ -1,4 +1,4 @@
-"""Estimates kept between runs, keyed by everything that determines them.
+"""Estimates and figures kept between runs, keyed by everything that determines them.
 
 Only measured numbers are kept, never a verdict: bars and the rule are applied anew in
 every run.  The key covers the source of the package and of the claim, the trained
@@ -12,18 +12,20 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import write_atomically
 from polyrot.provenance import versions
-from polyrot.stats.estimate import Estimate
+from polyrot.verdict.figure import figure_from_json
 from polyrot.verdict.record import estimate_from_json, plain
+from polyrot.verdict.run import Estimates, Figures, Kept
 
-Estimates = Mapping[str, Estimate]
+FIGURES = "figures"
 
 
-class EstimateCache:
-    """Estimates of one measurement on one suite, by world."""
+class EstimateCache(Kept):
+    """Estimates of one measurement on one suite by world, and its figures."""
 
     def __init__(self, claim_file: Path, what: Mapping[str, object]) -> None:
         """Key by the claim's source file and by `what` (measurement, suite, files, device)."""
@@ -36,27 +38,37 @@ class EstimateCache:
 
     def measured(self, world: str, measure: Callable[[], Estimates]) -> Estimates:
         """Return the kept estimates of a world, or measure and keep them."""
-        name = content_key({**self._key, "world": world})
+        fields = self._kept(
+            {"world": world}, lambda: {part: asdict(e) for part, e in measure().items()}
+        )
+        return {part: estimate_from_json(e) for part, e in fields.items()}
+
+    def drawn(self, draw: Callable[[], Figures]) -> Figures:
+        """Return the kept figures, or draw and keep them."""
+        fields = self._kept({"what": FIGURES}, lambda: [asdict(figure) for figure in draw()])
+        return [figure_from_json(figure) for figure in fields]
+
+    def _kept(self, what: Mapping[str, str], make: Callable[[], Any]) -> Any:
+        name = content_key({**self._key, **what})
         path = cache_directory() / "estimates" / f"{name}.json"
-        kept = _read(path)
-        if kept is None:
+        text = _read(path)
+        if text is None:
             # Through JSON in either case, so that both runs judge the same digits.
-            fields = {part: plain(asdict(e)) for part, e in measure().items()}
-            text = json.dumps(fields)
+            text = json.dumps(plain(make()))
+            sealed = _sealed(text)
             with suppress(OSError):  # a full disk costs the next run its time, nothing else
-                write_atomically(path, lambda p: p.write_text(_sealed(text)))
-            kept = {part: estimate_from_json(e) for part, e in json.loads(text).items()}
-        return kept
+                write_atomically(path, lambda p: p.write_text(sealed))
+        return json.loads(text)
 
 
-def _read(path: Path) -> Estimates | None:
+def _read(path: Path) -> str | None:
     try:
         seal, _, text = path.read_text().partition("\n")
     except (OSError, UnicodeDecodeError):
         return None
     if seal != hashlib.sha256(text.encode()).hexdigest():
         return None  # damaged: measured again
-    return {part: estimate_from_json(e) for part, e in json.loads(text).items()}
+    return text
 
 
 def _sealed(text: str) -> str:

@@ -68,6 +68,9 @@ class Measurement:
     controls: tuple[Control, ...]
     published: bool = False
     """Exactly the author's definition, beside the hardened measurement of the same claim."""
+    printed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By suite, the lowest and the highest published number, where they are of the bar's quantity:
+    drawn on its axis."""
 
     @property
     def id(self) -> str:

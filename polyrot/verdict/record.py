@@ -1,6 +1,6 @@
 """Everything about one judged measurement, and its JSON form.
 
-Schema 3 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
+Schema 4 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
 timing}`.  Two runs on one machine differ in `timing` alone.
 """
 
@@ -15,9 +15,10 @@ from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell, Characteristic
 from polyrot.verdict.claim import Kind, Measurement
+from polyrot.verdict.figure import Figure, figure_from_json
 from polyrot.verdict.judge import ControlResult, Part, Verdict, roll_up
 
-SCHEMA = 3
+SCHEMA = 4
 METRICS = 1
 """Version of the definitions of the measured quantities; raised when one changes."""
 
@@ -39,6 +40,13 @@ class Record:
     parts: tuple[Part, ...] = ()
     characteristic: Characteristic | None = None
     """How often the bar is met in worlds of known truth, where that was measured."""
+    region: tuple[float, float] = (-math.inf, math.inf)
+    """The ends of the bar."""
+    printed_range: tuple[float, float] | None = None
+    """The lowest and the highest published number, where they are of the bar's quantity."""
+    protocol: str = ""
+    """What is measured, how, and where that differs from the paper."""
+    figures: tuple[Figure, ...] = ()
     seconds: float = 0.0
 
     @classmethod
@@ -52,6 +60,8 @@ class Record:
         reason: str = "",
         printed: str = "",
         characteristic: Characteristic | None = None,
+        protocol: str = "",
+        figures: tuple[Figure, ...] = (),
         seconds: float = 0.0,
     ) -> "Record":
         """Build the record of judged parts, or of a verdict that came without any."""
@@ -71,6 +81,10 @@ class Record:
             reason=reason,
             parts=parts,
             characteristic=characteristic,
+            region=(bar.low, bar.high),
+            printed_range=measurement.printed.get(suite),
+            protocol=protocol,
+            figures=figures,
             seconds=seconds,
         )
 
@@ -171,12 +185,17 @@ def _record(fields: dict[str, Any]) -> Record:
     characteristic = known and Characteristic(
         *(tuple(Cell(**cell) for cell in known[kind]) for kind in ("true", "false"))
     )
+    low, high = fields["region"]
+    printed = fields["printed_range"]
     return Record(
         **{
             **fields,
             "verdict": Verdict(fields["verdict"]),
             "parts": parts,
             "characteristic": characteristic,
+            "region": (float(low), float(high)),
+            "printed_range": printed and tuple(printed),
+            "figures": tuple(figure_from_json(figure) for figure in fields["figures"]),
         }
     )
 

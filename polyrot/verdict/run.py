@@ -1,7 +1,7 @@
 """Run a measurement on the models and in every control's world, and judge it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -9,19 +9,41 @@ from polyrot.missing import NotRun as NotRun
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
 from polyrot.verdict.claim import Measurement
+from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import judge
 from polyrot.verdict.record import Record
 
 Estimates = Mapping[str, Estimate]
+Figures = Sequence[Figure]
 Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
+MODELS = "models"
+Draw = Callable[[Mapping[str, Estimates]], Figures]
+"""Figures of a measurement, from its estimates by world: `MODELS`, or the name of a control."""
+
+
+def no_figures(worlds: Mapping[str, Estimates]) -> Figures:
+    """Draw nothing beside the verdict."""
+    return ()
+
+
+class Kept:
+    """What earlier runs left: here nothing, so that all is measured and drawn."""
+
+    def measured(self, world: str, measure: Callable[[], Estimates]) -> Estimates:
+        """Return the estimates of a world, `MODELS` or the name of a control."""
+        return measure()
+
+    def drawn(self, draw: Callable[[], Figures]) -> Figures:
+        """Return the figures of the measurement."""
+        return draw()
 
 
 class Judge(Protocol):
     """What the `judge` fixture is."""
 
-    def __call__(self, measure: Measure, *, proxy: str = "") -> None:
-        """Judge the test's measurement; `proxy` as for `run`."""
+    def __call__(self, measure: Measure, *, figures: Draw = no_figures, proxy: str = "") -> None:
+        """Judge the test's measurement; `figures` and `proxy` as for `run`."""
 
 
 def run(
@@ -30,10 +52,12 @@ def run(
     *,
     suite: str,
     printed: str = "",
+    protocol: str = "",
     proxy: str = "",
     characteristic: Characteristic | None = None,
+    figures: Draw = no_figures,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
-    keep: Callable[[str, Callable[[], Estimates]], Estimates] = lambda world, measure: measure(),
+    kept: Kept | None = None,
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
 
@@ -41,19 +65,20 @@ def run(
     such a part is an error, not a control that behaved.  A control that cannot run here leaves
     open what it would have decided.  `proxy` says what is not as the
     published protocol asks; empty where all is.  `characteristic` is the bar's, where it was
-    calibrated.  `keep(world, measure)` may return estimates of an earlier run instead of
-    measuring; see `EstimateCache`.
+    calibrated.  `figures` draws beside the verdict; what it lacks costs a figure, no verdict.
+    `kept` may bring what an earlier run measured; see `EstimateCache`.
     """
     start = time.monotonic()
+    kept = kept or Kept()
     total = 1 + len(measurement.controls)
-    progress(0, total, "models")
-    models = keep("models", measure)
-    worlds: dict[str, Estimates] = {}
+    progress(0, total, MODELS)
+    models = kept.measured(MODELS, measure)
+    worlds: dict[str, Estimates] = {MODELS: models}
     absent: dict[str, str] = {}
     for done, control in enumerate(measurement.controls, start=1):
         progress(done, total, control.name)
         try:
-            worlds[control.name] = keep(control.name, partial(measure, control.world))
+            worlds[control.name] = kept.measured(control.name, partial(measure, control.world))
         except NotRun as error:
             absent[control.name] = str(error)
     parts = tuple(
@@ -76,11 +101,17 @@ def run(
         )
         for name, estimate in models.items()
     )
+    try:
+        drawn = tuple(kept.drawn(lambda: figures(worlds)))
+    except NotRun:
+        drawn = ()
     return Record.of(
         measurement,
         suite,
         parts=parts,
         printed=printed,
+        protocol=protocol,
+        figures=drawn,
         characteristic=characteristic,
         seconds=time.monotonic() - start,
     )
