@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +14,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     leaves `path` as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{path.suffix}")
     try:
+        temporary.touch(exist_ok=False)  # readable by whom the user lets read, unlike mkstemp's
         write(temporary)
         os.replace(temporary, path)
     finally:

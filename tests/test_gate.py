@@ -190,7 +190,8 @@ def test_a_drift_names_the_command_that_explains_it_and_is_accepted_by_a_move(
     assert accepted.ret == 0
     assert "explain: " not in accepted.stdout.str()
     # What is left of the drift was superseded.
-    assert sorted(file.name for file in reports.iterdir()) == ["verdict.json", "verdict.md"]
+    left = sorted(file.name for file in reports.iterdir())
+    assert left == ["index.html", "verdict.json", "verdict.md"]
 
 
 def test_a_drift_from_a_file_elsewhere_is_explained_too(claims) -> None:

@@ -65,7 +65,7 @@ def conclude(
             said.append(NOTHING)
     else:
         if not errors:
-            said.append(_findings(records, policy))
+            said.append(findings(records, policy))
         if unexplained:
             said.append(f"The run failed: {_UNEXPLAINED}.")
     commands = tuple(
@@ -97,7 +97,8 @@ def nothing_was_measured(records: Sequence[Record]) -> bool:
     return all(record.verdict is Verdict.NOT_RUN for record in records)
 
 
-def _findings(records: Sequence[Record], policy: Policy) -> str:
+def findings(records: Sequence[Record], policy: Policy = Policy()) -> str:
+    """Say in a sentence or two what was found."""
     if nothing_was_measured(records):
         said = NOTHING
     elif findings := sum(record.verdict in FINDINGS for record in records):

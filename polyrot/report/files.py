@@ -1,6 +1,7 @@
-"""Write the files of a run: `verdict.json` and `verdict.md` for each suite."""
+"""Write the files of a run: `verdict.json` and its renderings, for each suite."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,14 +11,18 @@ from typing import Any
 
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
+from polyrot.report.html.drawing import file_text
+from polyrot.report.html.page import page
 from polyrot.report.markdown import markdown
 from polyrot.suites.release_name import parse_released
+from polyrot.verdict.figure import Figure
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
 
 NAME = "verdict"
 DRIFTED = "verdict-drifted"
-SUFFIXES = ("json", "md")
+PAGES = {NAME: "index.html", DRIFTED: "index-drifted.html"}
+FIGURES = "figures"
 
 
 @dataclass
@@ -72,14 +77,40 @@ def write_reports(
         if path.resolve() in keep and policy.drifted(report.suite, report.records):
             written.kept.append(path)
             name = DRIFTED
-        for suffix, text in zip(SUFFIXES, (report.to_json(), markdown(report)), strict=True):
-            target = own / f"{name}.{suffix}"
-            write_atomically(target, partial(_write_text, text=text))
-            written.files.append(target)
-            if name == NAME:
-                (own / f"{DRIFTED}.{suffix}").unlink(missing_ok=True)
-        written.verdicts.append((report.suite, own / f"{name}.json"))
+        file = own / f"{name}.json"
+        write_atomically(file, partial(_write_text, text=report.to_json()))
+        written.files += [*write_renderings(report, own, name=name), file]
+        written.verdicts.append((report.suite, file))
     return written
+
+
+def write_renderings(report: Report, folder: Path, *, name: str = NAME) -> list[Path]:
+    """Write what is made of a report's records, beside its `{name}.json`; return page and table.
+
+    The page is `index.html`, its figures are also files of their own; of a report that drifted
+    from what was expected, the page has another name and the figures are on it alone.
+    """
+    page_name = PAGES[name]
+    texts = {page_name: page(report), f"{name}.md": markdown(report)}
+    if name == NAME:
+        drawn = {
+            f"{FIGURES}/{figure_file(record, figure)}": file_text(figure)
+            for record in report.records
+            for figure in record.figures
+        }
+        for stale in {*(folder / FIGURES).glob("*.svg")} - {folder / path for path in drawn}:
+            stale.unlink()
+        for path in (f"{DRIFTED}.json", f"{DRIFTED}.md", PAGES[DRIFTED]):
+            (folder / path).unlink(missing_ok=True)
+        texts |= drawn
+    for path, text in texts.items():
+        write_atomically(folder / path, partial(_write_text, text=text))
+    return [folder / page_name, folder / f"{name}.md"]
+
+
+def figure_file(record: Record, figure: Figure) -> str:
+    """Name the file of a figure: `PIR-04-published-recovery.svg`."""
+    return re.sub(r"[^\w.-]+", "-", f"{record.id}-{figure.name}") + ".svg"
 
 
 def append_summary(text: str) -> None:
@@ -106,4 +137,4 @@ def _measured(path: Path) -> set[str]:
 
 
 def _write_text(path: Path, *, text: str) -> None:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")

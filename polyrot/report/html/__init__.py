@@ -1,0 +1,3 @@
+"""The report as one self-contained page."""
+
+from polyrot.report.html.page import page as page

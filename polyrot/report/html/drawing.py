@@ -1,0 +1,201 @@
+"""Figures drawn as SVG, in colours that the page, or the file, sets for light and dark."""
+
+import re
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from polyrot.verdict.figure import Figure, Mark, Role, Series
+
+SIZE = (4.2, 3.1)
+"""Inches: it fits a telephone without being made smaller."""
+STAND_IN = {
+    "--ink": "#000001",
+    "--faint": "#000002",
+    "--models": "#000003",
+    "--negative": "#000004",
+    "--positive": "#000005",
+    "--beside": "#000006",
+    "--null": "#000007",
+}
+"""Colours that matplotlib writes in place of the page's, by the name of the latter."""
+LIGHT = {
+    "--ink": "#1b1b1b",
+    "--faint": "#8a8a8a",
+    "--models": "#0055a4",
+    "--negative": "#b34700",
+    "--positive": "#007a5a",
+    "--beside": "#8a3a78",
+    "--null": "#767676",
+}
+DARK = {
+    "--ink": "#ececec",
+    "--faint": "#8f8f8f",
+    "--models": "#6db6ff",
+    "--negative": "#ff9d57",
+    "--positive": "#4fd1a5",
+    "--beside": "#e6a0d4",
+    "--null": "#a6a6a6",
+}
+DASHES = {
+    Role.MODELS: "-",
+    Role.POSITIVE: (0, (5, 2)),
+    Role.NEGATIVE: (0, (1, 1.5)),
+    Role.BESIDE: (0, (4, 1.5, 1, 1.5)),
+    Role.NULL: "-",
+}
+MARKERS = {
+    Role.MODELS: "o",
+    Role.POSITIVE: "^",
+    Role.NEGATIVE: "s",
+    Role.BESIDE: "D",
+    Role.NULL: "_",
+}
+MORE_MARKERS = "Dvsp*X"
+"""For several series of one role: no two look alike."""
+
+
+def drawing(figure: Figure) -> str:
+    """Draw a figure as an `<svg>` element, with `var(--ink)` and its like as colours.
+
+    Equal figures give equal text.
+    """
+    with mpl.rc_context({"svg.hashsalt": figure.name, "svg.fonttype": "none", "font.size": 9}):
+        canvas = Canvas(figsize=SIZE, layout="constrained")
+        axes = canvas.add_subplot()
+        draw = {Mark.LINES: _lines, Mark.POINTS: _points, Mark.STEPS: _steps}[figure.mark]
+        draw(axes, figure)
+        _dress(axes, figure)
+        text = StringIO()
+        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return _for_the_page(text.getvalue())
+
+
+def file_text(figure: Figure) -> str:
+    """Draw a figure as the text of a file, in the colours of who looks at it."""
+    light, dark = (
+        "".join(f"{name}:{color};" for name, color in colors.items()) for colors in (LIGHT, DARK)
+    )
+    style = f"<style>svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    opening, rest = drawing(figure).split(">", 1)
+    return f"{opening}><title>{figure.title}</title>{style}{rest}\n"
+
+
+def _lines(axes: Axes, figure: Figure) -> None:
+    for number, own in enumerate(figure.series):
+        axes.plot(
+            np.array(own.x, dtype=float),
+            own.y,
+            label=own.label,
+            color=_color(own),
+            linestyle=DASHES[own.role],
+            marker=_marker(figure, number),
+            markersize=4,
+        )
+    axes.axhline(0, color=STAND_IN["--faint"], linewidth=0.6)
+
+
+def _points(axes: Axes, figure: Figure) -> None:
+    categories = list(dict.fromkeys(x for own in figure.series for x in own.x))
+    named = any(isinstance(x, str) for x in categories)
+    for number, own in enumerate(figure.series):
+        x = np.array([categories.index(x) for x in own.x] if named else own.x, dtype=float)
+        if named and len(figure.series) > 1:  # side by side
+            x += 0.5 * (number / (len(figure.series) - 1) - 0.5)
+        style: dict[str, Any] = {
+            "label": own.label,
+            "color": _color(own),
+            "marker": _marker(figure, number),
+            "markersize": 4.5 if named else 3,
+            "linestyle": "none",
+        }
+        y = _finite(own.y)
+        if own.low:
+            ends = np.array([y - _finite(own.low), _finite(own.high) - y])
+            axes.errorbar(x, y, np.nan_to_num(ends), elinewidth=1.2, **style)
+        else:
+            axes.plot(x, y, **style)
+    if named:
+        tilted = len(categories) > 4 or max(map(len, map(str, categories))) > 14
+        axes.set_xticks(
+            range(len(categories)),
+            [str(category) for category in categories],
+            rotation=40 if tilted else 0,
+            ha="right" if tilted else "center",
+            rotation_mode="anchor",
+        )
+    if figure.diagonal:
+        axes.axline((0, 0), slope=1, color=STAND_IN["--faint"], linewidth=0.8)
+
+
+def _steps(axes: Axes, figure: Figure) -> None:
+    for own in figure.series:
+        edges = np.array(own.x, dtype=float)
+        if own.low:
+            axes.stairs(own.high, edges, baseline=own.low, fill=True, color=_color(own), alpha=0.35)
+        filled = own.role is Role.NULL and not own.low
+        axes.stairs(
+            own.y,
+            edges,
+            label=own.label,
+            color=_color(own),
+            fill=filled,
+            alpha=0.45 if filled else 1,
+            linewidth=1.6,
+        )
+    axes.set_ylim(bottom=0)
+
+
+def _dress(axes: Axes, figure: Figure) -> None:
+    ink = STAND_IN["--ink"]
+    axes.set_xlabel(figure.x, color=ink)
+    axes.set_ylabel(figure.y, color=ink)
+    axes.tick_params(colors=ink, labelcolor=ink)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(STAND_IN["--faint"])
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    drawn = axes.get_legend_handles_labels()[1]
+    if drawn:
+        # Above the axes: a legend inside would lie on what it explains.
+        legend = axes.figure.legend(loc="outside upper left", frameon=False, fontsize=8.5)
+        for text in legend.get_texts():
+            text.set_color(ink)
+
+
+def _finite(values: tuple[float, ...]) -> NDArray[np.float64]:
+    """Leave out what is infinite: it has no place on the axis."""
+    array = np.array(values)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def _color(own: Series) -> str:
+    return STAND_IN[f"--{own.role}"]
+
+
+def _marker(figure: Figure, number: int) -> str:
+    """Another marker for every series of one role."""
+    role = figure.series[number].role
+    before = sum(own.role is role for own in figure.series[:number])
+    return MARKERS[role] if not before else MORE_MARKERS[(before - 1) % len(MORE_MARKERS)]
+
+
+def _for_the_page(text: str) -> str:
+    """Take the element out of matplotlib's document; its names must be unique in a page."""
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="(?![mpc][0-9a-f]{10})[^"]*"', "", svg)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    # A style sheet in a drawing is one of the whole page.
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", svg)
+    for name, color in STAND_IN.items():
+        svg = svg.replace(color, f"var({name})")
+    return re.sub(r"\s*\n\s*", "\n", svg).strip()

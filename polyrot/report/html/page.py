@@ -1,0 +1,146 @@
+"""A verdict report as one page that needs no network and no scripts."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from polyrot.report.conclusion import findings
+from polyrot.report.html.drawing import DARK, LIGHT, drawing
+from polyrot.report.html.picture import Picture, picture
+from polyrot.report.words import (
+    controls_sentence,
+    interval,
+    number,
+    operating_characteristic,
+    prediction,
+)
+from polyrot.verdict.figure import Figure
+from polyrot.verdict.judge import Part, Verdict, worst_part
+from polyrot.verdict.record import Record, Report
+
+SYMBOLS = {
+    Verdict.REPLICATED: "\N{CHECK MARK}",
+    Verdict.REFUTED: "\N{MULTIPLICATION X}",
+    Verdict.VACUOUS: "\N{EMPTY SET}",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.NOT_RUN: "\N{EN DASH}",
+    Verdict.ERROR: "!",
+}
+"""So that a verdict is not told by its colour alone."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One claim: its measurements, the one that decides first."""
+
+    id: str
+    records: tuple[Record, ...]
+    command: str
+    """What measures it anew."""
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A record with what is drawn of it."""
+
+    record: Record
+
+    @cached_property
+    def deciding(self) -> Picture | None:
+        """The picture of the part that decides."""
+        return picture(self.record, worst_part(self.record.parts)) if self.record.parts else None
+
+    @property
+    def others(self) -> list[Picture]:
+        """Those of the other parts."""
+        decides = self.deciding.part if self.deciding else ""
+        return [picture(self.record, part) for part in self.record.parts if part.name != decides]
+
+    @property
+    def detailed(self) -> list[Part]:
+        """The parts that have figures beside their value."""
+        return [part for part in self.record.parts if part.estimate.details or part.estimate.pairs]
+
+
+def page(report: Report) -> str:
+    """Render all records of a suite; equal reports give equal text but for the timing block."""
+    loader = PackageLoader("polyrot.report.html", "templates")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["figure"] = _figure
+    environment.filters["detail"] = _detail
+    counts = Counter(record.verdict for record in report.records)
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        cards=_cards(report),
+        shown=Shown,
+        counts=[(verdict, counts[verdict]) for verdict in Verdict if counts[verdict]],
+        sentence=findings(report.records),
+        symbols=SYMBOLS,
+        colors={"light": LIGHT, "dark": DARK},
+        css=lambda name: Markup(loader.get_source(environment, name)[0]),  # noqa: S704
+        interval=interval,
+        prediction=prediction,
+        controls_sentence=controls_sentence,
+        operating_characteristic=operating_characteristic,
+        provenance=_provenance(report.provenance),
+        seconds=sum(report.timing.get("seconds", {}).values()),
+    )
+
+
+def _cards(report: Report) -> list[Card]:
+    by_claim: dict[str, list[Record]] = {}
+    for record in report.records:
+        by_claim.setdefault(record.claim, []).append(record)
+    suite = report.provenance.get("suite", report.suite)
+    return [
+        Card(
+            claim,
+            tuple(sorted(records, key=lambda record: record.is_published)),
+            f"pytest claims/ --suite {shlex.quote(suite)} -k {shlex.quote(claim)}",
+        )
+        for claim, records in by_claim.items()
+    ]
+
+
+def _figure(figure: Figure) -> Markup:
+    return Markup(drawing(figure))  # noqa: S704 - made here, of numbers
+
+
+def _detail(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, Sequence[tuple[str, str]] | str]]:
+    """List what is known of the run: names with a text, or with names and texts of their own."""
+    return [
+        (
+            name,
+            [(str(key), _said(text)) for key, text in value.items()]
+            if isinstance(value, Mapping)
+            else _said(value),
+        )
+        for name, value in provenance.items()
+    ]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,140 @@
+"""The picture that decides: models, controls and the published number on the bar's axis."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from polyrot.report.html.axis import Axis, label
+from polyrot.report.words import DOES, WHERE, interval, number
+from polyrot.stats.estimate import Estimate
+from polyrot.verdict.bar import Placement
+from polyrot.verdict.claim import Kind
+from polyrot.verdict.judge import ControlResult, Part
+from polyrot.verdict.record import Record
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the picture; places are in percent of the axis."""
+
+    kind: str
+    """models, negative, positive or published."""
+    label: str
+    figures: str
+    said: str
+    """What it did to the bar."""
+    wrong: bool
+    value: float | None
+    ends: tuple[float, float] | None
+    again: tuple[float, float] | None = None
+    """Where another run's value would fall."""
+    pairs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A part's rows, the bar's region and the ticks of their axis."""
+
+    part: str
+    verdict: str
+    region: tuple[float, float]
+    edges: tuple[float, ...]
+    ticks: tuple[tuple[float, str, bool], ...]
+    """Place, label, and is it an end of the bar?"""
+    linear: bool
+    rows: tuple[Row, ...]
+
+
+def picture(record: Record, part: Part) -> Picture:
+    """Lay out one part of a record."""
+    edges = [edge for edge in record.region if math.isfinite(edge)]
+    centre = min(edges, key=lambda edge: abs(edge - part.estimate.value))
+    axis = Axis.over(
+        _numbers(record, part, edges), centre=centre, detail=_detail(part.estimate, centre)
+    )
+    low, high = (axis.at(end) for end in record.region)
+    return Picture(
+        part.name,
+        str(part.verdict),
+        (low, high),
+        tuple(axis.at(edge) for edge in edges),
+        tuple((axis.at(tick), label(tick), tick in edges) for tick in axis.ticks(edges)),
+        axis.linear,
+        tuple(_rows(record, part, axis)),
+    )
+
+
+def _numbers(record: Record, part: Part, edges: list[float]) -> Iterator[float]:
+    """Yield all that must lie on the axis."""
+    yield from edges
+    yield from record.printed_range or ()
+    yield from part.estimate.pairs.values()
+    yield from part.estimate.prediction if part.estimate.unit == "seed" else ()
+    for estimate in (part.estimate, *(control.estimate for control in part.controls)):
+        yield from (estimate.value, estimate.low, estimate.high)
+
+
+def _detail(estimate: Estimate, edge: float) -> float:
+    """Take what must be seen: how far the value is from the bar, or how uncertain."""
+    seen = (abs(estimate.value - edge), estimate.high - estimate.low)
+    return max((size for size in seen if math.isfinite(size)), default=0.0)
+
+
+def _rows(record: Record, part: Part, axis: Axis) -> Iterator[Row]:
+    estimate = part.estimate
+    has_interval = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+    yield Row(
+        "models",
+        "models",
+        interval(estimate),
+        WHERE[part.placement],
+        wrong=part.placement is not Placement.INSIDE,
+        value=_place(axis, estimate),
+        ends=_ends(axis, estimate),
+        again=_both(axis, *estimate.prediction)
+        if has_interval and estimate.unit == "seed" and estimate.low < estimate.high
+        else None,
+        pairs=tuple(axis.at(value) for value in estimate.pairs.values()),
+    )
+    if record.printed_range:
+        low, high = record.printed_range
+        figures = number(low) if low == high else f"{number(low)} to {number(high)}"
+        yield Row(
+            "published",
+            "published",
+            figures,
+            "as printed",
+            wrong=False,
+            value=axis.at(low) if low == high else None,
+            ends=_both(axis, low, high),
+        )
+    for control in sorted(part.controls, key=lambda control: control.kind is Kind.POSITIVE):
+        yield _control(control, axis)
+
+
+def _control(control: ControlResult, axis: Axis) -> Row:
+    wants = "must miss" if control.kind is Kind.NEGATIVE else "must meet"
+    did = DOES[control.placement]
+    return Row(
+        str(control.kind),
+        control.name,
+        interval(control.estimate),
+        f"{wants}, {did}",
+        wrong=not control.behaved,
+        value=_place(axis, control.estimate),
+        ends=_ends(axis, control.estimate),
+    )
+
+
+def _place(axis: Axis, estimate: Estimate) -> float | None:
+    return axis.at(estimate.value) if math.isfinite(estimate.value) else None
+
+
+def _ends(axis: Axis, estimate: Estimate) -> tuple[float, float] | None:
+    if math.isinf(estimate.low) and math.isinf(estimate.high):
+        return None
+    return _both(axis, estimate.low, estimate.high)
+
+
+def _both(axis: Axis, low: float, high: float) -> tuple[float, float]:
+    return axis.at(low), axis.at(high)
