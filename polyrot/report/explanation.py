@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from polyrot.report.difference import CellChange, Change, Circumstance, Difference, PartChange
-from polyrot.report.words import interval
+from polyrot.report.words import DOES, WHERE, interval
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import ControlResult, worst_part
 from polyrot.verdict.record import Record
@@ -15,17 +15,7 @@ WIDTH = 80
 NAMED = 3
 """How many of many files are named."""
 
-WHERE = {
-    Placement.INSIDE: "inside the bar",
-    Placement.OUTSIDE: "outside the bar",
-    Placement.STRADDLES: "across the edge of the bar",
-}
 DID = {Placement.INSIDE: "met", Placement.OUTSIDE: "missed", Placement.STRADDLES: "straddled"}
-DOES = {
-    Placement.INSIDE: "meets",
-    Placement.OUTSIDE: "misses",
-    Placement.STRADDLES: "straddles",
-}
 
 
 def explanation(difference: Difference, *, verbose: bool = False) -> Iterator[str]:

@@ -1,39 +1,112 @@
-"""The verdict table of a run, in 80 columns, with and without colour."""
+"""The verdict table of a run, in 80 columns or fewer, with and without colour."""
 
+import shutil
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from polyrot.report.conclusion import Conclusion
 from polyrot.report.words import (
     COLORS,
+    WHERE,
     controls_sentence,
     interval,
     operating_characteristic,
 )
-from polyrot.verdict.judge import Part, Verdict, worst_part
+from polyrot.verdict.claim import Kind
+from polyrot.verdict.judge import ControlResult, Part, Verdict, worst_part
+from polyrot.verdict.policy import FINDINGS
 from polyrot.verdict.record import Record
 
-WIDTH = 80
+LARGEST, SMALLEST = 80, 40
+"""Columns: a wider terminal makes no longer lines, in a narrower one they would be fragments."""
+MARGIN = 13
+Line = tuple[str, str]
+"""A line and its colour; empty for none."""
 
 
-def table(records: Sequence[Record], *, verbose: bool) -> Iterator[tuple[str, str]]:
-    """Yield the lines of one suite's table, each with its colour (empty for none)."""
+def width() -> int:
+    """Columns to fill: those of the terminal, within limits; `COLUMNS` overrides it."""
+    return max(SMALLEST, min(LARGEST, shutil.get_terminal_size((LARGEST, 24)).columns))
+
+
+def table(
+    records: Sequence[Record], *, verbosity: int = 0, columns: int = LARGEST
+) -> Iterator[Line]:
+    """Yield the lines of one suite's table.
+
+    One a measurement: verdict, id, estimate against bar, controls that behaved.  Below it
+    what is claimed and, where it is not REPLICATED, what was expected and what was seen; with a
+    verbosity of 1 or more also every part and control, below 0 none of it.
+    """
     for record in sorted(records, key=lambda record: record.id):
-        figures = (
-            f"{interval(worst_part(record.parts).estimate)}  {record.bar}" if record.parts else ""
-        )
-        yield f"{record.verdict:<13}{record.id:<18}{figures}".rstrip(), COLORS[record.verdict]
-        yield from _indented(f"{record.statement}; measured: {record.quantity}", 13)
-        if record.verdict is not Verdict.REPLICATED:
-            yield from _indented(record.reason, 13)
-        if characteristic := operating_characteristic(record, total=not verbose):
-            yield from _indented(f"bar met in synthetic worlds: {characteristic}", 13)
-        if verbose:
-            yield from _indented(controls_sentence(record), 13)
-            for part in record.parts:
-                yield from _part(part)
+        color = COLORS[record.verdict]
+        yield from ((line, color) for line in _row(record, columns))
+        if verbosity < 0:
+            continue
+        yield from _indented(record.statement, columns)
+        for label, text in _explained(record):
+            yield from _labelled(label, text, columns)
+        if verbosity > 0:
+            yield from _in_full(record, columns)
+
+
+def _row(record: Record, columns: int) -> Iterator[str]:
+    cells = [f"{record.verdict:<{MARGIN}}{record.id:<17}"]
+    if record.parts:
+        cells += [interval(worst_part(record.parts).estimate), record.bar]
+        controls = [control for part in record.parts for control in part.controls]
+        behaved = _named(control for control in controls if not control.behaved)
+        every = _named(controls)
+        if every:
+            cells.append(f"controls {len(every) - len(behaved)}/{len(every)}")
+    line = cells[0]
+    for cell in cells[1:]:
+        if len(line) + len(cell) + 2 > columns:
+            yield line.rstrip()
+            line = " " * (MARGIN - 2)
+        line += ("" if line == cells[0] else "  ") + cell
+    yield line.rstrip()
+
+
+def _named(controls: Iterable[ControlResult]) -> set[tuple[str, str]]:
+    """Name the controls: one is in several parts."""
+    return {(control.kind, control.name) for control in controls}
+
+
+def _explained(record: Record) -> Iterator[tuple[str, str]]:
+    """Explain a verdict: what was expected and what was seen, or why it is open."""
+    if record.verdict is Verdict.REPLICATED:
+        return
+    if record.verdict not in FINDINGS or not record.parts:
+        yield "why", record.reason
+        return
+    expected = f"{record.quantity} {record.bar}"
+    if record.verdict is Verdict.VACUOUS:
+        expected += ", and not where the claim is false"
+    yield "expected", expected
+    part = worst_part(record.parts)
+    seen = f"{interval(part.estimate)}, {WHERE[part.placement]}"
+    if len(record.parts) > 1:
+        seen = f"{part.name}: {seen}"
+    met = [c.name for c in part.controls if c.kind is Kind.NEGATIVE and not c.behaved]
+    if record.verdict is Verdict.VACUOUS:
+        meets = "meets" if len(met) == 1 else "meet"
+        seen += f"; {', '.join(met)}, where the claim is false, {meets} it too"
+    yield "seen", seen
+
+
+def _in_full(record: Record, columns: int) -> Iterator[Line]:
+    yield from _labelled("measured", f"{record.quantity} {record.bar}", columns)
+    if record.printed:
+        yield from _labelled("printed", record.printed, columns)
+    if characteristic := operating_characteristic(record):
+        yield from _labelled("bar met", f"in synthetic worlds: {characteristic}", columns)
+    if said := controls_sentence(record):
+        yield from _indented(said, columns)
+    for part in record.parts:
+        yield from _part(part, columns)
 
 
 def closing_lines(
@@ -43,16 +116,17 @@ def closing_lines(
     ending: str,
     written: Sequence[Path],
     kept: Sequence[Path],
+    columns: int = LARGEST,
 ) -> Iterator[str]:
     """Yield what a reader should take away: counts, how it ended, where the reports are."""
     counts = Counter(record.verdict for record in records)
     yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    yield from textwrap.wrap(ending, WIDTH)
-    yield from textwrap.wrap(conclusion.headline, WIDTH)
+    yield from textwrap.wrap(ending, columns)
+    yield from textwrap.wrap(conclusion.headline, columns)
     for failure in conclusion.unmet:
         yield from textwrap.wrap(
             f"{failure.name}: {failure.why}",
-            WIDTH,
+            columns,
             initial_indent="  ",
             subsequent_indent="    ",
         )
@@ -65,14 +139,23 @@ def closing_lines(
         yield f"kept as it was, for its verdicts were expected: {path}"
 
 
-def _part(part: Part) -> Iterator[tuple[str, str]]:
-    yield f"    {part.verdict:<13}{part.name:<15} {interval(part.estimate)}", ""
+def _part(part: Part, columns: int) -> Iterator[Line]:
+    yield from _wrapped(f"{part.verdict:<13}{part.name:<15} {interval(part.estimate)}", 4, columns)
     for control in part.controls:
         mark = "ok" if control.behaved else "!!"
         what = f"{control.kind.value[:3]} {control.name}"
-        yield f"      {mark} {what:<36} {interval(control.estimate)}", ""
+        yield from _wrapped(f"{mark} {what:<36} {interval(control.estimate)}", 6, columns)
 
 
-def _indented(text: str, margin: int) -> Iterator[tuple[str, str]]:
-    for line in textwrap.wrap(text, WIDTH - margin):
-        yield " " * margin + line, ""
+def _indented(text: str, columns: int) -> Iterator[Line]:
+    yield from _wrapped(text, MARGIN, columns, hanging=0)
+
+
+def _labelled(label: str, text: str, columns: int) -> Iterator[Line]:
+    yield from _wrapped(f"{label:<10}{text}", MARGIN, columns, hanging=10)
+
+
+def _wrapped(text: str, margin: int, columns: int, *, hanging: int = 4) -> Iterator[Line]:
+    first, rest = " " * margin, " " * (margin + hanging)
+    for line in textwrap.wrap(text, columns, initial_indent=first, subsequent_indent=rest):
+        yield line, ""

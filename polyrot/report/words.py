@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from polyrot.stats.estimate import Estimate
+from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import ControlResult, Verdict
@@ -16,6 +17,16 @@ COLORS = {
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.NOT_RUN: "yellow",
     Verdict.ERROR: "red",
+}
+WHERE = {
+    Placement.INSIDE: "inside the bar",
+    Placement.OUTSIDE: "outside the bar",
+    Placement.STRADDLES: "across the edge of the bar",
+}
+DOES = {
+    Placement.INSIDE: "meets",
+    Placement.OUTSIDE: "misses",
+    Placement.STRADDLES: "straddles",
 }
 
 
