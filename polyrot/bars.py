@@ -54,6 +54,9 @@ def specification(sequences: int = 4_096, *, seed: int = 1) -> LabelledSequences
     Args:
         sequences: how many; 60% of content lengths 2-48, 20% compositional, 20% long.
         seed: of the draw.
+
+    >>> specification(10).tokens.shape
+    (10, 64)
     """
     rng = np.random.default_rng(seed)
     short, compositional = (round(MIX[name] * sequences) for name in ("short", "compositional"))

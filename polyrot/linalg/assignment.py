@@ -12,6 +12,20 @@ from polyrot.linalg.checks import Array
 def nearest_signed_permutation(rotation: Array) -> Float[Tensor, "d d"]:
     """Find the signed permutation matrix nearest to a square matrix in Frobenius norm.
 
+    It maximises `tr(P' rotation)` over matrices with a single entry, 1 or -1, in every row and
+    column.  The maximum is exact: an assignment of columns to rows by the sizes of the entries
+    (shortest augmenting paths, Crouse 2016, doi:10.1109/TAES.2016.140952), whose signs are
+    then those of the entries.
+
+    Args:
+        rotation: `[d, d]`; orthogonal or not.
+
+    Returns:
+        float64 `[d, d]`.
+
+    Raises:
+        ValueError: where an entry is not a number.
+
     >>> nearest_signed_permutation(torch.tensor([[0.1, -0.9], [0.9, 0.2]]))
     tensor([[ 0., -1.],
             [ 1.,  0.]], dtype=torch.float64)

@@ -46,10 +46,12 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
     Returns:
         float64 of shape `[size, d, d]`, or `[d, d]`.
 
+    Raises:
+        ValueError: where d is below 2 or the group is another.
+
     References:
-        F. Mezzadri, Notices of the AMS 54 (2007) 592, arXiv math-ph/0609050.
-        G. W. Stewart, SIAM Journal on Numerical Analysis 17 (1980) 403,
-        doi:10.1137/0717034.
+        Mezzadri 2007, Notices of the AMS 54, 592, arXiv math-ph/0609050.
+        Stewart 1980, SIAM Journal on Numerical Analysis 17, 403, doi:10.1137/0717034.
 
     >>> r = sample(4, seed=1)
     >>> bool(torch.allclose(r @ r.T, torch.eye(4, dtype=torch.float64)))
@@ -93,7 +95,7 @@ def _frames(
 
 
 def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
-    """Compute |arg| of the eigenvalues of orthogonal matrices, ascending, in radians.
+    """Compute the eigenangles of orthogonal matrices: sizes of the eigenvalues' arguments.
 
     The eigenvalues of the symmetric part (R + R')/2 are the cosines, each complex pair
     twice: a symmetric eigenproblem instead of a general one.  Accurate to about 1e-12
@@ -103,7 +105,11 @@ def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
         rotation: `[d, d]` or `[..., d, d]`, orthogonal.
 
     Returns:
-        float64 `[..., d]` in [0, pi].
+        float64 `[..., d]`, ascending, in radians in [0, pi].
+
+    Raises:
+        TypeError: where the matrices are not of a floating type.
+        ValueError: where one is not square or not orthogonal.
 
     >>> quarter_turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
     >>> eigenangles(quarter_turn)
@@ -136,9 +142,12 @@ def sample_eigenangles(
     Returns:
         float64 `[size, d // 2]`, or `[d // 2]`, ascending, in radians in [0, pi].
 
+    Raises:
+        ValueError: where d is below 2 or the group is another.
+
     References:
-        R. Killip and I. Nenciu, "Matrix models for circular ensembles", IMRN 2004 (50)
-        2665, Theorem 2 and Proposition 5.3 at beta = 2, doi:10.1155/S1073792804141597.
+        Killip & Nenciu 2004, "Matrix models for circular ensembles", IMRN 2004 (50), 2665,
+        Theorem 2 and Proposition 5.3 at beta = 2, doi:10.1155/S1073792804141597.
 
     >>> sample_eigenangles(9, 2, seed=1).shape
     torch.Size([2, 4])
@@ -168,7 +177,21 @@ def test(rotation: Array, *, seed: int = 0) -> "HaarTest":  # noqa: PT028 - a te
         seed: of the null draws.
 
     Returns:
-        `pvalue` (combined by Benjamini-Hochberg), `pvalues` by statistic, and more.
+        `pvalue` (combined by Benjamini-Hochberg), `pvalues` by statistic, and more: see
+        `polyrot.linalg.battery.HaarTest`.
+
+    Raises:
+        TypeError: where the matrices are not of a floating type.
+        ValueError: where one is not square or not orthogonal.
+
+    Notes:
+        The nulls of a dimension are drawn once and kept in the user's cache folder.  A
+        rotation between two clouds of unrelated noise is Haar too: that a matrix passes does
+        not say that two models are related by it.
+
+    References:
+        Eigenvalues of one matrix repel each other, so that a test which takes them for
+        independent is not calibrated: Mehta 2004, Random Matrices, chapter 10.
 
     >>> test(torch.eye(16)).pvalue < 0.01
     True

@@ -44,6 +44,12 @@ class Moments:
 
     `cross[i, j]` is the sum over tokens of centred source dimension i times
     centred target dimension j; `source` and `target` are the same within a side.
+    `a + b` are the moments of the tokens of both.
+
+    >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    >>> chunks = Moments.from_arrays(x[:60], x[:60]) + Moments.from_arrays(x[60:], x[60:])
+    >>> chunks.count, bool(torch.allclose(chunks.cross, Moments.from_arrays(x, x).cross))
+    (100, True)
     """
 
     count: int

@@ -38,7 +38,17 @@ class Alignment:
     """A fitted map from source to target activations, and how good it is.
 
     `apply` computes `(x - source_mean) @ rotation * scale + target_mean`.  `rotation`
-    is orthogonal for every group but `affine`, where it is a general matrix.
+    is orthogonal for every group but `affine`, where it is a general matrix.  Made by
+    `align`; means, rotation and singular values are float64.
+
+    >>> x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+    >>> fit = align(x, 1 - x)
+    >>> bool(torch.allclose(fit.apply(x), 1 - x.double(), atol=1e-5))
+    True
+    >>> bool(torch.allclose(fit.inverse().apply(1 - x), x.double(), atol=1e-5))
+    True
+    >>> fit.carry_vector(torch.tensor([1.0, 0.0, 0.0, 0.0])).round()[0]
+    tensor(-1., dtype=torch.float64)
     """
 
     group: Group

@@ -14,7 +14,11 @@ Features = Float[Tensor, "token feature"]
 
 @dataclass(frozen=True)
 class ReLU:
-    """`max(pre, 0)`."""
+    """`max(pre, 0)`.
+
+    >>> ReLU()(torch.tensor([[-1.0, 2.0, 3.0]]))
+    tensor([[0., 2., 3.]])
+    """
 
     def __call__(self, pre: Features) -> Features:
         return torch.relu(pre)
@@ -29,6 +33,9 @@ class TopK:
 
     Of features that tie for the last place an arbitrary one is kept (Gao et al. 2024,
     arXiv 2406.04093).
+
+    >>> TopK(1)(torch.tensor([[-1.0, 2.0, 3.0]]))
+    tensor([[0., 0., 3.]])
     """
 
     k: int
@@ -54,6 +61,9 @@ class GroupTopK:
 
     A group is `rank` consecutive features, whose decoder rows span a subspace and whose
     pre-activations are coordinates in it (subspace-aware autoencoders, arXiv 2606.06333).
+
+    >>> GroupTopK(groups=1, rank=2)(torch.tensor([[-1.0, 2.0, 1.0, 1.0]]))
+    tensor([[-1.,  2.,  0.,  0.]])
     """
 
     groups: int
@@ -87,6 +97,9 @@ class JumpReLU:
     """`max(pre, 0)` where a feature exceeds its threshold, 0 elsewhere.
 
     Rajamanoharan et al. 2024, arXiv 2407.14435.
+
+    >>> JumpReLU(torch.tensor([0.0, 2.5, 2.5]))(torch.tensor([[-1.0, 2.0, 3.0]]))
+    tensor([[0., 0., 3.]])
     """
 
     threshold: Float[Tensor, " feature"]

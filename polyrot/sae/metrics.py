@@ -13,8 +13,19 @@ Activations = Float[Tensor, "token d_model"]
 def ev(reconstruction: Activations, x: Activations) -> float:
     """Explained variance about the mean of each dimension, in float64.
 
-    1 - sum (reconstruction - x)^2 / sum (x - mean of its dimension)^2: the mean over
+    `1 - sum (reconstruction - x)^2 / sum (x - mean of its dimension)^2`: the mean over
     tokens explains nothing.
+
+    Args:
+        reconstruction, x: `[token, d_model]`.
+
+    Returns:
+        1 for a perfect reconstruction, 0 for the mean, below 0 for worse than the mean; nan
+        where `x` does not vary.
+
+    >>> x = torch.tensor([[0.0, 10.0], [2.0, 12.0]])
+    >>> ev(x.mean(0).expand(2, 2), x), ev(x, x)
+    (0.0, 1.0)
     """
     r, x = reconstruction.double(), x.double()
     return float(1 - (r - x).square().sum() / (x - x.mean(0)).square().sum())
@@ -23,9 +34,16 @@ def ev(reconstruction: Activations, x: Activations) -> float:
 def ev_published(reconstruction: Activations, x: Activations) -> float:
     """Explained variance about one mean of all entries, as arXiv 2605.24577 computes it.
 
-    1 - mean (reconstruction - x)^2 / var(x) with a single variance (n - 1) over every
+    `1 - mean (reconstruction - x)^2 / var(x)` with a single variance (n - 1) over every
     entry, so that reproducing the differences between the dimensions' means counts as
     explaining.
+
+    Args:
+        reconstruction, x: `[token, d_model]`.
+
+    >>> x = torch.tensor([[0.0, 10.0], [2.0, 12.0]])
+    >>> round(ev_published(x.mean(0).expand(2, 2), x), 3)  # the mean, which `ev` calls 0
+    0.971
     """
     r, x = reconstruction.double(), x.double()
     return float(1 - (r - x).square().mean() / x.var())

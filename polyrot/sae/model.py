@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 class SAE:
     """An autoencoder `activation((x - b_dec) W_enc + b_enc) W_dec + b_dec`.
 
+    Args:
+        W_enc, b_enc: `[d_model, feature]` and `[feature]`.
+        W_dec, b_dec: `[feature, d_model]` and `[d_model]`.
+        metadata: how it was trained; stored with it.
+        activation: `ReLU()`, `TopK(k)`, `GroupTopK(groups, rank)` or `JumpReLU(threshold)`.
+        apply_b_dec_to_input: whether the encoder subtracts `b_dec` first.
+
     Raises:
         ValueError: where the activation does not fit the number of features.
+
+    >>> sae = SAE(torch.eye(2), torch.zeros(2), torch.eye(2), torch.zeros(2), activation=TopK(1))
+    >>> x = torch.tensor([[1.0, 3.0]])
+    >>> sae.encode(x), sae.decode(sae.encode(x))
+    (tensor([[0., 3.]]), tensor([[0., 3.]]))
     """
 
     W_enc: Float[Tensor, "d_model feature"]

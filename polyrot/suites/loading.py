@@ -55,6 +55,10 @@ def load_suite(
         ValueError: where there is no such suite, or a released file is not what it should be.
         MissingArtifact: where its models were not trained yet, or there is one seed alone.
         DamagedArtifact: where a trained file is missing or damaged.
+
+    >>> suite = load_suite("dyck3")
+    >>> suite.seeds, suite.sites
+    ((0, 1, 2, 3, 4), ('resid_mid.0', 'resid_post.0', 'resid_mid.1', 'resid_post.1'))
     """
     if released := parse_released(name):
         release = Release.open(released)
