@@ -147,7 +147,7 @@ def curves(estimates: figures.Worlds, y: str) -> list[Figure]:
             series,
             ALPHAS,
             name=name,
-            title=f"Steering by `{name}`",
+            title=f"Steering by {name}",
             caption="Effect of a vector in the seed that it is of and, unchanged, in others; mean.",
             y=y,
         )

@@ -115,7 +115,7 @@ def curves(estimates: figures.Worlds) -> list[Figure]:
             series,
             ALPHAS,
             name=name,
-            title=f"Steering by `{name}`",
+            title=f"Steering by {name}",
             caption="What another seed's vector does to the target, beside the target's own; mean "
             "over pairs of seeds, on held-out sequences.",
             y="change of the logit margin as asked",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from polyrot import read_verdict
+from polyrot.report.files import FIGURES, figure_file
 from polyrot.report.words import interval, number
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.claim import Kind
@@ -62,6 +63,17 @@ def record(name: str) -> Record:
     suite, _, id = name.partition(" ")
     records = {record.id: record for record in report(suite).records}
     return _among(id, records, f"measurement of {suite}")
+
+
+def figure_files(name: str) -> list[Path]:
+    """Find the files of the figures of `SUITE ID`."""
+    found = record(name)
+    folder = REPORTS[name.partition(" ")[0]] / FIGURES
+    files = [folder / figure_file(found, figure) for figure in found.figures]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing or not files:
+        raise LookupError(f"there is no figure {', '.join(missing) or f'of {name}'} in {folder}")
+    return files
 
 
 def parts(name: str) -> tuple[Record, list[Part]]:

@@ -10,6 +10,7 @@
 | `{count}` SUITE VERDICT | how many measurements have it |
 | `{verdicts}` CLAIM | a table of what every reference run says of a claim |
 | `{matrix}` | a table of all verdicts of the reference runs |
+| `{figures}` SUITE ID | the figures of a measurement, with captions |
 | `{terminal}` SUITE ID | what `pytest claims/ -v` prints of a measurement |
 | `{checked}` | comparisons, one a line, on which the text around depends; shows nothing |
 
@@ -18,6 +19,8 @@ Names are those of `records`.  What does not exist or does not hold is a warning
 """
 
 from collections.abc import Callable
+from os.path import relpath
+from pathlib import Path
 
 import records
 from docutils import nodes
@@ -88,7 +91,6 @@ class Verdicts(SphinxDirective):
                 f"| `{suite}` | {record.id} | **{record.verdict}** "
                 f"| {where}{interval(part.estimate)} | {record.quantity} {record.bar} |"
             )
-        # The place for the figures of a claim, once records hold any: append them here.
         return self.parse_text_to_nodes("\n".join(lines))
 
 
@@ -110,6 +112,29 @@ class Matrix(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class Figures(SphinxDirective):
+    """The figures of a measurement, as the report's folder has them."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        name = " ".join(self.arguments)
+        try:
+            record = records.record(name)
+            files = records.figure_files(name)
+        except LookupError as error:
+            raise self.error(_said(error)) from None
+        here = Path(self.env.doc2path(self.env.docname)).parent
+        shown: list[nodes.Node] = []
+        for figure, file in zip(record.figures, files, strict=True):
+            image = nodes.image(
+                uri=Path(relpath(file, here)).as_posix(), alt=f"{figure.title}. {figure.caption}"
+            )
+            caption = nodes.caption("", f"{figure.title}, {record.suite}. {figure.caption}")
+            shown.append(nodes.figure("", image, caption))
+        return shown
+
+
 class Terminal(SphinxDirective):
     """What `pytest claims/ -v` prints of a measurement."""
 
@@ -120,7 +145,7 @@ class Terminal(SphinxDirective):
             record = records.record(" ".join(self.arguments))
         except LookupError as error:
             raise self.error(_said(error)) from None
-        text = "\n".join(line for line, _ in table([record], verbose=True))
+        text = "\n".join(line for line, _ in table([record], verbosity=1))
         return [nodes.literal_block(text, text, language="text")]
 
 
@@ -148,6 +173,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         app.add_role(name, _role(write, name))
     app.add_directive("verdicts", Verdicts)
     app.add_directive("matrix", Matrix)
+    app.add_directive("figures", Figures)
     app.add_directive("terminal", Terminal)
     app.add_directive("checked", Checked)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,7 @@
 """Figures drawn as SVG, in colours that the page, or the file, sets for light and dark."""
 
 import re
+import textwrap
 from io import StringIO
 from typing import Any
 
@@ -13,8 +14,13 @@ from numpy.typing import NDArray
 
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 
-SIZE = (4.2, 3.1)
-"""Inches: it fits a telephone without being made smaller."""
+WIDTH, HEIGHT, LINE = 3.5, 2.6, 0.17
+"""Inches: of a drawing without a legend, and of a line of it.  It fits a telephone without being
+made smaller."""
+FITS = 46
+"""Characters below the horizontal axis."""
+LABEL = 28
+"""Characters of a line of a label on the vertical axis."""
 STAND_IN = {
     "--ink": "#000001",
     "--faint": "#000002",
@@ -57,8 +63,8 @@ MARKERS = {
     Role.BESIDE: "D",
     Role.NULL: "_",
 }
-MORE_MARKERS = "Dvsp*X"
-"""For several series of one role: no two look alike."""
+MORE_MARKERS = "vpX*hP"
+"""For further series of one role: no two look alike."""
 
 
 def drawing(figure: Figure) -> str:
@@ -67,7 +73,8 @@ def drawing(figure: Figure) -> str:
     Equal figures give equal text.
     """
     with mpl.rc_context({"svg.hashsalt": figure.name, "svg.fonttype": "none", "font.size": 9}):
-        canvas = Canvas(figsize=SIZE, layout="constrained")
+        height = HEIGHT + LINE * len(figure.series)
+        canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
         axes = canvas.add_subplot()
         draw = {Mark.LINES: _lines, Mark.POINTS: _points, Mark.STEPS: _steps}[figure.mark]
         draw(axes, figure)
@@ -122,7 +129,7 @@ def _points(axes: Axes, figure: Figure) -> None:
         else:
             axes.plot(x, y, **style)
     if named:
-        tilted = len(categories) > 4 or max(map(len, map(str, categories))) > 14
+        tilted = sum(len(str(category)) + 2 for category in categories) > FITS
         axes.set_xticks(
             range(len(categories)),
             [str(category) for category in categories],
@@ -155,18 +162,25 @@ def _steps(axes: Axes, figure: Figure) -> None:
 def _dress(axes: Axes, figure: Figure) -> None:
     ink = STAND_IN["--ink"]
     axes.set_xlabel(figure.x, color=ink)
-    axes.set_ylabel(figure.y, color=ink)
+    axes.set_ylabel(textwrap.fill(figure.y, LABEL), color=ink)
     axes.tick_params(colors=ink, labelcolor=ink)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(STAND_IN["--faint"])
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    drawn = axes.get_legend_handles_labels()[1]
-    if drawn:
-        # Above the axes: a legend inside would lie on what it explains.
-        legend = axes.figure.legend(loc="outside upper left", frameon=False, fontsize=8.5)
-        for text in legend.get_texts():
-            text.set_color(ink)
+    handles, labels = axes.get_legend_handles_labels()
+    drawn = dict(zip(labels, handles, strict=True))
+    # In the order of the series; above the axes, for inside it would lie on what it explains.
+    legend = axes.figure.legend(
+        [drawn[own.label] for own in figure.series],
+        [own.label for own in figure.series],
+        loc="outside upper left",
+        frameon=False,
+        fontsize=8.5,
+        labelspacing=0.3,
+    )
+    for text in legend.get_texts():
+        text.set_color(ink)
 
 
 def _finite(values: tuple[float, ...]) -> NDArray[np.float64]:
