@@ -26,8 +26,6 @@ NEEDS = {
 }
 """What a page speaks of and does not make."""
 
-TAKES_MINUTES = {("README.md", 2)}
-
 
 def docstring_examples() -> Iterator[doctest.DocTest]:
     """Those of every module of the package in whose source one stands."""
@@ -42,12 +40,8 @@ def page_examples() -> Iterator[Any]:
     """Those of every page; what one block makes, the next ones of the page have."""
     for page in PAGES:
         blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
-        short = [b for i, b in enumerate(blocks, 1) if (page.name, i) not in TAKES_MINUTES]
-        long = [b for i, b in enumerate(blocks, 1) if (page.name, i) in TAKES_MINUTES]
-        if short:
-            yield pytest.param(page, short, id=page.name)
-        if long:
-            yield pytest.param(page, long, id=f"{page.name}-slow", marks=pytest.mark.slow)
+        if blocks:
+            yield pytest.param(page, blocks, id=page.name)
 
 
 DOCSTRINGS = list(docstring_examples())
