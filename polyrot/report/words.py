@@ -18,6 +18,15 @@ COLORS = {
     Verdict.NOT_RUN: "yellow",
     Verdict.ERROR: "red",
 }
+MEANINGS = {
+    Verdict.REPLICATED: "inside the bar, and every control behaved",
+    Verdict.REFUTED: "outside the bar, and the instrument could have seen it",
+    Verdict.VACUOUS: "inside the bar, but so is a world in which the claim is false",
+    Verdict.INCONCLUSIVE: "the interval straddles the bar, or a control or too little power leaves "
+    "it open",
+    Verdict.NOT_RUN: "something is missing; the reason says what and how to get it",
+    Verdict.ERROR: "an exception: never evidence",
+}
 WHERE = {
     Placement.INSIDE: "inside the bar",
     Placement.OUTSIDE: "outside the bar",

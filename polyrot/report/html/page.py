@@ -14,6 +14,7 @@ from polyrot.report.conclusion import findings
 from polyrot.report.html.drawing import DARK, LIGHT, drawing
 from polyrot.report.html.picture import Picture, picture
 from polyrot.report.words import (
+    MEANINGS,
     controls_sentence,
     interval,
     number,
@@ -93,6 +94,7 @@ def page(report: Report) -> str:
         counts=[(verdict, counts[verdict]) for verdict in Verdict if counts[verdict]],
         sentence=findings(report.records),
         symbols=SYMBOLS,
+        meanings=MEANINGS,
         colors={"light": LIGHT, "dark": DARK},
         css=lambda name: Markup(loader.get_source(environment, name)[0]),  # noqa: S704
         interval=interval,

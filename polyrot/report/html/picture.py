@@ -103,7 +103,7 @@ def _rows(record: Record, part: Part, axis: Axis) -> Iterator[Row]:
             "published",
             "published",
             figures,
-            "as printed",
+            "from what is printed",
             wrong=False,
             value=axis.at(low) if low == high else None,
             ends=_both(axis, low, high),
