@@ -17,7 +17,8 @@ from polyrot.verdict.record import Record, Report, read_verdict
 
 NAME = "verdict"
 DRIFTED = "verdict-drifted"
-SUFFIXES = ("json", "md")
+RENDERINGS: tuple[tuple[str, Callable[[Report], str]], ...] = (("{name}.md", markdown),)
+"""What is made of a `verdict.json` to be read: a file's name, by that of the JSON, and its text."""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Written:
 
 
 def reports_of(
-    records: Sequence[Record], *, root: Path, provenance: Callable[[str], Mapping[str, Any]]
+    records: Sequence[Record], *, root: Path | None, provenance: Callable[[str], Mapping[str, Any]]
 ) -> list[Report]:
     """Make one report a suite, with where its records came from."""
     common = {"commit": commit(root), "versions": versions(), "machine": machine()}
@@ -72,14 +73,24 @@ def write_reports(
         if path.resolve() in keep and policy.drifted(report.suite, report.records):
             written.kept.append(path)
             name = DRIFTED
-        for suffix, text in zip(SUFFIXES, (report.to_json(), markdown(report)), strict=True):
-            target = own / f"{name}.{suffix}"
-            write_atomically(target, partial(_write_text, text=text))
-            written.files.append(target)
-            if name == NAME:
-                (own / f"{DRIFTED}.{suffix}").unlink(missing_ok=True)
-        written.verdicts.append((report.suite, own / f"{name}.json"))
+        target = own / f"{name}.json"
+        write_atomically(target, partial(_write_text, text=report.to_json()))
+        written.files += [target, *write_renderings(report, target)]
+        written.verdicts.append((report.suite, target))
+        if name == NAME:
+            for pattern in ("{name}.json", *(p for p, _ in RENDERINGS if "{name}" in p)):
+                (own / pattern.format(name=DRIFTED)).unlink(missing_ok=True)
     return written
+
+
+def write_renderings(report: Report, verdicts: Path) -> list[Path]:
+    """Write what is read of a report beside the file of its verdicts; return the paths."""
+    files = []
+    for pattern, render in RENDERINGS:
+        target = verdicts.with_name(pattern.format(name=verdicts.stem))
+        write_atomically(target, partial(_write_text, text=render(report)))
+        files.append(target)
+    return files
 
 
 def append_summary(text: str) -> None:
