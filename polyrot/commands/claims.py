@@ -89,4 +89,4 @@ def _last(folder: Path) -> "dict[Path, Report]":
         report = read_verdict(path)
         if report.suite not in suites:
             found[path] = report
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[1].suite))

@@ -13,7 +13,7 @@ def report(
         list[Path],
         typer.Argument(
             help="verdict.json, a folder that holds one, or a folder of reports (repeatable)",
-            metavar="PATH...",
+            metavar="PATH",
         ),
     ],
 ) -> None:
