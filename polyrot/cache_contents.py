@@ -4,6 +4,7 @@
 counted and removed: files in the folders of the kinds below, whose names are of its making.
 """
 
+import os
 import re
 import shutil
 import time
@@ -38,6 +39,8 @@ class Kind:
     """Names of the files or folders in it that are whole; temporary ones begin with a dot."""
     costly: bool = False
     """Does it take hours to make again?"""
+    passing: bool = False
+    """Is it there only as long as a command runs?"""
 
     @property
     def folder(self) -> Path:
@@ -49,7 +52,7 @@ KINDS = {
     for kind in (
         Kind("activations", "what models compute", _KEY),
         Kind("artifacts", "trained models", f"{_SUITES}|textlm", costly=True),
-        Kind("comparisons", "of `polyrot align`", r"tmp\w+"),
+        Kind("comparisons", "of a `polyrot align`", r"tmp\w+", passing=True),
         Kind("estimates", "measured numbers", rf"{_KEY}\.json"),
         Kind("nulls", "null distributions", rf"{_KEY}\.safetensors"),
         Kind("saes", "autoencoders", _KEY),
@@ -83,17 +86,15 @@ def entries(
     """List what a kind holds; other files in its folder are not polyrot's."""
     whole, partly = re.compile(kind.pattern), re.compile(rf"\.(activations|{kind.pattern})\..*")
     try:
-        names = sorted(path for path in kind.folder.iterdir())
+        names = sorted(kind.folder.iterdir())
     except OSError:
         return []
     found = []
     for done, path in enumerate(names):
         progress(done / len(names), f"looking at {kind.name}")
-        temporary = kind.name == "comparisons" or partly.fullmatch(path.name) is not None
+        temporary = partly.fullmatch(path.name) is not None
         if temporary or whole.fullmatch(path.name):
-            if kind.name == "comparisons" and not whole.fullmatch(path.name):
-                continue
-            found.append(Entry(kind, path, *_extent(path), temporary))
+            found.append(Entry(kind, path, *_extent(path), temporary or kind.passing))
     return found
 
 
@@ -133,14 +134,16 @@ def clear(
     read = _read_by_others(cache_directory())
     for done, entry in enumerate(chosen):
         progress(done / len(chosen), f"removing {entry.kind.name}")
+        locks = list(_locks(entry))
         with ExitStack() as held:
             try:
-                for lock in _locks(entry):
+                for lock in locks:
                     held.enter_context(FileLock(lock, timeout=0))
             except Timeout:
                 cleared.in_use += 1
                 continue
-            fresh = entry.temporary and not entry.leftover and entry.kind.name != "comparisons"
+            # Whose lock is free, nobody writes; where there is none, its age must tell.
+            fresh = entry.temporary and not locks and not entry.leftover
             if fresh or any(path.is_relative_to(entry.path.resolve()) for path in read):
                 cleared.in_use += 1
                 continue
@@ -171,8 +174,6 @@ def _locks(entry: Entry) -> Iterator[Path]:
 
 def _read_by_others(folder: Path) -> set[Path]:
     """Files of a folder that another process has open or mapped, as far as we may look."""
-    import os
-
     import psutil
 
     found: set[Path] = set()

@@ -12,6 +12,7 @@ import torch
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
+from polyrot.cache_contents import IN_USE
 from polyrot.cli import app
 from polyrot.stats.estimate import Estimate
 from polyrot.stats.nulls import cached_draws
@@ -154,6 +155,15 @@ def test_temporary_files_are_kept_until_nobody_can_be_writing_them(folder: Path)
     os.utime(temporary, (old, old))
     assert cache("clear", "--yes").stdout.startswith("removed: 1 of 1")
     assert not temporary.exists()
+
+
+def test_what_a_killed_command_left_is_removed_and_a_running_ones_is_kept(folder: Path) -> None:
+    work = folder / "comparisons" / "tmpabcd1234"
+    work.mkdir(parents=True)
+    with FileLock(work / IN_USE):
+        assert "kept: 1 " in cache("clear", "comparisons", "--yes").stdout
+    assert cache("clear", "comparisons", "--yes").stdout.startswith("removed: 1 of 1")
+    assert not work.exists()
 
 
 def test_a_kind_that_there_is_not_is_told(folder: Path) -> None:
