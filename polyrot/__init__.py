@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from polyrot.suites.loading import load_suite as load_suite
     from polyrot.verdict.record import read_verdict as read_verdict
 
+    __version__: str
+
 # Imported on first use: `import polyrot`, the command line and the pytest plugin must
 # not wait for torch.
 _PUBLIC = {
@@ -56,6 +58,7 @@ __all__ = [
     "Moments",
     "ReLU",
     "TopK",
+    "__version__",
     "align",
     "align_pairs",
     "bars",
@@ -71,6 +74,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("polyrot")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'polyrot' has no attribute {name!r}")
     module = import_module(_PUBLIC[name])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polyrot.session import DEFAULT_REPORT_DIR, Session, record_of
+from polyrot.shipped import of_the_wheel
 
 if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
@@ -152,8 +153,8 @@ class CalibrationSession(Session):
 
         self._result = self._matrix()
         chosen = self.config.getoption("--report-dir")
-        folder = Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR) / "calibration"
-        if chosen is None and (lost := self._lost()):
+        folder = Path(chosen or self.base / DEFAULT_REPORT_DIR) / "calibration"
+        if chosen is None and (lost := self._lost(folder)):
             self._ending = (
                 f"No report: the one in {folder} holds {', '.join(lost)}, which did not run now "
                 "(choose a folder with --report-dir)."
@@ -181,11 +182,11 @@ class CalibrationSession(Session):
         for path in self._written:
             terminalreporter.write_line(f"report: {path}")
 
-    def _lost(self) -> list[str]:
-        """What the matrix that is there holds, and this one does not."""
+    def _lost(self, folder: Path) -> list[str]:
+        """What the matrix in a folder holds, and this one does not."""
         old, new = self.calibration, self._result
-        if old is None or new is None:
-            return []
+        if old is None or new is None or not (folder / "calibration.json").is_file():
+            return []  # what is read may be that of the wheel, which stays
         kept = {*new.worlds, *(row.id for row in new.rows)}
         lost = [name for name in (*old.worlds, *(row.id for row in old.rows)) if name not in kept]
         more = max((cell.draws for row in old.rows for cell in row.cells), default=0)
@@ -218,7 +219,7 @@ class CalibrationSession(Session):
                 )
             )
         provenance = {
-            "commit": commit(self.config.rootpath),
+            "commit": commit(None if of_the_wheel(self.asked) else self.config.rootpath),
             "versions": versions(),
             "machine": machine(),
         }

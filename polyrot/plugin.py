@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from polyrot import shipped
 from polyrot.missing import NotRun
+from polyrot.preparation import prepare
 from polyrot.session import (
     PROPERTY,
     Session,
@@ -46,7 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="FILE",
         default=[],
-        help="verdict.json of an earlier run that every verdict must equal (repeatable)",
+        help="verdict.json of an earlier run that every verdict must equal, or shipped:SUITE for "
+        "the reference verdicts that come with polyrot (repeatable)",
     )
     # pytest's own --strict is read, not declared: with it INCONCLUSIVE and NOT RUN fail.
     group.addoption(
@@ -96,6 +99,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except (NotRun, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.add_cleanup(chosen.close)
+    if shipped.IN_WHEEL.is_dir():
+        # Where `pytest --pyargs polyrot.claims` is started, no file of ours says so.
+        config.addinivalue_line("python_files", shipped.wheel_pattern())
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
     if config.getoption("--calibrate") is None:
         session = Session(config)
@@ -104,6 +110,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         session = CalibrationSession(config)
     config.pluginmanager.register(session, "polyrot-session")
+    if shipped.of_the_wheel(session.asked):
+        prepare(config)  # their conftest.py is not read before they are collected
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

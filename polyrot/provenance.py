@@ -39,10 +39,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def commit(folder: Path) -> str:
+def commit(folder: Path | None) -> str:
     """The git commit of a folder, marked where files differ from it; `unknown` outside git."""
-    revision = _git(folder, "rev-parse", "HEAD")
-    if revision is None:
+    revision = _git(folder, "rev-parse", "HEAD") if folder else None
+    if folder is None or revision is None:
         return "unknown"
     changed = _git(folder, "status", "--porcelain", "--", "polyrot", "claims", "conftest.py")
     return revision + (" with local changes" if changed else "")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from polyrot import shipped
+
 if TYPE_CHECKING:
     from polyrot.progress import Progress
     from polyrot.report.conclusion import Conclusion
@@ -24,7 +26,6 @@ PROPERTY = "polyrot.record"
 DEFAULT_REPORT_DIR = "reports"
 SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
 """pytest's options by which somebody chooses some of the claims."""
-CALIBRATION = Path(DEFAULT_REPORT_DIR) / "calibration" / "calibration.json"
 
 
 class Session:
@@ -48,17 +49,29 @@ class Session:
         if self._policy is None:
             from polyrot.verdict.policy import Policy
 
-            files = tuple(Path(f) for f in self.config.getoption("--expect"))
             required = tuple(
                 id.strip() for id in self.config.getoption("--require").split(",") if id.strip()
             )
             try:
+                files = tuple(map(shipped.verdict_file, self.config.getoption("--expect")))
                 self._policy = Policy.from_files(
                     files, strict=self.config.getini("strict"), required=required
                 )
             except (OSError, ValueError) as error:
                 raise pytest.UsageError(f"--expect: {error}") from None
         return self._policy
+
+    @cached_property
+    def asked(self) -> list[Path]:
+        """The files and folders of claims that the command line names."""
+        folder, pyargs = self.config.invocation_params.dir, self.config.option.pyargs
+        return [shipped.argument_path(a, folder, pyargs=pyargs) for a in self.config.args]
+
+    @cached_property
+    def base(self) -> Path:
+        """The folder whose `reports/` is meant: beside the claims, or here for the wheel's."""
+        here = shipped.of_the_wheel(self.asked)
+        return self.config.invocation_params.dir if here else self.config.rootpath
 
     def suites(self, default: Sequence[str]) -> Sequence[str]:
         """Suites to run every claim on."""
@@ -79,7 +92,7 @@ class Session:
         """Stop where a suite's file lists a claim that a whole set of claims does not have."""
         from polyrot.suites.names import described
 
-        if not all(Path(argument).is_dir() for argument in self.config.args):
+        if not all(path.is_dir() for path in self.asked):
             return  # somebody chose among the modules
         known = {m.claim.id for item in items if (m := measurement_of(item)) is not None}
         families = {id.partition("-")[0] for id in known}
@@ -158,8 +171,8 @@ class Session:
         """How often bars are met in worlds of known truth: `polyrot calibrate` measured it."""
         from polyrot.verdict.calibration import read_calibration
 
-        file = self.config.rootpath / CALIBRATION
-        if not file.is_file():
+        file = shipped.calibration_file(self.base)
+        if file is None:
             return None
         try:
             return read_calibration(file)
@@ -235,7 +248,8 @@ class Session:
         from polyrot.report.files import append_summary, reports_of
         from polyrot.report.summary import summary
 
-        root = self.config.rootpath
+        # The wheel is no checkout, and one that it happens to lie in is not its source.
+        root = None if shipped.of_the_wheel(self.asked) else self.config.rootpath
         reports = reports_of(self.records, root=root, provenance=self._provenance)
         finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         trouble = "" if finished else "the run did not finish"
@@ -272,8 +286,8 @@ class Session:
         chosen = self.config.getoption("--report-dir")
         written = write_reports(
             reports,
-            Path(chosen or self.config.rootpath / DEFAULT_REPORT_DIR),
-            keep=[Path(f).resolve() for f in self.config.getoption("--expect")],
+            Path(chosen or self.base / DEFAULT_REPORT_DIR),
+            keep=[file.resolve() for file in self.policy.recorded_in.values()],
             policy=self.policy,
             may_shrink=chosen is not None,
         )
@@ -297,8 +311,7 @@ class Session:
             return False
         if any(self.config.getoption(option, None) for option in SELECTING):
             return False
-        folder = self.config.invocation_params.dir
-        return all((folder / argument).is_dir() for argument in self.config.args)
+        return all(path.is_dir() for path in self.asked)
 
     def _provenance(self, suite: str) -> Mapping[str, Any]:
         from polyrot.suites.loading import suite_provenance

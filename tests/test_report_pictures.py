@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_report import FIGURES, pairs_about, record, report
 
-from polyrot.report.files import DRIFTED, NAME, write_renderings, write_reports
+from polyrot.report.files import DRIFTED, write_renderings, write_reports
 from polyrot.report.html.axis import Axis, label, round_numbers
 from polyrot.report.html.drawing import STAND_IN, drawing, file_text
 from polyrot.report.html.page import page
@@ -171,7 +171,7 @@ def test_the_files_of_a_run_and_of_one_that_drifted(tmp_path: Path) -> None:
         policy=policy,
         may_shrink=True,
     )
-    beside = {f"{DRIFTED}.json", f"{DRIFTED}.md", "index-drifted.html"}
+    beside = {f"{DRIFTED}.json", f"{DRIFTED}.md", f"{DRIFTED}.html"}
     assert files(folder) == whole | beside | {"figures/old.svg"}
     write_reports([own], tmp_path, keep=[], policy=Policy(), may_shrink=True)
     assert files(folder) == whole
@@ -181,7 +181,7 @@ def test_renderings_are_those_of_the_run(tmp_path: Path) -> None:
     write_reports([report()], tmp_path, keep=[], policy=Policy(), may_shrink=True)
     folder = tmp_path / "toy"
     before = {name: (folder / name).read_bytes() for name in files(folder)}
-    write_renderings(read_verdict(folder / "verdict.json"), folder, name=NAME)
+    write_renderings(read_verdict(folder / "verdict.json"), folder / "verdict.json")
     assert before == {name: (folder / name).read_bytes() for name in files(folder)}
 
 

@@ -5,16 +5,18 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    help="List the suites, show the file of one, or check your own.",
-    invoke_without_command=True,
-    add_completion=False,
-)
+from polyrot.commands import failure
+from polyrot.commands.names import complete_suite_file
+
+app = typer.Typer(invoke_without_command=True, add_completion=False)
 
 
 @app.callback()
 def suites(context: typer.Context) -> None:
-    """List the suites that come with polyrot and what they need."""
+    """List the suites that come with polyrot and what they need.
+
+    Exits 0.
+    """
     if context.invoked_subcommand is not None:
         return
     from polyrot.suites.explain import overview
@@ -23,8 +25,13 @@ def suites(context: typer.Context) -> None:
         typer.echo(line)
 
 
-@app.command()
-def show(name: Annotated[str, typer.Argument(help="of a suite that polyrot lists")]) -> None:
+@app.command(short_help="Print the file of a built-in suite.")
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(help="of a suite that polyrot lists", autocompletion=complete_suite_file),
+    ],
+) -> None:
     """Print the file of a built-in suite: what it measures, and a start for your own.
 
     Exits 2 where the suite has none.
@@ -33,16 +40,15 @@ def show(name: Annotated[str, typer.Argument(help="of a suite that polyrot lists
 
     files = builtin_files()
     if name not in files:
-        typer.echo(
-            f"polyrot suites show: Expected one of {', '.join(files)} but got {name!r}; no other "
-            "built-in suite is described by a file",
-            err=True,
+        raise failure(
+            "suites show",
+            f"Expected one of {', '.join(files)} but got {name!r}; no other built-in suite is "
+            "described by a file",
         )
-        raise typer.Exit(2)
     typer.echo(files[name].read_text(encoding="utf-8"), nl=False)
 
 
-@app.command()
+@app.command(short_help="Find every problem of a suite file.")
 def check(
     file: Annotated[Path, typer.Argument(help="suite file (.toml), or the name of a built-in one")],
 ) -> None:
@@ -58,8 +64,7 @@ def check(
     try:
         problems = problems_of(path)
     except OSError as error:
-        typer.echo(f"polyrot suites check: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise failure("suites check", error) from None
     for problem in problems:
         typer.echo(f"{path}:{problem.line}: {problem}")
     if problems:

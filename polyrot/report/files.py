@@ -21,7 +21,6 @@ from polyrot.verdict.record import Record, Report, read_verdict
 
 NAME = "verdict"
 DRIFTED = "verdict-drifted"
-PAGES = {NAME: "index.html", DRIFTED: "index-drifted.html"}
 FIGURES = "figures"
 
 
@@ -37,7 +36,7 @@ class Written:
 
 
 def reports_of(
-    records: Sequence[Record], *, root: Path, provenance: Callable[[str], Mapping[str, Any]]
+    records: Sequence[Record], *, root: Path | None, provenance: Callable[[str], Mapping[str, Any]]
 ) -> list[Report]:
     """Make one report a suite, with where its records came from."""
     common = {"commit": commit(root), "versions": versions(), "machine": machine()}
@@ -79,18 +78,22 @@ def write_reports(
             name = DRIFTED
         file = own / f"{name}.json"
         write_atomically(file, partial(_write_text, text=report.to_json()))
-        written.files += [*write_renderings(report, own, name=name), file]
+        written.files += [*write_renderings(report, file), file]
         written.verdicts.append((report.suite, file))
+        if name == NAME:
+            for suffix in ("json", "md", "html"):
+                (own / f"{DRIFTED}.{suffix}").unlink(missing_ok=True)
     return written
 
 
-def write_renderings(report: Report, folder: Path, *, name: str = NAME) -> list[Path]:
-    """Write what is made of a report's records, beside its `{name}.json`; return page and table.
+def write_renderings(report: Report, verdicts: Path) -> list[Path]:
+    """Write what is read of a report beside the file of its verdicts; return page and table.
 
-    The page is `index.html`, its figures are also files of their own; of a report that drifted
-    from what was expected, the page has another name and the figures are on it alone.
+    The page of a `verdict.json` is `index.html`, and its figures are also files of their own; other
+    files have a page of their own name.
     """
-    page_name = PAGES[name]
+    folder, name = verdicts.parent, verdicts.stem
+    page_name = "index.html" if name == NAME else f"{name}.html"
     texts = {page_name: page(report), f"{name}.md": markdown(report)}
     if name == NAME:
         drawn = {
@@ -100,8 +103,6 @@ def write_renderings(report: Report, folder: Path, *, name: str = NAME) -> list[
         }
         for stale in {*(folder / FIGURES).glob("*.svg")} - {folder / path for path in drawn}:
             stale.unlink()
-        for path in (f"{DRIFTED}.json", f"{DRIFTED}.md", PAGES[DRIFTED]):
-            (folder / path).unlink(missing_ok=True)
         texts |= drawn
     for path, text in texts.items():
         write_atomically(folder / path, partial(_write_text, text=text))

@@ -7,29 +7,36 @@ from polyrot.verdict.record import Report, read_verdict
 FILE = "verdict.json"
 
 
-def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
-    """Read reports by suite, and say whether the path names many.
+def report_files(path: Path) -> list[Path]:
+    """The reports that a path names, of which a file need not exist.
 
     A `verdict.json`, a folder that holds one, or a folder that holds one folder a suite.
 
     Raises:
-        FileNotFoundError: where there is no report.
-        ValueError: where a file is no report, or where two are of one suite.
+        FileNotFoundError: where a folder holds no report.
     """
     if not path.is_dir():
-        report = read_verdict(path)
-        return {report.suite: report}, False
+        return [path]
     if (path / FILE).is_file():
-        report = read_verdict(path / FILE)
-        return {report.suite: report}, False
+        return [path / FILE]
     files = sorted(path.glob(f"*/{FILE}"))
     if not files:
         raise FileNotFoundError(
             f"Expected {FILE} in {path} or in its folders but found none; `pytest claims/ "
             f"--report-dir {path}` writes them"
         )
+    return files
+
+
+def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
+    """Read reports by suite, and say whether the path names many: see `report_files`.
+
+    Raises:
+        FileNotFoundError: where there is no report.
+        ValueError: where a file is no report, or where two are of one suite.
+    """
     reports: dict[str, Report] = {}
-    for file in files:
+    for file in report_files(path):
         report = read_verdict(file)
         if report.suite in reports:
             raise ValueError(
@@ -37,7 +44,7 @@ def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
                 f"name one of them, say {file}"
             )
         reports[report.suite] = report
-    return reports, True
+    return reports, path.is_dir() and not (path / FILE).is_file()
 
 
 def read_both(old: Path, new: Path) -> tuple[dict[str, Report], dict[str, Report]]:

@@ -1,0 +1,1 @@
+"""Claims of "Polymorphism Is Rotation" (arXiv 2605.24577)."""

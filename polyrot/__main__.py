@@ -1,0 +1,5 @@
+"""`python -m polyrot`: the command line, where its script is not on the path."""
+
+from polyrot.cli import app
+
+app(prog_name="polyrot")

@@ -1,0 +1,107 @@
+"""`polyrot cache`: what is kept between runs, and how to be rid of it."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyrot.commands import failure, unknown
+from polyrot.commands.names import complete_kind
+
+if TYPE_CHECKING:
+    from polyrot.cache_contents import Entry
+
+app = typer.Typer(invoke_without_command=True, add_completion=False)
+
+
+@app.callback()
+def cache(context: typer.Context) -> None:
+    """List what the cache holds by kind: how many entries, how large, how old.
+
+    POLYROT_CACHE moves the cache. Exits 0.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    for row in _table(_look()):
+        typer.echo(row)
+
+
+@app.command(short_help="Remove what the cache holds.")
+def clear(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="say activations estimates; default: all but what takes hours to make again "
+            "(artifacts, training)",
+            autocompletion=complete_kind,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+) -> None:
+    """Remove what the cache holds; later runs make it again.
+
+    Only what polyrot wrote is removed, and nothing that another process is using.
+    Exits 0, 1 where it was not confirmed or something could not be removed, 2 where there is no
+    such kind.
+    """
+    from polyrot import cache_contents
+    from polyrot.progress import Progress
+    from polyrot.report.columns import size
+
+    known = cache_contents.KINDS
+    for name in kinds or ():
+        if name not in known:
+            raise failure("cache clear", unknown("a kind", name, known))
+    chosen = kinds or [name for name, kind in known.items() if not kind.costly]
+    found = {name: held for name, held in _look().items() if name in chosen and held}
+    doomed = [entry for held in found.values() for entry in held]
+    if not doomed:
+        typer.echo(f"Nothing to remove: there are no {', '.join(chosen)}.")
+        return
+    if not yes:
+        for row in _table(found):
+            typer.echo(row)
+        typer.confirm("Remove these?", abort=True)
+    line = Progress()
+    cleared = cache_contents.clear(doomed, line)
+    line.clear()
+    typer.echo(f"removed: {cleared.removed} of {len(doomed)} entries, {size(cleared.bytes)}")
+    if cleared.in_use:
+        typer.echo(f"kept: {cleared.in_use} that another process uses, or wrote within a day")
+    if cleared.failed:
+        typer.echo(f"polyrot cache clear: {cleared.failed}", err=True)
+        raise typer.Exit(1)
+
+
+def _look() -> "dict[str, list[Entry]]":
+    from polyrot.cache_contents import KINDS, entries
+    from polyrot.progress import Progress
+
+    line = Progress()
+    found = {name: entries(kind, line) for name, kind in KINDS.items()}
+    line.clear()
+    return found
+
+
+def _table(found: "Mapping[str, Sequence[Entry]]") -> Iterator[str]:
+    """Yield a row for each kind, what they are in all, and where they are."""
+    from polyrot.cache import cache_directory
+    from polyrot.cache_contents import KINDS
+    from polyrot.report.columns import size
+
+    yield f"{cache_directory()}"
+    yield ""
+    yield f"{'kind':<13}{'entries':>8}{'size':>12}{'newest':>10}{'oldest':>10}   what"
+    for name, held in found.items():
+        yield f"{name:<13}{_figures(held)}   {KINDS[name].holds}"
+    together = [entry for held in found.values() for entry in held]
+    yield f"{'total':<13}{len(together):>8}{size(sum(e.bytes for e in together)):>12}"
+
+
+def _figures(held: "Sequence[Entry]") -> str:
+    from polyrot.report.columns import age, size
+
+    times = [time.time() - entry.modified for entry in held]
+    newest, oldest = (age(min(times)), age(max(times))) if times else ("", "")
+    return f"{len(held):>8}{size(sum(e.bytes for e in held)):>12}{newest:>10}{oldest:>10}"

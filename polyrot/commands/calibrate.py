@@ -1,0 +1,65 @@
+"""`polyrot calibrate`: how often each bar is met in worlds of known truth."""
+
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyrot import shipped
+from polyrot.commands.names import complete_world
+
+
+def calibrate(
+    draws: Annotated[
+        int, typer.Option(min=1, help="random draws of each world; fewer than 17 show no power")
+    ] = 20,
+    world: Annotated[
+        list[str] | None,
+        typer.Option(help="only this world, say haar (repeatable)", autocompletion=complete_world),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for calibration/; default: reports")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="more than one needs pytest-xdist")] = 1,
+) -> None:
+    """Count how often each claim's bar is met in synthetic worlds of known truth.
+
+    Takes the claims in the folder claims/ here, else those of the wheel; after an interruption
+    the same command continues. Verdicts read the matrix in reports/ here, else that of polyrot.
+
+    Exits as pytest does: 0 where the matrix is whole, 1 where a claim failed, 2 interrupted or
+    a wrong option, 3 where it could not be written.
+    """
+    from polyrot.suites.worlds.synthetic import WORLDS, world_name
+
+    if Path(shipped.CLAIMS).is_dir():
+        arguments = [f"{shipped.CLAIMS}/"]
+    elif shipped.IN_WHEEL.is_dir():
+        arguments = ["--pyargs", shipped.CLAIMS_PACKAGE]
+    else:
+        raise typer.BadParameter("there is no folder claims/ here; change to a clone of polyrot")
+    unknown = [name for name in world or () if name not in WORLDS]
+    if unknown:
+        raise typer.BadParameter(
+            f"Expected worlds among {', '.join(WORLDS)} but got {', '.join(unknown)}",
+            param_hint="--world",
+        )
+    arguments += ["-q", "--calibrate", str(draws)]
+    arguments += [f"--suite={world_name(name)}" for name in world or ()]
+    if out is not None:
+        arguments += ["--report-dir", str(out)]
+    if processes > 1:
+        if find_spec("xdist") is None:
+            raise typer.BadParameter("--processes needs pytest-xdist: pip install pytest-xdist")
+        arguments += ["-n", str(processes)]
+    # A process of its own: pytest cannot rewrite assertions of what is imported already.
+    with subprocess.Popen([sys.executable, "-m", "pytest", *arguments]) as run:
+        while run.poll() is None:
+            # Ctrl-C reaches pytest too, which ends in its own time and says what it did.
+            with suppress(KeyboardInterrupt):
+                run.wait()
+    raise typer.Exit(run.returncode)

@@ -1,0 +1,43 @@
+"""`polyrot doctor`: what is installed, what works, and how to mend what does not."""
+
+import typer
+
+
+def doctor() -> None:
+    """Look whether anything would prevent a run: libraries, device, cache, hub, shipped files.
+
+    Each line says ok, warning or problem; what is no good says how to mend it.
+    Exits 0 where nothing prevents a run, 1 where a problem does.
+    """
+    from polyrot.health import GROUPS, Finding, Level
+    from polyrot.progress import Progress
+    from polyrot.report.columns import entry
+
+    def said(finding: Finding) -> None:
+        label = f"{finding.level:<9}{finding.what}"
+        for row in entry(label, finding.said, 30):
+            typer.echo(row)
+        if finding.mend:
+            for row in entry("", f"mend: {finding.mend}", 30):
+                typer.echo(row)
+
+    problems = warnings = 0
+    line = Progress()
+    for number, (name, look) in enumerate(GROUPS):
+
+        def progress(share: float, what: str, number: int = number) -> None:
+            line((number + share) / len(GROUPS), what)
+
+        typer.echo(("\n" if number else "") + name)
+        for finding in look(progress):
+            line.clear()
+            said(finding)
+            problems += finding.level is Level.PROBLEM
+            warnings += finding.level is Level.WARNING
+    line.clear()
+    typer.echo("")
+    if problems:
+        typer.echo(f"{problems} to mend before a run; then polyrot doctor again.")
+        raise typer.Exit(1)
+    aside = f" {warnings} to know of." if warnings else ""
+    typer.echo(f"Nothing prevents a run.{aside}")

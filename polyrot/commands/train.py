@@ -1,0 +1,53 @@
+"""`polyrot train`: a suite's models and autoencoders, from nothing."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polyrot.commands.names import complete_trainable
+
+
+def train(
+    suite: Annotated[
+        str,
+        typer.Argument(
+            help="dyck3, dyck3-independent, dyck3-short, two-back or textlm",
+            autocompletion=complete_trainable,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write to; default: the user's cache folder")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to torch")] = 0,
+) -> None:
+    """Train a suite's models and autoencoders; run it again to continue after a kill.
+
+    Exits 0 where they are trained, 2 where the suite or the device does not exist, 130 after
+    Ctrl-C.
+    """
+    import torch
+
+    from polyrot.models.cohorts import COHORTS
+    from polyrot.suites.build import train_artifacts
+    from polyrot.suites.textlm import NAME, train_textlm
+
+    if suite not in (*COHORTS, NAME):
+        known = ", ".join((*COHORTS, NAME))
+        raise typer.BadParameter(f"Expected a suite among {known} but got {suite!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
+    if threads:
+        torch.set_num_threads(threads)
+    command = " ".join(["polyrot", *sys.argv[1:]])
+    try:
+        if suite == NAME:
+            folder = train_textlm(command=command, out=out, device=device)
+        else:
+            folder = train_artifacts(suite, out=out, command=command, device=device)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; the same command continues where it stopped.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"trained: {folder}")

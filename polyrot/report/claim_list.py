@@ -1,0 +1,26 @@
+"""The claims that there are, for `polyrot claims`."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from polyrot.catalogue import Listed, family
+from polyrot.report.columns import entry
+
+KINDS = 22
+"""Columns of a claim's measurements."""
+
+
+def claim_list(claims: Sequence[Listed], folder: Path) -> Iterator[str]:
+    """Yield every claim with its measurements and its statement, by paper."""
+    width = max(len(claim.id) for claim in claims) + 2
+    for of, own in groupby(claims, key=lambda claim: family(claim.file)):
+        yield of
+        yield ""
+        for claim in own:
+            label = f"{claim.id:<{width}}{claim.kinds}"
+            yield from entry(label, claim.statement, width + KINDS)
+        yield ""
+    count = sum(len(claim.measurements) for claim in claims)
+    yield f"{len(claims)} claims, {count} measurements, from {folder}"
+    yield "polyrot claims show ID tells all about one; pytest -k ID judges it."

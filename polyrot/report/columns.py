@@ -1,0 +1,50 @@
+"""Lines of 80 columns: a label, and text beside it that wraps."""
+
+import textwrap
+from collections.abc import Iterator
+
+WIDTH = 80
+
+
+def entry(label: str, text: str, margin: int, *, indent: int = 0) -> Iterator[str]:
+    """Yield a label and the text beside it, which begins at column `margin`.
+
+    A label that reaches into the text has a line of its own.
+    """
+    lines = textwrap.wrap(text, WIDTH - margin, break_on_hyphens=False, break_long_words=False)
+    first = " " * indent + label
+    if len(first) < margin and lines:
+        first = f"{first:<{margin}}{lines.pop(0)}"
+    yield first.rstrip()
+    for line in lines:
+        yield " " * margin + line
+
+
+def paragraphs(text: str, indent: int) -> Iterator[str]:
+    """Yield a text in 80 columns, paragraph by paragraph; what is laid out by hand stays so."""
+    for number, paragraph in enumerate(text.strip().split("\n\n")):
+        if number:
+            yield ""
+        lines = paragraph.splitlines()
+        margin = " " * indent
+        if any(line[:1] in (" ", "-", "*", "|") for line in lines):
+            yield from (f"{margin}{line}".rstrip() for line in lines)
+        else:
+            whole = " ".join(lines)
+            yield from textwrap.wrap(whole, WIDTH, initial_indent=margin, subsequent_indent=margin)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for a reader: `13 B`, `1.2 GiB`."""
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def age(seconds: float) -> str:
+    """Write how long ago something was: `just now`, `5 min`, `3 h`, `12 days`."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length or (unit == "min" and seconds >= length):
+            return f"{seconds / length:.0f} {unit}"
+    return "just now"
