@@ -284,6 +284,7 @@ class Session:
         from polyrot.report.files import write_reports
 
         chosen = self.config.getoption("--report-dir")
+        self.show(0, "drawing the pages of the reports")
         written = write_reports(
             reports,
             Path(chosen or self.base / DEFAULT_REPORT_DIR),
@@ -291,6 +292,8 @@ class Session:
             policy=self.policy,
             may_shrink=chosen is not None,
         )
+        if self._progress is not None:
+            self._progress.clear()
         self._written = [self._shown(path) for path in written.files]
         self._kept = [self._shown(path) for path in written.kept]
         if not self._written:
