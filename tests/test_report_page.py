@@ -142,7 +142,7 @@ def test_keys_reach_everything_that_opens(browser: Browser, file: Path) -> None:
 def test_print_opens_what_is_folded(browser: Browser, file: Path) -> None:
     page = browser.new_page()
     page.goto(file.as_uri())
-    inside = page.locator("details:not([open]) > :not(summary)").first
+    inside = page.locator("details:not([open], .data) > :not(summary)").first
     assert not inside.is_visible()
     page.emulate_media(media="print", color_scheme="dark")
     assert inside.is_visible()

@@ -73,7 +73,7 @@ def test_the_controls_that_misbehaved_at_any_part_are_named() -> None:
         "and was met where the claim is true (rotated)."
     )
     assert said(good, part("late", noise=0.9, shuffled=0.1, rotated=0.2)) == (
-        "Controls: the bar was missed where the claim is false (shuffled), "
+        "Controls, over all parts: the bar was missed where the claim is false (shuffled), "
         "but was not missed where the claim is false (noise) "
         "and was not met where the claim is true (rotated)."
     )
@@ -107,6 +107,6 @@ def test_a_control_of_one_part_leaves_the_others_cells_empty() -> None:
     assert "| first | REPLICATED | 0.7 | 0.7 |  |" in text
     assert "| second | REPLICATED | 0.7 |  | 0 |" in text
     assert controls_sentence(record) == (
-        "Controls: the bar was missed where the claim is false (linear) "
+        "Controls, over all parts: the bar was missed where the claim is false (linear) "
         "and was met where the claim is true (linear)."
     )

@@ -66,7 +66,7 @@ def raw_and_rotated(estimates: figures.Worlds) -> list[Figure]:
             estimates,
             curves,
             name="firing",
-            title="Do features fire together?",
+            title="Features that fire together",
             caption="Correlation, over tokens, of a feature's activations on its own seed and on "
             "another's; mean over features and pairs.",
             y="mean r over features",

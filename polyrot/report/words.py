@@ -116,7 +116,8 @@ def controls_sentence(record: Record) -> str:
         _behaved(worst[Kind.NEGATIVE], "where the claim is false", "was missed", "was not missed"),
         _behaved(worst[Kind.POSITIVE], "where the claim is true", "was met", "was not met"),
     ]
-    return "Controls: the bar " + " and ".join(part for part in said if part) + "."
+    where = "Controls, over all parts: " if len(record.parts) > 1 else "Controls: "
+    return where + "the bar " + " and ".join(part for part in said if part) + "."
 
 
 def _behaved(controls: Mapping[str, bool], where: str, did: str, failed: str) -> str:
