@@ -172,12 +172,12 @@ def test_calibrating_counts_draws_and_verdicts_show_it(run, pytester: pytest.Pyt
     assert matrix.rows[0].cells == (Cell("haar", 17, 17), Cell("identity", 8, 17))
     assert not (pytester.path / "reports" / "toy").exists()
     # Too little power against a named alternative.
-    result = run(large, "--suite", "toy")
+    result = run(large, "--suite", "toy", "-v")
     result.stdout.fnmatch_lines(
         [
             "INCONCLUSIVE TOY-01*",
             "*the bar is met in 8 of 17 draws of the world*",
-            "*bar met in synthetic worlds: 17/17 where true; 8/17 where false",
+            "*bar met   in synthetic worlds: haar 17/17 where true; identity 8/17",
         ]
     )
     large = ("toy", "world:haar")

@@ -65,9 +65,9 @@ def measured(id: str, which: str, on: Suite) -> Record:
     module = claim_module(id)
     records = []
 
-    def judge(measure: Callable[..., object], *, proxy: str = "") -> None:
+    def judge(measure: Callable[..., object], **options: object) -> None:
         measurement = getattr(module, which.upper())
-        records.append(run(measurement, measure, suite="planted", proxy=proxy))
+        records.append(run(measurement, measure, suite="planted", **options))
 
     getattr(module, f"test_{which}")(on, judge)
     (record,) = records

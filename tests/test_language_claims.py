@@ -47,9 +47,9 @@ def measured(id: str, which: str, file: Path) -> Record:
     """Run a claim's own test function, with a judge that returns the record."""
     module, records = claim_module(id), []
 
-    def judge(measure: Callable[..., dict[str, Estimate]], *, proxy: str = "") -> None:
+    def judge(measure: Callable[..., dict[str, Estimate]], **options: object) -> None:
         measurement = getattr(module, which.upper())
-        records.append(run(measurement, measure, suite="toy", proxy=proxy))
+        records.append(run(measurement, measure, suite="toy", **options))
 
     getattr(module, f"test_{which}")(load_suite(str(file)), judge)
     return records[0]

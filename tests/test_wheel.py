@@ -79,7 +79,8 @@ def test_a_claim_is_judged_with_its_calibration_and_reports_here(site: Path, emp
     (record,) = report["records"]
     assert record["characteristic"]  # the matrix was found
     assert report["provenance"]["commit"] == "unknown"
-    assert {path.name for path in empty.iterdir()} == {"reports", ".pytest_cache"}
+    # pytest's own folder is elsewhere where tox runs it.
+    assert {path.name for path in empty.iterdir()} - {".pytest_cache"} == {"reports"}
     again = judge(site, empty, *chosen, "--expect", str(file))
     assert again.returncode == 0
     assert "Gate passed (--expect)" in again.stdout
