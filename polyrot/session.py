@@ -319,7 +319,10 @@ class Session:
     def _provenance(self, suite: str) -> Mapping[str, Any]:
         from polyrot.suites.loading import suite_provenance
 
-        return suite_provenance(self._names.get(suite, suite), artifact_folder(self.config))
+        name = self._names.get(suite, suite)
+        found = suite_provenance(name, artifact_folder(self.config))
+        # A file's suite is called otherwise on the command line, which a report repeats.
+        return found if name == suite else {"suite": name, **found}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._conclusion is None:

@@ -197,5 +197,12 @@ def test_pairs_are_kept_of_the_models_alone() -> None:
     assert own.parts[0].controls[0].estimate.pairs == {}
 
 
+def test_a_card_says_what_measures_it_anew() -> None:
+    own = report()
+    assert "<code>pytest claims/ --suite toy -k TOY-01</code>" in page(own)
+    named = replace(own, provenance={"suite": "my models.toml"})
+    assert "--suite &#39;my models.toml&#39; -k TOY-01</code>" in page(named)
+
+
 def test_an_empty_report_is_a_page() -> None:
     assert "Verdicts on" in page(Report("toy", ()))
