@@ -55,7 +55,7 @@ KINDS = {
         Kind("comparisons", "of a `polyrot align`", r"tmp\w+", passing=True),
         Kind("estimates", "measured numbers", rf"{_KEY}\.json"),
         Kind("nulls", "null distributions", rf"{_KEY}\.safetensors"),
-        Kind("saes", "autoencoders", _KEY),
+        Kind("saes", "autoencoders", _KEY, costly=True),
         Kind("tokens", "text, tokenised", rf"{_KEY}\.npy"),
         Kind("training", "unfinished training", rf"[\w-]+-{_KEY}(\.pt)?", costly=True),
     )

@@ -26,13 +26,13 @@ def whole_line(value: float) -> Estimate:
 
 
 def series(role: Role, x: tuple[float | str, ...], y: tuple[float, ...]) -> Series:
-    return Series(f"of {role}", role, x, y)
+    return Series(f"_of {role}, $x_$, {MARKUP}", role, x, y)
 
 
 FIGURES = (
     Figure(
         "curves",
-        "Curves",
+        "Curves of " + MARKUP,
         MARKUP,
         "dose",
         "effect",

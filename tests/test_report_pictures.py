@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -120,7 +121,7 @@ def test_drawings_are_equal_and_can_share_a_page(figure: Figure) -> None:
     assert all(re.fullmatch(r"[mpc][0-9a-f]{10}", id) for id in re.findall(r' id="([^"]*)"', text))
     referred = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', text)
     assert all(f'id="{a or b}"' in text for a, b in referred)
-    assert figure.series[0].label in text
+    assert escape(figure.series[0].label, quote=False) in text
 
 
 def test_a_figure_as_a_file_is_whole_and_knows_the_dark() -> None:
@@ -163,7 +164,8 @@ def test_the_files_of_a_run_and_of_one_that_drifted(tmp_path: Path) -> None:
     assert {path.name for path in written.files} == {"verdict.json", "verdict.md", "index.html"}
     policy = Policy.from_files((folder / "verdict.json",), strict=False, required=())
     drifted = replace(own, records=(judged(Bar.at_least(2.0, "q"), 0.9, 0.1), *own.records[2:]))
-    (folder / "figures" / "old.svg").touch()
+    (folder / "figures" / "TOY-01-old.svg").touch()
+    (folder / "figures" / "mine.svg").touch()
     write_reports(
         [drifted],
         tmp_path,
@@ -172,9 +174,10 @@ def test_the_files_of_a_run_and_of_one_that_drifted(tmp_path: Path) -> None:
         may_shrink=True,
     )
     beside = {f"{DRIFTED}.json", f"{DRIFTED}.md", f"{DRIFTED}.html"}
-    assert files(folder) == whole | beside | {"figures/old.svg"}
+    theirs = {"figures/mine.svg"}
+    assert files(folder) == whole | beside | theirs | {"figures/TOY-01-old.svg"}
     write_reports([own], tmp_path, keep=[], policy=Policy(), may_shrink=True)
-    assert files(folder) == whole
+    assert files(folder) == whole | theirs
 
 
 def test_renderings_are_those_of_the_run(tmp_path: Path) -> None:
@@ -199,9 +202,14 @@ def test_pairs_are_kept_of_the_models_alone() -> None:
 
 def test_a_card_says_what_measures_it_anew() -> None:
     own = report()
-    assert "<code>pytest claims/ --suite toy -k TOY-01</code>" in page(own)
+    assert "<code>pytest claims/ --suite toy -k TOY-01 --report-dir again</code>" in page(own)
     named = replace(own, provenance={"suite": "my models.toml"})
-    assert "--suite &#39;my models.toml&#39; -k TOY-01</code>" in page(named)
+    assert "--suite &#39;my models.toml&#39; -k TOY-01 --report-dir again</code>" in page(named)
+
+
+def test_names_in_a_page_are_unique() -> None:
+    ids = re.findall(r' id="([^"]*)"', page(report()))
+    assert len(ids) == len(set(ids))
 
 
 def test_an_empty_report_is_a_page() -> None:

@@ -7,7 +7,7 @@ from planted_report import pairs_about, record, report
 from toy_claim import ToyClaim
 
 from polyrot.report.terminal import LARGEST, SMALLEST, table
-from polyrot.verdict.bar import Bar
+from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.record import Record
 
@@ -54,6 +54,14 @@ def test_a_vacuous_one_names_the_controls_that_met_the_bar() -> None:
         "             seen      0.9 [0.88, 0.92], inside the bar; small, where the claim",
         "                       is false, meets it too",
     ]
+
+
+def test_a_control_that_straddles_is_not_said_to_meet() -> None:
+    own = judged(0.9, small=(BAD, 0.9), torn=(BAD, 0.5))
+    (part,) = own.parts
+    torn = replace(part.controls[1], placement=Placement.STRADDLES)
+    mixed = replace(own, parts=(replace(part, controls=(part.controls[0], torn)),))
+    assert "torn" not in " ".join(lines(mixed))
 
 
 def test_an_open_one_says_why() -> None:

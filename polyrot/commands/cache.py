@@ -33,7 +33,7 @@ def clear(
         list[str] | None,
         typer.Argument(
             help="say activations estimates; default: all but what takes hours to make again "
-            "(artifacts, training)",
+            "(artifacts, saes, training)",
             autocompletion=complete_kind,
         ),
     ] = None,
@@ -41,7 +41,8 @@ def clear(
 ) -> None:
     """Remove what the cache holds; later runs make it again.
 
-    Only what polyrot wrote is removed, and nothing that another process is using.
+    Only what polyrot wrote is removed, and nothing that another process of yours on this machine is
+    using.
     Exits 0, 1 where it was not confirmed or something could not be removed, 2 where there is no
     such kind.
     """

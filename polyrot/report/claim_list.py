@@ -6,6 +6,7 @@ from pathlib import Path
 
 from polyrot.catalogue import Listed, family
 from polyrot.report.columns import entry
+from polyrot.shipped import CLAIMS_PACKAGE, IN_WHEEL
 
 KINDS = 22
 """Columns of a claim's measurements."""
@@ -23,4 +24,6 @@ def claim_list(claims: Sequence[Listed], folder: Path) -> Iterator[str]:
         yield ""
     count = sum(len(claim.measurements) for claim in claims)
     yield f"{len(claims)} claims, {count} measurements, from {folder}"
-    yield "polyrot claims show ID tells all about one; pytest -k ID judges it."
+    where = f"--pyargs {CLAIMS_PACKAGE}" if folder == IN_WHEEL else folder
+    yield "polyrot claims show ID tells all about one; this judges it:"
+    yield f"pytest {where} -k ID"

@@ -101,8 +101,11 @@ def write_renderings(report: Report, verdicts: Path) -> list[Path]:
             for record in report.records
             for figure in record.figures
         }
-        for stale in {*(folder / FIGURES).glob("*.svg")} - {folder / path for path in drawn}:
-            stale.unlink()
+        # Of these measurements alone: what else is there, somebody put there.
+        for record in report.records:
+            for old in (folder / FIGURES).glob(_file_name(record, "*")):
+                if f"{FIGURES}/{old.name}" not in drawn:
+                    old.unlink(missing_ok=True)
         texts |= drawn
     for path, text in texts.items():
         write_atomically(folder / path, partial(_write_text, text=text))
@@ -111,7 +114,11 @@ def write_renderings(report: Report, verdicts: Path) -> list[Path]:
 
 def figure_file(record: Record, figure: Figure) -> str:
     """Name the file of a figure: `PIR-04-published-recovery.svg`."""
-    return re.sub(r"[^\w.-]+", "-", f"{record.id}-{figure.name}") + ".svg"
+    return _file_name(record, re.sub(r"[^\w.-]+", "-", figure.name))
+
+
+def _file_name(record: Record, figure: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", record.id) + f"-{figure}.svg"
 
 
 def append_summary(text: str) -> None:

@@ -14,6 +14,7 @@ from polyrot.report.words import (
     interval,
     operating_characteristic,
 )
+from polyrot.verdict.bar import Placement
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import ControlResult, Part, Verdict, worst_part
 from polyrot.verdict.policy import FINDINGS
@@ -90,7 +91,11 @@ def _explained(record: Record) -> Iterator[tuple[str, str]]:
     seen = f"{interval(part.estimate)}, {WHERE[part.placement]}"
     if len(record.parts) > 1:
         seen = f"{part.name}: {seen}"
-    met = [c.name for c in part.controls if c.kind is Kind.NEGATIVE and not c.behaved]
+    met = [
+        control.name
+        for control in part.controls
+        if control.kind is Kind.NEGATIVE and control.placement is Placement.INSIDE
+    ]
     if record.verdict is Verdict.VACUOUS:
         meets = "meets" if len(met) == 1 else "meet"
         seen += f"; {', '.join(met)}, where the claim is false, {meets} it too"

@@ -7,7 +7,7 @@ files, the library versions and the device, so any change measures again.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
@@ -44,9 +44,10 @@ class EstimateCache(Kept):
         )
         return {part: estimate_from_json(e) for part, e in fields.items()}
 
-    def drawn(self, draw: Callable[[], Figures]) -> Figures:
-        """Return the kept figures, or draw and keep them."""
-        fields = self._kept({"what": FIGURES}, lambda: [asdict(figure) for figure in draw()])
+    def drawn(self, worlds: Iterable[str], draw: Callable[[], Figures]) -> Figures:
+        """Return the kept figures of these worlds, or draw and keep them."""
+        what = {"what": FIGURES, "worlds": " ".join(sorted(worlds))}
+        fields = self._kept(what, lambda: [asdict(figure) for figure in draw()])
         return [figure_from_json(figure) for figure in fields]
 
     def _kept(self, what: Mapping[str, str], make: Callable[[], Any]) -> Any:

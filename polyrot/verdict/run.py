@@ -1,7 +1,7 @@
 """Run a measurement on the models and in every control's world, and judge it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -34,8 +34,8 @@ class Kept:
         """Return the estimates of a world, `MODELS` or the name of a control."""
         return measure()
 
-    def drawn(self, draw: Callable[[], Figures]) -> Figures:
-        """Return the figures of the measurement."""
+    def drawn(self, worlds: Iterable[str], draw: Callable[[], Figures]) -> Figures:
+        """Return the figures of the measurement, drawn of the worlds that could be measured."""
         return draw()
 
 
@@ -102,7 +102,7 @@ def run(
         for name, estimate in models.items()
     )
     try:
-        drawn = tuple(kept.drawn(lambda: figures(worlds)))
+        drawn = tuple(kept.drawn(worlds, lambda: figures(worlds)))
     except NotRun:
         drawn = ()
     return Record.of(

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from html import escape
 from io import StringIO
 from typing import Any
 
@@ -67,12 +68,19 @@ MORE_MARKERS = "vpX*hP"
 """For further series of one role: no two look alike."""
 
 
-def drawing(figure: Figure) -> str:
+def drawing(figure: Figure, *, of: str = "") -> str:
     """Draw a figure as an `<svg>` element, with `var(--ink)` and its like as colours.
 
-    Equal figures give equal text.
+    Equal figures give equal text.  Names in the text are another's where `of`, the measurement, is
+    another: they must be unique in a page.
     """
-    with mpl.rc_context({"svg.hashsalt": figure.name, "svg.fonttype": "none", "font.size": 9}):
+    settings: Any = {
+        "svg.hashsalt": f"{of} {figure.name}",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "text.parse_math": False,  # a dollar in somebody's label is a dollar
+    }
+    with mpl.rc_context(settings):
         height = HEIGHT + LINE * len(figure.series)
         canvas = Canvas(figsize=(WIDTH, height), layout="constrained")
         axes = canvas.add_subplot()
@@ -91,7 +99,7 @@ def file_text(figure: Figure) -> str:
     )
     style = f"<style>svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
     opening, rest = drawing(figure).split(">", 1)
-    return f"{opening}><title>{figure.title}</title>{style}{rest}\n"
+    return f"{opening}><title>{escape(figure.title)}</title>{style}{rest}\n"
 
 
 def _lines(axes: Axes, figure: Figure) -> None:
@@ -99,7 +107,7 @@ def _lines(axes: Axes, figure: Figure) -> None:
         axes.plot(
             np.array(own.x, dtype=float),
             own.y,
-            label=own.label,
+            label=_place(number),
             color=_color(own),
             linestyle=DASHES[own.role],
             marker=_marker(figure, number),
@@ -116,7 +124,7 @@ def _points(axes: Axes, figure: Figure) -> None:
         if named and len(figure.series) > 1:  # side by side
             x += 0.5 * (number / (len(figure.series) - 1) - 0.5)
         style: dict[str, Any] = {
-            "label": own.label,
+            "label": _place(number),
             "color": _color(own),
             "marker": _marker(figure, number),
             "markersize": 4.5 if named else 3,
@@ -142,7 +150,7 @@ def _points(axes: Axes, figure: Figure) -> None:
 
 
 def _steps(axes: Axes, figure: Figure) -> None:
-    for own in figure.series:
+    for number, own in enumerate(figure.series):
         edges = np.array(own.x, dtype=float)
         if own.low:
             axes.stairs(own.high, edges, baseline=own.low, fill=True, color=_color(own), alpha=0.35)
@@ -150,7 +158,7 @@ def _steps(axes: Axes, figure: Figure) -> None:
         axes.stairs(
             own.y,
             edges,
-            label=own.label,
+            label=_place(number),
             color=_color(own),
             fill=filled,
             alpha=0.45 if filled else 1,
@@ -168,12 +176,13 @@ def _dress(axes: Axes, figure: Figure) -> None:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(STAND_IN["--faint"])
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    handles, labels = axes.get_legend_handles_labels()
-    drawn = dict(zip(labels, handles, strict=True))
-    # In the order of the series; above the axes, for inside it would lie on what it explains.
+    # Lines with error bars come last there: this is the order of the series.
+    drawn = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    # Above the axes, for inside it would lie on what it explains.
     legend = axes.figure.legend(
-        [drawn[own.label] for own in figure.series],
-        [own.label for own in figure.series],
+        [drawn[_place(i)] for i in range(len(figure.series))],
+        # matplotlib takes a label that begins with an underscore for none.
+        [re.sub("^_", " _", own.label) for own in figure.series],
         loc="outside upper left",
         frameon=False,
         fontsize=8.5,
@@ -187,6 +196,11 @@ def _finite(values: tuple[float, ...]) -> NDArray[np.float64]:
     """Leave out what is infinite: it has no place on the axis."""
     array = np.array(values)
     return np.where(np.isfinite(array), array, np.nan)
+
+
+def _place(number: int) -> str:
+    """Name a series by its place: two may have one label."""
+    return f"series {number}"
 
 
 def _color(own: Series) -> str:

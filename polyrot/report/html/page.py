@@ -43,7 +43,7 @@ class Card:
     id: str
     records: tuple[Record, ...]
     command: str
-    """What measures it anew."""
+    """What makes it again, beside the report of all claims."""
 
     @property
     def first(self) -> Record:
@@ -110,19 +110,19 @@ def _cards(report: Report) -> list[Card]:
     by_claim: dict[str, list[Record]] = {}
     for record in report.records:
         by_claim.setdefault(record.claim, []).append(record)
-    suite = report.provenance.get("suite", report.suite)
+    suite = shlex.quote(report.provenance.get("suite", report.suite))
     return [
         Card(
             claim,
             tuple(sorted(records, key=lambda record: record.is_published)),
-            f"pytest claims/ --suite {shlex.quote(suite)} -k {shlex.quote(claim)}",
+            f"pytest claims/ --suite {suite} -k {shlex.quote(claim)} --report-dir again",
         )
         for claim, records in by_claim.items()
     ]
 
 
-def _figure(figure: Figure) -> Markup:
-    return Markup(drawing(figure))  # noqa: S704 - made here, of numbers
+def _figure(figure: Figure, of: str) -> Markup:
+    return Markup(drawing(figure, of=of))  # noqa: S704 - made here; matplotlib escapes texts
 
 
 def _detail(value: Any) -> str:
