@@ -91,7 +91,6 @@ PUBLISHED = Measurement(
     BAR,
     (*CONTROLS, negative("own untrained decoder", own_initial)),
     published=True,
-    printed={"dyck3": (0.98, 1.0)},
 )
 HARDENED = Measurement(
     CLAIM, BAR, (*CONTROLS, positive("same activations, new SAE seed", reseeded))
