@@ -99,5 +99,8 @@ def test_the_options_and_the_environment_are_heard(
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in claims().stdout.str()
     monkeypatch.setenv("COLUMNS", "44")
-    table = claims().stdout.str().partition("verdicts on toy")[2]
-    assert all(len(line) <= 44 for line in table.splitlines() if line[:1] != "=")
+    said = claims().stdout.str().partition("verdicts on toy")[2]
+    # pytest's own summary is as wide as it likes, on a build machine (CI is set) even wider.
+    table, summary, _ = said.partition("short test summary info")
+    assert summary
+    assert [line for line in table.splitlines() if line[:1] != "=" and len(line) > 44] == []
