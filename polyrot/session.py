@@ -158,13 +158,14 @@ class Session:
         if outcome is Outcome.SKIP:
             pytest.skip(sentence)
 
-    def printed(self, measurement: Measurement, suite: str) -> str:
-        """The published value: a suite's file may give it."""
+    def printed(self, measurement: Measurement, suite: str) -> str | None:
+        """What the user's file of a suite calls published; none, where the claim knows."""
         from polyrot.suites.names import described
+        from polyrot.suites.schema import builtin_files
 
-        file = described(self._names.get(suite, suite))
-        claim = measurement.claim
-        return (file.published if file else claim.printed).get(claim.id if file else suite, "")
+        name = self._names.get(suite, suite)
+        file = None if name in builtin_files() else described(name)
+        return file.published.get(measurement.claim.id, "") if file else None
 
     @cached_property
     def calibration(self) -> Calibration | None:

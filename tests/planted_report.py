@@ -5,7 +5,7 @@ import math
 from polyrot.stats.estimate import Estimate, exact, jackknife, monte_carlo_p
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.calibration import Cell, Characteristic
-from polyrot.verdict.claim import Claim, Kind, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Kind, Measurement, Printed, negative, positive
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record, Report
@@ -95,7 +95,8 @@ def record(
         (negative if kind is Kind.NEGATIVE else positive)(name, value)
         for name, (kind, value) in controls.items()
     )
-    measurement = Measurement(claim(id), bar, worlds, printed={"toy": (0.9, 0.95)})
+    printed = {"toy": (Printed((0.9, 0.95), "two seeds"), Printed((0.8, 0.97), "all", ends=True))}
+    measurement = Measurement(claim(id), bar, worlds, printed=printed)
 
     def measure(world: float | None = None) -> dict[str, Estimate]:
         if world is None:
@@ -107,7 +108,6 @@ def record(
         measurement,
         measure,
         suite="toy",
-        printed="0.93",
         protocol="Measured by hand.\n\nHardened: by the other hand, " + MARKUP + ".",
         characteristic=Characteristic(*cells),
         figures=lambda worlds: FIGURES if id == "TOY-01" else (),

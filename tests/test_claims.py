@@ -26,10 +26,11 @@ from polyrot.suites.worlds.synthetic import WORLDS
 from polyrot.symmetry import search
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
-from polyrot.verdict.record import Record
+from polyrot.verdict.record import Record, read_verdict
 from polyrot.verdict.run import run
 
-CLAIMS = Path(__file__).parent.parent / "claims" / "polymorphism"
+ROOT = Path(__file__).parent.parent
+CLAIMS = ROOT / "claims" / "polymorphism"
 HARDENED, PUBLISHED = "hardened", "published"
 
 
@@ -352,3 +353,17 @@ def test_the_worlds_that_a_claim_names_exist_and_are_of_one_kind(path: Path) -> 
     assert not set(claim.true_in) & set(claim.false_in)
     # What runs on activations alone has both a truth and an alternative to tell apart.
     assert bool(claim.true_in) == bool(claim.false_in)
+
+
+@pytest.mark.parametrize("suite", ["dyck3", "dyck3-independent"])
+def test_published_numbers_name_parts_that_are_measured(suite: str) -> None:
+    records = read_verdict(ROOT / "reports" / suite / "verdict.json").records
+    named = {
+        (record.id, part)
+        for record in records
+        for printed in record.printed_numbers
+        for part in printed.parts
+    }
+    measured = {(record.id, part.name) for record in records for part in record.parts}
+    assert named
+    assert named <= measured

@@ -19,7 +19,7 @@ from polyrot.report.html.page import page
 from polyrot.report.html.picture import picture
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar, Placement
-from polyrot.verdict.claim import Kind
+from polyrot.verdict.claim import Kind, Printed
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
@@ -93,15 +93,27 @@ def test_round_numbers_are_round() -> None:
 def test_the_picture_has_all_that_decides() -> None:
     (first, *_) = report().records
     shown = picture(first, first.parts[0])
-    models, published, negative, positive = shown.rows
-    assert (models.kind, published.kind) == ("models", "published")
+    models, printed, lowest_and_highest, negative, positive = shown.rows
+    assert [row.kind for row in shown.rows[:3]] == ["models", "published", "published"]
     assert len(models.pairs) == 20
     assert models.again is not None
     assert models.again[0] < models.ends[0] < models.ends[1] < models.again[1]
-    assert published.figures == "0.9 to 0.95"
-    assert published.ends[0] < published.ends[1]
+    assert printed.figures == "mean 0.925"
+    assert printed.ends is None
+    assert printed.pairs[0] < printed.value < printed.pairs[1]
+    assert lowest_and_highest.figures == "0.8 to 0.97"
+    assert lowest_and_highest.value is None
+    assert lowest_and_highest.ends[0] < printed.pairs[0]
+    assert printed.pairs[1] < lowest_and_highest.ends[1]
     assert (negative.said, negative.wrong) == ("must miss, misses", False)
     assert (positive.said, positive.wrong) == ("must meet, meets", False)
+
+
+def test_published_numbers_stand_beside_the_parts_that_they_are_of() -> None:
+    (first, *_) = report().records
+    of_another = replace(first, printed_numbers=(Printed((0.9,), "one seed", ("another",)),))
+    kinds = [row.kind for row in picture(of_another, first.parts[0]).rows]
+    assert kinds == ["models", "negative", "positive"]
 
 
 def test_a_control_that_misbehaves_is_marked() -> None:

@@ -13,14 +13,18 @@ from polyrot.suites import worlds
 from polyrot.suites.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-03",
     "Naive SAE transfer is worse than the mean",
     "arXiv 2605.24577, cross-seed reconstruction",
-    {"dyck3": "negative at every internal site", "dyck3-independent": "-1.53 to -0.58"},
+    {
+        "dyck3": "negative at every internal site",
+        "dyck3-independent": "-1.53 to -0.58",
+        "pythia-70m": "-2.11 to 0.75, negative from layer 2",
+    },
     true_in=("haar",),
     false_in=("identity", "mean-shift-only"),
 )
@@ -34,7 +38,10 @@ PUBLISHED = Measurement(
     BAR,
     CONTROLS,
     published=True,
-    printed={"dyck3-independent": (-1.53, -0.58), "pythia-70m": (-2.11, 0.75)},
+    printed={
+        "dyck3-independent": (Printed((-1.53, -0.58), "over all sites", ends=True),),
+        "pythia-70m": (Printed((-2.11, 0.75), "means of all sites", ends=True),),
+    },
 )
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 

@@ -24,7 +24,11 @@ CLAIM = Claim(
     "PIR-04",
     "One rotation restores reconstruction",
     "arXiv 2605.24577, post-rotation reconstruction",
-    {"dyck3": "EV 0.976 to 0.990", "dyck3-independent": "EV 0.965 to 0.987"},
+    {
+        "dyck3": "EV 0.976 to 0.990",
+        "dyck3-independent": "EV 0.965 to 0.987",
+        "pythia-70m": "EV 0.85 to 0.99",
+    },
     true_in=("haar", "permutation", "partial"),
     false_in=("linear-10", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )

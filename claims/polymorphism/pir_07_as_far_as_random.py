@@ -16,14 +16,18 @@ from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-07",
     "The rotation is as far from identity as a random one",
     "arXiv 2605.24577, distance of R from the identity",
-    {"dyck3": "9.4 to 10.7 of 11.31", "dyck3-independent": "10.80 to 11.25 of 11.31"},
+    {
+        "dyck3": "9.4 to 10.7 of 11.31",
+        "dyck3-independent": "10.80 to 11.25 of 11.31",
+        "pythia-70m": "31.99 of 32.00",
+    },
     true_in=("haar",),
     false_in=(
         "identity",
@@ -46,9 +50,14 @@ PUBLISHED = Measurement(
     CONTROLS,
     published=True,
     printed={
-        "dyck3": (9.4 / 128**0.5, 10.7 / 128**0.5),
-        "dyck3-independent": (10.8 / 128**0.5, 11.25 / 128**0.5),
-        "pythia-70m": (31.94 / 1024**0.5, 32.03 / 1024**0.5),
+        "dyck3": (Printed((9.4 / 128**0.5, 10.7 / 128**0.5), "over all sites", ends=True),),
+        "dyck3-independent": (
+            Printed((10.8 / 128**0.5, 11.25 / 128**0.5), "over all sites", ends=True),
+        ),
+        "pythia-70m": (
+            Printed((31.99 / 1024**0.5,), "mean of all sites"),
+            Printed((31.94 / 1024**0.5, 32.03 / 1024**0.5), "10% to 90% of all", ends=True),
+        ),
     },
 )
 HARDENED = Measurement(CLAIM, Bar.at_least(0.05, "p of the mean trace"), CONTROLS)

@@ -17,7 +17,7 @@ from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
@@ -47,7 +47,13 @@ CONTROLS = (
     positive("Haar world", worlds.haar_world()),
 )
 BAR = Bar.at_least(0.05, "p-value")
-PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True, printed={"pythia-70m": (1.0, 1.0)})
+PUBLISHED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    published=True,
+    printed={"pythia-70m": (Printed((1.0,), "as rounded there"),)},
+)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 

@@ -24,7 +24,10 @@ CLAIM = Claim(
     "PIR-10",
     "Features fire together once rotated",
     "arXiv 2605.24577, firing patterns",
-    {"dyck3": "mean r 0.03-0.51 raw, 0.27-0.74 rotated"},
+    {
+        "dyck3": "mean r 0.03-0.51 raw, 0.27-0.74 rotated",
+        "pythia-70m": "mean r 0.009-0.075 raw, 0.252-0.437 rotated",
+    },
     true_in=("haar",),
     false_in=("identity", "mean-shift-only", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )

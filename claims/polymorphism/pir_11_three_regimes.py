@@ -22,7 +22,7 @@ from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.figure import Figure, Role
 from polyrot.verdict.run import MODELS, Judge, NotRun
 
@@ -44,18 +44,25 @@ def inverted(concept: Concept) -> float:
     return -1.0 if concept.name == "closer" else DOSES[concept.name]
 
 
+CLEAN_ALPHA, CLEAN = 2.0, (0.8, 1.25)
 RANDOM = negative("random direction", steering.random_direction)
 PUBLISHED = Measurement(
     CLAIM,
     BAR,
     (RANDOM, positive("own vector, so dosed", steering.own_at(as_the_regimes_say))),
     published=True,
+    # The regime of closer has no single number there.
+    printed={
+        "dyck3": (
+            Printed((min(1.02 - CLEAN[0], CLEAN[1] - 1.02),), "ratio 1.02", ("depth",)),
+            Printed((1.0,), "about 4 times the dose", ("sticky-invalid",)),
+        )
+    },
 )
 HARDENED = Measurement(
     CLAIM, BAR, (RANDOM, positive("own vector, so dosed", steering.own_at(inverted)))
 )
 
-CLEAN_ALPHA, CLEAN = 2.0, (0.8, 1.25)
 PARTIAL = (2.0, 8.0)
 INVERTED_ALPHAS = (0.5, 1.0)
 DOSE_ALPHAS = (*ALPHAS, 8.0, 16.0, 32.0)

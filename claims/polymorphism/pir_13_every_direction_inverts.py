@@ -14,7 +14,7 @@ from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, Named, SteeringWorld, divergences, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.figure import Figure, Role
 from polyrot.verdict.run import MODELS, Judge
 
@@ -22,7 +22,10 @@ CLAIM = Claim(
     "PIR-13",
     "Without shared I/O every direction inverts",
     "arXiv 2605.24577, steering",
-    {"dyck3-independent": "ratios 1.8 to 10.0 (on Pythia)"},
+    {
+        "dyck3-independent": "ratios 1.8 to 10.0 (on Pythia)",
+        "pythia-70m": "ratios 1.8 to 10.0",
+    },
 )
 
 
@@ -40,7 +43,7 @@ PUBLISHED = Measurement(
     Bar.above(1.0, "mean KL across / within"),
     (RANDOM, positive("own vector, four times", steering.own_at(four_times))),
     published=True,
-    printed={"pythia-70m": (1.8, 10.0)},
+    printed={"pythia-70m": (Printed((1.8, 10.0), "over all vectors and doses", ends=True),)},
 )
 HARDENED = Measurement(
     CLAIM,

@@ -21,7 +21,7 @@ from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import Metric, Pair
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.figure import Figure, Role
 from polyrot.verdict.run import MODELS, Judge
 
@@ -46,7 +46,10 @@ CLAIM = Claim(
     "PIR-14",
     "The account holds across checkpoints of one run",
     "arXiv 2605.24577, cross-checkpoint",
-    {"dyck3": "naive EV 0.90-0.95, rotated 0.98-0.999; norm 10.4 to 2.9 (seed 0)"},
+    {
+        "dyck3": "naive EV 0.90-0.95, rotated 0.98-0.999; norm 10.4 to 2.9 (seed 0)",
+        "pythia-checkpoints": "layer 3: naive EV -0.86, rotated 0.73; norm(R - I) 16.81",
+    },
 )
 LEAST = 0.98
 BAR = Bar.above(0.0, "smallest margin of EV, of its gain, and of the fall of the norm")
@@ -60,7 +63,12 @@ PUBLISHED = Measurement(
     BAR,
     CONTROLS,
     published=True,
-    printed={"dyck3": (0.98 - LEAST, 0.999 - LEAST)},  # of the EV, the smallest of its margins
+    printed={
+        "dyck3": (
+            # Of the EV, the smallest of its margins.
+            Printed((0.98 - LEAST, 0.999 - LEAST), "seed 0, over all sites", ends=True),
+        )
+    },
 )
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 

@@ -17,14 +17,17 @@ from polyrot.suites import components, figures
 from polyrot.suites.components import ATTRIBUTED, INTEGRATED, Compared
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-15",
     "Integrated gradients predict ablations, attribution patching does not",
     "arXiv 2605.24577, within-seed Bars C and Pr",
-    {"dyck3": "IG r >= 0.9995; AP r -0.63 to 0.59"},
+    {
+        "dyck3": "IG r >= 0.9995; AP r -0.63 to 0.59",
+        "pythia-70m": "IG r 0.98; AP r 0.05 (seed 1)",
+    },
 )
 LEAST, MOST = 0.99, 0.9
 BAR = Bar.above(0.0, f"r of IG - {LEAST}, and {MOST} - r of attribution patching")
@@ -34,7 +37,25 @@ CONTROLS = (
     negative("linear model", components.linear, ATTRIBUTED),
     positive("of other components", components.other_components, ATTRIBUTED),
 )
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+HARDENED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    printed={
+        "dyck3": (
+            Printed((0.9996 - LEAST,), "r 0.9996, seed 0", (INTEGRATED,)),
+            Printed(
+                tuple(MOST - r for r in (-0.218, -0.194, -0.632, 0.110, 0.585)),
+                "r of seeds 0 to 4",
+                (ATTRIBUTED,),
+            ),
+        ),
+        "pythia-70m": (
+            Printed((0.98 - LEAST,), "r 0.98, seed 1", (INTEGRATED,)),
+            Printed((MOST - 0.05,), "r 0.05, seed 1", (ATTRIBUTED,)),
+        ),
+    },
+)
 
 
 def margins(suite: Suite, compared: Compared) -> dict[str, Estimate]:

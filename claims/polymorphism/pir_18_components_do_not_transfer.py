@@ -21,7 +21,7 @@ from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.suites.weights import align_models
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
@@ -63,7 +63,12 @@ CONTROLS = (
     negative("symmetric image", symmetric_image),
     positive("components in another order", other_components),
 )
-HARDENED = Measurement(CLAIM, BAR, CONTROLS, printed={"dyck3": (0.524, 0.694)})
+HARDENED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    printed={"dyck3": (Printed((0.694, 0.541, 0.631, 0.524), "seeds 1 to 4 from seed 0"),)},
+)
 
 
 @pytest.mark.measurement(HARDENED)

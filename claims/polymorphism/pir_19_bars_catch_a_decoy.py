@@ -6,6 +6,7 @@ weights by 0.357, so that Bars B and P miss it.  A second decoy exchanges the tw
 The margins are decades: of (Bar B of decoy / model) above 100, and of Bar P above 1e-3.
 """
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,7 @@ from polyrot.suites import functions
 from polyrot.suites.suite import Suite
 from polyrot.suites.weights import align_models
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
@@ -57,7 +58,17 @@ CONTROLS = (
     negative("the real model", nothing),
     positive("random unembedding", without_depth),
 )
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+HARDENED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    printed={
+        "dyck3": (
+            Printed((math.log10(977 / FACTOR),), "977 times", ("averaged rows, Bar B",)),
+            Printed((math.log10(0.357 / bars.PARAMETRIC),), "MSE 0.357", ("averaged rows, Bar P",)),
+        )
+    },
+)
 
 
 def margins(suite: Suite, name: str, change: Change) -> dict[str, Estimate]:

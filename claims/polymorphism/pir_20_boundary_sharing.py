@@ -22,7 +22,7 @@ from polyrot.suites.suite import Suite
 from polyrot.suites.weights import align_models, with_noise
 from polyrot.symmetry.group import Symmetry
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 Cohorts = Callable[[Suite], tuple[StackedTransformer, StackedTransformer]]
@@ -87,7 +87,22 @@ CONTROLS = (
     negative("one boundary", one_boundary, LARGEST),
     positive("noise on the unembeddings", other_unembeddings),
 )
-PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
+PUBLISHED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    published=True,
+    printed={
+        "dyck3-independent": (
+            Printed(
+                (math.log10(6.8 / 0.580 / FACTOR), math.log10(8.6 / 0.490 / FACTOR)),
+                "at most so far apart: 6.8 to 8.6 over 0.490 to 0.580",
+                (RATIO,),
+                ends=True,
+            ),
+        )
+    },
+)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 

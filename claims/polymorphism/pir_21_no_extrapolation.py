@@ -23,7 +23,7 @@ from polyrot.suites.suite import Suite
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
@@ -76,7 +76,17 @@ CONTROLS = (
     negative("untrained seed", untrained),
     positive("planted accuracy", planted),
 )
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+HARDENED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    printed={
+        "dyck3-independent": (
+            Printed((min(0.95 - LOW, HIGH - 0.95),), "accuracy 0.95", (SHORT,)),
+            Printed((0.9999 - LEAST,), "accuracy 0.9999", (FULL,)),
+        )
+    },
+)
 
 
 def beside(suite: Suite) -> dict[str, float]:

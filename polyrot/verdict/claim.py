@@ -42,6 +42,22 @@ def positive(name: str, world: Any, *parts: str) -> Control:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """Published numbers in the quantity of a bar."""
+
+    numbers: tuple[float, ...]
+    of: str
+    """What they are of, in a few words."""
+    parts: tuple[str, ...] = ()
+    """The parts that they are of; where empty, the paper says none, or there is only one."""
+    ends: bool = False
+    """Are they a lowest and a highest number, with others between that are not printed?"""
+
+    def concerns(self, part: str) -> bool:
+        return not self.parts or part in self.parts
+
+
+@dataclass(frozen=True)
 class Claim:
     """A published statement and where it was published."""
 
@@ -68,9 +84,8 @@ class Measurement:
     controls: tuple[Control, ...]
     published: bool = False
     """Exactly the author's definition, beside the hardened measurement of the same claim."""
-    printed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """By suite, the lowest and the highest published number, where they are of the bar's quantity:
-    drawn on its axis."""
+    printed: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict)
+    """The published numbers by suite, where they are of the bar's quantity: drawn on its axis."""
 
     @property
     def id(self) -> str:

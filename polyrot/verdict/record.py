@@ -14,7 +14,7 @@ from typing import Any
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell, Characteristic
-from polyrot.verdict.claim import Kind, Measurement
+from polyrot.verdict.claim import Kind, Measurement, Printed
 from polyrot.verdict.figure import Figure, figure_from_json
 from polyrot.verdict.judge import ControlResult, Part, Verdict, roll_up
 
@@ -42,8 +42,8 @@ class Record:
     """How often the bar is met in worlds of known truth, where that was measured."""
     region: tuple[float, float] = (-math.inf, math.inf)
     """The ends of the bar."""
-    printed_range: tuple[float, float] | None = None
-    """The lowest and the highest published number, where they are of the bar's quantity."""
+    printed_numbers: tuple[Printed, ...] = ()
+    """The published numbers that are of the bar's quantity."""
     protocol: str = ""
     """What is measured, how, and where that differs from the paper."""
     figures: tuple[Figure, ...] = ()
@@ -58,13 +58,16 @@ class Record:
         parts: tuple[Part, ...] = (),
         verdict: Verdict | None = None,
         reason: str = "",
-        printed: str = "",
+        printed: str | None = None,
         characteristic: Characteristic | None = None,
         protocol: str = "",
         figures: tuple[Figure, ...] = (),
         seconds: float = 0.0,
     ) -> "Record":
-        """Build the record of judged parts, or of a verdict that came without any."""
+        """Build the record of judged parts, or of a verdict that came without any.
+
+        `printed` is what the suite's own file calls published; none, where the claim knows.
+        """
         if verdict is None:
             verdict, reason = roll_up(parts)
         claim, bar = measurement.claim, measurement.bar
@@ -73,7 +76,7 @@ class Record:
             claim=claim.id,
             statement=claim.statement,
             source=claim.source,
-            printed=printed or claim.printed.get(suite, ""),
+            printed=claim.printed.get(suite, "") if printed is None else printed,
             suite=suite,
             bar=str(bar),
             quantity=bar.quantity,
@@ -82,7 +85,7 @@ class Record:
             parts=parts,
             characteristic=characteristic,
             region=(bar.low, bar.high),
-            printed_range=measurement.printed.get(suite),
+            printed_numbers=measurement.printed.get(suite, ()) if printed is None else (),
             protocol=protocol,
             figures=figures,
             seconds=seconds,
@@ -186,7 +189,6 @@ def _record(fields: dict[str, Any]) -> Record:
         *(tuple(Cell(**cell) for cell in known[kind]) for kind in ("true", "false"))
     )
     low, high = fields["region"]
-    printed = fields["printed_range"]
     return Record(
         **{
             **fields,
@@ -194,10 +196,15 @@ def _record(fields: dict[str, Any]) -> Record:
             "parts": parts,
             "characteristic": characteristic,
             "region": (float(low), float(high)),
-            "printed_range": printed and tuple(printed),
+            "printed_numbers": tuple(_printed(numbers) for numbers in fields["printed_numbers"]),
             "figures": tuple(figure_from_json(figure) for figure in fields["figures"]),
         }
     )
+
+
+def _printed(fields: dict[str, Any]) -> Printed:
+    numbers, parts = tuple(fields["numbers"]), tuple(fields["parts"])
+    return Printed(**{**fields, "numbers": numbers, "parts": parts})
 
 
 def _part(fields: dict[str, Any]) -> Part:

@@ -51,7 +51,7 @@ def run(
     measure: Measure,
     *,
     suite: str,
-    printed: str = "",
+    printed: str | None = None,
     protocol: str = "",
     proxy: str = "",
     characteristic: Characteristic | None = None,

@@ -1,5 +1,6 @@
 """A verdict report as one page that needs no network and no scripts."""
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from polyrot.report.conclusion import findings
 from polyrot.report.html.drawing import DARK, LIGHT, drawing
@@ -22,7 +23,7 @@ from polyrot.report.words import (
     prediction,
 )
 from polyrot.verdict.figure import Figure
-from polyrot.verdict.judge import Part, Verdict, worst_part
+from polyrot.verdict.judge import Verdict, worst_part
 from polyrot.verdict.record import Record, Report
 
 SYMBOLS = {
@@ -67,11 +68,6 @@ class Shown:
         decides = self.deciding.part if self.deciding else ""
         return [picture(self.record, part) for part in self.record.parts if part.name != decides]
 
-    @property
-    def detailed(self) -> list[Part]:
-        """The parts that have figures beside their value."""
-        return [part for part in self.record.parts if part.estimate.details or part.estimate.pairs]
-
 
 def page(report: Report) -> str:
     """Render all records of a suite; equal reports give equal text but for the timing block."""
@@ -86,6 +82,7 @@ def page(report: Report) -> str:
     environment.filters["number"] = number
     environment.filters["figure"] = _figure
     environment.filters["detail"] = _detail
+    environment.filters["code"] = _code
     counts = Counter(record.verdict for record in report.records)
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -127,6 +124,11 @@ def _figure(figure: Figure, of: str) -> Markup:
 
 def _detail(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
+
+
+def _code(text: str) -> Markup:
+    """Set as code what stands between backticks."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, Sequence[tuple[str, str]] | str]]:

@@ -8,7 +8,7 @@ from polyrot.report.html.axis import Axis, label
 from polyrot.report.words import DOES, WHERE, interval, number
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Placement
-from polyrot.verdict.claim import Kind
+from polyrot.verdict.claim import Kind, Printed
 from polyrot.verdict.judge import ControlResult, Part
 from polyrot.verdict.record import Record
 
@@ -67,7 +67,8 @@ def picture(record: Record, part: Part) -> Picture:
 def _numbers(record: Record, part: Part, edges: list[float]) -> Iterator[float]:
     """Yield all that must lie on the axis."""
     yield from edges
-    yield from record.printed_range or ()
+    for printed in _printed(record, part):
+        yield from printed.numbers
     yield from part.estimate.pairs.values()
     yield from part.estimate.prediction if part.estimate.unit == "seed" else ()
     for estimate in (part.estimate, *(control.estimate for control in part.controls)):
@@ -96,20 +97,32 @@ def _rows(record: Record, part: Part, axis: Axis) -> Iterator[Row]:
         else None,
         pairs=tuple(axis.at(value) for value in estimate.pairs.values()),
     )
-    if record.printed_range:
-        low, high = record.printed_range
-        figures = number(low) if low == high else f"{number(low)} to {number(high)}"
-        yield Row(
-            "published",
-            "published",
-            figures,
-            "from what is printed",
-            wrong=False,
-            value=axis.at(low) if low == high else None,
-            ends=_both(axis, low, high),
-        )
+    for printed in _printed(record, part):
+        yield _published(printed, axis)
     for control in sorted(part.controls, key=lambda control: control.kind is Kind.POSITIVE):
         yield _control(control, axis)
+
+
+def _printed(record: Record, part: Part) -> list[Printed]:
+    return [printed for printed in record.printed_numbers if printed.concerns(part.name)]
+
+
+def _published(printed: Printed, axis: Axis) -> Row:
+    """Draw a range from end to end; single numbers and, as of the models, their mean."""
+    numbers = printed.numbers
+    mean = sum(numbers) / len(numbers)
+    ends = numbers if printed.ends else ()
+    several = numbers if len(numbers) > 1 and not printed.ends else ()
+    return Row(
+        "published",
+        "published",
+        " to ".join(map(number, ends)) or ("mean " if several else "") + number(mean),
+        printed.of,
+        wrong=False,
+        value=None if ends else axis.at(mean),
+        ends=_both(axis, *ends) if ends else None,
+        pairs=tuple(map(axis.at, several)),
+    )
 
 
 def _control(control: ControlResult, axis: Axis) -> Row:
