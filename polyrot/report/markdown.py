@@ -67,6 +67,8 @@ def _section(record: Record) -> list[str]:
         lines += [said]
     characteristic = operating_characteristic(record) or "not calibrated"
     lines += [f"Bar met in synthetic worlds: {characteristic}."]
+    if record.not_drawn:
+        lines += [f"Figures not drawn: {record.not_drawn}."]
     if not record.parts:
         return lines
     controls = controls_of(record)
