@@ -1,5 +1,9 @@
-"""What is raised where something needed is not there."""
+"""What is raised, or warned of, where something is not there."""
 
 
 class NotRun(Exception):
     """Something needed is missing; the message says what, and how to get it."""
+
+
+class FigureWarning(UserWarning):
+    """The figures of a measurement could not be drawn; its verdict stands."""

@@ -57,6 +57,27 @@ FIGURES = (
             ),
             series(Role.NEGATIVE, ("resid_post.0", "resid_post.2"), (0.1, 0.2)),
         ),
+        bar=(0.3, 0.55),
+    ),
+    Figure(
+        "pvalues",
+        "p-values",
+        "On a logarithmic axis",
+        "",
+        "p",
+        Mark.POINTS,
+        (
+            Series(
+                "with intervals",
+                Role.MODELS,
+                ("resid_post.0", "resid_post.1"),
+                (0.002, 1.0),
+                (0.0, 1.0),
+                (0.003, 1.0),
+            ),
+        ),
+        bar=(0.05,),
+        log_y=True,
     ),
     Figure(
         "effects",

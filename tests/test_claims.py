@@ -335,6 +335,10 @@ def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
     # Of 16 pairs, those from the reversed seed, 4, do the reverse; 12 do as they are asked.
     assert estimate.value < 0.75
     assert estimate.details["lowest pair"] < 0
+    assert len(estimate.pairs) == 16
+    assert estimate.pairs.keys().isdisjoint(f"{seed} to 3" for seed in on.seeds)
+    assert sum(estimate.pairs.values()) / 16 == pytest.approx(estimate.value)
+    assert min(estimate.pairs.values()) == estimate.details["lowest pair"]
 
 
 def test_competitors_stand_beside_the_rotation() -> None:

@@ -70,6 +70,23 @@ def test_a_nan_is_an_error(claims, pytester) -> None:
     assert verdict(pytester)["verdicts"] == {"TOY-01": "ERROR"}
 
 
+def test_figures_that_fail_cost_no_verdict_even_where_warnings_are_errors(claims, pytester) -> None:
+    claims.write(0.9)
+    file = pytester.path / "toy_01.py"
+    file.write_text(
+        file.read_text().replace("judge(measure)", "judge(measure, figures=lambda _: [1 / 0])")
+    )
+    pytester.makeini("[pytest]\npython_files = toy_*.py\nfilterwarnings = error\n")
+    result = claims()
+    assert result.ret == 0
+    said = "ZeroDivisionError: division by zero"
+    result.stdout.fnmatch_lines([f"*FigureWarning: The figures of TOY-01 on toy were not*{said}"])
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
+    assert verdict(pytester)["records"][0]["not_drawn"] == said
+    for name in ("verdict.md", "index.html"):
+        assert f"Figures not drawn: {said}." in (pytester.path / "reports/toy" / name).read_text()
+
+
 def test_something_missing_is_not_run_with_its_reason(claims, pytester) -> None:
     claims.write(0.9, before="raise NotRun('no weights; get them with `polyrot train toy`')")
     result = claims("-rs")

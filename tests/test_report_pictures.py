@@ -17,10 +17,11 @@ from polyrot.report.html.axis import Axis, label, round_numbers
 from polyrot.report.html.drawing import STAND_IN, drawing, file_text
 from polyrot.report.html.page import page
 from polyrot.report.html.picture import picture
+from polyrot.report.markdown import markdown
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.claim import Kind, Printed
-from polyrot.verdict.figure import Figure
+from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict
 
@@ -134,6 +135,47 @@ def test_drawings_are_equal_and_can_share_a_page(figure: Figure) -> None:
     referred = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', text)
     assert all(f'id="{a or b}"' in text for a, b in referred)
     assert escape(figure.series[0].label, quote=False) in text
+
+
+def points(*series: Series, **options) -> Figure:
+    return Figure("points", "Points", "", "", "score", Mark.POINTS, series, **options)
+
+
+def hollow(figure: Figure) -> int:
+    return drawing(figure).count("fill-opacity: 0; stroke: var(--models)")
+
+
+def test_what_has_no_interval_is_hollow() -> None:
+    whole = Series("it", Role.MODELS, ("early", "late"), (0.5, 0.6), (0.4, 0.5), (0.6, 0.7))
+    half = replace(whole, low=(0.4, -math.inf), high=(0.6, math.inf))
+    none = replace(whole, low=(), high=())
+    assert [hollow(points(own)) for own in (whole, half, none)] == [0, 1, 2 + 1]  # and the legend
+    assert hollow(points(replace(none, x=(0.1, 0.2)), diagonal=True)) == 0
+
+
+def test_the_bar_is_a_line_across() -> None:
+    own = Series("it", Role.MODELS, ("early", "late"), (0.5, 0.6))
+    dashed = "stroke-dasharray: 6,3"
+    assert [drawing(points(own, bar=bar)).count(dashed) for bar in ((), (0.1,), (0.1, 0.9))] == [
+        0,
+        1,
+        2,
+    ]
+
+
+def test_an_axis_of_p_values_is_logarithmic_and_an_interval_from_0_reaches_its_end() -> None:
+    own = Series("it", Role.MODELS, ("early", "late"), (0.002, 1.0), (0.0, 1.0), (0.003, 1.0))
+    assert [drawing(points(own, log_y=log)).count(">1.0<") for log in (False, True)] == [1, 0]
+
+
+def test_the_page_joins_a_detail_with_its_interval() -> None:
+    details = {"mean EV": 0.5, "mean EV, low": 0.4, "mean EV, high": 0.6, "note": "of 2, low"}
+    models = {"all": Estimate(1.0, 0.9, 1.1, "seed", 5, "by hand", details)}
+    own = replace(report(), records=(record("TOY-02", Bar.at_least(0.5, "q"), models, {}),))
+    assert "- all: mean EV 0.5 [0.4, 0.6], note of 2, low" in markdown(own)
+    shown = page(own)
+    assert "<span>mean EV 0.5 [0.4, 0.6];</span>" in shown
+    assert "mean EV, low" not in shown
 
 
 def test_a_figure_as_a_file_is_whole_and_knows_the_dark() -> None:

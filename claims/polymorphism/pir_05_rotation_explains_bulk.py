@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from polyrot.linalg.procrustes import COMPETITORS
-from polyrot.stats.estimate import Estimate
+from polyrot.stats.estimate import Estimate, beside
 from polyrot.suites import figures, worlds
 from polyrot.suites.pairs import Pair, World, as_trained
 from polyrot.suites.suite import Suite
@@ -64,16 +64,12 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
         estimates = suite.each_site(alignment_ev, world)
         if world is not as_trained:
             return estimates
-        beside = {
-            group: suite.each_site(lambda pair, group=group: pair.procrustes(group).ev)
-            for group in COMPETITORS
-        }
-        return {
-            site: replace(
-                estimate,
-                details={**estimate.details, **{g: beside[g][site].value for g in COMPETITORS}},
-            )
-            for site, estimate in estimates.items()
-        }
+        for group in COMPETITORS:
+            other = suite.each_site(lambda pair, group=group: pair.procrustes(group).ev)
+            estimates = {
+                site: replace(own, details={**own.details, **beside(group, other[site])})
+                for site, own in estimates.items()
+            }
+        return estimates
 
     judge(measure, figures=competing_maps)

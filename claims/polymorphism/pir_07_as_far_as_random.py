@@ -17,7 +17,8 @@ from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-07",
@@ -61,6 +62,7 @@ PUBLISHED = Measurement(
     },
 )
 HARDENED = Measurement(CLAIM, Bar.at_least(0.05, "p of the mean trace"), CONTROLS)
+UNDER_HAAR = "mean trace under Haar"
 
 
 @pytest.mark.measurement(PUBLISHED)
@@ -85,5 +87,19 @@ def test_published(suite: Suite, judge: Judge) -> None:
 def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(
         lambda world=as_trained: adjusted_pvalues(suite.rotations(world), ("trace",)),
-        figures=lambda _: [figures.norm_histogram(suite.rotations())],
+        figures=lambda worlds: [
+            figures.by_part(
+                worlds,
+                (
+                    ("Haar: mean, and where 95% of means fall", Role.NULL, MODELS, UNDER_HAAR),
+                    ("rotations between seeds", Role.MODELS, MODELS, "mean trace"),
+                ),
+                name="trace",
+                title="Mean trace",
+                caption="Mean over pairs of seeds of the trace of their rotation, beside the mean "
+                "of as many Haar matrices with the same determinants, site by site.",
+                y="mean trace",
+            ),
+            figures.norm_histogram(suite.rotations()),
+        ],
     )

@@ -18,7 +18,8 @@ from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-08",
@@ -80,9 +81,35 @@ def test_published(suite: Suite, judge: Judge) -> None:
     )
 
 
+def pvalues(estimates: figures.Worlds) -> Figure:
+    curves = (
+        ("smallest, which decides", Role.MODELS, MODELS, ""),
+        *((name, Role.BESIDE, MODELS, f"p of {name}") for name in BATTERY),
+    )
+    return figures.by_part(
+        estimates,
+        curves,
+        name="pvalues",
+        title="Every statistic against Haar",
+        caption="Monte-Carlo p-values, adjusted together over statistics and sites; lines are what "
+        "the number of null draws leaves open.",
+        y="adjusted p-value",
+        bar=BAR,
+        log_y=True,
+    )
+
+
+def worst_site(suite: Suite, estimates: figures.Worlds) -> Figure:
+    models = estimates[MODELS]
+    site = min(models, key=lambda site: models[site].value)
+    return figures.eigenangle_histogram(
+        {site: suite.rotations()[site]}, where=f"{site}, where no other site's p-value is smaller"
+    )
+
+
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(
         lambda world=as_trained: adjusted_pvalues(suite.rotations(world), BATTERY),
-        figures=lambda _: [figures.eigenangle_histogram(suite.rotations())],
+        figures=lambda estimates: [pvalues(estimates), worst_site(suite, estimates)],
     )

@@ -16,7 +16,7 @@ import math
 import pytest
 from torch.nn import functional as F
 
-from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.stats.estimate import Estimate, jackknife, pair_name
 from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
@@ -98,6 +98,7 @@ def mean_share(
         len({seed for pair in (*values, *unmoved) for seed in pair}),
         why + ("; the value is of the others" if values else ""),
         details,
+        {pair_name(*pair): value for pair, value in values.items()},
     )
 
 

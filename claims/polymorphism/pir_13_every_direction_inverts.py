@@ -9,7 +9,7 @@ Hardened: the signed change of the logit margin that the vector asks for is belo
 
 import pytest
 
-from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.stats.estimate import Estimate, beside, jackknife
 from polyrot.suites import figures, steering
 from polyrot.suites.steering import ALPHAS, Named, SteeringWorld, divergences, effects
 from polyrot.suites.suite import Suite
@@ -72,19 +72,19 @@ def signed_effects(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
     estimates = {}
     for concept in suite.steered.concepts:
         by_alpha: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
-        own_effects: list[list[float]] = [[] for _ in ALPHAS]
+        own_effects: list[dict[tuple[int, int], float]] = [{} for _ in ALPHAS]
         for seeds, source, target in steering.targets(suite, anchored=False):
             given, own = effects(suite, world, source, concept, held_out=True)
             for i, values in enumerate(by_alpha):
                 values[seeds] = float(given.margin[i, target])
-                own_effects[i].append(float(own.margin[i, target]))
+                own_effects[i][seeds] = float(own.margin[i, target])
         for alpha, values, several in zip(ALPHAS, by_alpha, own_effects, strict=True):
-            details = {"by the own vector": sum(several) / len(several)}
+            details = beside("by the own vector", jackknife(several))
             estimates[f"{concept.name}, {alpha:g}"] = jackknife(values, details=details)
     return estimates
 
 
-def by_dose(estimates: figures.Worlds, y: str) -> list[Figure]:
+def by_dose(estimates: figures.Worlds, bar: Bar) -> list[Figure]:
     curves = [
         ("another seed's vector, uncarried", Role.MODELS, MODELS, ""),
         ("the target's own", Role.POSITIVE, MODELS, "by the own vector"),
@@ -98,7 +98,8 @@ def by_dose(estimates: figures.Worlds, y: str) -> list[Figure]:
             title="Vectors that are not carried",
             caption="Every vector at every dose (alpha): the effect in seeds that it is not of, "
             "beside that of a random direction as long.",
-            y=y,
+            y=bar.quantity,
+            bar=bar,
         )
     ]
 
@@ -108,7 +109,7 @@ def test_published(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=False)
     judge(
         lambda world=steering.uncarried: ratios(suite, world),
-        figures=lambda estimates: by_dose(estimates, "mean KL across / within"),
+        figures=lambda estimates: by_dose(estimates, PUBLISHED.bar),
     )
 
 
@@ -117,5 +118,5 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
     suite.check_sharing(shared_io=False)
     judge(
         lambda world=steering.uncarried: signed_effects(suite, world),
-        figures=lambda estimates: by_dose(estimates, "signed effect, logits"),
+        figures=lambda estimates: by_dose(estimates, HARDENED.bar),
     )

@@ -18,7 +18,7 @@ import torch
 from polyrot.sae.metrics import ev, ev_published, reconstruct
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import figures, worlds
-from polyrot.suites.pairs import Metric, Pair
+from polyrot.suites.pairs import Metric, Pair, means_beside
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
@@ -125,8 +125,8 @@ def margins(
         columns["norm(R - I) / sqrt(2d)"] = [distance(pair) for pair in own]
         if world is one_run:
             columns |= curve(suite, site, explained, published=published)
-        details = {f"mean {name}": sum(c) / len(c) for name, c in columns.items()}
-        estimates[site] = jackknife(values, details=details)
+        by_pair = {name: dict(zip(values, c, strict=True)) for name, c in columns.items()}
+        estimates[site] = jackknife(values, details=means_beside(by_pair))
     return estimates
 
 

@@ -19,7 +19,14 @@ from torch import Tensor
 from polyrot.linalg import haar
 from polyrot.linalg.checks import Array, as_orthogonal
 from polyrot.linalg.lu import determinants
-from polyrot.stats.estimate import Estimate, benjamini_hochberg, monte_carlo_p
+from polyrot.stats.estimate import (
+    CONFIDENCE,
+    Estimate,
+    benjamini_hochberg,
+    beside,
+    ends_of,
+    monte_carlo_p,
+)
 from polyrot.stats.nulls import Draws, cached_draws
 from polyrot.work import one_thread, run_units
 
@@ -68,6 +75,9 @@ class Comparison:
     tail: int
     """Null draws at least as far out as the observed value, on the side where they are fewer."""
     draws: int
+    low: float
+    """The ends between which the central 95% of the null draws lie."""
+    high: float
 
     @classmethod
     def of(cls, observed: float, null: Float[Tensor, " draw"]) -> "Comparison":
@@ -78,7 +88,8 @@ class Comparison:
         slack = 1e-7 * max(1.0, abs(observed))
         above, below = (null >= observed - slack).sum(), (null <= observed + slack).sum()
         tail = min(int(above), int(below))
-        return cls(observed, float(null.mean()), tail, len(null))
+        low, high = (float(null.quantile(q)) for q in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+        return cls(observed, float(null.mean()), tail, len(null), low, high)
 
     @property
     def pvalue(self) -> float:
@@ -181,11 +192,14 @@ def adjusted_pvalues(
     result = {}
     for key in rotations:
         smallest = min((estimates[key, n] for n in names), key=lambda estimate: estimate.value)
-        details = {}
+        details: dict[str, float] = {}
         for name in names:
-            details[f"p of {name}"] = estimates[key, name].value
+            details |= beside(f"p of {name}", estimates[key, name])
             details[f"mean {name}"] = tests[key, name].observed
-            details[f"mean {name} under Haar"] = tests[key, name].expected
+            under_haar = f"mean {name} under Haar"
+            details[under_haar] = tests[key, name].expected
+            low, high = ends_of(under_haar)
+            details |= {low: tests[key, name].low, high: tests[key, name].high}
         result[key] = replace(
             smallest,
             method=f"{smallest.method}, Benjamini-Hochberg over {len(tests)} tests",

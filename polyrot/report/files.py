@@ -114,7 +114,7 @@ def write_renderings(report: Report, verdicts: Path) -> list[Path]:
 
 def figure_file(record: Record, figure: Figure) -> str:
     """Name the file of a figure: `PIR-04-published-recovery.svg`."""
-    return _file_name(record, re.sub(r"[^\w.-]+", "-", figure.name))
+    return _file_name(record, figure.file_stem)
 
 
 def _file_name(record: Record, figure: str) -> str:

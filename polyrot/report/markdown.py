@@ -1,7 +1,9 @@
 """A verdict report as Markdown, for a pull request or a job summary."""
 
 import math
+from typing import Any
 
+from polyrot.report import words
 from polyrot.report.words import (
     controls_of,
     controls_sentence,
@@ -67,6 +69,8 @@ def _section(record: Record) -> list[str]:
         lines += [said]
     characteristic = operating_characteristic(record) or "not calibrated"
     lines += [f"Bar met in synthetic worlds: {characteristic}."]
+    if record.not_drawn:
+        lines += [f"Figures not drawn: {record.not_drawn}."]
     if not record.parts:
         return lines
     controls = controls_of(record)
@@ -83,12 +87,9 @@ def _section(record: Record) -> list[str]:
             + " | ".join(cells)
             + " |"
         )
-    details = [
+    beside = [
         f"- {part.name}: "
-        + ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in part.estimate.details.items()
-        )
+        + ", ".join(f"{key} {text}" for key, text in words.details(part.estimate, _detail).items())
         for part in record.parts
         if part.estimate.details
     ]
@@ -96,7 +97,11 @@ def _section(record: Record) -> list[str]:
     estimates = [part.estimate for part in record.parts]
     first = next((e for e in estimates if math.isfinite(e.low)), estimates[0])
     unit = f"Unit of replication: {first.unit}, n = {first.n}; {first.method}."
-    return [*lines, "", unit, *([""] if details else []), *details]
+    return [*lines, "", unit, *([""] if beside else []), *beside]
+
+
+def _detail(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cell(control: ControlResult | None) -> str:

@@ -1,9 +1,10 @@
 """Words and numbers that every rendering shares."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from polyrot.stats.estimate import Estimate
+from polyrot.stats.estimate import Estimate, ends_of
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell
 from polyrot.verdict.claim import Kind
@@ -58,6 +59,17 @@ def interval(estimate: Estimate) -> str:
     if math.isinf(estimate.low) and math.isinf(estimate.high):
         return f"{number(estimate.value)}, no interval"
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def details(estimate: Estimate, write: Callable[[Any], str]) -> dict[str, str]:
+    """What stands beside an estimate, by name: each figure with its interval, where it has one."""
+    own = estimate.details
+    ends = {name: ends_of(name) for name in own if own.keys() >= set(ends_of(name))}
+    within = {end for both in ends.values() for end in both}
+    said = {name: write(value) for name, value in own.items() if name not in within}
+    for name, (low, high) in ends.items():
+        said[name] += f" [{write(own[low])}, {write(own[high])}]"
+    return said
 
 
 def prediction(estimate: Estimate) -> str:

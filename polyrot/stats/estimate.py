@@ -92,6 +92,23 @@ def jackknife(
     )
 
 
+def beside(name: str, estimate: Estimate) -> dict[str, float]:
+    """Make details of an estimate that is reported beside another: value and ends, if it has them.
+
+    >>> beside("mean EV", exact(0.5, unit="seed", n=5, method="by hand"))
+    {'mean EV': 0.5, 'mean EV, low': 0.5, 'mean EV, high': 0.5}
+    """
+    low, high = ends_of(name)
+    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
+        return {name: estimate.value, low: estimate.low, high: estimate.high}
+    return {name: estimate.value}
+
+
+def ends_of(name: str) -> tuple[str, str]:
+    """Name the details that hold the ends of a detail's interval."""
+    return f"{name}, low", f"{name}, high"
+
+
 def pair_name(source: int, target: int) -> str:
     """Name a pair of seeds, or a seed that is paired with itself."""
     return f"{source}" if source == target else f"{source} to {target}"

@@ -1,5 +1,6 @@
 """The figures of claims, as data: from estimates that were measured, or from rotations."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 
 from polyrot.linalg import haar
 from polyrot.linalg.lu import determinants
-from polyrot.stats.estimate import Estimate
+from polyrot.stats.estimate import CONFIDENCE, Estimate, ends_of
+from polyrot.verdict.bar import Bar
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.run import MODELS
 
@@ -17,18 +19,27 @@ Worlds = Mapping[str, Mapping[str, Estimate]]
 Curve = tuple[str, Role, str, str]
 """Label and role of a series, its world, and the detail that it shows; empty: the estimate."""
 
-NULL_DRAWS = 400
+NULL_DRAWS = 1_000
 """Haar matrices whose eigenangles stand for all: pools of a figure's size are drawn from them."""
 POOLS = 1_000
-BAND = (0.025, 0.975)
-"""Quantiles of the null that a band holds: 95%."""
 Rotations = Mapping[str, Float[Tensor, "pair d d"]]
 
 
 def by_part(
-    worlds: Worlds, curves: Iterable[Curve], *, name: str, title: str, caption: str, y: str
+    worlds: Worlds,
+    curves: Iterable[Curve],
+    *,
+    name: str,
+    title: str,
+    caption: str,
+    y: str,
+    bar: Bar | None = None,
+    log_y: bool = False,
 ) -> Figure:
-    """Draw figures of every part, say of every site, side by side."""
+    """Draw figures of every part, say of every site, side by side, with their intervals.
+
+    The `bar` is drawn across, where `y` is the quantity that it is of.
+    """
     parts = list(worlds[MODELS])
     series = []
     for label, role, world, detail in curves:
@@ -39,11 +50,16 @@ def by_part(
         if not have:
             continue
         if detail:
-            values = tuple(float(own[part].details[detail]) for part in have)
-            series.append(Series(label, role, tuple(have), values))
+            drawn = (_detail(own[part], detail) for part in have)
+            series.append(Series(label, role, tuple(have), *zip(*drawn, strict=True)))
         else:
             series.append(Series.of(label, role, have, (own[part] for part in have)))
-    return Figure(name, title, caption, "", y, Mark.POINTS, tuple(series))
+    if bar:
+        caption += f" Dashed: the bar, {bar}."
+    if not all(known for own in series for known in own.has_interval):
+        caption += " Hollow: without an interval."
+    edges = tuple(end for end in (bar.low, bar.high) if math.isfinite(end)) if bar else ()
+    return Figure(name, title, caption, "", y, Mark.POINTS, tuple(series), bar=edges, log_y=log_y)
 
 
 def by_dose(
@@ -82,10 +98,13 @@ def against_each_other(
     y: str,
 ) -> Figure:
     """Draw what was predicted (the first of two tensors) over what was measured."""
-    roles = (Role.MODELS, Role.BESIDE)
     series = [
-        Series(label, role, *(tuple(map(float, values.flatten())) for values in (second, first)))
-        for role, (label, (first, second)) in zip(roles, predicted.items(), strict=False)
+        Series(
+            label,
+            Role.BESIDE if number else Role.MODELS,
+            *(_numbers(values.flatten()) for values in (second, first)),
+        )
+        for number, (label, (first, second)) in enumerate(predicted.items())
     ]
     return Figure(name, title, caption, x, y, Mark.POINTS, tuple(series), diagonal=True)
 
@@ -116,39 +135,66 @@ def norm_histogram(rotations: Rotations) -> Figure:
     )
 
 
-def eigenangle_histogram(rotations: Rotations, *, bins: int = 24) -> Figure:
-    """Draw the folded eigenangles of rotations over the band in which Haar matrices' fall."""
+def eigenangle_histogram(
+    rotations: Rotations, *, where: str = "all sites", bins: int = 24
+) -> Figure:
+    """Draw the folded eigenangles of rotations over the band in which Haar matrices' fall.
+
+    Rotations of one site count as independent, as they do in the battery.  Those of several sites
+    do not: where one rotation turns the whole residual stream, every site shows the same draw.
+    """
     pooled = torch.cat(list(rotations.values()))
     d = pooled.shape[-1]
     edges = torch.linspace(0, torch.pi, bins + 1, dtype=torch.float64)
     counts = torch.zeros(POOLS, bins, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    proper = determinants(pooled) > 0
     for kind, angles in _null_angles(pooled).items():
         single = torch.stack([_counts(own, edges) for own in angles])
-        size = int((proper == kind).sum())
-        picks = torch.randint(len(single), (POOLS, size), generator=generator)
-        counts += single[picks].sum(1)
+        sizes = [int(((determinants(own) > 0) == kind).sum()) for own in rotations.values()]
+        picks = torch.randint(len(single), (POOLS, max(sizes)), generator=generator)
+        for size in sizes:  # the same draws at every site: no other dependence varies more
+            counts += single[picks[:, :size]].sum(1)
     shares = counts / (len(pooled) * d)
-    low, high = (shares.quantile(q, dim=0) for q in BAND)
     null = Series(
-        "Haar: mean, and where 95% of such pools fall",
+        f"Haar: mean, and {CONFIDENCE:.0%} band of all bins at once",
         Role.NULL,
         _numbers(edges),
-        *map(_numbers, (shares.mean(0), low, high)),
+        *map(_numbers, _simultaneous_band(shares)),
     )
     own = _steps("rotations between seeds", Role.MODELS, haar.eigenangles(pooled), edges)
     return Figure(
         "eigenangles",
         "Eigenangles",
-        f"Folded eigenangles of all {len(pooled)} rotations, all sites, d = {d}. The band is "
-        "that of as many Haar matrices with the same determinants, bin by bin: eigenvalues of one "
-        "matrix repel, so it is narrower than for independent angles.",
+        f"Folded eigenangles of {len(pooled)} rotations, {where}, d = {d}. Of as many Haar "
+        f"matrices with the same determinants, {CONFIDENCE:.0%} of pools stay within the band in "
+        "every bin: eigenvalues of one matrix repel, so it is narrower than for independent "
+        "angles." + (" Sites do not count as independent." if len(rotations) > 1 else ""),
         "eigenangle, radians",
         "share of eigenangles",
         Mark.STEPS,
         (null, own),
     )
+
+
+def _simultaneous_band(
+    shares: Float[Tensor, "pool bin"],
+) -> tuple[Float[Tensor, " bin"], Float[Tensor, " bin"], Float[Tensor, " bin"]]:
+    """Return mean, low and high of pools: 95% of them are between low and high in all bins.
+
+    As many standard deviations wide as the largest deviation of a pool, over its bins, is.
+    """
+    mean, deviation = shares.mean(0), shares.std(0)
+    # A bin that is the same in all pools has nothing to deviate.
+    largest = ((shares - mean).abs() / deviation.clamp(min=1e-12)).amax(1)
+    half = largest.quantile(CONFIDENCE) * deviation
+    return mean, (mean - half).clamp(min=0), mean + half
+
+
+def _detail(estimate: Estimate, name: str) -> tuple[float, float, float]:
+    """Return a detail with the ends of its interval, which are infinite where it has none."""
+    low, high = ends_of(name)
+    own = estimate.details
+    return float(own[name]), float(own.get(low, -math.inf)), float(own.get(high, math.inf))
 
 
 def _null_angles(rotations: Tensor) -> dict[bool, Float[Tensor, "draw d"]]:

@@ -1,10 +1,11 @@
 """Two seeds at one site, on the same tokens: what most measurements take."""
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,7 +14,7 @@ from polyrot.linalg.moments import Centred, Moments
 from polyrot.linalg.procrustes import Alignment, Group, align
 from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
-from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.stats.estimate import Estimate, beside, jackknife
 from polyrot.suites.joint_pairs import JointPairs, PairMoments
 
 KEPT_NUMBERS = 2**23
@@ -143,22 +144,33 @@ def over_pairs(
 
     The estimate's details hold the extremes over pairs and, where every seed is a source,
     the mean over the pairs from the first seed, which is what the papers print; and the
-    means of the figures that the measurement returns beside its number.
+    means of the figures that the measurement returns beside its number, with their intervals.
     """
     values: dict[tuple[int, int], float] = {}
-    beside: dict[str, list[float]] = {}
+    columns: dict[str, dict[tuple[int, int], float]] = {}
     for pair in pairs:
         measured = measure(pair)
         value, figures = measured if isinstance(measured, tuple) else (measured, {})
         values[pair.seeds] = value
         for name, figure in figures.items():
-            beside.setdefault(f"mean {name}", []).append(figure)
+            columns.setdefault(name, {})[pair.seeds] = figure
     first = min(source for source, _ in values)
     anchored = [value for (source, _), value in values.items() if source == first]
     details = {
         "lowest pair": min(values.values()),
         "highest pair": max(values.values()),
         f"mean from seed {first}": sum(anchored) / len(anchored),
-        **{name: sum(figures) / len(figures) for name, figures in beside.items()},
+        **means_beside(columns, anchor=anchor),
     }
     return jackknife(values, anchor=anchor, details=details)
+
+
+def means_beside(
+    columns: Mapping[str, Mapping[tuple[int, int], float]], *, anchor: int | None = None
+) -> dict[str, float]:
+    """Average figures over pairs, to report beside an estimate: `mean NAME`, and its interval."""
+    details: dict[str, float] = {}
+    with np.errstate(invalid="ignore"):  # an infinite figure has no interval
+        for name, values in columns.items():
+            details |= beside(f"mean {name}", jackknife(values, anchor=anchor))
+    return details

@@ -1,5 +1,7 @@
 """A picture as data: what a claim wants drawn beside its verdict; `polyrot.report` draws it."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -41,7 +43,7 @@ class Series:
     """Positions, or names of categories."""
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
-    """Lower ends of the intervals of `y`; empty where it has none."""
+    """Lower ends of the intervals of `y`, -inf where one is not known; empty where none is."""
     high: tuple[float, ...] = ()
 
     @classmethod
@@ -58,6 +60,14 @@ class Series:
             tuple(e.low for e in every),
             tuple(e.high for e in every),
         )
+
+    @property
+    def has_interval(self) -> tuple[bool, ...]:
+        """Which of the numbers have an interval?"""
+        if not self.low:
+            return (False,) * len(self.y)
+        ends = zip(self.low, self.high, strict=True)
+        return tuple(math.isfinite(low) or math.isfinite(high) for low, high in ends)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,29 @@ class Figure:
     series: tuple[Series, ...]
     diagonal: bool = False
     """Draw the line on which y = x."""
+    bar: tuple[float, ...] = ()
+    """The finite ends of the bar, to draw across, where `y` is the quantity that it is of."""
+    log_y: bool = False
+    """Is the vertical axis logarithmic?"""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be drawn while it is known who made it."""
+        for own in self.series:
+            edges = len(own.y) + (self.mark is Mark.STEPS)
+            ends = {len(own.low), len(own.high)}
+            if len(own.x) != edges or ends not in ({0}, {len(own.y)}):
+                lengths = ", ".join(
+                    f"{len(getattr(own, which))} {which}" for which in ("x", "y", "low", "high")
+                )
+                raise ValueError(
+                    f"Expected {edges} x and as many low and high as y, or none, in series "
+                    f"{own.label!r} of figure {self.name!r} but got {lengths}"
+                )
+
+    @property
+    def file_stem(self) -> str:
+        """Its name as it stands in the name of a file."""
+        return re.sub(r"[^\w.-]+", "-", self.name)
 
 
 def figure_from_json(fields: Mapping[str, Any]) -> Figure:
@@ -89,4 +122,5 @@ def figure_from_json(fields: Mapping[str, Any]) -> Figure:
         )
         for own in fields["series"]
     )
-    return Figure(**{**fields, "mark": Mark(fields["mark"]), "series": series})
+    bar = tuple(map(float, fields.get("bar", ())))  # files of before have none
+    return Figure(**{**fields, "mark": Mark(fields["mark"]), "series": series, "bar": bar})

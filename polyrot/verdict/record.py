@@ -47,6 +47,8 @@ class Record:
     protocol: str = ""
     """What is measured, how, and where that differs from the paper."""
     figures: tuple[Figure, ...] = ()
+    not_drawn: str = ""
+    """Why the figures of the measurement are not there; empty where they are, or it has none."""
     seconds: float = 0.0
 
     @classmethod
@@ -62,6 +64,7 @@ class Record:
         characteristic: Characteristic | None = None,
         protocol: str = "",
         figures: tuple[Figure, ...] = (),
+        not_drawn: str = "",
         seconds: float = 0.0,
     ) -> "Record":
         """Build the record of judged parts, or of a verdict that came without any.
@@ -88,6 +91,7 @@ class Record:
             printed_numbers=measurement.printed.get(suite, ()) if printed is None else (),
             protocol=protocol,
             figures=figures,
+            not_drawn=not_drawn,
             seconds=seconds,
         )
 

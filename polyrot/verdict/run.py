@@ -1,10 +1,13 @@
 """Run a measurement on the models and in every control's world, and judge it."""
 
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from polyrot.missing import FigureWarning
 from polyrot.missing import NotRun as NotRun
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
@@ -65,7 +68,8 @@ def run(
     such a part is an error, not a control that behaved.  A control that cannot run here leaves
     open what it would have decided.  `proxy` says what is not as the
     published protocol asks; empty where all is.  `characteristic` is the bar's, where it was
-    calibrated.  `figures` draws beside the verdict; what it lacks costs a figure, no verdict.
+    calibrated.  `figures` draws beside the verdict; where it lacks something or fails, the verdict
+    stands and the record says why nothing was drawn.  A failure is a `FigureWarning` too.
     `kept` may bring what an earlier run measured; see `EstimateCache`.
     """
     start = time.monotonic()
@@ -101,10 +105,19 @@ def run(
         )
         for name, estimate in models.items()
     )
+    drawn: tuple[Figure, ...] = ()
+    not_drawn = ""
     try:
-        drawn = tuple(kept.drawn(worlds, lambda: figures(worlds)))
-    except NotRun:
-        drawn = ()
+        drawn = tuple(kept.drawn(worlds, lambda: _distinct(figures(worlds))))
+    except NotRun as error:
+        not_drawn = str(error)
+    except Exception as error:  # what was measured is no worse for it
+        not_drawn = f"{type(error).__name__}: {error}"
+        warnings.warn(
+            f"The figures of {measurement.id} on {suite} were not drawn: {not_drawn}",
+            FigureWarning,
+            stacklevel=2,
+        )
     return Record.of(
         measurement,
         suite,
@@ -112,6 +125,17 @@ def run(
         printed=printed,
         protocol=protocol,
         figures=drawn,
+        not_drawn=not_drawn,
         characteristic=characteristic,
         seconds=time.monotonic() - start,
     )
+
+
+def _distinct(figures: Figures) -> Figures:
+    """Refuse figures that would be one file."""
+    names = Counter(figure.file_stem for figure in figures)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(
+            f"Expected a name of its own for each figure but got several of {', '.join(twice)}"
+        )
+    return figures

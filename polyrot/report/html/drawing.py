@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from polyrot.verdict.figure import Figure, Mark, Role, Series
@@ -124,18 +124,24 @@ def _points(axes: Axes, figure: Figure) -> None:
         if named and len(figure.series) > 1:  # side by side
             x += 0.5 * (number / (len(figure.series) - 1) - 0.5)
         style: dict[str, Any] = {
-            "label": _place(number),
             "color": _color(own),
             "marker": _marker(figure, number),
             "markersize": 4.5 if named else 3,
             "linestyle": "none",
         }
         y = _finite(own.y)
-        if own.low:
-            ends = np.array([y - _finite(own.low), _finite(own.high) - y])
-            axes.errorbar(x, y, np.nan_to_num(ends), elinewidth=1.2, **style)
-        else:
-            axes.plot(x, y, **style)
+        known = np.array(own.has_interval)
+        if known.any():
+            ends = np.nan_to_num([y - _finite(own.low), _finite(own.high) - y])
+            axes.errorbar(
+                x[known], y[known], ends[:, known], elinewidth=1.2, label=_place(number), **style
+            )
+        if not known.all():
+            if named:  # numbers against numbers are what was measured, no means of it
+                style["markerfacecolor"] = "none"
+            if not known.any():
+                style["label"] = _place(number)
+            axes.plot(x[~known], y[~known], **style)
     if named:
         tilted = sum(len(str(category)) + 2 for category in categories) > FITS
         axes.set_xticks(
@@ -175,7 +181,13 @@ def _dress(axes: Axes, figure: Figure) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(STAND_IN["--faint"])
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    if figure.log_y:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    for end in figure.bar:
+        axes.axhline(end, color=ink, linewidth=1, linestyle=(0, (6, 3)))
     # Lines with error bars come last there: this is the order of the series.
     drawn = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     # Above the axes, for inside it would lie on what it explains.

@@ -17,6 +17,7 @@ from polyrot.report.html.picture import Picture, picture
 from polyrot.report.words import (
     MEANINGS,
     controls_sentence,
+    details,
     interval,
     number,
     operating_characteristic,
@@ -96,6 +97,7 @@ def page(report: Report) -> str:
         css=lambda name: Markup(loader.get_source(environment, name)[0]),  # noqa: S704
         interval=interval,
         prediction=prediction,
+        details=lambda estimate: details(estimate, _detail),
         controls_sentence=controls_sentence,
         operating_characteristic=operating_characteristic,
         provenance=_provenance(report.provenance),
