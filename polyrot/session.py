@@ -396,3 +396,10 @@ def record_of(report: Any) -> Record | None:
 
             return Record.from_json(value)
     return None
+
+
+def session_of(config: pytest.Config) -> Session:
+    """Return the state of the run that a configuration is of."""
+    session = config.pluginmanager.getplugin("polyrot-session")
+    assert isinstance(session, Session)
+    return session

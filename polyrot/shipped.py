@@ -92,6 +92,11 @@ def argument_path(argument: str, folder: Path, *, pyargs: bool) -> Path:
     return path
 
 
+def are_shipped(paths: Iterable[Path]) -> bool:
+    """Are these claims that come with polyrot, in a clone or in the wheel?"""
+    return any(path.resolve().is_relative_to((home() / CLAIMS).resolve()) for path in paths)
+
+
 def of_the_wheel(paths: Iterable[Path]) -> bool:
     """Are these claims of the wheel, with no folder of their own to write reports to?"""
     return any(path.resolve().is_relative_to(IN_WHEEL.resolve()) for path in paths)

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -84,6 +85,16 @@ def test_a_claim_is_judged_with_its_calibration_and_reports_here(site: Path, emp
     again = judge(site, empty, *chosen, "--expect", str(file))
     assert again.returncode == 0
     assert "Gate passed (--expect)" in again.stdout
+
+
+def test_a_claim_of_ones_own_needs_no_clone(site: Path, empty: Path) -> None:
+    shutil.copy(ROOT / "docs" / "examples" / "eth_01_anisotropy.py", empty)
+    done = run(site, empty, "pytest", "eth_01_anisotropy.py", "--suite", "world:haar")
+    assert "ETH-01" in done.stdout, done.stderr
+    report = json.loads((empty / "reports" / "world-haar" / "verdict.json").read_text())
+    (record,) = report["records"]
+    assert record["id"] == "ETH-01"
+    assert record["verdict"] != "ERROR"
 
 
 @pytest.mark.parametrize(
