@@ -10,6 +10,7 @@ import pytest
 
 from polyrot.missing import NotRun
 from polyrot.session import artifact_folder, measurement_of, session_of
+from polyrot.shipped import judging
 
 if TYPE_CHECKING:
     from polyrot.suites.suite import Suite
@@ -27,7 +28,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
     for name in (suite_name, *others) if suite_name in COHORTS else ():
         train_artifacts(
             name,
-            command="pytest claims/ --retrain",
+            command=f"{judging()} --retrain",
             device=pytestconfig.getoption("--device"),
             progress=session_of(pytestconfig).progress(),
         )

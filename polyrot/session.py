@@ -327,7 +327,8 @@ class Session:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._conclusion is None:
             return
-        from polyrot.report.terminal import closing_lines, table, width
+        from polyrot.report.columns import width
+        from polyrot.report.terminal import closing_lines, table
 
         columns = width()
         for suite in dict.fromkeys(record.suite for record in self.records):
