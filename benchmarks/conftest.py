@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "group(group): the contenders that a benchmark measures")
     # Its table knows neither ratios nor agreement.
     config.option.benchmark_quiet = True
+    config.addinivalue_line("filterwarnings", "error")
     # Peers warn of what is theirs when they are imported: not a matter of this library.
     for category in ("DeprecationWarning", "FutureWarning", "PendingDeprecationWarning"):
         config.addinivalue_line("filterwarnings", f"ignore::{category}")

@@ -142,6 +142,9 @@ def clear(
             except Timeout:
                 cleared.in_use += 1
                 continue
+            except OSError as error:
+                cleared.failed = f"cannot lock what it would remove: {error}"
+                continue
             # Whose lock is free, nobody writes; where there is none, its age must tell.
             fresh = entry.temporary and not locks and not entry.leftover
             if fresh or any(path.is_relative_to(entry.path.resolve()) for path in read):

@@ -170,7 +170,7 @@ class CalibrationSession(Session):
         if self.config.option.collectonly or hasattr(self.config, "workerinput"):
             return
         from polyrot.report.calibration import findings
-        from polyrot.report.terminal import width
+        from polyrot.report.columns import width
 
         terminalreporter.section("calibration")
         lines = [*findings(self._result)] if self._result else []

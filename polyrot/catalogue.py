@@ -70,7 +70,11 @@ def listed(file: Path) -> list[Listed]:
     except _NotLiteral:
         found: dict[str, list[str]] = {}
         statements = {}
-        for measurement in measurements_of(load_module(file)):
+        try:
+            module = load_module(file)
+        except ValueError:
+            return []  # as above
+        for measurement in measurements_of(module):
             claim = measurement.claim
             statements[claim.id] = claim.statement
             found.setdefault(claim.id, []).append(measurement.id)
@@ -78,13 +82,22 @@ def listed(file: Path) -> list[Listed]:
 
 
 def load_module(file: Path) -> ModuleType:
-    """Import a module of claims by its path."""
+    """Import a module of claims by its path.
+
+    Raises:
+        ValueError: where it cannot be imported.
+    """
     name = f"_polyrot_claims_{file.parent.name}_{file.stem}"
     spec = spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the module {file} cannot be imported: {said}") from error
     return module
 
 

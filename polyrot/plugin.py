@@ -1,4 +1,4 @@
-"""The pytest plugin: options, the `judge` fixture, outcomes, table and reports.
+"""The pytest plugin: options, fixtures, outcomes, table and reports.
 
 Inert in any test suite that has no test marked `@pytest.mark.measurement`.  Imports
 nothing heavy: `pytest --help` stays fast.
@@ -6,26 +6,26 @@ nothing heavy: `pytest --help` stays fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from polyrot import shipped
 from polyrot.missing import NotRun
-from polyrot.preparation import prepare
 from polyrot.session import (
     PROPERTY,
     Session,
-    artifact_folder,
     attach,
     measurement_of,
     protocol_of,
     record_of,
+    session_of,
 )
 from polyrot.work import BACKENDS, CLUSTER, Workers, using
+
+pytest_plugins = ["polyrot.fixtures"]
 
 DEFAULT_SUITES = ("dyck3", "dyck3-independent")
 
@@ -112,21 +112,44 @@ def pytest_configure(config: pytest.Config) -> None:
 
         session = CalibrationSession(config)
     config.pluginmanager.register(session, "polyrot-session")
-    if shipped.of_the_wheel(session.asked):
-        prepare(config)  # their conftest.py is not read before they are collected
+    if not hasattr(config, "workerinput"):
+        _check_suites(config.getoption("--suite") or ())
+    elif config.getoption("--suite") or shipped.are_shipped(session.asked):
+        # With `-n 2` the processes share the cores: threads that spin while they wait made it
+        # four times slower.  Read when torch is loaded, which is later; alters no number.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _check_suites(chosen: Sequence[str]) -> None:
+    """Refuse a suite that does not exist before anything runs."""
+    if not chosen:
+        return
+    from polyrot.report.files import report_folder
+    from polyrot.suites.loading import check_suite
+    from polyrot.suites.names import suite_label
+
+    reports: dict[str, str] = {}
+    try:
+        for name in chosen:
+            check_suite(name)
+            other = reports.setdefault(report_folder(suite_label(name)), name)
+            if other != name:
+                raise ValueError(f"the reports of {other} and {name} are one folder; run one alone")
+    except ValueError as error:
+        raise pytest.UsageError(f"--suite: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every claim on every chosen suite."""
     if "suite_name" in metafunc.fixturenames:
-        names = _session(metafunc.config).suites(DEFAULT_SUITES)
+        names = session_of(metafunc.config).suites(DEFAULT_SUITES)
         metafunc.parametrize("suite_name", names, scope="session")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the claims that a suite file does not list."""
-    session = _session(config)
+    session = session_of(config)
     session.check_claims(items)
     left_out = [item for item in items if not session.applies(item)]
     if left_out:
@@ -139,75 +162,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     measurement = measurement_of(item)
     if measurement is not None:
         item.extra_keyword_matches.add(measurement.id)
-
-
-@pytest.fixture(scope="session")
-def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
-    """The folder that holds the suites' trained files: the shipped ones, or retrained."""
-    if not pytestconfig.getoption("--retrain"):
-        return artifact_folder(pytestconfig)
-    from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT
-    from polyrot.suites.build import train_artifacts
-
-    others = (CONTROL_COHORT, *COMPARED_WITH.get(suite_name, ()))
-    for name in (suite_name, *others) if suite_name in COHORTS else ():
-        train_artifacts(
-            name,
-            command="pytest claims/ --retrain",
-            device=pytestconfig.getoption("--device"),
-            progress=_session(pytestconfig).progress(),
-        )
-    return artifact_folder(pytestconfig)
-
-
-@pytest.fixture(scope="session")
-def suite_progress(pytestconfig: pytest.Config) -> Callable[[float, str], None]:
-    """Show how far the making of a suite is, on the line that shows how far the run is."""
-    session = _session(pytestconfig)
-    return lambda share, what: session.show(0, what)
-
-
-@pytest.fixture
-def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> Callable[..., None]:
-    """Judge the test's measurement: `judge(measure)`, see `polyrot.verdict.run.Judge`.
-
-    `measure()` returns estimates by part for the models, `measure(world)` for a control.
-    """
-    from polyrot.suites.loading import suite_provenance
-    from polyrot.verdict.cache import EstimateCache
-    from polyrot.verdict.run import no_figures
-
-    measurement = measurement_of(request.node)
-    if measurement is None:
-        raise pytest.UsageError("Expected the test to be marked @pytest.mark.measurement(...)")
-    session = _session(request.config)
-    cache = EstimateCache(
-        request.path,
-        {
-            "measurement": measurement.id,
-            "suite": suite_name,
-            "files": suite_provenance(suite_name, artifacts),
-            "device": request.config.getoption("--device"),
-        },
-    )
-
-    def judge(
-        measure: Callable[..., Any],
-        *,
-        figures: Callable[..., Any] = no_figures,
-        proxy: str = "",
-    ) -> None:
-        session.judge(
-            request.node,
-            measurement,
-            session.label(suite_name),
-            measure,
-            figures=figures,
-            proxy=proxy,
-            kept=cache,
-        )
-
-    return judge
 
 
 @pytest.hookimpl(wrapper=True)
@@ -226,7 +180,7 @@ def pytest_runtest_makereport(
     from polyrot.verdict.record import Record
 
     assert isinstance(item, pytest.Function)
-    suite = _session(item.config).label(str(item.callspec.params["suite_name"]))
+    suite = session_of(item.config).label(str(item.callspec.params["suite_name"]))
     protocol = protocol_of(item)
     error = call.excinfo.value
     if isinstance(error, NotRun):
@@ -235,10 +189,10 @@ def pytest_runtest_makereport(
             suite,
             verdict=Verdict.NOT_RUN,
             reason=str(error),
-            printed=_session(item.config).printed(measurement, suite),
+            printed=session_of(item.config).printed(measurement, suite),
             protocol=protocol,
         )
-        outcome, sentence = _session(item.config).policy.decide(record)
+        outcome, sentence = session_of(item.config).policy.decide(record)
         # Even where the policy passes it: after a set-up that "passed", pytest would go on.
         if outcome is Outcome.FAIL:
             report.outcome, report.longrepr = "failed", sentence
@@ -265,9 +219,3 @@ def pytest_report_teststatus(
         return None
     letter = "s" if record.verdict == "NOT RUN" else record.verdict[0]
     return report.outcome, letter, str(record.verdict)
-
-
-def _session(config: pytest.Config) -> Session:
-    session = config.pluginmanager.getplugin("polyrot-session")
-    assert isinstance(session, Session)
-    return session

@@ -328,7 +328,8 @@ class Session:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._conclusion is None:
             return
-        from polyrot.report.terminal import closing_lines, table, width
+        from polyrot.report.columns import width
+        from polyrot.report.terminal import closing_lines, table
 
         columns = width()
         for suite in dict.fromkeys(record.suite for record in self.records):
@@ -397,3 +398,10 @@ def record_of(report: Any) -> Record | None:
 
             return Record.from_json(value)
     return None
+
+
+def session_of(config: pytest.Config) -> Session:
+    """Return the state of the run that a configuration is of."""
+    session = config.pluginmanager.getplugin("polyrot-session")
+    assert isinstance(session, Session)
+    return session

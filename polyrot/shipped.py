@@ -10,6 +10,8 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from polyrot.nearest import unknown
+
 PACKAGE = Path(__file__).parent
 IN_WHEEL = PACKAGE / "claims"
 """The claims of the wheel; not there in a clone."""
@@ -40,6 +42,18 @@ def claims_folders(here: Path | None = None) -> Iterator[Path]:
         if folder.is_dir() and folder.resolve() not in seen:
             seen.add(folder.resolve())
             yield folder
+
+
+def judging() -> str:
+    """How pytest is told, from here, to judge claims: the folder claims/, else the wheel's."""
+    in_a_folder = Path(CLAIMS).is_dir() or not IN_WHEEL.is_dir()
+    return f"pytest {CLAIMS}/" if in_a_folder else f"pytest --pyargs {CLAIMS_PACKAGE}"
+
+
+def guide() -> Path:
+    """The page on suite files, as somebody names it who stands here."""
+    page = Path("docs") / "your-models.md"
+    return page if page.is_file() else home() / page
 
 
 def wheel_pattern() -> str:
@@ -74,8 +88,7 @@ def verdict_file(name: str | Path) -> Path:
     known = reference_verdicts()
     suite = text.removeprefix(PREFIX)
     if suite not in known:
-        there = ", ".join(PREFIX + name for name in known) or "none in this installation"
-        raise ValueError(f"Expected reference verdicts among {there} but got {text!r}")
+        raise ValueError(unknown(f"a suite behind {PREFIX}", suite, known))
     return known[suite]
 
 
@@ -90,6 +103,11 @@ def argument_path(argument: str, folder: Path, *, pyargs: bool) -> Path:
                 origin = Path(spec.origin)
                 return origin.parent if spec.submodule_search_locations else origin
     return path
+
+
+def are_shipped(paths: Iterable[Path]) -> bool:
+    """Are these claims that come with polyrot, in a clone or in the wheel?"""
+    return any(path.resolve().is_relative_to((home() / CLAIMS).resolve()) for path in paths)
 
 
 def of_the_wheel(paths: Iterable[Path]) -> bool:

@@ -1,5 +1,7 @@
 """One hypothesis profile for everyone: no example depends on the clock or the machine."""
 
+import os
+
 import hypothesis
 import pytest
 
@@ -9,6 +11,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("polyrot")
 
 pytest_plugins = ["pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A warning fails a test of the library, and no verdict: what users' models warn of is theirs.
+
+    So it is no setting in pyproject.toml, which `pytest claims/` reads as well.
+    """
+    config.addinivalue_line("filterwarnings", "error")
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the plugin says why
 
 
 @pytest.fixture(autouse=True)

@@ -166,6 +166,28 @@ def test_what_a_killed_command_left_is_removed_and_a_running_ones_is_kept(folder
     assert not work.exists()
 
 
+def test_the_list_and_the_size_have_commands_of_their_own(folder: Path) -> None:
+    fill(folder)
+    assert cache("list").stdout == cache().stdout
+    assert cache("size").stdout.endswith(f"KiB in {folder}\n")
+
+
+def test_a_lock_that_cannot_be_had_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(folder)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "some.lock")
+
+    monkeypatch.setattr("polyrot.cache_contents.FileLock", refuse)
+    result = cache("clear", "saes", "--yes")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "polyrot cache clear: cannot lock what it would remove: [Errno 13] Permission denied: "
+        "'some.lock'\n"
+    )
+    assert (folder / "saes" / KEY).is_dir()
+
+
 def test_a_kind_that_there_is_not_is_told(folder: Path) -> None:
     fill(folder)
     result = cache("clear", "estimate", "--yes")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from toy_claim import toy_suites
 
 # Imported here once: a run within this process then need not import them again.
 import polyrot.report.heatmap
@@ -152,7 +153,8 @@ def run(pytester: pytest.Pytester):
     def run(large: tuple[str, ...], *arguments: str, before: str = "pass") -> pytest.RunResult:
         pytester.makepyfile(toy_01=CLAIM.format(large=large, before=before))
         pytester.makeini("[pytest]\npython_files = toy_*.py\n")
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+        with toy_suites():
+            return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
     return run
 

@@ -93,7 +93,23 @@ def test_reports_here_stand_before_the_reference_ones(elsewhere: Path) -> None:
     ] * 2
     (own / "verdict.json").write_text("{}")
     broken = claims("show", "PIR-04")
-    assert (broken.exit_code, len(broken.stderr.splitlines())) == (2, 1)
+    (note,) = broken.stderr.splitlines()
+    assert (broken.exit_code, note[:22]) == (0, "note: left out: Expect")
+
+
+def test_a_folder_of_reports_that_is_not_there_is_told(elsewhere: Path) -> None:
+    missing = claims("show", "PIR-04", "--reports", "no")
+    assert (missing.exit_code, missing.stdout) == (2, "")
+    assert missing.stderr == "polyrot claims show: --reports: there is no folder no\n"
+
+
+def test_one_measurement_is_told_alone() -> None:
+    said = claims("show", "pir_4/Published").stdout
+    assert "PIR-04/published, as published" in said
+    assert "PIR-04, hardened" not in said
+    lacking = claims("show", "PIR-12/published")
+    assert (lacking.exit_code, lacking.stdout) == (2, "")
+    assert lacking.stderr.startswith("polyrot claims show: Expected a measurement of PIR-12 among")
 
 
 def test_a_claim_that_there_is_not_is_told_the_nearest() -> None:
@@ -130,6 +146,15 @@ def test_the_claims_here_stand_before_the_shipped(elsewhere: Path, id: str) -> N
     result = claims()
     assert "MINE-01  hardened              Mine is true" in result.stdout.splitlines()
     assert "1 claims, 1 measurements, from claims" in result.stdout
+    (folder / "mine.py").write_text(MINE.format(id=id) + "1 / 0")
+    broken = claims("show", "MINE-01")
+    assert broken.exit_code == 2
+    if '"MINE-01"' in id:
+        assert broken.stderr == (
+            f"polyrot claims show: the module {folder.name}/mine.py cannot be imported: "
+            "ZeroDivisionError: division by zero\n"
+        )
+    (folder / "mine.py").write_text(MINE.format(id=id))
     page = claims("show", "MINE-01").stdout
     assert "  Measured as I like." in page.splitlines()
     assert page.count("last verdicts    none") == 1

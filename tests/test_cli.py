@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 import polyrot
 from polyrot.cli import app
-from polyrot.commands import names, unknown
+from polyrot.commands import names
+from polyrot.nearest import unknown
 
 ROOT = Path(__file__).parent.parent
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -128,3 +129,26 @@ def test_an_unknown_name_is_told_the_nearest_or_all() -> None:
     assert unknown("a claim", "x", known) == (
         "Expected a claim among PIR-01, PIR-02, SASA-01 but got 'x'"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "dyk3"], "but got 'dyk3'; nearest: dyck3"),
+        (["train", "dyck3", "--device", "gpu"], "Expected cpu or cuda but got 'gpu'"),
+        (["train", "dyck3", "--threads", "-3"], "-3 is not in the range"),
+        (["suites", "show", "pythia70m"], "but got 'pythia70m'; nearest: pythia-70m"),
+        (["diff", "shipped:textml", "x"], "but got 'textml'; nearest: textlm"),
+        (["calibrate", "--world", "har"], "but got 'har'; nearest: haar"),
+        (["align", "no-such-folder", "gpt2"], "there is no folder no-such-folder here; as a name"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_one_clear_message(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)  # no traceback
+    assert message in " ".join(result.stderr.split())

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from polyrot.cli import app
+from polyrot.report.columns import LARGEST
 from polyrot.report.difference import compare
-from polyrot.report.explanation import WIDTH, explanation
+from polyrot.report.explanation import explanation
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.calibration import Cell, Characteristic
@@ -55,7 +56,7 @@ def of(*records: Record, **provenance: object) -> Report:
 
 def lines(old: Report, new: Report, *, verbose: bool = False) -> list[str]:
     found = list(explanation(compare(old, new), verbose=verbose))
-    assert all(len(line) <= WIDTH for line in found)
+    assert all(len(line) <= LARGEST for line in found)
     return found
 
 

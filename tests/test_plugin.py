@@ -1,6 +1,8 @@
 """What a user sees of `pytest claims/`, end to end, on a claim small enough to know."""
 
 import json
+import warnings
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -113,6 +115,29 @@ def test_a_suite_that_is_missing_is_not_run_as_expected(claims, pytester) -> Non
     assert again.ret == 0
     again.assert_outcomes(skipped=1)
     assert len(verdict(pytester)["records"]) == 1
+
+
+def test_a_suite_that_there_is_not_is_refused_for_any_claim(claims) -> None:
+    claims.write(0.9)
+    result = claims("--suite", "nope")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --suite: Expected a suite among dyck3, *but got 'nope'*"])
+
+
+def test_a_warning_fails_a_test_of_the_library() -> None:
+    with pytest.raises(UserWarning, match="of these tests"):
+        warnings.warn("of these tests", stacklevel=1)
+
+
+def test_a_warning_of_a_users_model_is_no_verdict(pytester) -> None:
+    # The settings of the clone, as `pytest claims/` reads them; the tests' own do not reach there.
+    ToyClaim(pytester).write(0.9, before="import warnings; warnings.warn('of a model')")
+    settings = Path(__file__).parent.parent / "pyproject.toml"
+    result = pytester.runpytest_subprocess(
+        f"-c={settings}", f"--rootdir={pytester.path}", "toy_01.py", "--suite", "world:haar"
+    )
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*UserWarning: of a model*", "REPLICATED*TOY-01*"])
 
 
 def test_strict_fails_the_undecided(claims) -> None:

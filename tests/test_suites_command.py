@@ -74,7 +74,9 @@ def test_what_is_shown_of_a_suite_is_a_suite_file(name: str, tmp_path: Path) -> 
 def test_a_suite_without_a_file_is_not_shown() -> None:
     result = suites("show", "dyck3")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("polyrot suites show: Expected one of gpt2, ")
+    assert result.stderr.startswith(
+        "polyrot suites show: Expected a suite that a file describes among gpt2, "
+    )
     assert "but got 'dyck3'" in result.stderr
 
 

@@ -6,7 +6,8 @@ import pytest
 from planted_report import pairs_about, record, report
 from toy_claim import ToyClaim
 
-from polyrot.report.terminal import LARGEST, SMALLEST, table
+from polyrot.report.columns import LARGEST, SMALLEST, entry
+from polyrot.report.terminal import table
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.record import Record
@@ -23,6 +24,16 @@ def judged(value: float, **controls: tuple[Kind, float]) -> Record:
     bar = Bar.at_least(0.5, "score")
     own = record("TOY-02", bar, {"all": pairs_about(value)}, controls)
     return replace(own, characteristic=None)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_label_and_its_text_keep_to_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = list(entry("a label", "words " * 40, 30))
+    assert max(map(len, rows)) <= columns
+    assert len(rows[-1]) - len(rows[-1].lstrip()) == min(30, columns - 16)
 
 
 def lines(*records: Record, **options: int) -> list[str]:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -86,12 +87,22 @@ def test_a_claim_is_judged_with_its_calibration_and_reports_here(site: Path, emp
     assert "Gate passed (--expect)" in again.stdout
 
 
+def test_a_claim_of_ones_own_needs_no_clone(site: Path, empty: Path) -> None:
+    shutil.copy(ROOT / "docs" / "examples" / "eth_01_anisotropy.py", empty)
+    done = run(site, empty, "pytest", "eth_01_anisotropy.py", "--suite", "world:haar")
+    assert "ETH-01" in done.stdout, done.stderr
+    report = json.loads((empty / "reports" / "world-haar" / "verdict.json").read_text())
+    (record,) = report["records"]
+    assert record["id"] == "ETH-01"
+    assert record["verdict"] != "ERROR"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--suite", "nope"), "--suite: Expected a suite among dyck3, "),
         (("--suite", "world:haar", "--require", "X-1"), "--require: expected measurements of this"),
-        (("--expect", "shipped:no"), "--expect: Expected reference verdicts among shipped:dyck3, "),
+        (("--expect", "shipped:no"), "--expect: Expected a suite behind shipped: among dyck3, "),
     ],
 )
 def test_a_wrong_option_stops_before_anything_runs(

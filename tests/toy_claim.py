@@ -1,5 +1,7 @@
 """Runs of claims within this process: of one small enough to know, and of this repository's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import polyrot.report.terminal
 import polyrot.suites.suite
 import polyrot.verdict.cache
 import polyrot.verdict.policy  # noqa: F401
+from polyrot.suites import loading
 
 CLAIM = '''
 """TOY-01: the number is large."""
@@ -37,6 +40,14 @@ def test_hardened(suite_name, judge):
 '''
 
 
+@contextmanager
+def toy_suites() -> Iterator[None]:
+    """Let suites exist that are nothing but names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "SUITES", (*loading.SUITES, "toy", "other"))
+        yield
+
+
 class ToyClaim:
     """`write` a claim whose models have a given value; a call runs it."""
 
@@ -52,9 +63,10 @@ class ToyClaim:
         self._pytester.makeini("[pytest]\npython_files = toy_*.py\n")
 
     def __call__(self, *arguments: str, **options: bool) -> pytest.RunResult:
-        return self._pytester.runpytest_inprocess(
-            "--suite", "toy", "-p", "no:cacheprovider", *arguments, **options
-        )
+        with toy_suites():
+            return self._pytester.runpytest_inprocess(
+                "--suite", "toy", "-p", "no:cacheprovider", *arguments, **options
+            )
 
 
 ROOT = Path(__file__).parent.parent

@@ -1,10 +1,11 @@
-"""Judge two quick claims with the wheel alone, as somebody does who has no clone.
+"""Judge two quick claims and one of one's own with the wheel alone, as somebody without a clone.
 
 `tox -e wheel` runs this where nothing but the wheel and what it depends on is installed.  It is
 no test of pytest's own: the repository's settings must not help.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from polyrot import shipped
 
 SUITE = "dyck3-independent"
 CLAIMS = ("PIR-02", "PIR-05")
+OWN = Path(__file__).parent.parent / "docs" / "examples" / "eth_01_anisotropy.py"
 
 
 def run(folder: Path, *command: str) -> str:
@@ -50,6 +52,10 @@ def main() -> None:
         assert judged["provenance"]["commit"] == "unknown"
         # Not calibrated would mean that the matrix was not found.
         assert all(record["characteristic"] for record in judged["records"])
+        shutil.copy(OWN, empty)
+        run(empty, "pytest", OWN.name, "--suite", "world:haar")
+        own = json.loads((empty / "reports" / "world-haar" / "verdict.json").read_text())
+        assert own["verdicts"] == {"ETH-01": "REPLICATED"}
         assert CLAIMS[0] in run(empty, "polyrot", "claims")
         run(empty, "polyrot", "claims", "show", CLAIMS[0])
         run(empty, "polyrot", "doctor")

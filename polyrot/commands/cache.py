@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrot.commands import failure, unknown
+from polyrot.commands import failure
 from polyrot.commands.names import complete_kind
+from polyrot.nearest import unknown
 
 if TYPE_CHECKING:
     from polyrot.cache_contents import Entry
@@ -21,10 +22,31 @@ def cache(context: typer.Context) -> None:
 
     POLYROT_CACHE moves the cache. Exits 0.
     """
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        show()
+
+
+@app.command("list", short_help="List what the cache holds; so does `polyrot cache` alone.")
+def show() -> None:
+    """List what the cache holds by kind: how many entries, how large, how old.
+
+    Exits 0.
+    """
     for row in _table(_look()):
         typer.echo(row)
+
+
+@app.command("size", short_help="Say how large the cache is in all.")
+def total() -> None:
+    """Say how large the cache is in all, and where it is.
+
+    Exits 0.
+    """
+    from polyrot.cache import cache_directory
+    from polyrot.report.columns import size
+
+    held = [entry for entries in _look().values() for entry in entries]
+    typer.echo(f"{size(sum(entry.bytes for entry in held))} in {cache_directory()}")
 
 
 @app.command(short_help="Remove what the cache holds.")

@@ -11,6 +11,7 @@ import typer
 
 from polyrot import shipped
 from polyrot.commands.names import complete_world
+from polyrot.nearest import unknown
 
 
 def calibrate(
@@ -42,12 +43,9 @@ def calibrate(
         arguments = ["--pyargs", shipped.CLAIMS_PACKAGE]
     else:
         raise typer.BadParameter("there is no folder claims/ here; change to a clone of polyrot")
-    unknown = [name for name in world or () if name not in WORLDS]
-    if unknown:
-        raise typer.BadParameter(
-            f"Expected worlds among {', '.join(WORLDS)} but got {', '.join(unknown)}",
-            param_hint="--world",
-        )
+    for name in world or ():
+        if name not in WORLDS:
+            raise typer.BadParameter(unknown("a world", name, WORLDS), param_hint="--world")
     arguments += ["-q", "--calibrate", str(draws)]
     arguments += [f"--suite={world_name(name)}" for name in world or ()]
     if out is not None:

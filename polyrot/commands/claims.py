@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyrot.commands import failure, unknown
+from polyrot.commands import failure
 from polyrot.commands.names import complete_claim
+from polyrot.nearest import unknown
 
 if TYPE_CHECKING:
     from polyrot.verdict.record import Report
@@ -36,16 +37,22 @@ def claims(context: typer.Context) -> None:
 @app.command(short_help="Tell all about a claim.")
 def show(
     id: Annotated[
-        str, typer.Argument(help="of a claim, say PIR-04", autocompletion=complete_claim)
+        str,
+        typer.Argument(
+            help="of a claim, say PIR-04, or of one measurement of it: PIR-04/published",
+            autocompletion=complete_claim,
+        ),
     ],
     reports: Annotated[
-        Path, typer.Option(help="folder of reports to take the last verdicts from")
-    ] = Path("reports"),
+        Path | None,
+        typer.Option(help="folder of reports to take the last verdicts from; default: reports"),
+    ] = None,
 ) -> None:
     """Tell all about a claim: source, protocol, bars, controls, calibration, last verdicts.
 
-    Where the folder of reports lacks a suite, the reference verdicts of polyrot stand in.
-    Exits 0, or 2 where there is no such claim or a report cannot be read.
+    Where the folder of reports lacks a suite, the reference verdicts of polyrot stand in; a report
+    that cannot be read is left out, with a note.
+    Exits 0, or 2 where there is no such claim or folder, or the claim's module cannot be imported.
     """
     from polyrot.catalogue import find_claims, load_module
     from polyrot.report.claim_page import claim_page
@@ -56,15 +63,21 @@ def show(
     if folder is None:
         raise failure("claims show", NOWHERE)
     by_id = {claim.id: claim for claim in found}
-    claim = by_id.get(_meant(id))
+    own, slash, which = _meant(id).partition("/")
+    claim = by_id.get(own)
     if claim is None:
         raise failure("claims show", unknown("a claim", id, by_id))
+    only = f"{own}/{which}" if slash else ""
+    if only and only not in claim.measurements:
+        raise failure("claims show", unknown(f"a measurement of {own}", id, claim.measurements))
     try:
         matrix = calibration_file(Path())
         calibration = read_calibration(matrix) if matrix else None
-        lines = claim_page(claim, load_module(claim.file), calibration, _last(reports))
-        for line in lines:
+        last, notes = _last(reports)
+        for line in claim_page(claim, load_module(claim.file), calibration, last, only):
             typer.echo(line)
+        for note in notes:
+            typer.echo(f"note: {note}", err=True)
     except (OSError, ValueError) as error:
         raise failure("claims show", error) from None
 
@@ -73,20 +86,31 @@ NOWHERE = "there is no folder claims/ here, and none in this installation"
 
 
 def _meant(id: str) -> str:
-    """`pir_4` and `PIR-04/published` are of PIR-04."""
-    family, _, number = id.upper().replace("_", "-").partition("/")[0].partition("-")
-    return f"{family}-{number:0>2}"
+    """`pir_4` is PIR-04, and `pir_4/published` is PIR-04/published."""
+    claim, slash, which = id.replace("_", "-").partition("/")
+    family, _, number = claim.upper().partition("-")
+    return f"{family}-{number:0>2}{slash}{which.lower()}"
 
 
-def _last(folder: Path) -> "dict[Path, Report]":
-    """The reports in a folder, and the reference verdicts of suites that it lacks."""
-    from polyrot.shipped import VERDICTS, reference_verdicts
+def _last(folder: Path | None) -> "tuple[dict[Path, Report], list[str]]":
+    """The reports in a folder, the reference verdicts of suites that it lacks; what is unread."""
+    from polyrot.report.reading import report_files
+    from polyrot.shipped import REPORTS, VERDICTS, reference_verdicts
     from polyrot.verdict.record import read_verdict
 
-    found = {path: read_verdict(path) for path in sorted(folder.glob(f"*/{VERDICTS}"))}
+    found: dict[Path, Report] = {}
+    notes = []
+    if folder is not None and not folder.exists():
+        raise ValueError(f"--reports: there is no folder {folder}")
+    own = report_files(folder) if folder else sorted(Path(REPORTS).glob(f"*/{VERDICTS}"))
+    for path in own:
+        try:
+            found[path] = read_verdict(path)
+        except (OSError, ValueError) as error:
+            notes.append(f"left out: {error}")
     suites = {report.suite for report in found.values()}
     for path in reference_verdicts().values():
         report = read_verdict(path)
         if report.suite not in suites:
             found[path] = report
-    return dict(sorted(found.items(), key=lambda item: item[1].suite))
+    return dict(sorted(found.items(), key=lambda item: item[1].suite)), notes

@@ -7,6 +7,8 @@ import typer
 
 from polyrot.commands import failure
 from polyrot.commands.names import complete_suite_file
+from polyrot.nearest import unknown
+from polyrot.shipped import guide
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
 
@@ -40,11 +42,7 @@ def show(
 
     files = builtin_files()
     if name not in files:
-        raise failure(
-            "suites show",
-            f"Expected one of {', '.join(files)} but got {name!r}; no other built-in suite is "
-            "described by a file",
-        )
+        raise failure("suites show", unknown("a suite that a file describes", name, files))
     typer.echo(files[name].read_text(encoding="utf-8"), nl=False)
 
 
@@ -69,7 +67,7 @@ def check(
         typer.echo(f"{path}:{problem.line}: {problem}")
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        typer.echo(f"{count}; docs/your-models.md describes every field")
+        typer.echo(f"{count}; {guide()} describes every field")
         raise typer.Exit(1)
     for line in summary(path):
         typer.echo(line)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from polyrot.commands.names import complete_trainable
+from polyrot.nearest import unknown
 
 
 def train(
@@ -21,7 +22,9 @@ def train(
         Path | None, typer.Option(help="folder to write to; default: the user's cache folder")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to torch")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to torch")
+    ] = 0,
 ) -> None:
     """Train a suite's models and autoencoders; run it again to continue after a kill.
 
@@ -34,9 +37,10 @@ def train(
     from polyrot.suites.build import train_artifacts
     from polyrot.suites.textlm import NAME, train_textlm
 
-    if suite not in (*COHORTS, NAME):
-        known = ", ".join((*COHORTS, NAME))
-        raise typer.BadParameter(f"Expected a suite among {known} but got {suite!r}")
+    if suite not in (known := (*COHORTS, NAME)):
+        raise typer.BadParameter(unknown("a suite", suite, known))
+    if device not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"Expected cpu or cuda but got {device!r}", param_hint="--device")
     if device == "cuda" and not torch.cuda.is_available():
         raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
     if threads:

@@ -20,8 +20,9 @@ def claim_page(
     module: ModuleType,
     calibration: Calibration | None,
     reports: Mapping[Path, Report],
+    only: str = "",
 ) -> Iterator[str]:
-    """Yield everything about a claim: statement, protocol, measurements, verdicts."""
+    """Yield everything about a claim: statement, protocol, verdicts; of `only` one measurement."""
     own = [m for m in measurements_of(module) if m.claim.id == claim.id]
     known = own[0].claim
     yield from entry(known.id, known.statement, MARGIN)
@@ -31,7 +32,7 @@ def claim_page(
     yield from entry("module", str(claim.file), MARGIN)
     yield from ("", "Protocol", "")
     yield from paragraphs(module.__doc__ or "none is written", 2)
-    for measurement in own:
+    for measurement in [m for m in own if only in ("", m.id)]:
         kind = "as published" if measurement.published else "hardened"
         yield from ("", f"{measurement.id}, {kind}", "")
         yield from _measurement(measurement, calibration)

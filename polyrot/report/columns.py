@@ -1,17 +1,28 @@
-"""Lines of 80 columns: a label, and text beside it that wraps."""
+"""Lines as wide as the terminal, within limits: a label, and text beside it that wraps."""
 
+import shutil
 import textwrap
 from collections.abc import Iterator
 
-WIDTH = 80
+LARGEST, SMALLEST = 80, 40
+"""Columns: a wider terminal makes no longer lines, in a narrower one they would be fragments."""
+BESIDE = 16
+"""Columns that text beside a label has at least."""
+
+
+def width() -> int:
+    """Columns to fill: those of the terminal, within limits; `COLUMNS` overrides it."""
+    return max(SMALLEST, min(LARGEST, shutil.get_terminal_size((LARGEST, 24)).columns))
 
 
 def entry(label: str, text: str, margin: int, *, indent: int = 0) -> Iterator[str]:
     """Yield a label and the text beside it, which begins at column `margin`.
 
-    A label that reaches into the text has a line of its own.
+    A label that reaches into the text has a line of its own; where too few columns are left, the
+    text begins further left.
     """
-    lines = textwrap.wrap(text, WIDTH - margin, break_on_hyphens=False, break_long_words=False)
+    margin = min(margin, width() - BESIDE)
+    lines = textwrap.wrap(text, width() - margin, break_on_hyphens=False, break_long_words=False)
     first = " " * indent + label
     if len(first) < margin and lines:
         first = f"{first:<{margin}}{lines.pop(0)}"
@@ -21,7 +32,7 @@ def entry(label: str, text: str, margin: int, *, indent: int = 0) -> Iterator[st
 
 
 def paragraphs(text: str, indent: int) -> Iterator[str]:
-    """Yield a text in 80 columns, paragraph by paragraph; what is laid out by hand stays so."""
+    """Yield a text paragraph by paragraph; what is laid out by hand stays so."""
     for number, paragraph in enumerate(text.strip().split("\n\n")):
         if number:
             yield ""
@@ -31,7 +42,9 @@ def paragraphs(text: str, indent: int) -> Iterator[str]:
             yield from (f"{margin}{line}".rstrip() for line in lines)
         else:
             whole = " ".join(lines)
-            yield from textwrap.wrap(whole, WIDTH, initial_indent=margin, subsequent_indent=margin)
+            yield from textwrap.wrap(
+                whole, width(), initial_indent=margin, subsequent_indent=margin
+            )
 
 
 def size(count: int) -> str:

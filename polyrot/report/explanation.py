@@ -1,17 +1,17 @@
-"""Why verdicts drifted, in words: a difference of two reports, in 80 columns."""
+"""Why verdicts drifted, in words: a difference of two reports."""
 
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from polyrot.report.columns import width
 from polyrot.report.difference import CellChange, Change, Circumstance, Difference, PartChange
 from polyrot.report.words import DOES, WHERE, interval
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import ControlResult, worst_part
 from polyrot.verdict.record import Record
 
-WIDTH = 80
 NAMED = 3
 """How many of many files are named."""
 
@@ -137,10 +137,10 @@ def _circumstances(circumstances: Sequence[Circumstance]) -> Iterator[str]:
         )
         return
     yield "What else differs between the runs"
-    width = max(len(circumstance.what) for circumstance in circumstances) + 4
+    margin = max(len(circumstance.what) for circumstance in circumstances) + 4
     for circumstance in circumstances:
-        text = f"  {circumstance.what}".ljust(width) + _said(circumstance)
-        yield from textwrap.wrap(text, WIDTH, subsequent_indent=" " * width)
+        text = f"  {circumstance.what}".ljust(margin) + _said(circumstance)
+        yield from textwrap.wrap(text, width(), subsequent_indent=" " * margin)
 
 
 def _said(circumstance: Circumstance) -> str:
@@ -204,4 +204,4 @@ def _because(record: Record) -> str:
 def _wrapped(text: str, margin: int) -> Iterator[str]:
     indent = " " * margin
     hanging = indent + ("  " if margin else "")
-    yield from textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=hanging)
+    yield from textwrap.wrap(text, width(), initial_indent=indent, subsequent_indent=hanging)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+from polyrot.shipped import VERDICTS, judging
 from polyrot.verdict.record import Report, read_verdict
-
-FILE = "verdict.json"
 
 
 def report_files(path: Path) -> list[Path]:
@@ -17,12 +16,12 @@ def report_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    if (path / FILE).is_file():
-        return [path / FILE]
-    files = sorted(path.glob(f"*/{FILE}"))
+    if (path / VERDICTS).is_file():
+        return [path / VERDICTS]
+    files = sorted(path.glob(f"*/{VERDICTS}"))
     if not files:
         raise FileNotFoundError(
-            f"Expected {FILE} in {path} or in its folders but found none; `pytest claims/ "
+            f"Expected {VERDICTS} in {path} or in its folders but found none; `{judging()} "
             f"--report-dir {path}` writes them"
         )
     return files
@@ -44,7 +43,7 @@ def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
                 f"name one of them, say {file}"
             )
         reports[report.suite] = report
-    return reports, path.is_dir() and not (path / FILE).is_file()
+    return reports, path.is_dir() and not (path / VERDICTS).is_file()
 
 
 def read_both(old: Path, new: Path) -> tuple[dict[str, Report], dict[str, Report]]:

@@ -1,11 +1,11 @@
 """The verdict table of a run, in 80 columns or fewer, with and without colour."""
 
-import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from polyrot.report.columns import LARGEST
 from polyrot.report.conclusion import Conclusion
 from polyrot.report.words import (
     COLORS,
@@ -20,16 +20,9 @@ from polyrot.verdict.judge import ControlResult, Part, Verdict, worst_part
 from polyrot.verdict.policy import FINDINGS
 from polyrot.verdict.record import Record
 
-LARGEST, SMALLEST = 80, 40
-"""Columns: a wider terminal makes no longer lines, in a narrower one they would be fragments."""
 MARGIN = 13
 Line = tuple[str, str]
 """A line and its colour; empty for none."""
-
-
-def width() -> int:
-    """Columns to fill: those of the terminal, within limits; `COLUMNS` overrides it."""
-    return max(SMALLEST, min(LARGEST, shutil.get_terminal_size((LARGEST, 24)).columns))
 
 
 def table(

@@ -13,6 +13,7 @@ from polyrot.files import sha256, write_atomically
 from polyrot.models.transformer import State
 from polyrot.sae.formats.saelens import CONFIG_FILE, WEIGHTS_FILE
 from polyrot.sae.model import SAE
+from polyrot.shipped import judging
 
 SHIPPED = Path(__file__).parent.parent / "artifacts"
 MANIFEST = "manifest.json"
@@ -59,7 +60,7 @@ class Artifacts:
         if not path.is_file():
             raise MissingArtifact(
                 f"no trained weights of {folder.name}; `polyrot train {folder.name}` makes them, "
-                "and `pytest claims/ --retrain` trains whatever it needs first (hours)"
+                f"and `{judging()} --retrain` trains whatever it needs first (hours)"
             )
         manifest = json.loads(path.read_text())
         if manifest.get("schema") != SCHEMA:
@@ -71,12 +72,14 @@ class Artifacts:
             file = folder / name
             if not file.is_file():
                 raise DamagedArtifact(
-                    f"{file} is missing; restore it with `git checkout` or retrain"
+                    f"{file} is missing; restore it with `git checkout` in a clone, else install "
+                    "polyrot again, or train again with --retrain"
                 )
             if sha256(file) != expected:
                 raise DamagedArtifact(
                     f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; restore it "
-                    "with `git checkout`, or train again with --retrain"
+                    "with `git checkout` in a clone, else install polyrot again, or train again "
+                    "with --retrain"
                 )
         return cls(folder, manifest)
 

@@ -7,6 +7,7 @@ import psutil
 import torch
 
 from polyrot.interventions.places import FINAL_NORM
+from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
@@ -99,16 +100,24 @@ def common_width(request: Request) -> int:
         NotRun: where a model cannot be had.
         ValueError: where the two differ.
     """
-    widths = [
-        int(hub.architecture(checkpoint(name)).hidden_size)
-        for name in (request.source, request.target)
-    ]
+    widths = [_width(name) for name in (request.source, request.target)]
     if widths[0] != widths[1]:
         raise ValueError(
             f"Expected models of one width but {request.source} has d_model {widths[0]} and "
             f"{request.target} {widths[1]}; a rotation wants one"
         )
     return widths[0]
+
+
+def _width(name: str) -> int:
+    place = checkpoint(name)
+    try:
+        return int(hub.architecture(place).hidden_size)
+    except NotRun as error:
+        if place.revision is None:
+            raise
+        # Whoever mistyped a folder asked nothing of the hub.
+        raise NotRun(f"there is no folder {name} here; as a name on the hub: {error}") from None
 
 
 def checkpoint(name: str) -> Checkpoint:

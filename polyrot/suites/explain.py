@@ -6,13 +6,15 @@ from pathlib import Path
 
 from polyrot.models import hub
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, SHORT_COHORT
+from polyrot.report.columns import entry, width
+from polyrot.shipped import guide, judging
 from polyrot.suites.artifacts import MANIFEST
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
 from polyrot.suites.textlm import textlm_folder
 from polyrot.suites.worlds.synthetic import WORLDS
 
-WIDTH, MARGIN = 80, 26
+MARGIN = 26
 
 
 def overview() -> Iterator[str]:
@@ -21,18 +23,23 @@ def overview() -> Iterator[str]:
         if name not in (CONTROL_COHORT, SHORT_COHORT):
             sharing = "shared frozen input and output" if cohort.shared_io else "nothing shared"
             seeds = f"{cohort.seeds[0]}-{cohort.seeds[-1]}"
-            yield from _entry(name, f"Dyck-3 transformers, seeds {seeds}, {sharing}; shipped")
+            yield from entry(
+                name, f"Dyck-3 transformers, seeds {seeds}, {sharing}; shipped", MARGIN
+            )
     for name, path in builtin_files().items():
         file = read_suite_file(path)
-        yield from _entry(name, f"{file.description}; {_needs(file)}")
-    yield from _entry("published:DIR", "checkpoints as the paper's author released them")
-    yield from _entry(
-        "world:NAME", f"synthetic activations whose truth is known: {', '.join(WORLDS)}"
+        yield from entry(name, f"{file.description}; {_needs(file)}", MARGIN)
+    yield from entry("published:DIR", "checkpoints as the paper's author released them", MARGIN)
+    yield from entry(
+        "world:NAME", f"synthetic activations whose truth is known: {', '.join(WORLDS)}", MARGIN
     )
-    yield from _entry("FILE.toml", "your own models; docs/your-models.md says how")
+    yield from entry("FILE.toml", f"your own models; {guide()} says how", MARGIN)
     yield ""
-    yield "pytest claims/ --suite NAME measures one; polyrot suites show NAME prints"
-    yield "its file, a start for your own; polyrot suites check FILE finds what is wrong."
+    said = (
+        f"{judging()} --suite NAME measures one; polyrot suites show NAME prints its file, a start "
+        "for your own; polyrot suites check FILE finds what is wrong."
+    )
+    yield from textwrap.wrap(said, width(), break_on_hyphens=False)
 
 
 def summary(path: Path) -> Iterator[str]:
@@ -56,18 +63,11 @@ def summary(path: Path) -> Iterator[str]:
     earlier = all(entry.earlier or entry.artifact for entry in file.models)
     if not earlier and "PIR-14" in (file.claims or ["PIR-14"]):
         yield "note: no models.earlier: PIR-14 is NOT RUN"
-    yield f"run it: pytest claims/ --suite {path}"
+    yield f"run it: {judging()} --suite {path}"
 
 
 def _needs(file: SuiteFile) -> str:
     if file.models[0].artifact:
         there = (textlm_folder() / MANIFEST).is_file()
-        return "trained" if there else "not trained yet: the first run does, with progress"
+        return "trained" if there else "not trained yet: the first run does (hours), with progress"
     return "from the hub"
-
-
-def _entry(name: str, text: str) -> Iterator[str]:
-    lines = textwrap.wrap(text, WIDTH - MARGIN, break_on_hyphens=False)
-    yield f"{name:<{MARGIN - 1}} {lines[0]}"
-    for line in lines[1:]:
-        yield " " * MARGIN + line

@@ -12,6 +12,7 @@ from typing import Any
 from polyrot.files import sha256
 from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
+from polyrot.nearest import nearest, unknown
 from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.names import described, suite_file
 from polyrot.suites.release_folder import Release
@@ -85,6 +86,8 @@ def check_suite(name: str) -> None:
     if released := parse_released(name):
         Release.open(released)
     elif suite_file(name) is None and name not in SUITES and parse_world(name) is None:
+        if nearest(name, SUITES):
+            raise ValueError(unknown("a suite", name, SUITES))
         raise ValueError(
             f"Expected a suite among {', '.join(NAMED)}, world:NAME, published:DIR or a suite file "
             f"(.toml) but got {name!r}; `polyrot suites` explains them"

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polyrot.shipped import judging
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell, Characteristic
@@ -152,7 +153,7 @@ def read_verdict(path: str | Path) -> Report:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(
-            f"Expected the verdicts of an earlier run in {file}: no such file; `pytest claims/` "
+            f"Expected the verdicts of an earlier run in {file}: no such file; `{judging()}` "
             "writes a verdict.json for each suite"
         )
     try:
@@ -160,11 +161,11 @@ def read_verdict(path: str | Path) -> Report:
         schema = document["schema"]
     except (ValueError, KeyError, TypeError):
         raise ValueError(
-            f"Expected a verdict.json as `pytest claims/` writes it but {file} is not one"
+            f"Expected a verdict.json as `{judging()}` writes it but {file} is not one"
         ) from None
     if schema != SCHEMA:
         raise ValueError(
-            f"Expected schema {SCHEMA} in {file} but got {schema!r}; `pytest claims/` of this "
+            f"Expected schema {SCHEMA} in {file} but got {schema!r}; `{judging()}` of this "
             "version writes it anew"
         )
     try:
@@ -177,12 +178,11 @@ def read_verdict(path: str | Path) -> Report:
         )
     except KeyError as error:
         raise ValueError(
-            f"Expected a whole verdict.json but {file} lacks {error}; `pytest claims/` writes it "
-            "anew"
+            f"Expected a whole verdict.json but {file} lacks {error}; `{judging()}` writes it anew"
         ) from None
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"Expected a verdict.json as `pytest claims/` writes it but {file} was altered: {error}"
+            f"Expected a verdict.json as `{judging()}` writes it but {file} was altered: {error}"
         ) from None
 
 

@@ -23,6 +23,7 @@ from polyrot.report.words import (
     operating_characteristic,
     prediction,
 )
+from polyrot.shipped import judging
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import Verdict, worst_part
 from polyrot.verdict.record import Record, Report
@@ -114,7 +115,7 @@ def _cards(report: Report) -> list[Card]:
         Card(
             claim,
             tuple(sorted(records, key=lambda record: record.is_published)),
-            f"pytest claims/ --suite {suite} -k {shlex.quote(claim)} --report-dir again",
+            f"{judging()} --suite {suite} -k {shlex.quote(claim)} --report-dir again",
         )
         for claim, records in by_claim.items()
     ]
