@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "polyrot"
-author = "the polyrot authors"
+author = "The polyrot authors"
 version = release = installed_version("polyrot")
 language = "en"
 

@@ -68,6 +68,19 @@ def test_what_the_pages_say_of_the_reference_runs_holds(page: Path, records) -> 
                 records.check(line)
 
 
+def test_the_findings_name_every_claim_as_its_record_does(records) -> None:
+    headings = re.findall(
+        r"^### (PIR-\d+): (.*)$", (DOCS / "findings.md").read_text(), re.MULTILINE
+    )
+    statements = {
+        record.claim: record.statement
+        for suite in records.REFERENCE
+        for record in records.report(suite).records
+    }
+    assert dict(headings) == statements
+    assert len(headings) == len(statements)
+
+
 def write(records, role: str, name: str) -> str:
     writers = {
         "verdict": records.verdict_text,
@@ -90,6 +103,8 @@ def test_a_name_is_read_as_a_reader_reads_it(records) -> None:
     assert records.values(f"{name} - untrained seed") == [untrained.estimate.value]
     figure = part.estimate.details["lowest pair"]
     assert records.values(f"{name}: lowest pair") == [figure]
+    assert records.values(f"low of {name}") == [part.estimate.low]
+    assert records.values(f"high of {name} - untrained seed") == [untrained.estimate.high]
     every = [p.estimate.value for p in record.parts]
     assert records.values("dyck3 PIR-04/published *") == every
     low, _, high = records.value_text("dyck3 PIR-04/published *").partition(" to ")
@@ -119,6 +134,11 @@ def test_what_does_not_hold_is_refused(records) -> None:
     with pytest.raises(LookupError, match="written for NONSENSE"):
         records.verdict_text("dyck3 PIR-04 = NONSENSE")
     records.check("dyck3 PIR-04 * > -100")
+    records.check(f"dyck3 PIR-04 = {found}")
+    with pytest.raises(LookupError, match="written for NONSENSE"):
+        records.check("dyck3 PIR-04 = NONSENSE")
+    with pytest.raises(LookupError, match="written for NONSENSE"):
+        records.check("dyck3 PIR-04 resid_mid.0 = NONSENSE")
     with pytest.raises(LookupError, match="the text around it needs dyck3 PIR-04 \\* > 100"):
         records.check("dyck3 PIR-04 * > 100")
     with pytest.raises(LookupError, match="expected LEFT < RIGHT"):

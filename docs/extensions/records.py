@@ -2,11 +2,13 @@
 
 A name is `SUITE ID [PART]`, then nothing for the models' own estimate, ` - CONTROL` or
 ` + CONTROL` for that of a negative or positive control, or `: FIGURE` for a figure reported
-beside it.  Without a part the one that decides is taken; `*` is every part.
+beside it.  Without a part the one that decides is taken; `*` is every part.  `low of ` and
+`high of ` before a name mean the ends of its interval.
 
     dyck3 PIR-04/published resid_post.1
     dyck3 PIR-04 resid_post.1 - untrained seed
     textlm PIR-05 resid_post.0: affine
+    low of textlm PIR-05 *
 
 What does not exist raises LookupError, so that no page is built with it.
 """
@@ -107,11 +109,14 @@ def estimates(name: str) -> list[Estimate]:
 
 
 def values(name: str) -> list[float]:
-    """Find the numbers that a name means: a literal one, a figure, or the value of an estimate."""
+    """Find what a name means: a literal number, a figure, a value or an end of its interval."""
     try:
         return [float(name)]
     except ValueError:
         pass
+    for end in ("low", "high"):
+        if name.startswith(f"{end} of "):
+            return [getattr(own, end) for own in estimates(name.removeprefix(f"{end} of "))]
     where, found, figure = name.partition(": ")
     if found:
         details = [part.estimate.details for part in parts(where)[1]]
@@ -153,7 +158,13 @@ def printed_text(name: str) -> str:
 
 
 def check(statement: str) -> None:
-    """Raise LookupError unless `LEFT < RIGHT` or `LEFT > RIGHT` holds, for every part of each."""
+    """Raise LookupError unless a statement holds.
+
+    It is `LEFT < RIGHT` or `LEFT > RIGHT`, for every part of each, or `SUITE ID [PART] = VERDICT`.
+    """
+    if " = " in statement:
+        verdict_text(statement)
+        return
     for sign in (" < ", " > "):
         left, found, right = statement.partition(sign)
         if found:
@@ -164,7 +175,9 @@ def check(statement: str) -> None:
                 f"the text around it needs {statement}, but these are {value_text(left)} and "
                 f"{value_text(right)}"
             )
-    raise LookupError(f"expected LEFT < RIGHT or LEFT > RIGHT but got {statement!r}")
+    raise LookupError(
+        f"expected LEFT < RIGHT or LEFT > RIGHT, or NAME = VERDICT, but got {statement!r}"
+    )
 
 
 def verdicts_of(claim: str) -> list[tuple[str, Record]]:

@@ -12,7 +12,7 @@
 | `{matrix}` | a table of all verdicts of the reference runs |
 | `{figures}` SUITE ID | the figures of a measurement, with captions |
 | `{terminal}` SUITE ID | what `pytest claims/ -v` prints of a measurement |
-| `{checked}` | comparisons, one a line, on which the text around depends; shows nothing |
+| `{checked}` | comparisons and verdicts, one a line, on which the text depends; shows nothing |
 
 Names are those of `records`.  What does not exist or does not hold is a warning, and
 `sphinx-build -W` fails.
@@ -150,7 +150,7 @@ class Terminal(SphinxDirective):
 
 
 class Checked(SphinxDirective):
-    """Comparisons on which the text around depends; nothing is shown."""
+    """Comparisons and verdicts on which the text around depends; nothing is shown."""
 
     has_content = True
 
