@@ -44,7 +44,7 @@ def commit(folder: Path | None) -> str:
     revision = _git(folder, "rev-parse", "HEAD") if folder else None
     if folder is None or revision is None:
         return "unknown"
-    changed = _git(folder, "status", "--porcelain", "--", "polyrot", "claims")
+    changed = _git(folder, "status", "--porcelain", "--", "polyrot", "claims", "conftest.py")
     return revision + (" with local changes" if changed else "")
 
 
