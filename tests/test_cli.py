@@ -136,7 +136,10 @@ def test_an_unknown_name_is_told_the_nearest_or_all() -> None:
     [
         (["train", "dyk3"], "but got 'dyk3'; nearest: dyck3"),
         (["train", "dyck3", "--device", "gpu"], "Expected cpu or cuda but got 'gpu'"),
-        (["train", "dyck3", "--threads", "-3"], "-3 is not in the range"),
+        (
+            ["train", "dyck3", "--threads", "-3"],
+            "--threads': Input should be greater than or equal to 0",
+        ),
         (["suites", "show", "pythia70m"], "but got 'pythia70m'; nearest: pythia-70m"),
         (["diff", "shipped:textml", "x"], "but got 'textml'; nearest: textlm"),
         (["calibrate", "--world", "har"], "but got 'har'; nearest: haar"),
