@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polyrot.session import DEFAULT_REPORT_DIR, Session, record_of
+from polyrot.items import record_of
+from polyrot.session import DEFAULT_REPORT_DIR, Session
 from polyrot.shipped import of_the_wheel
 
 if TYPE_CHECKING:

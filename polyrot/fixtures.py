@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from polyrot.items import measurement_of
 from polyrot.missing import NotRun
-from polyrot.session import artifact_folder, measurement_of, session_of
+from polyrot.session import artifact_folder, session_of
 from polyrot.shipped import judging
 
 if TYPE_CHECKING:

@@ -13,16 +13,9 @@ from contextlib import ExitStack
 import pytest
 
 from polyrot import shipped
+from polyrot.items import PROPERTY, attach, measurement_of, protocol_of, record_of
 from polyrot.missing import NotRun
-from polyrot.session import (
-    PROPERTY,
-    Session,
-    attach,
-    measurement_of,
-    protocol_of,
-    record_of,
-    session_of,
-)
+from polyrot.session import Session, session_of
 from polyrot.work import BACKENDS, CLUSTER, Workers, using
 
 pytest_plugins = ["polyrot.fixtures"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polyrot import shipped
+from polyrot.items import PROPERTY, attach, measurement_of, protocol_of, record_of
 
 if TYPE_CHECKING:
     from polyrot.progress import Progress
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from polyrot.verdict.record import Record, Report
     from polyrot.verdict.run import Draw, Kept, Measure
 
-PROPERTY = "polyrot.record"
 DEFAULT_REPORT_DIR = "reports"
 SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
 """pytest's options by which somebody chooses some of the claims."""
@@ -158,14 +157,12 @@ class Session:
         if outcome is Outcome.SKIP:
             pytest.skip(sentence)
 
-    def printed(self, measurement: Measurement, suite: str) -> str | None:
-        """What the user's file of a suite calls published; none, where the claim knows."""
+    def printed(self, measurement: Measurement, suite: str) -> str:
+        """What a user's file of a suite calls published; of polyrot's own the claim knows it."""
         from polyrot.suites.names import described
-        from polyrot.suites.schema import builtin_files
 
-        name = self._names.get(suite, suite)
-        file = None if name in builtin_files() else described(name)
-        return file.published.get(measurement.claim.id, "") if file else None
+        file = described(self._names.get(suite, suite))
+        return file.published.get(measurement.claim.id, "") if file else ""
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -369,35 +366,6 @@ def artifact_folder(config: pytest.Config) -> Path:
     from polyrot.suites.artifacts import SHIPPED
 
     return SHIPPED
-
-
-def measurement_of(item: pytest.Item) -> Measurement | None:
-    """Return the measurement that a test is, if it is one."""
-    mark = item.get_closest_marker("measurement")
-    return mark.args[0] if mark else None
-
-
-def protocol_of(item: pytest.Item) -> str:
-    """Return what a claim's module says of how it is measured: all below its first line."""
-    text = inspect.getdoc(item.module) if isinstance(item, pytest.Function) else None
-    return (text or "").partition("\n")[2].strip()
-
-
-def attach(item: pytest.Item, record: Record) -> None:
-    """Send a record with the test's report: it survives pytest-xdist, its figures reach JUnit."""
-    from polyrot.report.junit import properties
-
-    item.user_properties += [(PROPERTY, record.to_json()), *properties(record)]
-
-
-def record_of(report: Any) -> Record | None:
-    """Return the record that came with a test's report, if it is a measurement's."""
-    for name, value in getattr(report, "user_properties", ()):
-        if name == PROPERTY:
-            from polyrot.verdict.record import Record
-
-            return Record.from_json(value)
-    return None
 
 
 def session_of(config: pytest.Config) -> Session:

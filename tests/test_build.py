@@ -114,7 +114,7 @@ def test_finished_parts_are_not_trained_again(trained: Path, tmp_path: Path) -> 
 def test_damage_and_absence_are_told_apart(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingArtifact, match="no trained weights of dyck3-independent"):
         pr.load_suite("dyck3-independent", artifacts=trained)
-    with pytest.raises(ValueError, match="Expected a suite among .* but got 'dyck4'"):
+    with pytest.raises(ValueError, match="Expected a suite but got 'dyck4'; nearest: dyck3"):
         pr.load_suite("dyck4")
     shutil.copytree(trained / "dyck3", tmp_path / "dyck3")
     (tmp_path / "dyck3" / "seed1.safetensors").write_bytes(b"rotten")
@@ -147,7 +147,7 @@ def test_the_plan_covers_every_internal_site_and_reseeds_the_late_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "dyck4"], "Expected a suite among dyck3"),
+        (["train", "dyck4"], "Expected a suite but got 'dyck4'; nearest: dyck3"),
         (["train", "dyck3", "--device", "cuda"], "torch sees no CUDA device"),
     ],
 )

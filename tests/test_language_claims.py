@@ -77,11 +77,10 @@ def test_the_claims_on_language_models_run_through_on_a_suite_file(
     claims, pytester: pytest.Pytester, images: Path
 ) -> None:
     file = images.with_name("listed.toml")
-    # Named as one of ours: what the paper prints of that one is not printed of this.
-    listed = images.read_text().replace("planted", "pythia-70m")
+    listed = images.read_text().replace("planted", "listed-3")
     file.write_text(f"claims = {json.dumps(RUN_THROUGH)}\n{listed}")
     result = claims("--suite", str(file), "-v")
-    report = json.loads((pytester.path / "out/pythia-70m/verdict.json").read_text())
+    report = json.loads((pytester.path / "out/listed-3/verdict.json").read_text())
     records = {record["id"]: record for record in report["records"]}
     assert {id.partition("/")[0] for id in records} == set(RUN_THROUGH)
     assert {"PIR-02/published", "PIR-03/published", "PIR-13/published"} <= records.keys()
@@ -90,15 +89,14 @@ def test_the_claims_on_language_models_run_through_on_a_suite_file(
     assert "could not run" not in json.dumps(report)
     assert records["PIR-05"]["printed"] == "the bulk"
     assert records["PIR-12"]["printed"] == ""
-    assert {id for id, record in records.items() if record["printed_numbers"]} == set()
     assert report["provenance"]["seeds"] == [1, 2, 3]
     # The other claims are left out, and pytest says so.
     outcomes = result.parseoutcomes()
     assert outcomes["deselected"] > 10
     assert sum(n for word, n in outcomes.items() if word != "deselected") == len(records)
-    result.stdout.fnmatch_lines(["*verdicts on pythia-70m*"])
+    result.stdout.fnmatch_lines(["*verdicts on listed-3*"])
     check_truth_of_images(records)
-    again = claims("--suite", str(file), "--expect", "out/pythia-70m/verdict.json")
+    again = claims("--suite", str(file), "--expect", "out/listed-3/verdict.json")
     assert again.ret == 0
     again.stdout.fnmatch_lines(["Gate passed (--expect): every verdict equals the one recorded."])
 

@@ -137,7 +137,7 @@ def test_what_a_world_lacks_is_not_run() -> None:
 def test_every_world_is_a_suite_and_nothing_else_is() -> None:
     assert {f"world:{world}" for world in WORLDS} < set(SUITES)
     for name in ("world:flat", "world:haar:x", "haar"):
-        with pytest.raises(ValueError, match="Expected a suite among dyck3, "):
+        with pytest.raises(ValueError, match="Expected a suite "):
             pr.load_suite(name)
 
 

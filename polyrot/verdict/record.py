@@ -61,17 +61,14 @@ class Record:
         parts: tuple[Part, ...] = (),
         verdict: Verdict | None = None,
         reason: str = "",
-        printed: str | None = None,
+        printed: str = "",
         characteristic: Characteristic | None = None,
         protocol: str = "",
         figures: tuple[Figure, ...] = (),
         not_drawn: str = "",
         seconds: float = 0.0,
     ) -> "Record":
-        """Build the record of judged parts, or of a verdict that came without any.
-
-        `printed` is what the suite's own file calls published; none, where the claim knows.
-        """
+        """Build the record of judged parts, or of a verdict that came without any."""
         if verdict is None:
             verdict, reason = roll_up(parts)
         claim, bar = measurement.claim, measurement.bar
@@ -80,7 +77,7 @@ class Record:
             claim=claim.id,
             statement=claim.statement,
             source=claim.source,
-            printed=claim.printed.get(suite, "") if printed is None else printed,
+            printed=printed or claim.printed.get(suite, ""),
             suite=suite,
             bar=str(bar),
             quantity=bar.quantity,
@@ -89,7 +86,7 @@ class Record:
             parts=parts,
             characteristic=characteristic,
             region=(bar.low, bar.high),
-            printed_numbers=measurement.printed.get(suite, ()) if printed is None else (),
+            printed_numbers=measurement.printed.get(suite, ()),
             protocol=protocol,
             figures=figures,
             not_drawn=not_drawn,

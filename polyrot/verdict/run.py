@@ -54,7 +54,7 @@ def run(
     measure: Measure,
     *,
     suite: str,
-    printed: str | None = None,
+    printed: str = "",
     protocol: str = "",
     proxy: str = "",
     characteristic: Characteristic | None = None,
