@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from polyrot.verdict.figure import Figure, Mark, Role, Series
@@ -64,7 +64,7 @@ MARKERS = {
     Role.BESIDE: "D",
     Role.NULL: "_",
 }
-MORE_MARKERS = "vpX*hP"
+MORE_MARKERS = "vPX<p>"
 """For further series of one role: no two look alike."""
 
 
@@ -183,6 +183,8 @@ def _dress(axes: Axes, figure: Figure) -> None:
         spine.set_color(STAND_IN["--faint"])
     if figure.log_y:
         axes.set_yscale("log", nonpositive="clip")
+        # Its own would print formulas, which are not read here.
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6))
