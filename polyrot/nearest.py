@@ -14,4 +14,4 @@ def unknown(what: str, got: str, known: Collection[str]) -> str:
     """Say what is nearest to what was given; all that there is where nothing is near."""
     if near := nearest(got, known):
         return f"Expected {what} but got {got!r}; nearest: {', '.join(near)}"
-    return f"Expected {what} among {', '.join(known)} but got {got!r}"
+    return f"Expected {what} among {', '.join(known) or 'none'} but got {got!r}"

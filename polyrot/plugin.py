@@ -96,8 +96,6 @@ def pytest_configure(config: pytest.Config) -> None:
         # Where `pytest --pyargs polyrot.claims` is started, no file of ours says so.
         config.addinivalue_line("python_files", shipped.wheel_pattern())
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
-    # Shown where the project makes errors of warnings, too: it would cost a verdict.
-    config.addinivalue_line("filterwarnings", "default::polyrot.missing.FigureWarning")
     if config.getoption("--calibrate") is None:
         session = Session(config)
     else:

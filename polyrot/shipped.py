@@ -45,9 +45,10 @@ def claims_folders(here: Path | None = None) -> Iterator[Path]:
 
 
 def judging() -> str:
-    """How pytest is told, from here, to judge claims: the folder claims/, else the wheel's."""
-    in_a_folder = Path(CLAIMS).is_dir() or not IN_WHEEL.is_dir()
-    return f"pytest {CLAIMS}/" if in_a_folder else f"pytest --pyargs {CLAIMS_PACKAGE}"
+    """How pytest is told, from here, to judge claims: the folder claims/, else those of polyrot."""
+    if Path(CLAIMS).is_dir():
+        return f"pytest {CLAIMS}/"
+    return f"pytest --pyargs {CLAIMS_PACKAGE}" if IN_WHEEL.is_dir() else f"pytest {home() / CLAIMS}"
 
 
 def guide() -> Path:

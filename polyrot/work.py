@@ -8,6 +8,7 @@ folders.
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -206,12 +207,16 @@ def _loky(chosen: Workers) -> Iterator[None]:
     from joblib import cpu_count, parallel_config
 
     threads = max(1, cpu_count() // chosen.jobs)
-    with parallel_config(
+    config = parallel_config(
         "loky",
         n_jobs=chosen.jobs,
         inner_max_num_threads=threads,
         idle_worker_timeout=IDLE_SECONDS,
-    ):
+    )
+    with config, warnings.catch_warnings():
+        # Said in the thread that then starts another worker: as an error it would end that thread,
+        # and the units would wait for ever.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         yield
 
 

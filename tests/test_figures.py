@@ -171,7 +171,7 @@ def test_every_one_of_several_is_drawn() -> None:
 
 
 def test_lengths_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="series 'it' of figure 'toy' but got 3 x, 2 y"):
+    with pytest.raises(ValueError, match="of series 'it' of figure 'toy' but got 3 x, 2 y"):
         against({"it": (torch.ones(2), torch.ones(3))})
     for mark, series in (
         (Mark.STEPS, Series("it", Role.MODELS, (0, 1), (1, 2))),
@@ -179,7 +179,7 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
         (Mark.POINTS, Series("it", Role.MODELS, (0, 1), (1, 2), (0,), (2, 2))),
         (Mark.POINTS, Series("it", Role.MODELS, (0, 1), (1, 2), (0, 0))),
     ):
-        with pytest.raises(ValueError, match="in series 'it' of figure 'toy' but got"):
+        with pytest.raises(ValueError, match="of series 'it' of figure 'toy' but got"):
             Figure("toy", "A toy", "", "x", "y", mark, (series,))
 
 
@@ -195,3 +195,13 @@ def test_means_beside_an_estimate_have_the_interval_of_its_pairs() -> None:
     }
     assert math.isfinite(of_targets.low)
     assert means_beside({"EV": {**values, (0, 4): -math.inf}}) == {"mean EV": -math.inf}
+
+
+def test_what_could_not_be_drawn_is_refused() -> None:
+    names = Series("it", Role.MODELS, ("early", "late"), (0.5, 0.6))
+    with pytest.raises(ValueError, match=r"numbers as x of series 'it' of figure 'a-curve'"):
+        Figure("a-curve", "A curve", "", "", "y", Mark.LINES, (names,))
+    for low, high in ((0.6, 0.7), (0.1, 0.4)):
+        outside = Series("it", Role.MODELS, (1.0,), (0.5,), (low,), (high,))
+        with pytest.raises(ValueError, match=r"low <= y <= high of series 'it'"):
+            Figure("a-curve", "A curve", "", "", "y", Mark.POINTS, (outside,))

@@ -1,7 +1,6 @@
 """The verdict rule, every row of its table, and the bars it rests on."""
 
 import itertools
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -340,12 +339,3 @@ def test_figures_that_were_not_drawn_are_drawn_anew_by_the_next_run(tmp_path, mo
     assert record(lambda worlds: missing()).not_drawn == GONE
     assert record(lambda worlds: [FIGURE]).figures == (FIGURE,)
     assert record(lambda worlds: missing()).figures == (FIGURE,)
-
-
-def test_a_record_of_before_says_nothing_of_figures_that_are_not_there() -> None:
-    fields = json.loads(drawn(lambda worlds: [FIGURE]).to_json())
-    del fields["not_drawn"]
-    for name in ("bar", "log_y"):
-        del fields["figures"][0][name]
-    record = Record.from_json(json.dumps(fields))
-    assert (record.not_drawn, record.figures) == ("", (FIGURE,))

@@ -1,10 +1,13 @@
 """Units of work: equal results here, in processes and on a real cluster that loses a worker."""
 
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -18,7 +21,7 @@ import pytest
 import torch
 import units
 from distributed import LocalCluster
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import get_reusable_executor, process_executor
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,7 +38,7 @@ from polyrot.suites.activations import harvest_language
 from polyrot.suites.autoencoders import TrainedAutoencoders
 from polyrot.suites.joint_fits import fit_pairs
 from polyrot.suites.joint_moments import gather_moments
-from polyrot.work import Workers, run_units, using, workers
+from polyrot.work import Workers, _loky, run_units, using, workers
 
 HERE, TWO = Workers(), Workers(jobs=2)
 TOKENS = torch.randint(
@@ -130,6 +133,16 @@ def test_other_processes_keep_the_order_and_share_the_cores(backend: str, dask: 
         "dask"
     )
     assert shares == [pytest.approx((i + 1) / 6) for i in range(6)]
+
+
+def test_that_a_worker_stopped_is_no_error() -> None:
+    said = "A worker stopped while some jobs were given to the executor."
+    # Raised where it is said, it ends the thread that was about to start another worker.
+    assert re.sub(r'"\s+"', "", inspect.getsource(process_executor)).count(said) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with _loky(TWO):
+            warnings.warn(said, UserWarning, stacklevel=1)
 
 
 def test_a_killed_worker_costs_no_result(cluster: LocalCluster, dask: Workers, tmp_path: Path):

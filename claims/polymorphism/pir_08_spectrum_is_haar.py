@@ -25,6 +25,7 @@ CLAIM = Claim(
     "PIR-08",
     "The spectrum is Haar",
     "arXiv 2605.24577, eigenvalue spectrum",
+    {"pythia-70m": "KS 0.0027, p 1.000; per pair 0.0068 to 0.0104"},
     true_in=("haar",),
     false_in=(
         "identity",

@@ -94,6 +94,7 @@ class Figure:
     def __post_init__(self) -> None:
         """Refuse what could not be drawn while it is known who made it."""
         for own in self.series:
+            of = f"of series {own.label!r} of figure {self.name!r}"
             edges = len(own.y) + (self.mark is Mark.STEPS)
             ends = {len(own.low), len(own.high)}
             if len(own.x) != edges or ends not in ({0}, {len(own.y)}):
@@ -101,9 +102,16 @@ class Figure:
                     f"{len(getattr(own, which))} {which}" for which in ("x", "y", "low", "high")
                 )
                 raise ValueError(
-                    f"Expected {edges} x and as many low and high as y, or none, in series "
-                    f"{own.label!r} of figure {self.name!r} but got {lengths}"
+                    f"Expected {edges} x and as many low and high as y, or none, {of} but got "
+                    f"{lengths}"
                 )
+            if self.mark is not Mark.POINTS and any(isinstance(x, str) for x in own.x):
+                raise ValueError(f"Expected numbers as x {of}: names are for points alone")
+            for low, y, high in zip(own.low, own.y, own.high, strict=True) if own.low else ():
+                if low > y or y > high:
+                    raise ValueError(
+                        f"Expected low <= y <= high {of} but got {low:g}, {y:g} and {high:g}"
+                    )
 
     @property
     def file_stem(self) -> str:
@@ -122,5 +130,5 @@ def figure_from_json(fields: Mapping[str, Any]) -> Figure:
         )
         for own in fields["series"]
     )
-    bar = tuple(map(float, fields.get("bar", ())))  # files of before have none
+    bar = tuple(map(float, fields["bar"]))
     return Figure(**{**fields, "mark": Mark(fields["mark"]), "series": series, "bar": bar})

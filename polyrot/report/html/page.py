@@ -72,7 +72,11 @@ class Shown:
 
 
 def page(report: Report) -> str:
-    """Render all records of a suite; equal reports give equal text but for the timing block."""
+    """Render all records of a suite.
+
+    Rendered from the same folder, equal reports give equal text but for the timing block: the
+    command on a card is one that works there.
+    """
     loader = PackageLoader("polyrot.report.html", "templates")
     environment = Environment(
         loader=loader,
