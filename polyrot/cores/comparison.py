@@ -1,0 +1,110 @@
+"""How alike cores are: as subspaces of one space, and as coordinates on the same tokens."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Basis = Float[Tensor, "d_model _"]
+"""Orthonormal columns; two cores need not have as many."""
+Coordinates = Float[Tensor, "token _"]
+
+
+def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
+    """Measure the principal angles between two subspaces, in degrees, rising.
+
+    Björck & Golub 1973 (doi:10.1090/S0025-5718-1973-0348991-3): small angles from sines, which
+    cosines lose.
+
+    >>> import torch
+    >>> eye = torch.eye(3)
+    >>> principal_angles(eye[:, :2], eye[:, 1:]).round().tolist()
+    [0.0, 90.0]
+    """
+    a, b = first.double(), second.double()
+    if a.shape[1] > b.shape[1]:
+        a, b = b, a
+    left, cosines, _ = torch.linalg.svd(a.mT @ b, full_matrices=False)
+    # How far each principal direction of the smaller subspace is from the larger one.
+    directions = a @ left
+    sines = (directions - b @ (b.mT @ directions)).norm(dim=0)
+    angles: Tensor = torch.rad2deg(torch.atan2(sines, cosines.clamp(min=0)))
+    return angles
+
+
+def overlap(first: Basis, second: Basis) -> float:
+    """Measure the overlap of two projectors: `||A'B||_F^2 / sqrt(rank A rank B)`.
+
+    1 of a subspace with itself.  Of independent random subspaces of R^d it is
+    `sqrt(rank A rank B) / d` on average: 3 dimensions of 64 give 0.047.
+
+    >>> import torch
+    >>> overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])
+    0.5
+    """
+    product = first.double().mT @ second.double()
+    return float(product.square().sum() / (first.shape[1] * second.shape[1]) ** 0.5)
+
+
+def random_overlaps(
+    d_model: int, ranks: tuple[int, int], draws: int, *, seed: int
+) -> Float[Tensor, " draw"]:
+    """Draw the overlap of independent random subspaces of R^d."""
+    generator = torch.Generator().manual_seed(seed)
+    # One of the two may stay where it is: the other is uniform about it.
+    gaussian = torch.randn(draws, d_model, ranks[1], generator=generator, dtype=torch.float64)
+    second: Tensor = torch.linalg.qr(gaussian).Q
+    shared: Tensor = second[:, : ranks[0]].square().sum((1, 2))
+    return shared / (ranks[0] * ranks[1]) ** 0.5
+
+
+def canonical_correlations(first: Coordinates, second: Coordinates) -> Float[Tensor, " direction"]:
+    """Measure the canonical correlations of two sets of coordinates on the same tokens, falling.
+
+    Hotelling 1936 (doi:10.1093/biomet/28.3-4.321), from orthonormal bases of the centred columns
+    (Björck & Golub); directions that do not vary are left out.
+
+    Raises:
+        ValueError: where the sets have not as many tokens, or too few.
+    """
+    if len(first) != len(second):
+        raise ValueError(
+            f"Expected coordinates of the same tokens but got {len(first)} and {len(second)}"
+        )
+    a, b = (_orthonormal(x) for x in (first, second))
+    if len(first) <= a.shape[1] + b.shape[1]:
+        raise ValueError(
+            f"Expected more than {a.shape[1] + b.shape[1]} tokens, as fewer correlate of "
+            f"necessity, but got {len(first)}"
+        )
+    correlations: Tensor = torch.linalg.svdvals(a.mT @ b)
+    return correlations.clamp(max=1)
+
+
+def consensus(
+    sets: Sequence[Coordinates], *, rank: int
+) -> tuple[Float[Tensor, "token rank"], list[float]]:
+    """Find the coordinates that all sets have in common: generalised canonical correlations.
+
+    Maximises the sum of the squared multiple correlations with the sets (Carroll 1968, MAXVAR;
+    Kettenring 1971, doi:10.1093/biomet/58.3.433).
+
+    Returns:
+        The consensus, orthonormal and centred, and how much of it each set explains (R2, at most
+        1).
+    """
+    bases = [_orthonormal(x) for x in sets]
+    left, _, _ = torch.linalg.svd(torch.cat(bases, dim=1), full_matrices=False)
+    shared = left[:, :rank]
+    return shared, [float((basis.mT @ shared).square().sum() / rank) for basis in bases]
+
+
+def _orthonormal(x: Coordinates) -> Float[Tensor, "token direction"]:
+    """Span the centred columns, without those that do not vary."""
+    centred = x.double() - x.double().mean(0)
+    left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
+    if not float(singular[0]) > 0:
+        raise ValueError("Expected coordinates that vary over tokens but they do not")
+    varying: Tensor = left[:, singular > 1e-10 * singular[0]]
+    return varying

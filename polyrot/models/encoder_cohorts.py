@@ -1,0 +1,131 @@
+"""The cohorts of the cores paper: which seeds of the encoder are trained, on what, how long.
+
+Recipes: arXiv 2602.22600, its released code.  Five seeds of the Markov chain where the paper has
+three, three of modular addition as there.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from polyrot.cache import content_key
+from polyrot.models.encoder import EncoderConfig, StackedEncoder, initial_state
+from polyrot.models.encoder_training import (
+    EncoderTraining,
+    Examples,
+    History,
+    kept_states,
+    train_encoders,
+)
+from polyrot.models.transformer import stack_states
+from polyrot.tasks import markov, modular
+from polyrot.tasks.markov import Chain
+
+CHAINS: dict[str, Chain] = {
+    "markov": markov.ring(4),
+    "markov-5": markov.ring(5),
+    "markov-6": markov.ring(6),
+    "markov-two-rows": markov.two_rows(),
+}
+"""By cohort: the paper's chain, and those of its controls."""
+
+CHAIN_SEQUENCES = 3_000
+TRAINING_SEED, HELD_OUT_SEED = 0, 999
+
+MODULAR = "modular-addition"
+WITHOUT_DECAY = "modular-addition-without-decay"
+FORK_EPOCH = 900
+"""After which the branch without weight decay goes on, with a new optimiser."""
+
+Report = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class EncoderCohort:
+    """Seeds of the encoder that are trained alike."""
+
+    name: str
+    seeds: tuple[int, ...]
+    architecture: EncoderConfig
+    training: EncoderTraining
+    fork_of: str = ""
+    """The cohort whose weights after `training.first_epoch` it starts from."""
+
+    def checkpoint(self, directory: Path) -> Path:
+        """Where a training is kept: by all that determines it."""
+        return directory / f"{self.name}-{content_key(asdict(self))}.pt"
+
+
+def _chain_cohort(name: str) -> EncoderCohort:
+    return EncoderCohort(
+        name,
+        (0, 100, 200, 300, 400),
+        EncoderConfig(vocabulary=CHAINS[name].states),
+        EncoderTraining(
+            epochs=40, batch=64, learning_rate=1e-4, weight_decay=0.0, evaluate_every=5
+        ),
+    )
+
+
+_DECAYING = EncoderCohort(
+    MODULAR,
+    (0, 1, 2),
+    EncoderConfig(layers=2, d_model=128, d_mlp=512, vocabulary=modular.MODULUS),
+    EncoderTraining(
+        epochs=20_000,
+        batch=512,
+        learning_rate=1e-3,
+        weight_decay=1.0,
+        evaluate_every=10,
+        keep=(*range(50, 2_001, 50), *range(2_500, 20_001, 500)),
+    ),
+)
+
+ENCODER_COHORTS: dict[str, EncoderCohort] = {
+    **{name: _chain_cohort(name) for name in CHAINS},
+    MODULAR: _DECAYING,
+    WITHOUT_DECAY: replace(
+        _DECAYING,
+        name=WITHOUT_DECAY,
+        training=replace(_DECAYING.training, weight_decay=0.0, first_epoch=FORK_EPOCH),
+        fork_of=MODULAR,
+    ),
+}
+
+
+def train_encoder_cohort(
+    cohort: EncoderCohort, *, directory: Path, report: Report = lambda epoch, text: None
+) -> History:
+    """Train every seed of a cohort, resuming from the checkpoint in `directory`.
+
+    The weights that were kept lie beside it; see `EncoderCohort.checkpoint`.
+    """
+    if cohort.fork_of:
+        origin = ENCODER_COHORTS[cohort.fork_of].checkpoint(directory)
+        states = kept_states(origin, cohort.training.first_epoch)
+    else:
+        states = [initial_state(cohort.architecture, seed) for seed in cohort.seeds]
+    training, held_out = examples(cohort.name)
+    return train_encoders(
+        StackedEncoder(cohort.architecture, stack_states(states)),
+        cohort.seeds,
+        cohort.training,
+        training,
+        held_out,
+        checkpoint=cohort.checkpoint(directory),
+        report=report,
+    )
+
+
+def examples(name: str) -> tuple[Examples, Examples]:
+    """What the seeds of a cohort are trained on, and what they are held to."""
+    if name in CHAINS:
+        drawn = (
+            CHAINS[name].sample(CHAIN_SEQUENCES, seed=seed)
+            for seed in (TRAINING_SEED, HELD_OUT_SEED)
+        )
+        training, held_out = (Examples(states[:, :-1], states[:, 1:]) for states in drawn)
+        return training, held_out
+    pairs, train = modular.questions(), modular.is_training()
+    sums = modular.answers(pairs)[:, None]
+    return Examples(pairs[train], sums[train]), Examples(pairs[~train], sums[~train])

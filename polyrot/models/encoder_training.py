@@ -1,0 +1,231 @@
+"""Training of stacked encoders on a finite set of examples, epoch by epoch, resumable.
+
+Recipes: arXiv 2602.22600, its released code: AdamW with PyTorch's own betas, a constant learning
+rate, no clipping, the examples shuffled anew in every epoch.  All seeds of a stack train
+together and nothing couples them; what an epoch draws is a function of the seed and the epoch,
+so that a resumed run equals an uninterrupted one.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from polyrot.files import write_atomically
+from polyrot.models.encoder import StackedEncoder
+from polyrot.models.resumable import saving
+from polyrot.models.transformer import State
+
+MASTERED = 0.99
+LEVELS = 2**16
+"""Of the random numbers that decide what dropout drops."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs, and what is to be predicted at their last positions."""
+
+    tokens: Int[Tensor, "example position"]
+    targets: Int[Tensor, "example answer"]
+    """At as many last positions as there are columns."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class EncoderTraining:
+    """What determines a trained model, besides its architecture, its seed and its examples."""
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    evaluate_every: int
+    """Epochs."""
+    keep: tuple[int, ...] = ()
+    """Epochs after which the weights are kept, besides the last; and besides the first evaluated
+    ones after which every seed is right on `MASTERED` of the training, of the held-out examples."""
+    first_epoch: int = 0
+    """Epochs that the weights were trained before, with another optimiser."""
+    enough: float = 2.0
+    """Held-out accuracy of every seed at which training ends early; above 1, never."""
+
+
+@dataclass
+class History:
+    """Accuracies as training went on."""
+
+    epochs: list[int] = field(default_factory=list)
+    training: list[list[float]] = field(default_factory=list)
+    """By evaluation and seed."""
+    held_out: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0
+    """Time spent training, over all the runs that it took."""
+
+    @property
+    def memorised(self) -> int | None:
+        """The first evaluated epoch after which every seed has mastered the training examples."""
+        return self._first(self.training)
+
+    @property
+    def grokked(self) -> int | None:
+        """The first evaluated epoch after which every seed has mastered the held-out ones too."""
+        return self._first(self.held_out)
+
+    def _first(self, accuracies: list[list[float]]) -> int | None:
+        own = zip(self.epochs, accuracies, strict=True)
+        return next((epoch for epoch, seeds in own if min(seeds) >= MASTERED), None)
+
+
+def train_encoders(
+    model: StackedEncoder,
+    seeds: Sequence[int],
+    config: EncoderTraining,
+    training: Examples,
+    held_out: Examples,
+    *,
+    checkpoint: Path,
+    report: Callable[[int, str], None] = lambda epoch, text: None,
+) -> History:
+    """Train a stack in place; continue from `checkpoint` where that file exists.
+
+    The weights of the epochs to keep lie beside the checkpoint, see `kept_state`.
+    `report(epoch, text)` is called after every epoch.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    history, epoch = History(), config.first_epoch
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        history, epoch = History(**saved["history"]), saved["epoch"]
+
+    def save() -> None:
+        payload = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": vars(history),
+            "epoch": epoch,
+        }
+        write_atomically(checkpoint, lambda path: torch.save(payload, path))
+
+    text = ""
+    start, before = time.monotonic(), history.seconds
+    with saving(save) as saves:
+        while epoch < config.epochs and not _done(history, config):
+            with saves.step():
+                _train_epoch(model, seeds, epoch, config, training, optimizer)
+                epoch += 1
+                if epoch % config.evaluate_every == 0 or epoch == config.epochs:
+                    history.epochs.append(epoch)
+                    for examples, own in (
+                        (training, history.training),
+                        (held_out, history.held_out),
+                    ):
+                        own.append(accuracy(model, examples).tolist())
+                    text = _remark(history)
+                first = epoch in (history.memorised, history.grokked)
+                if first or epoch in (*config.keep, config.epochs) or _done(history, config):
+                    _keep(model, kept_file(checkpoint, epoch))
+                history.seconds = before + time.monotonic() - start
+            report(epoch, text)
+            saves.now_and_then()
+    model.drop = _nothing_dropped
+    return history
+
+
+def kept_file(checkpoint: Path, epoch: int) -> Path:
+    """Where the weights after an epoch are kept."""
+    return checkpoint.with_name(f"{checkpoint.stem}-epoch{epoch}.pt")
+
+
+def kept_states(checkpoint: Path, epoch: int) -> list[State]:
+    """The weights of every seed after an epoch that was to be kept."""
+    states: list[State] = torch.load(kept_file(checkpoint, epoch), weights_only=True)
+    return states
+
+
+def accuracy(model: StackedEncoder, examples: Examples) -> Float[Tensor, " seed"]:
+    """Share of right answers of every seed."""
+    tokens = examples.tokens.expand(model.seeds, -1, -1)
+    with torch.inference_mode():
+        logits = predictions(model, tokens, answers=examples.targets.shape[1])
+    right: Tensor = (logits.argmax(-1) == examples.targets).double().mean((1, 2))
+    return right
+
+
+def predictions(
+    model: StackedEncoder, tokens: Int[Tensor, "seed example position"], *, answers: int
+) -> Float[Tensor, "seed example answer label"]:
+    """Logits at the last positions."""
+    logits: Tensor = model(tokens, last=answers == 1)[0]
+    return logits[:, :, -answers:]
+
+
+def _train_epoch(
+    model: StackedEncoder,
+    seeds: Sequence[int],
+    epoch: int,
+    config: EncoderTraining,
+    examples: Examples,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    generators = [np.random.Generator(np.random.SFC64([seed, epoch])) for seed in seeds]
+    model.drop = _Dropout(model.config.dropout, generators)
+    orders = np.stack([generator.permutation(len(examples)) for generator in generators])
+    order = torch.from_numpy(orders)
+    for first in range(0, len(examples), config.batch):
+        rows = order[:, first : first + config.batch]
+        targets = examples.targets[rows]
+        logits = predictions(model, examples.tokens[rows], answers=targets.shape[-1])
+        losses = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), reduction="none")
+        optimizer.zero_grad(set_to_none=True)
+        losses.view(len(seeds), -1).mean(1).sum().backward()
+        optimizer.step()
+    model.drop = _nothing_dropped
+
+
+class _Dropout:
+    """Dropout whose masks every seed draws for itself.
+
+    PyTorch's own draws one number after the other: it took a quarter of a training step.
+    """
+
+    def __init__(self, rate: float, generators: Sequence[np.random.Generator]) -> None:
+        self._threshold = round(rate * LEVELS)
+        self._generators = generators
+
+    def __call__(self, x: Tensor) -> Tensor:
+        # What attention mixes has seeds and sequences on one axis: both divide alike.
+        size = x.numel() // len(self._generators)
+        bits = b"".join(generator.bytes(2 * size) for generator in self._generators)
+        kept = np.frombuffer(bits, np.uint16) >= self._threshold
+        scale = LEVELS / (LEVELS - self._threshold)
+        return x * torch.from_numpy(kept).view(x.shape).to(x.dtype).mul_(scale)
+
+
+def _nothing_dropped(x: Tensor) -> Tensor:
+    return x
+
+
+def _done(history: History, config: EncoderTraining) -> bool:
+    return bool(history.held_out) and min(history.held_out[-1]) >= config.enough
+
+
+def _keep(model: StackedEncoder, file: Path) -> None:
+    states = [model.state(i) for i in range(model.seeds)]
+    write_atomically(file, lambda path: torch.save(states, path))
+
+
+def _remark(history: History) -> str:
+    training, held_out = (min(a[-1]) for a in (history.training, history.held_out))
+    return f"lowest accuracy {training:.1%} on training, {held_out:.1%} on held-out examples"
