@@ -1,5 +1,6 @@
 """How alike cores are: as subspaces of one space, and as coordinates on the same tokens."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,7 +45,7 @@ def overlap(first: Basis, second: Basis) -> float:
     0.5
     """
     product = first.double().mT @ second.double()
-    return float(product.square().sum() / (first.shape[1] * second.shape[1]) ** 0.5)
+    return float(product.square().sum() / math.sqrt(first.shape[1] * second.shape[1]))
 
 
 def random_overlaps(
@@ -56,7 +57,7 @@ def random_overlaps(
     gaussian = torch.randn(draws, d_model, ranks[1], generator=generator, dtype=torch.float64)
     second: Tensor = torch.linalg.qr(gaussian).Q
     shared: Tensor = second[:, : ranks[0]].square().sum((1, 2))
-    return shared / (ranks[0] * ranks[1]) ** 0.5
+    return shared / math.sqrt(ranks[0] * ranks[1])
 
 
 def canonical_correlations(first: Coordinates, second: Coordinates) -> Float[Tensor, " direction"]:
