@@ -22,17 +22,14 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
     """The folder that holds the suites' trained files: the shipped ones, or retrained."""
     if not pytestconfig.getoption("--retrain"):
         return artifact_folder(pytestconfig)
-    from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT
-    from polyrot.suites.build import train_artifacts
+    from polyrot.suites.retraining import train_suite
 
-    others = (CONTROL_COHORT, *COMPARED_WITH.get(suite_name, ()))
-    for name in (suite_name, *others) if suite_name in COHORTS else ():
-        train_artifacts(
-            name,
-            command=f"{judging()} --retrain",
-            device=pytestconfig.getoption("--device"),
-            progress=session_of(pytestconfig).progress(),
-        )
+    train_suite(
+        suite_name,
+        command=f"{judging()} --retrain",
+        device=pytestconfig.getoption("--device"),
+        progress=session_of(pytestconfig).progress(),
+    )
     return artifact_folder(pytestconfig)
 
 

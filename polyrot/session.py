@@ -109,14 +109,13 @@ class Session:
                 )
 
     def applies(self, item: pytest.Item) -> bool:
-        """Does a test's claim apply to its suite?  All do, unless the suite's file lists some."""
-        from polyrot.suites.names import described
+        """Is a test's claim about its suite?"""
+        from polyrot.suites.names import is_about
 
         measurement = measurement_of(item)
         if measurement is None or not isinstance(item, pytest.Function):
             return True
-        file = described(str(item.callspec.params["suite_name"]))
-        return file is None or not file.claims or measurement.claim.id in file.claims
+        return is_about(measurement.claim.id, str(item.callspec.params["suite_name"]))
 
     def judge(
         self,

@@ -14,7 +14,8 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="dyck3, dyck3-independent, dyck3-short, two-back or textlm",
+            help="dyck3, dyck3-independent, markov, modular-addition or textlm; or a cohort of "
+            "their controls",
             autocompletion=complete_trainable,
         ),
     ],
@@ -34,10 +35,12 @@ def train(
     import torch
 
     from polyrot.models.cohorts import COHORTS
+    from polyrot.models.encoder_cohorts import TRAINABLE
     from polyrot.suites.build import train_artifacts
+    from polyrot.suites.encoder_build import train_encoder_artifacts
     from polyrot.suites.textlm import NAME, train_textlm
 
-    if suite not in (known := (*COHORTS, NAME)):
+    if suite not in (known := (*COHORTS, *TRAINABLE, NAME)):
         raise typer.BadParameter(unknown("a suite", suite, known))
     if device not in ("cpu", "cuda"):
         raise typer.BadParameter(f"Expected cpu or cuda but got {device!r}", param_hint="--device")
@@ -49,6 +52,8 @@ def train(
     try:
         if suite == NAME:
             folder = train_textlm(command=command, out=out, device=device)
+        elif suite in TRAINABLE:
+            folder = train_encoder_artifacts(suite, out=out, command=command)
         else:
             folder = train_artifacts(suite, out=out, command=command, device=device)
     except KeyboardInterrupt:

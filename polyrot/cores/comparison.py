@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import torch
 from jaxtyping import Float
@@ -49,15 +50,19 @@ def overlap(first: Basis, second: Basis) -> float:
 
 
 def random_overlaps(
-    d_model: int, ranks: tuple[int, int], draws: int, *, seed: int
+    d_model: int, ranks: Sequence[int], draws: int, *, seed: int
 ) -> Float[Tensor, " draw"]:
-    """Draw the overlap of independent random subspaces of R^d."""
+    """Draw independent random subspaces of R^d, and average the overlap over their pairs."""
     generator = torch.Generator().manual_seed(seed)
-    # One of the two may stay where it is: the other is uniform about it.
-    gaussian = torch.randn(draws, d_model, ranks[1], generator=generator, dtype=torch.float64)
-    second: Tensor = torch.linalg.qr(gaussian).Q
-    shared: Tensor = second[:, : ranks[0]].square().sum((1, 2))
-    return shared / math.sqrt(ranks[0] * ranks[1])
+    bases: list[Tensor] = [
+        torch.linalg.qr(torch.randn(draws, d_model, rank, generator=generator).double()).Q
+        for rank in ranks
+    ]
+    pairs = list(combinations(bases, 2))
+    total = torch.zeros(draws, dtype=torch.float64)
+    for a, b in pairs:
+        total += (a.mT @ b).square().sum((1, 2)) / math.sqrt(a.shape[2] * b.shape[2])
+    return total / len(pairs)
 
 
 def canonical_correlations(first: Coordinates, second: Coordinates) -> Float[Tensor, " direction"]:

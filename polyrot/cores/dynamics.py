@@ -1,6 +1,6 @@
 """Dynamics in a core: the linear map from one position's coordinates to the next one's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Complex, Float
@@ -12,10 +12,12 @@ class Dynamics:
     """The least-squares map of one position's coordinates to the next one's."""
 
     operator: Float[Tensor, "rank rank"]
-    """`z[t] @ operator` is nearest to `z[t + 1]`."""
+    """`(z[t] - mean) @ operator` is nearest to `z[t + 1] - mean`."""
+    mean: Float[Tensor, " rank"]
+    whiten: Float[Tensor, "rank rank"]
+    """Makes the fitted coordinates uncorrelated and of variance 1."""
     r2: float
-    """Share of the next coordinates' variance that it explains, averaged over coordinates that
-    were whitened: no scale of the core decides."""
+    """On the coordinates that were fitted; see `score`."""
 
     @property
     def eigenvalues(self) -> Complex[Tensor, " rank"]:
@@ -26,13 +28,22 @@ class Dynamics:
         )
         return values[order]
 
+    def score(self, coordinates: Float[Tensor, "sequence position rank"]) -> float:
+        """Measure what share of the next coordinates' variance the map explains: R2.
+
+        Of whitened coordinates, averaged over them: whichever basis a core is given in, and
+        however its directions are scaled, the share is the same.
+        """
+        now, then = _steps((coordinates.double() - self.mean) @ self.whiten)
+        back = torch.linalg.solve(self.whiten, self.operator @ self.whiten)
+        missed = (then - now @ back).square().sum(0)
+        return float((1 - missed / (then - then.mean(0)).square().sum(0)).mean())
+
 
 def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynamics:
     """Fit the map from each position's coordinates to the next one's, by least squares.
 
-    Both sides are centred about one mean; whitened first, which changes neither the eigenvalues
-    nor what can be explained, and makes every direction count alike (arXiv 2602.22600 fits
-    unwhitened; the eigenvalues are the same).
+    Both sides are centred about one mean (arXiv 2602.22600, released code).
 
     Raises:
         ValueError: where there are fewer than two positions, or coordinates that do not vary.
@@ -43,19 +54,24 @@ def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynami
             f"but got {list(coordinates.shape)}"
         )
     z = coordinates.double()
-    z = z - z.mean((0, 1))
-    now, then = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
-    values, vectors = torch.linalg.eigh(z.flatten(0, 1).mT @ z.flatten(0, 1) / z[..., 0].numel())
+    flat = z.flatten(0, 1)
+    mean = flat.mean(0)
+    values, vectors = torch.linalg.eigh((flat - mean).mT @ (flat - mean) / len(flat))
     if float(values[0]) <= 1e-12 * float(values[-1]):
         raise ValueError(
             f"Expected all {z.shape[2]} coordinates to vary but they span fewer dimensions; take "
             "a core of lower rank"
         )
     whiten = vectors / values.sqrt()
-    now, then = now @ whiten, then @ whiten
-    operator = torch.linalg.lstsq(now, then).solution
-    residual = then - now @ operator
-    spread = then - then.mean(0)
-    r2 = 1 - residual.square().sum(0) / spread.square().sum(0)
-    back = torch.linalg.inv(whiten)
-    return Dynamics(whiten @ operator @ back, float(r2.mean()))
+    now, then = _steps((z - mean) @ whiten)
+    # Whitened, the normal equations are as well conditioned as can be.
+    solved = torch.linalg.solve(now.mT @ now, now.mT @ then)
+    fitted = Dynamics(whiten @ torch.linalg.solve(whiten.mT, solved.mT).mT, mean, whiten, 0.0)
+    return replace(fitted, r2=fitted.score(coordinates))
+
+
+def _steps(
+    z: Float[Tensor, "sequence position rank"],
+) -> tuple[Float[Tensor, "step rank"], Float[Tensor, "step rank"]]:
+    """Every position but the last of each sequence, and the one that follows."""
+    return z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)

@@ -93,6 +93,10 @@ ENCODER_COHORTS: dict[str, EncoderCohort] = {
 }
 
 
+TRAINABLE = (*CHAINS, MODULAR)
+"""What is trained and written by itself; the fork goes with what it forks from."""
+
+
 def train_encoder_cohort(
     cohort: EncoderCohort, *, directory: Path, report: Report = lambda epoch, text: None
 ) -> History:

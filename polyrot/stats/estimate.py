@@ -92,6 +92,18 @@ def jackknife(
     )
 
 
+def over_seeds(
+    values: Mapping[int, float], *, details: Mapping[str, Any] | None = None
+) -> Estimate:
+    """Average a statistic of single seeds, with a delete-one-seed jackknife interval.
+
+    >>> estimate = over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
+    >>> estimate.value, estimate.n
+    (2.0, 3)
+    """
+    return jackknife({(seed, seed): value for seed, value in values.items()}, details=details)
+
+
 def beside(name: str, estimate: Estimate) -> dict[str, float]:
     """Make details of an estimate that is reported beside another: value and ends, if it has them.
 

@@ -93,6 +93,21 @@ class Artifacts:
         """Weights of one seed: those that were selected, or those half way through."""
         return load_file(self.folder / model_file(seed, half_way=half_way))
 
+    def states(self, names: Iterable[str]) -> list[State]:
+        """Weights in files of these names.
+
+        Raises:
+            MissingArtifact: where one is not among the trained files.
+        """
+        files = list(names)
+        for name in files:
+            if name not in self.hashes:
+                raise MissingArtifact(
+                    f"no {name} among the trained files of {self.folder.name}; train again with "
+                    "this version"
+                )
+        return [load_file(self.folder / name) for name in files]
+
     def sae(self, name: SAEName) -> SAE:
         return SAE.load(self.folder / name.folder)
 
@@ -110,13 +125,15 @@ def write_artifacts(
     models: Mapping[str, State],
     saes: Mapping[SAEName, SAE],
     description: Mapping[str, Any],
+    *,
+    others: Iterable[str] = (),
 ) -> Artifacts:
-    """Write models (by file name) and autoencoders, the manifest last.
+    """Write models (by file name) and autoencoders, the manifest last; `others` are written.
 
     A folder without its manifest is not an artifact, so an interrupted write leaves
     nothing that could be mistaken for one.
     """
-    files: list[str] = []
+    files = list(others)
     for name, state in models.items():
         tensors = {key: tensor.contiguous() for key, tensor in state.items()}
         write_atomically(folder / name, partial(save_file, tensors))

@@ -180,11 +180,13 @@ def _train_saes(
                 own = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
                 data = [x.to(device) for x in own]
             label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}"
-            saes |= _train_stack(stack, data, replace(config, seed=sae_seed), work, label, report)
+            saes |= train_sae_stack(
+                stack, data, replace(config, seed=sae_seed), work, label, report
+            )
     return saes
 
 
-def _train_stack(
+def train_sae_stack(
     names: list[SAEName],
     data: list[Tensor],
     config: SAEConfig,

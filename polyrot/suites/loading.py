@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from glob import glob
@@ -12,8 +12,13 @@ from typing import Any
 from polyrot.files import sha256
 from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
+from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
 from polyrot.nearest import nearest, unknown
-from polyrot.suites.artifacts import SHIPPED
+from polyrot.suites.artifacts import MANIFEST, SHIPPED
+from polyrot.suites.markov import NAME as MARKOV
+from polyrot.suites.markov import MarkovSuite
+from polyrot.suites.modular import NAME as MODULAR
+from polyrot.suites.modular import ModularSuite
 from polyrot.suites.names import described, suite_file
 from polyrot.suites.release_folder import Release
 from polyrot.suites.release_name import parse_released
@@ -27,6 +32,8 @@ from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_wor
 
 NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
+    MARKOV,
+    MODULAR,
     *builtin_files(),
 )
 SUITES = (*NAMED, *(world_name(world) for world in WORLDS))
@@ -69,6 +76,10 @@ def load_suite(
         return WorldSuite(world[0], draw=world[1], progress=progress)
     if path := suite_file(name):
         return _language_suite(path, device, progress)
+    if name == MARKOV:
+        return MarkovSuite(artifacts, device)
+    if name == MODULAR:
+        return ModularSuite(artifacts, device)
     return TrainedSuite(COHORTS[name], artifacts, device)
 
 
@@ -100,6 +111,9 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
         return {"seeds": list(SEEDS)}
     if path := suite_file(name):
         return _file_provenance(path)
+    if name in ENCODER_COHORTS:
+        cohorts = tuple(CHAINS) if name == MARKOV else (name,)
+        return _encoder_provenance(name, cohorts, artifacts)
     provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
     if released := parse_released(name):
         provenance = released_provenance(released)
@@ -118,6 +132,24 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
         if (artifacts / other / "manifest.json").is_file()
     }
     return {**provenance, "compared with": others} if others else provenance
+
+
+def _encoder_provenance(name: str, cohorts: Iterable[str], artifacts: Path) -> Mapping[str, Any]:
+    """Of a suite of the cores paper: its files, and the manifests of the other cohorts."""
+    manifests = {cohort: artifacts / cohort / MANIFEST for cohort in cohorts}
+    own = json.loads(manifests[name].read_text()) if manifests[name].is_file() else {}
+    return {
+        "seeds": list(ENCODER_COHORTS[name].seeds),
+        "artifacts": own.get("files", {}),
+        "lowest accuracy": {
+            seed: metrics["lowest accuracy"] for seed, metrics in own.get("seeds", {}).items()
+        },
+        "compared with": {
+            cohort: sha256(file)
+            for cohort, file in manifests.items()
+            if cohort != name and file.is_file()
+        },
+    }
 
 
 def _language_suite(path: Path, device: str, progress: Callable[[float, str], None]) -> Suite:

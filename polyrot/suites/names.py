@@ -11,6 +11,10 @@ def suite_file(name: str) -> Path | None:
     return Path(name) if name.endswith(".toml") else builtin_files().get(name)
 
 
+FAMILIES = ("PIR", "CORE")
+"""Of polyrot's own claims."""
+
+
 @lru_cache(maxsize=32)
 def described(name: str) -> SuiteFile | None:
     """Read the file of a suite; none where the suite has no file.
@@ -27,3 +31,27 @@ def suite_label(name: str) -> str:
     """What reports call a suite: the name in its file, or its own."""
     file = described(name)
     return file.name if file else name
+
+
+_PIR = frozenset(f"PIR-{number:02d}" for number in range(1, 22))
+_ROTATION = frozenset(f"PIR-{number:02d}" for number in range(4, 10))
+"""Claims about activations alone, which any residual stream can be asked."""
+_CHAIN = frozenset(f"CORE-{number:02d}" for number in range(1, 7))
+_GROKKING = frozenset(f"CORE-{number:02d}" for number in range(7, 11))
+_ABOUT = {
+    "dyck3": _PIR,
+    "dyck3-independent": _PIR,
+    "markov": _CHAIN | _ROTATION,
+    "modular-addition": _GROKKING | _ROTATION,
+}
+"""The claims of polyrot's families that are about a suite trained here."""
+
+
+def is_about(claim: str, suite: str) -> bool:
+    """Is a claim about a suite?  A suite's file may list them; a user's own claim is about all."""
+    file = described(suite)
+    if file is not None:
+        return not file.claims or claim in file.claims
+    if suite not in _ABOUT or claim.partition("-")[0] not in FAMILIES:
+        return True
+    return claim in _ABOUT[suite]

@@ -4,9 +4,9 @@ Where they come from is a subclass's business.  What a suite lacks makes the cla
 need it NOT RUN, with a reason; it is no error.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,8 @@ from polyrot.suites.pairs import Pair, PairMeasure, World, as_trained, over_pair
 from polyrot.tasks.dyck import LabelledSequences
 
 if TYPE_CHECKING:
+    from polyrot.suites.chains import ChainModels
+    from polyrot.suites.questions import QuestionModels
     from polyrot.suites.steering import Steered
 
 LATE_SITE = "resid_post.1"
@@ -130,6 +132,32 @@ class Suite:
         from polyrot.suites.dyck_steering import DyckSteered
 
         return DyckSteered.of(self)
+
+    @cached_property
+    def chain(self) -> "ChainModels":
+        """The seeds at the site of their core, where they predict a Markov chain."""
+        raise self._lacks("models of a Markov chain; run it with --suite markov")
+
+    @cached_property
+    def untrained_chain(self) -> "ChainModels":
+        """The same before training."""
+        raise self._lacks("models of a Markov chain before training")
+
+    def other_chain(self, name: str) -> "ChainModels":
+        """As many seeds that predict another chain: see `polyrot.models.encoder_cohorts.CHAINS`."""
+        raise self._lacks("models of other Markov chains")
+
+    def questions(self, checkpoint: str) -> "QuestionModels":
+        """The seeds at the site of their core at a time of learning modular addition.
+
+        See `polyrot.suites.modular.CHECKPOINTS`.
+        """
+        raise self._lacks("models of modular addition; run it with --suite modular-addition")
+
+    @cached_property
+    def curves(self) -> Mapping[str, Any]:
+        """How accuracies and cores went while modular addition was learned, by branch."""
+        raise self._lacks("curves of grokking")
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         """The autoencoder of a model; by default from the SAE seed that all models share."""

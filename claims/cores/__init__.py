@@ -1,0 +1,1 @@
+"""Transformers converge to invariant algorithmic cores (arXiv 2602.22600)."""

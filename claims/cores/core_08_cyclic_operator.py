@@ -1,0 +1,127 @@
+"""CORE-08: the modular-addition core is a cyclic operator.
+
+"Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): at grokking, one linear
+map sends the mean core coordinates of every answer to the next answer's, with R2 near 1 and
+eigenvalues near the unit circle.  But any 53 points in 52 dimensions or more are sent anywhere by
+some map, and the shift of 53 points has all 53rd roots of unity as eigenvalues: then the ring is
+automatic.  Hardened: R2 is of edges between answers that the fit never saw, and cores of rank
+52 or more do not count.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from polyrot.cores.shift import Shift, random_shift
+from polyrot.stats.estimate import Estimate, beside, over_seeds
+from polyrot.suites.modular import GROKKED, MEMORISED
+from polyrot.suites.questions import PROPER, QuestionModels, cyclic
+from polyrot.suites.suite import Suite
+from polyrot.tasks import modular
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
+from polyrot.verdict.run import Judge
+
+CLAIM = Claim(
+    "CORE-08",
+    "It is a cyclic operator",
+    "arXiv 2602.22600, modular addition",
+    {"modular-addition": "R2 to 1"},
+)
+RING, R2 = "ring share", "R2"
+LEAST = {RING: 0.9, R2: 0.99}
+RANDOM_DIMENSIONS = 60
+
+World = Callable[[Suite], list[tuple[Shift, int] | None]]
+"""The shift of every seed with the rank of its core; none where no core is necessary."""
+
+
+def shifts(models: QuestionModels) -> list[tuple[Shift, int] | None]:
+    """In the smallest core without which held-out answers are gone, as published."""
+    result: list[tuple[Shift, int] | None] = []
+    for index in range(len(models.weight)):
+        rank = models.ranks(index, ~modular.is_training()).necessary
+        result.append(None if rank is None else (models.shift(index, rank), rank))
+    return result
+
+
+def grokked(suite: Suite) -> list[tuple[Shift, int] | None]:
+    return shifts(suite.questions(GROKKED))
+
+
+def memorising(suite: Suite) -> list[tuple[Shift, int] | None]:
+    return shifts(suite.questions(MEMORISED))
+
+
+def random_points(suite: Suite) -> list[tuple[Shift, int] | None]:
+    return [
+        (random_shift(modular.MODULUS, RANDOM_DIMENSIONS, seed=seed), RANDOM_DIMENSIONS)
+        for seed in range(len(suite.seeds))
+    ]
+
+
+def planted(suite: Suite) -> list[tuple[Shift, int] | None]:
+    return shifts(cyclic(len(suite.seeds)))
+
+
+CONTROLS = (
+    negative("the memorising phase", memorising),
+    negative(f"random points in {RANDOM_DIMENSIONS} dimensions", random_points),
+    positive("a planted cyclic core", planted),
+)
+PRINTED = {"modular-addition": (Printed((1 - LEAST[R2],), "R2 to 1", (R2,)),)}
+PUBLISHED = Measurement(
+    CLAIM,
+    Bar.at_least(0.0, f"ring share above {LEAST[RING]}, and R2 above {LEAST[R2]}"),
+    CONTROLS,
+    published=True,
+    printed=PRINTED,
+)
+HARDENED = Measurement(
+    CLAIM,
+    Bar.at_least(0.0, f"ring share above {LEAST[RING]}, and held-out R2 above {LEAST[R2]}"),
+    CONTROLS,
+)
+
+
+def margins(
+    suite: Suite, found: list[tuple[Shift, int] | None], *, hardened: bool
+) -> dict[str, Estimate]:
+    values: dict[str, dict[int, float]] = {RING: {}, R2: {}}
+    beside_them: dict[str, dict[int, float]] = {"rank": {}, "modes": {}, "R2 of all edges": {}}
+    for seed, own in zip(suite.seeds, found, strict=True):
+        if own is None or (hardened and own[1] >= PROPER):
+            values[RING][seed] = values[R2][seed] = 0.0
+            continue
+        shift, rank = own
+        values[RING][seed] = shift.ring_share
+        values[R2][seed] = shift.r2_held_out if hardened else shift.r2
+        beside_them["rank"][seed] = float(rank)
+        beside_them["modes"][seed] = float(len(shift.modes))
+        beside_them["R2 of all edges"][seed] = shift.r2
+    details: dict[str, float] = {}
+    for name, by_seed in beside_them.items():
+        details |= beside(name, over_seeds(by_seed)) if by_seed else {}
+    return {
+        part: over_seeds(
+            {seed: value - LEAST[part] for seed, value in by_seed.items()},
+            details=beside(part, over_seeds(by_seed)) | details,
+        )
+        for part, by_seed in values.items()
+    }
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(suite: Suite, judge: Judge) -> None:
+    def measure(world: World = grokked) -> dict[str, Estimate]:
+        return margins(suite, world(suite), hardened=False)
+
+    judge(measure)
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    def measure(world: World = grokked) -> dict[str, Estimate]:
+        return margins(suite, world(suite), hardened=True)
+
+    judge(measure)

@@ -1,0 +1,142 @@
+"""The figures of claims about cores, as data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from polyrot.models.encoder_cohorts import MODULAR, WITHOUT_DECAY
+from polyrot.verdict.figure import Figure, Mark, Role, Series
+
+Labelled = tuple[str, Role]
+"""Label and role of a series."""
+
+
+def spectra(weights: Mapping[Labelled, Sequence[Float[Tensor, " direction"]]]) -> Figure:
+    """Draw the energy of each direction of ACE, averaged over seeds, with their extremes."""
+    series = []
+    for (label, role), seeds in weights.items():
+        count = min(len(own) for own in seeds)
+        shares = torch.stack([own[:count] / own.sum() for own in seeds])
+        numbers = (shares.mean(0), shares.amin(0), shares.amax(0))
+        x = tuple(float(i + 1) for i in range(count))
+        series.append(Series(label, role, x, *(tuple(map(float, own)) for own in numbers)))
+    return Figure(
+        "spectra",
+        "Energy of the directions",
+        "Squared Hankel singular values as a share of their sum: mean over seeds, and the lowest "
+        "and highest of them. As many directions as the unembedding has outputs can have any.",
+        "direction",
+        "share of the energy",
+        Mark.LINES,
+        tuple(series),
+        log_y=True,
+    )
+
+
+def eigenvalues(values: Mapping[Labelled, Sequence[Complex[Tensor, " eigenvalue"]]]) -> Figure:
+    """Draw eigenvalues of operators in the complex plane, those of all seeds alike."""
+    series = []
+    for (label, role), seeds in values.items():
+        pooled = torch.cat(list(seeds))
+        x, y = (tuple(map(float, part)) for part in (pooled.real, pooled.imag))
+        series.append(Series(label, role, x, y))
+    return Figure(
+        "eigenvalues",
+        "Eigenvalues of the dynamics",
+        "Of the least-squares map from one position's coordinates to the next one's, every seed.",
+        "real part",
+        "imaginary part",
+        Mark.POINTS,
+        tuple(series),
+    )
+
+
+def beside_chance(
+    values: Sequence[float], chance: Float[Tensor, " draw"], *, what: str, caption: str
+) -> Figure:
+    """Draw values beside the histogram of what chance gives."""
+    own = torch.tensor(values, dtype=torch.float64)
+    both = torch.cat([own, chance.double()])
+    edges = torch.linspace(float(both.min()) - 1e-9, float(both.max()) + 1e-9, 31).double()
+    series = []
+    for label, role, numbers in (("chance", Role.NULL, chance), ("models", Role.MODELS, own)):
+        counts = torch.histogram(numbers.double(), edges).hist
+        shares = tuple(map(float, counts / counts.sum()))
+        series.append(Series(label, role, tuple(map(float, edges)), shares))
+    return Figure("chance", "Beside chance", caption, what, "share", Mark.STEPS, tuple(series))
+
+
+def grokking(curves: Mapping[str, Any]) -> list[Figure]:
+    """Draw accuracies, and the ranks by each criterion, over the epochs with weight decay."""
+    accuracy, cores = (curves[MODULAR][which] for which in ("accuracy", "cores"))
+    return [
+        _over_epochs(
+            "grokking",
+            "Grokking",
+            "Accuracy while training with weight decay",
+            "accuracy",
+            [
+                ("training questions", Role.BESIDE, accuracy["epoch"], accuracy["training"]),
+                ("held-out questions", Role.MODELS, accuracy["epoch"], accuracy["held out"]),
+            ],
+        ),
+        _over_epochs(
+            "ranks",
+            "Ranks of the core",
+            "Fewest directions by each criterion, on held-out questions",
+            "rank",
+            [
+                (which, role, cores["epoch"], _column(cores["seeds"], which))
+                for which, role in (
+                    ("energy", Role.BESIDE),
+                    ("necessary", Role.MODELS),
+                    ("sufficient", Role.POSITIVE),
+                )
+            ],
+        ),
+    ]
+
+
+def inflation(curves: Mapping[str, Any]) -> list[Figure]:
+    """Draw the rank of the necessary core over the epochs of both branches."""
+    branches = (
+        (MODULAR, "with weight decay", Role.MODELS),
+        (WITHOUT_DECAY, "without", Role.BESIDE),
+    )
+    return [
+        _over_epochs(
+            "inflation",
+            "Rank of the core",
+            "Fewest directions without which held-out answers are gone",
+            "rank",
+            [
+                (label, role, cores["epoch"], _column(cores["seeds"], "necessary"))
+                for name, label, role in branches
+                for cores in (curves[name]["cores"],)
+            ],
+        )
+    ]
+
+
+def _column(epochs: Sequence[Sequence[Mapping[str, Any]]], which: str) -> list[list[float]]:
+    return [[float(own[which]) for own in seeds] for seeds in epochs]
+
+
+def _over_epochs(
+    name: str,
+    title: str,
+    caption: str,
+    y: str,
+    lines: Sequence[tuple[str, Role, Sequence[int], Sequence[Sequence[float]]]],
+) -> Figure:
+    """Draw the mean over seeds at every epoch, with the lowest and the highest."""
+    series = []
+    for label, role, epochs, values in lines:
+        means = tuple(sum(seeds) / len(seeds) for seeds in values)
+        low, high = (tuple(map(end, values)) for end in (min, max))
+        series.append(Series(label, role, tuple(map(float, epochs)), means, low, high))
+    caption += ": mean over seeds, the lowest and the highest."
+    return Figure(name, title, caption, "epoch", y, Mark.LINES, tuple(series))

@@ -1,0 +1,145 @@
+"""Models of modular addition at the site of their core: what the claims about grokking measure."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from polyrot.cores.extraction import Core, extract
+from polyrot.cores.shift import Shift, fit_shift
+from polyrot.linalg import haar
+from polyrot.models.encoder import StackedEncoder
+from polyrot.suites.chains import affine
+from polyrot.suites.pairs import draw_seed
+from polyrot.tasks import modular
+
+ENERGY = 0.99
+ENOUGH_LOSS = 1e-3
+"""Accuracy that a sufficient core may lose."""
+CHANCES = 2
+"""A core is necessary where without it accuracy is at most so many times chance."""
+PROPER = modular.MODULUS - 1
+"""A core of this rank or more can hold any points whatever: it does not count."""
+
+NOISE = 0.3
+"""Standard deviation of a planted model's noise, where a circle has radius 1."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How many directions a core needs, by each of the paper's criteria."""
+
+    energy: int
+    necessary: int | None
+    """Fewest, at least those by energy, without which the answers are gone."""
+    sufficient: int | None
+    """Fewest, at least those by energy, with which alone they are all but as good."""
+
+    @property
+    def operational(self) -> int | None:
+        """Fewest that are both."""
+        if self.necessary is None or self.sufficient is None:
+            return None
+        return max(self.necessary, self.sufficient)
+
+
+@dataclass(frozen=True, eq=False)
+class QuestionModels:
+    """Seeds that answer all questions of modular addition, at one time of their training."""
+
+    activations: Float[Tensor, "seed question d_model"]
+    """At the core's site and the last token, float64."""
+    weight: Float[Tensor, "seed answer d_model"]
+    bias: Float[Tensor, "seed answer"]
+
+    @classmethod
+    def of(cls, models: StackedEncoder) -> "QuestionModels":
+        pairs = modular.questions().to(models.weight("lm_head.bias").device)
+        with torch.inference_mode():
+            _, residual = models(pairs.expand(models.seeds, -1, -1), last=True)
+        return cls(
+            residual[models.config.sites()[-1]][:, :, 0].double().cpu(),
+            models.weight("lm_head.weight").detach().double().cpu(),
+            models.weight("lm_head.bias").detach().double().cpu(),
+        )
+
+    @cached_property
+    def answers(self) -> Int[Tensor, " question"]:
+        return modular.answers(modular.questions())
+
+    @cached_property
+    def cores(self) -> list[Core]:
+        """Of every seed, from the states at all questions, as published."""
+        return [
+            extract(x, affine(weight, bias), energy=ENERGY)
+            for x, weight, bias in zip(self.activations, self.weight, self.bias, strict=True)
+        ]
+
+    def ranks(self, index: int, questions: Bool[Tensor, " question"]) -> Ranks:
+        """Find the ranks of a seed by what happens to its answers to some questions."""
+        kept, removed = self.accuracies(index, questions)
+        whole = float(kept[-1])
+        energy = self.cores[index].rank
+        return Ranks(
+            energy,
+            _first(removed <= CHANCES / modular.MODULUS, energy),
+            _first(kept >= whole - ENOUGH_LOSS, energy),
+        )
+
+    def accuracies(
+        self, index: int, questions: Bool[Tensor, " question"]
+    ) -> tuple[Float[Tensor, " rank"], Float[Tensor, " rank"]]:
+        """Accuracy with the first r directions alone, and without them, for every r from 1."""
+        directions = self.cores[index].directions
+        coordinates = self.activations[index, questions] @ directions
+        read = self.weight[index] @ directions
+        answers = self.answers[questions]
+        whole = coordinates @ read.mT
+        partial = torch.zeros_like(whole)
+        kept: list[Tensor] = []
+        removed: list[Tensor] = []
+        for r in range(len(directions)):
+            partial = partial + coordinates[:, r, None] * read[:, r]
+            for logits, accuracies in ((partial, kept), (whole - partial, removed)):
+                right = (logits + self.bias[index]).argmax(-1) == answers
+                accuracies.append(right.double().mean())
+        return torch.stack(kept), torch.stack(removed)
+
+    def shift(self, index: int, rank: int) -> Shift:
+        """Fit the cyclic shift on the mean core coordinates of every answer."""
+        z = self.activations[index] @ self.cores[index].basis(rank)
+        sums = torch.zeros(modular.MODULUS, rank, dtype=torch.float64)
+        sums.index_add_(0, self.answers, z)
+        return fit_shift(sums / self.answers.bincount()[:, None])
+
+
+def cyclic(seeds: int, *, d_model: int = 128, frequencies: int = 6) -> QuestionModels:
+    """Plant the algorithm: every answer a point on circles, in a random subspace, and read there.
+
+    Isotropic noise fills what is left of the space; nothing reads it.
+    """
+    angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
+    answers = modular.answers(modular.questions())
+    activations, weights = [], []
+    for index in range(seeds):
+        generator = torch.Generator().manual_seed(draw_seed(index, 61))
+        chosen = 1 + torch.randperm(modular.MODULUS // 2, generator=generator)[:frequencies]
+        turns = angles[:, None] * chosen
+        points = torch.cat([turns.cos(), turns.sin()], dim=1)
+        basis = haar.sample(d_model, seed=draw_seed(index, 62))
+        inside, outside = basis[: 2 * frequencies], basis[2 * frequencies :]
+        noise = torch.randn(len(answers), len(outside), generator=generator, dtype=torch.float64)
+        activations.append(points[answers] @ inside + NOISE * noise @ outside)
+        weights.append(points @ inside)
+    bias = torch.zeros(seeds, modular.MODULUS, dtype=torch.float64)
+    return QuestionModels(torch.stack(activations), torch.stack(weights), bias)
+
+
+def _first(found: Bool[Tensor, " rank"], least: int) -> int | None:
+    """The first rank of at least `least` at which something is found."""
+    ranks = 1 + found.nonzero()[:, 0]
+    ranks = ranks[ranks >= least]
+    return int(ranks[0]) if len(ranks) else None
