@@ -118,6 +118,5 @@ def two_rows() -> Chain:
     states has 1/12.
     """
     rare = (1 - STAY) / 3
-    first, second = ((STAY if j == goal else rare for j in range(4)) for goal in (2, 0))
-    a, b = tuple(first), tuple(second)
+    a, b = (tuple(STAY if j == goal else rare for j in range(4)) for goal in (2, 0))
     return Chain((a, a, b, b))
