@@ -24,7 +24,8 @@ class Chain:
 
     def __post_init__(self) -> None:
         for i, row in enumerate(self.rows):
-            if len(row) != len(self.rows) or min(row) < 0 or abs(sum(row) - 1) > 1e-12:
+            # In this form not a number is no probability either.
+            if len(row) != len(self.rows) or min(row) < 0 or not abs(sum(row) - 1) <= 1e-12:
                 raise ValueError(
                     f"Expected {len(self.rows)} probabilities that sum to 1 in row {i} but got "
                     f"{row}"
