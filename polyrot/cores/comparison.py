@@ -103,7 +103,8 @@ def consensus(
 
 def _orthonormal(x: Coordinates) -> Float[Tensor, "token direction"]:
     """Span the centred columns, without those that do not vary."""
-    centred = x.double() - x.double().mean(0)
+    centred = x.double() - x.double()[0]  # so that what is constant leaves no rounding error
+    centred = centred - centred.mean(0)
     left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
     if not float(singular[0]) > 0:
         raise ValueError("Expected coordinates that vary over tokens but they do not")

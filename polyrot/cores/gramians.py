@@ -26,6 +26,7 @@ def reachability(activations: Float[Tensor, "token d_model"]) -> Gramian:
     """
     _check(activations)
     x = activations.double()
+    x = x - x[0]  # so that constant activations leave nothing, not even a rounding error
     x = x - x.mean(0)
     return x.mT @ x / (len(x) - 1)
 
