@@ -56,6 +56,7 @@ def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynami
     operator = torch.linalg.lstsq(now, then).solution
     residual = then - now @ operator
     spread = then - then.mean(0)
-    r2 = 1 - residual.square().sum(0) / spread.square().sum(0)
+    # The average over coordinates in which the next ones, not all positions, are white.
+    missed = torch.linalg.solve(spread.mT @ spread, residual.mT @ residual)
     back = torch.linalg.inv(whiten)
-    return Dynamics(whiten @ operator @ back, float(r2.mean()))
+    return Dynamics(whiten @ operator @ back, float(1 - missed.trace() / len(missed)))
