@@ -94,9 +94,17 @@ def consensus(
     Returns:
         The consensus, orthonormal and centred, and how much of it each set explains (R2, at most
         1).
+
+    Raises:
+        ValueError: where the sets have not as many tokens, or fewer directions than asked for.
     """
+    tokens = [len(x) for x in sets]
+    if len(set(tokens)) != 1:
+        raise ValueError(f"Expected coordinates of the same tokens but got {tokens}")
     bases = [_orthonormal(x) for x in sets]
     left, _, _ = torch.linalg.svd(torch.cat(bases, dim=1), full_matrices=False)
+    if not 0 < rank <= left.shape[1]:
+        raise ValueError(f"Expected rank between 1 and {left.shape[1]} but got rank={rank}")
     shared = left[:, :rank]
     return shared, [float((basis.mT @ shared).square().sum() / rank) for basis in bases]
 
