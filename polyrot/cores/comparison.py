@@ -26,11 +26,10 @@ def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
     a, b = first.double(), second.double()
     if a.shape[1] > b.shape[1]:
         a, b = b, a
-    left, cosines, _ = torch.linalg.svd(a.mT @ b, full_matrices=False)
-    # How far each principal direction of the smaller subspace is from the larger one.
-    directions = a @ left
-    sines = (directions - b @ (b.mT @ directions)).norm(dim=0)
-    angles: Tensor = torch.rad2deg(torch.atan2(sines, cosines.clamp(min=0)))
+    cosines = torch.linalg.svdvals(a.mT @ b)
+    # Not along the directions of the cosines, which are any where several cosines round to 1.
+    sines = torch.linalg.svdvals(a - b @ (b.mT @ a)).flip(0)
+    angles: Tensor = torch.rad2deg(torch.atan2(sines, cosines))
     return angles
 
 
