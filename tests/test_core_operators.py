@@ -162,7 +162,7 @@ def test_planted_circles_are_found(answers: int, frequencies: tuple[int, ...]) -
         assert shift.operator.shape == (points.shape[1],) * 2
         assert shift.r2 == pytest.approx(1, abs=1e-10)
         # The mean of what was fitted is not quite the circles' centre.
-        assert 0.98 < shift.r2_held_out < 1
+        assert 0.98 < shift.r2_held_out < 1 + 1e-9
         assert shift.modes == frequencies
         assert shift.ring_share == 1
         assert not shift.automatic
