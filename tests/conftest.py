@@ -1,8 +1,10 @@
 """One hypothesis profile for everyone: no example depends on the clock or the machine."""
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
+import jaxtyping
 import pytest
 
 hypothesis.settings.register_profile(
@@ -35,3 +37,12 @@ def no_job_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what toy claims print off the page of the CI job that runs these tests."""
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Leave wrong shapes to the library, as for users: here the type checker speaks first."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)

@@ -27,11 +27,10 @@ def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
     a, b = first.double(), second.double()
     if a.shape[1] > b.shape[1]:
         a, b = b, a
-    left, cosines, _ = torch.linalg.svd(a.mT @ b, full_matrices=False)
-    # How far each principal direction of the smaller subspace is from the larger one.
-    directions = a @ left
-    sines = (directions - b @ (b.mT @ directions)).norm(dim=0)
-    angles: Tensor = torch.rad2deg(torch.atan2(sines, cosines.clamp(min=0)))
+    cosines = torch.linalg.svdvals(a.mT @ b)
+    # Not along the directions of the cosines, which are any where several cosines round to 1.
+    sines = torch.linalg.svdvals(a - b @ (b.mT @ a)).flip(0)
+    angles: Tensor = torch.rad2deg(torch.atan2(sines, cosines))
     return angles
 
 
@@ -99,16 +98,25 @@ def consensus(
     Returns:
         The consensus, orthonormal and centred, and how much of it each set explains (R2, at most
         1).
+
+    Raises:
+        ValueError: where the sets have not as many tokens, or fewer directions than asked for.
     """
+    tokens = [len(x) for x in sets]
+    if len(set(tokens)) != 1:
+        raise ValueError(f"Expected coordinates of the same tokens but got {tokens}")
     bases = [_orthonormal(x) for x in sets]
     left, _, _ = torch.linalg.svd(torch.cat(bases, dim=1), full_matrices=False)
+    if not 0 < rank <= left.shape[1]:
+        raise ValueError(f"Expected rank between 1 and {left.shape[1]} but got rank={rank}")
     shared = left[:, :rank]
     return shared, [float((basis.mT @ shared).square().sum() / rank) for basis in bases]
 
 
 def _orthonormal(x: Coordinates) -> Float[Tensor, "token direction"]:
     """Span the centred columns, without those that do not vary."""
-    centred = x.double() - x.double().mean(0)
+    centred = x.double() - x.double()[0]  # so that what is constant leaves no rounding error
+    centred = centred - centred.mean(0)
     left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
     if not float(singular[0]) > 0:
         raise ValueError("Expected coordinates that vary over tokens but they do not")

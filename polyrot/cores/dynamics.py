@@ -14,8 +14,6 @@ class Dynamics:
     operator: Float[Tensor, "rank rank"]
     """`(z[t] - mean) @ operator` is nearest to `z[t + 1] - mean`."""
     mean: Float[Tensor, " rank"]
-    whiten: Float[Tensor, "rank rank"]
-    """Makes the fitted coordinates uncorrelated and of variance 1."""
     r2: float
     """On the coordinates that were fitted; see `score`."""
 
@@ -31,13 +29,13 @@ class Dynamics:
     def score(self, coordinates: Float[Tensor, "sequence position rank"]) -> float:
         """Measure what share of the next coordinates' variance the map explains: R2.
 
-        Of whitened coordinates, averaged over them: whichever basis a core is given in, and
-        however its directions are scaled, the share is the same.
+        Of coordinates in which the next ones are white, averaged over them: whichever basis a
+        core is given in, and however its directions are scaled, the share is the same.
         """
-        now, then = _steps((coordinates.double() - self.mean) @ self.whiten)
-        back = torch.linalg.solve(self.whiten, self.operator @ self.whiten)
-        missed = (then - now @ back).square().sum(0)
-        return float((1 - missed / (then - then.mean(0)).square().sum(0)).mean())
+        now, then = _steps(coordinates.double() - self.mean)
+        residual, spread = then - now @ self.operator, then - then.mean(0)
+        missed = torch.linalg.solve(spread.mT @ spread, residual.mT @ residual)
+        return float(1 - missed.trace() / len(missed))
 
 
 def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynamics:
@@ -62,11 +60,11 @@ def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynami
             f"Expected all {z.shape[2]} coordinates to vary but they span fewer dimensions; take "
             "a core of lower rank"
         )
+    # Whitened, the normal equations are as well conditioned as can be.
     whiten = vectors / values.sqrt()
     now, then = _steps((z - mean) @ whiten)
-    # Whitened, the normal equations are as well conditioned as can be.
-    solved = torch.linalg.solve(now.mT @ now, now.mT @ then)
-    fitted = Dynamics(whiten @ torch.linalg.solve(whiten.mT, solved.mT).mT, mean, whiten, 0.0)
+    operator = torch.linalg.solve(now.mT @ now, now.mT @ then)
+    fitted = Dynamics(whiten @ operator @ torch.linalg.inv(whiten), mean, 0.0)
     return replace(fitted, r2=fitted.score(coordinates))
 
 

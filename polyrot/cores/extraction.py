@@ -149,9 +149,9 @@ def _root(name: str, gramian: Gramian, otherwise: str) -> Gramian:
             f"Expected {name} to be positive semi-definite but its lowest eigenvalue is "
             f"{float(values[0]):.3g}"
         )
-    # Rounding leaves about this much where there is nothing, and the root makes it 1e-8.
-    noise = len(gramian) * torch.finfo(torch.float64).eps * float(values[-1])
-    root: Tensor = vectors * values.where(values > noise, 0).sqrt()
+    # What rounding leaves of a zero would be eight orders of magnitude larger in the root.
+    zero = values <= len(gramian) * torch.finfo(torch.float64).eps * values[-1]
+    root: Tensor = vectors * values.masked_fill(zero, 0).sqrt()
     return root
 
 

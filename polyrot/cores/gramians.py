@@ -26,6 +26,7 @@ def reachability(activations: Float[Tensor, "token d_model"]) -> Gramian:
     """
     _check(activations)
     x = activations.double()
+    x = x - x[0]  # so that constant activations leave nothing, not even a rounding error
     x = x - x.mean(0)
     return x.mT @ x / (len(x) - 1)
 
@@ -61,6 +62,10 @@ def observability(
 def _jacobians(
     tail: Tail, states: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "output row d_model"]:
+    unread = (
+        "Expected tail to be differentiable but its output does not hang on the states; leave "
+        "out detach, no_grad, argmax and the like"
+    )
     with torch.enable_grad():
         states = states.detach().clone().requires_grad_()  # clone: not of inference mode
         outputs = tail(states)
@@ -70,15 +75,14 @@ def _jacobians(
                 f"got {list(outputs.shape)}"
             )
         if not outputs.requires_grad:
-            raise ValueError(
-                "Expected tail to be differentiable but its output does not hang on the states; "
-                "leave out detach, no_grad, argmax and the like"
-            )
+            raise ValueError(unread)
         # Rows do not meet, so the gradient of a column's sum holds every row's own gradient.
         directions = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
         (jacobian,) = torch.autograd.grad(
-            outputs.sum(0), states, directions, is_grads_batched=True, allow_unused=False
+            outputs.sum(0), states, directions, is_grads_batched=True, allow_unused=True
         )
+    if jacobian is None:  # what the output hangs on is the model's weights alone
+        raise ValueError(unread)
     found: Tensor = jacobian
     return found
 

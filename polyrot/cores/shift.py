@@ -113,7 +113,8 @@ class _Map:
     @classmethod
     def of(cls, points: Means, answers: Tensor) -> "_Map":
         """Fit on the edges between some answers, centred about their mean."""
-        mean = points[answers].mean(0)
+        first = points[answers[0]]
+        mean = first + (points[answers] - first).mean(0)  # exact where all means are alike
         centred = points - mean
         _, singular, right = torch.linalg.svd(centred[answers], full_matrices=False)
         if not float(singular[0]) > 0:

@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from polyrot.models.transformer import State, canonical_site
 
 Residual = Float[Tensor, "seed sequence position d_model"]
-Logits = Float[Tensor, "seed sequence position label"]
+Asked = Float[Tensor, "seed sequence _ d_model"]
+"""The residual stream at every position, or at the last one alone."""
+Logits = Float[Tensor, "seed sequence _ label"]
+"""Likewise."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class StackedEncoder(nn.Module):
 
     def forward(
         self, tokens: Int[Tensor, "seed sequence position"], *, last: bool = False
-    ) -> tuple[Logits, dict[str, Residual]]:
+    ) -> tuple[Logits, dict[str, Asked]]:
         """Return the logits and the residual stream at every site.
 
         With `last` the last layer and the unembedding run at the last position alone.
@@ -151,7 +154,7 @@ class StackedEncoder(nn.Module):
 
     def resume(
         self, site: str, x: Residual, *, last: bool = False
-    ) -> tuple[Logits, dict[str, Residual]]:
+    ) -> tuple[Logits, dict[str, Asked]]:
         """Run the rest of the model from a residual stream `x` at a site."""
         sites = self.config.sites()
         start = sites.index(canonical_site(site))
@@ -171,7 +174,7 @@ class StackedEncoder(nn.Module):
         """Read the logits from the residual stream behind the last layer."""
         return self._linear(x, "lm_head")
 
-    def _attended(self, x: Residual, layer: int, *, last: bool) -> Residual:
+    def _attended(self, x: Residual, layer: int, *, last: bool) -> Asked:
         config, block = self.config, f"layers.{layer}.self_attn"
         seeds, sequences, positions, d = x.shape
         qkv = _linear(

@@ -24,7 +24,8 @@ class Chain:
 
     def __post_init__(self) -> None:
         for i, row in enumerate(self.rows):
-            if len(row) != len(self.rows) or min(row) < 0 or abs(sum(row) - 1) > 1e-12:
+            # In this form not a number is no probability either.
+            if len(row) != len(self.rows) or min(row) < 0 or not abs(sum(row) - 1) <= 1e-12:
                 raise ValueError(
                     f"Expected {len(self.rows)} probabilities that sum to 1 in row {i} but got "
                     f"{row}"
@@ -118,6 +119,5 @@ def two_rows() -> Chain:
     states has 1/12.
     """
     rare = (1 - STAY) / 3
-    first, second = ((STAY if j == goal else rare for j in range(4)) for goal in (2, 0))
-    a, b = tuple(first), tuple(second)
+    a, b = (tuple(STAY if j == goal else rare for j in range(4)) for goal in (2, 0))
     return Chain((a, a, b, b))
