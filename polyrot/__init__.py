@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polyrot import bars as bars
+    from polyrot import cores as cores
     from polyrot.linalg import haar as haar
     from polyrot.linalg.all_pairs import align_pairs as align_pairs
     from polyrot.linalg.assignment import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # not wait for torch.
 _PUBLIC = {
     "bars": "polyrot.bars",
+    "cores": "polyrot.cores",
     "haar": "polyrot.linalg.haar",
     "align_pairs": "polyrot.linalg.all_pairs",
     "bootstrap": "polyrot.linalg.resampling",
@@ -63,6 +65,7 @@ __all__ = [
     "align_pairs",
     "bars",
     "bootstrap",
+    "cores",
     "ev",
     "ev_published",
     "haar",

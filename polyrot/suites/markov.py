@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from polyrot.cores.gramians import Tail
 from polyrot.missing import NotRun
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
@@ -14,7 +15,7 @@ from polyrot.models.harvest import Activations
 from polyrot.models.transformer import stack_states
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
-from polyrot.suites.chains import FEWER_SEQUENCES, ChainModels
+from polyrot.suites.chains import FEWER_SEQUENCES, ChainModels, affine
 from polyrot.suites.suite import Suite
 
 NAME = "markov"
@@ -50,6 +51,10 @@ class MarkovSuite(Suite):
     @cached_property
     def untrained_activations(self) -> Activations:
         return self._harvest(self._untrained)
+
+    def tail(self, seed: int) -> Tail:
+        chain, index = self.chain, self.index(seed)
+        return affine(chain.weight[index], chain.bias[index])
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:

@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from polyrot.cores.gramians import Tail
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import State, stack_states
 from polyrot.suites.artifacts import Artifacts
+from polyrot.suites.chains import affine
 from polyrot.suites.questions import QuestionModels
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
@@ -66,6 +68,10 @@ class ModularSuite(Suite):
         cohort = ENCODER_COHORTS[NAME]
         states = [initial_state(cohort.architecture, seed) for seed in self.seeds]
         return self._at_the_site(QuestionModels.of(self._stack(states)))
+
+    def tail(self, seed: int) -> Tail:
+        models, index = self.questions(END), self.index(seed)
+        return affine(models.weight[index].float(), models.bias[index].float())
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:

@@ -11,7 +11,7 @@ def suite_file(name: str) -> Path | None:
     return Path(name) if name.endswith(".toml") else builtin_files().get(name)
 
 
-FAMILIES = ("PIR", "CORE")
+FAMILIES = ("PIR", "CORE", "X")
 """Of polyrot's own claims."""
 
 
@@ -38,11 +38,12 @@ _ROTATION = frozenset(f"PIR-{number:02d}" for number in range(4, 10))
 """Claims about activations alone, which any residual stream can be asked."""
 _CHAIN = frozenset(f"CORE-{number:02d}" for number in range(1, 7))
 _GROKKING = frozenset(f"CORE-{number:02d}" for number in range(7, 11))
+_X = frozenset({"X-01"})
 _ABOUT = {
-    "dyck3": _PIR,
-    "dyck3-independent": _PIR,
-    "markov": _CHAIN | _ROTATION,
-    "modular-addition": _GROKKING | _ROTATION,
+    "dyck3": _PIR | _X,
+    "dyck3-independent": _PIR | _X,
+    "markov": _CHAIN | _ROTATION | _X,
+    "modular-addition": _GROKKING | _ROTATION | _X,
 }
 """The claims of polyrot's families that are about a suite trained here."""
 

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from polyrot.cores.extraction import Core, extract
+from polyrot.cores.gramians import Tail
 from polyrot.missing import NotRun
 from polyrot.models.harvest import Activations, real_labels
 from polyrot.models.transformer import StackedTransformer
@@ -40,6 +42,7 @@ class Suite:
         self.sites = sites
         self.late_site = sites[-1]
         self.earlier: tuple[str, ...] = ("half way",)
+        self._cores: dict[int, Core] = {}
         self._pairs: dict[str, dict[tuple[int, int], Pair]] = {}
 
     @cached_property
@@ -132,6 +135,22 @@ class Suite:
         from polyrot.suites.dyck_steering import DyckSteered
 
         return DyckSteered.of(self)
+
+    @property
+    def core_site(self) -> str:
+        """Where cores are extracted: what follows takes every token by itself."""
+        return self.late_site
+
+    def core(self, seed: int) -> Core:
+        """The core of a model at `core_site`, of the tokens that are not held out."""
+        if seed not in self._cores:
+            x = self.activations.at(self.core_site)[self.index(seed), ~self.held_out]
+            self._cores[seed] = extract(x, self.tail(seed))
+        return self._cores[seed]
+
+    def tail(self, seed: int) -> Tail:
+        """The rest of a model from `core_site`, to all of its logits."""
+        raise self._lacks("models whose cores can be extracted")
 
     @cached_property
     def chain(self) -> "ChainModels":

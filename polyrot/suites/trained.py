@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from polyrot.cores.gramians import Tail
 from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
 from polyrot.models.harvest import Activations, harvest
@@ -90,6 +91,15 @@ class DyckSuite(Suite):
         )
         sequence = self.activations.sequence
         return torch.isin(sequence, order[: int(HELD_OUT_SHARE * ANALYSIS_SEQUENCES)])
+
+    def tail(self, seed: int) -> Tail:
+        model = self.models.take(self.index(seed)).cpu()
+
+        def logits(states: Tensor) -> Tensor:
+            by_head = model.unembed(states[None, :, None])
+            return torch.cat([own[0, :, 0] for own in by_head.values()], dim=1)
+
+        return logits
 
     def control_sae(self, index: int, site: str) -> SAE:
         seeds = COHORTS[CONTROL_COHORT].seeds
