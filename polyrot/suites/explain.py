@@ -6,10 +6,12 @@ from pathlib import Path
 
 from polyrot.models import hub
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, SHORT_COHORT
+from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR
 from polyrot.report.columns import entry, width
 from polyrot.shipped import guide, judging
 from polyrot.suites.artifacts import MANIFEST
 from polyrot.suites.language import LanguageSuite
+from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
 from polyrot.suites.textlm import textlm_folder
 from polyrot.suites.worlds.synthetic import WORLDS
@@ -26,6 +28,16 @@ def overview() -> Iterator[str]:
             yield from entry(
                 name, f"Dyck-3 transformers, seeds {seeds}, {sharing}; shipped", MARGIN
             )
+    markov, addition = (ENCODER_COHORTS[name] for name in (MARKOV, MODULAR))
+    yield from entry(
+        MARKOV, f"encoders that predict a Markov chain, {len(markov.seeds)} seeds; shipped", MARGIN
+    )
+    yield from entry(
+        MODULAR,
+        f"encoders that grok addition modulo 53, {len(addition.seeds)} seeds; trained by "
+        "--retrain (hours)",
+        MARGIN,
+    )
     for name, path in builtin_files().items():
         file = read_suite_file(path)
         yield from entry(name, f"{file.description}; {_needs(file)}", MARGIN)
