@@ -1,0 +1,181 @@
+"""Subject-verb agreement: templated prompts that end where the verb begins.
+
+The prompts are those of arXiv 2602.22600: a head noun of one number, an attractor of the other,
+and the question whether `is` or `are` comes next.  The drawing follows the released code call by
+call (`default_rng(0)`), so that the prompts and their split are the same, with all that is odd in
+them: "There key near the boxes", "The keys that hides the box", "The men that the box".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+PLURALS = {
+    "key": "keys",
+    "label": "labels",
+    "author": "authors",
+    "pilot": "pilots",
+    "teacher": "teachers",
+    "child": "children",
+    "man": "men",
+    "woman": "women",
+    "mouse": "mice",
+    "cabinet": "cabinets",
+    "drawer": "drawers",
+    "door": "doors",
+    "folder": "folders",
+    "box": "boxes",
+    "room": "rooms",
+    "student": "students",
+    "guard": "guards",
+    "desk": "desks",
+}
+NOUNS = tuple(PLURALS)
+HEADS, ATTRACTORS = NOUNS[:9], NOUNS[9:]
+CONNECTORS = ("to the", "of the", "near the", "behind the", "next to the", "alongside the")
+FRONTS = (
+    "In this ancient kingdom,",
+    "Long ago in a distant land,",
+    "In a busy laboratory,",
+    "Deep under the old castle,",
+)
+BACKS = ("in the old kingdom", "in this strange world", "in the present tense", "on most days")
+RELATIVES = ("that the", "that guards the", "that surrounds the", "that hides the")
+PAST = "In the past,"
+SHAPES = ("base", "front", "back", "there", "rel")
+COUNT, SEED = 1_200, 0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text that ends where the verb begins, and what it was made of."""
+
+    head: str
+    """The noun that the verb agrees with, in the singular."""
+    attractor: str
+    """The noun that stands between, in the singular."""
+    plural: bool
+    """Is the head?  This is the label."""
+    attractor_plural: bool
+    past: bool
+    """Does it begin with "In the past,"?  What has nothing to do with the label."""
+    shape: str
+    connector: str
+    front: str
+    back: str
+    relative: str
+
+    @property
+    def text(self) -> str:
+        head, attractor = self.head, self.attractor
+        head = PLURALS[head] if self.plural else head
+        attractor = PLURALS[attractor] if self.attractor_plural else attractor
+        subject = f"{head} {self.connector} {attractor}"
+        text = {
+            "base": f"The {subject}",
+            "front": f"{self.front} the {subject}",
+            "back": f"The {subject} {self.back}",
+            "there": f"There {subject}",
+            "rel": f"The {head} {self.relative} {attractor}",
+        }[self.shape]
+        return f"{PAST} {text}" if self.past else text
+
+    @property
+    def verb(self) -> str:
+        """The one that agrees."""
+        return ("was", "were")[self.plural] if self.past else ("is", "are")[self.plural]
+
+    @property
+    def held_out(self) -> bool:
+        """Is its pair of nouns one that no small model was trained on?"""
+        return is_held_out(self.head, self.attractor)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts and their split."""
+
+    prompts: tuple[Prompt, ...]
+    training: Bool[np.ndarray, " prompt"]
+    """Which are of the training half."""
+
+    @property
+    def texts(self) -> list[str]:
+        return [prompt.text for prompt in self.prompts]
+
+    @property
+    def plural(self) -> Bool[np.ndarray, " prompt"]:
+        """Which have a plural head: the label."""
+        return np.array([prompt.plural for prompt in self.prompts])
+
+    @property
+    def past(self) -> Bool[np.ndarray, " prompt"]:
+        """Which are in the past: an unrelated label."""
+        return np.array([prompt.past for prompt in self.prompts])
+
+    @property
+    def held_out(self) -> Bool[np.ndarray, " prompt"]:
+        """Which have a pair of nouns that no small model was trained on."""
+        return np.array([prompt.held_out for prompt in self.prompts])
+
+
+def is_held_out(head: str, attractor: str) -> bool:
+    """Is a pair of nouns kept from training?  A fifth are; every noun is in some that are not."""
+    return (HEADS.index(head) + 2 * ATTRACTORS.index(attractor)) % 5 == 0
+
+
+def draw_prompts(count: int = COUNT, seed: int = SEED) -> Prompts:
+    """Draw the published prompts: half with a singular head and a plural attractor, half reversed.
+
+    Args:
+        count: even; a half of them, at random, is the training half.
+        seed: of the drawing, 0 as published.
+
+    Raises:
+        ValueError: where the count is odd.
+
+    >>> prompts = draw_prompts()
+    >>> prompts.texts[0], int(prompts.plural.sum()), int(prompts.training.sum())
+    ('The men that the box', 600, 600)
+    """
+    if count % 2:
+        raise ValueError(f"Expected count to be even but got {count=}")
+    rng = np.random.default_rng(seed)
+    drawn = [
+        draw_prompt(rng, choice(rng, HEADS), choice(rng, ATTRACTORS), plural, not plural)
+        for plural in (False, True)
+        for _ in range(count // 2)
+    ]
+    order = np.arange(count)
+    rng.shuffle(order)
+    training = np.zeros(count, dtype=bool)
+    training[rng.permutation(count)[: count // 2]] = True
+    return Prompts(tuple(drawn[index] for index in order), training)
+
+
+def choice(rng: np.random.Generator, among: tuple[str, ...]) -> str:
+    """Draw one of some, each as likely."""
+    return among[int(rng.integers(0, len(among)))]
+
+
+def draw_prompt(
+    rng: np.random.Generator, head: str, attractor: str, plural: bool, attractor_plural: bool
+) -> Prompt:
+    """Draw the rest of a prompt; all is drawn, whether or not the shape has a place for it."""
+    connector, front, back, relative = (
+        choice(rng, among) for among in (CONNECTORS, FRONTS, BACKS, RELATIVES)
+    )
+    past = bool(rng.integers(0, 2))
+    return Prompt(
+        head=head,
+        attractor=attractor,
+        plural=plural,
+        attractor_plural=attractor_plural,
+        past=past,
+        shape=choice(rng, SHAPES),
+        connector=connector,
+        front=front,
+        back=back,
+        relative=relative,
+    )
