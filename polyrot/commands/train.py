@@ -14,8 +14,8 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="dyck3, dyck3-independent, markov, modular-addition or textlm; or a cohort of "
-            "their controls",
+            help="dyck3, dyck3-independent, markov, modular-addition, agreement or textlm; or a "
+            "cohort of their controls",
             autocompletion=complete_trainable,
         ),
     ],
@@ -36,11 +36,13 @@ def train(
 
     from polyrot.models.cohorts import COHORTS
     from polyrot.models.encoder_cohorts import TRAINABLE
+    from polyrot.suites.agreement_models import train_agreement
     from polyrot.suites.build import train_artifacts
+    from polyrot.suites.checkpoints import AGREEMENT
     from polyrot.suites.encoder_build import train_encoder_artifacts
     from polyrot.suites.textlm import NAME, train_textlm
 
-    if suite not in (known := (*COHORTS, *TRAINABLE, NAME)):
+    if suite not in (known := (*COHORTS, *TRAINABLE, NAME, AGREEMENT)):
         raise typer.BadParameter(unknown("a suite", suite, known))
     if device not in ("cpu", "cuda"):
         raise typer.BadParameter(f"Expected cpu or cuda but got {device!r}", param_hint="--device")
@@ -54,6 +56,8 @@ def train(
             folder = train_textlm(command=command, out=out, device=device)
         elif suite in TRAINABLE:
             folder = train_encoder_artifacts(suite, out=out, command=command)
+        elif suite == AGREEMENT:
+            folder = train_agreement(command=command, out=out, device=device)
         else:
             folder = train_artifacts(suite, out=out, command=command, device=device)
     except KeyboardInterrupt:

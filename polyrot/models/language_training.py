@@ -1,8 +1,9 @@
 """Training of small causal language models from nothing, resumable.
 
-GPT-NeoX architecture through `transformers`: rotary positions, attention and MLP in parallel,
-untied embeddings.  Every batch is a function of (seed, step), so that a resumed run equals an
-uninterrupted one, and seeds share neither their initial weights nor the order of their data.
+Through `transformers`, of the GPT-NeoX architecture (rotary positions, attention and MLP in
+parallel, untied embeddings) or of GPT-2's (learned positions, one after the other, tied).  Every
+batch is a function of (seed, step), so that a resumed run equals an uninterrupted one, and seeds
+share neither their initial weights nor the order of their data.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from polyrot.models.schedule import warm_up_then_cosine
 from polyrot.tasks.text import Tokens
 
 if TYPE_CHECKING:
-    from transformers import GPTNeoXForCausalLM
+    from transformers import PreTrainedModel
 
 IGNORE = -100
 
@@ -51,6 +52,10 @@ class LanguageConfig:
     two_back: bool = False
     """Instead of text: of uniformly random tokens, say again the one two places back.  The models
     of another task that controls want."""
+    architecture: Literal["gpt-neox", "gpt2"] = "gpt-neox"
+    rows: bool = False
+    """Does the text come in rows of `context` + 1 tokens, each of which begins where a text does?
+    Else a batch begins anywhere."""
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""
@@ -63,25 +68,50 @@ class LanguageConfig:
         )
 
 
-def new_model(config: LanguageConfig, seed: int) -> "GPTNeoXForCausalLM":
+def new_model(config: LanguageConfig, seed: int) -> "PreTrainedModel":
     """Draw the untrained model of a seed."""
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return GPTNeoXForCausalLM(
-            GPTNeoXConfig(
-                vocab_size=config.vocabulary,
-                hidden_size=config.d_model,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                intermediate_size=4 * config.d_model,
-                max_position_embeddings=config.context,
-                bos_token_id=0,
-                eos_token_id=0,
-                use_cache=False,
-            )
+        return _gpt2(config) if config.architecture == "gpt2" else _gpt_neox(config)
+
+
+def _gpt_neox(config: LanguageConfig) -> "PreTrainedModel":
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=config.vocabulary,
+            hidden_size=config.d_model,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=4 * config.d_model,
+            max_position_embeddings=config.context,
+            bos_token_id=0,
+            eos_token_id=0,
+            use_cache=False,
         )
+    )
+
+
+def _gpt2(config: LanguageConfig) -> "PreTrainedModel":
+    """Without dropout, as small models that see their text once need none."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocabulary,
+            n_embd=config.d_model,
+            n_layer=config.layers,
+            n_head=config.heads,
+            n_positions=config.context,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=0,
+            eos_token_id=0,
+            use_cache=False,
+        )
+    )
 
 
 def train_language_model(
@@ -92,13 +122,13 @@ def train_language_model(
     *,
     device: str = "cpu",
     report: Callable[[int, str], None] = lambda step, text: None,
-) -> "tuple[GPTNeoXForCausalLM, GPTNeoXForCausalLM]":
+) -> "tuple[PreTrainedModel, PreTrainedModel]":
     """Train a seed; return the model half way and the model at the end.
 
     Args:
         config: architecture and recipe.
         seed: of the initial weights and of the batches.
-        text: the training tokens, one stream.
+        text: the training tokens, one stream; with `config.rows` whole rows, one behind another.
         folder: where a checkpoint is kept; a second call continues there.
         device: where to train.
         report: called with the step and a remark after every step.
@@ -183,10 +213,17 @@ def _batch(config: LanguageConfig, seed: int, step: int, text: Tokens) -> tuple[
         labels = np.full(shape, IGNORE)
         labels[:, 2:] = tokens[:, :-2]
     else:
-        starts = rng.integers(len(text) - config.context, size=config.batch)
-        windows = text[starts[:, None] + np.arange(config.context + 1)]
+        windows = text[_starts(config, rng, len(text))[:, None] + np.arange(config.context + 1)]
         tokens, labels = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
     return torch.from_numpy(tokens), torch.from_numpy(labels)
+
+
+def _starts(config: LanguageConfig, rng: np.random.Generator, length: int) -> np.ndarray:
+    """Draw where the windows of a batch begin in a text of so many tokens."""
+    if config.rows:
+        row = config.context + 1
+        return rng.integers(length // row, size=config.batch) * row
+    return rng.integers(length - config.context, size=config.batch)
 
 
 def _digest(text: Tokens) -> str:

@@ -7,10 +7,14 @@ from polyrot.interventions.places import FAMILIES, places
 from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
+from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.schema import Models
 from polyrot.suites.textlm import NAME as TEXTLM
 from polyrot.suites.textlm import textlm_folder
 from polyrot.suites.tokens import Sequences
+
+AGREEMENT = "agreement"
+"""Models that are shipped, in the same folder as those of the Dyck-3 suites."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,10 @@ class Run:
     untrained: Checkpoint | None
 
 
-def runs(entry: Models, base: Path) -> list[Run]:
+def runs(entry: Models, base: Path, artifacts: Path = SHIPPED) -> list[Run]:
     """Find the checkpoints of an entry of a suite file."""
     if entry.artifact:
-        folder = artifact_folder(entry.artifact, base)
+        folder = artifact_folder(entry.artifact, base, artifacts)
         return [_trained_here(folder, seed) for seed in entry.all_seeds]
     return [
         Run(
@@ -50,8 +54,13 @@ def _trained_here(folder: Path, seed: int) -> Run:
     return Run(seed, Checkpoint(str(folder / f"seed{seed}")), earlier, None)
 
 
-def artifact_folder(artifact: str, base: Path) -> Path:
-    """The folder of what `polyrot train` made: by its name, or relative to a suite file."""
+def artifact_folder(artifact: str, base: Path, artifacts: Path = SHIPPED) -> Path:
+    """The folder of what `polyrot train` made: by its name, or relative to a suite file.
+
+    What is shipped is in `artifacts`, which holds one folder a suite.
+    """
+    if artifact == AGREEMENT:
+        return artifacts / AGREEMENT
     return textlm_folder() if artifact == TEXTLM else base / artifact
 
 
