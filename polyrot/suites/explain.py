@@ -10,6 +10,7 @@ from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR
 from polyrot.report.columns import entry, width
 from polyrot.shipped import guide, judging
 from polyrot.suites.artifacts import MANIFEST
+from polyrot.suites.checkpoints import AGREEMENT
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
@@ -79,6 +80,8 @@ def summary(path: Path) -> Iterator[str]:
 
 
 def _needs(file: SuiteFile) -> str:
+    if file.models[0].artifact == AGREEMENT:
+        return "shipped"
     if file.models[0].artifact:
         there = (textlm_folder() / MANIFEST).is_file()
         return "trained" if there else "not trained yet: the first run does (hours), with progress"

@@ -50,7 +50,7 @@ def by_part(
         if not have:
             continue
         if detail:
-            drawn = (_detail(own[part], detail) for part in have)
+            drawn = (detail_of(own[part], detail) for part in have)
             series.append(Series(label, role, tuple(have), *zip(*drawn, strict=True)))
         else:
             series.append(Series.of(label, role, have, (own[part] for part in have)))
@@ -190,7 +190,7 @@ def _simultaneous_band(
     return mean, (mean - half).clamp(min=0), mean + half
 
 
-def _detail(estimate: Estimate, name: str) -> tuple[float, float, float]:
+def detail_of(estimate: Estimate, name: str) -> tuple[float, float, float]:
     """Return a detail with the ends of its interval, which are infinite where it has none."""
     low, high = ends_of(name)
     own = estimate.details

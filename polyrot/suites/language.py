@@ -18,6 +18,7 @@ from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.sae.model import SAE
 from polyrot.suites.activations import harvest_language
+from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.checkpoints import Run, artifact_folder, check_tokens, runs, sites_of
 from polyrot.suites.language_autoencoders import LanguageAutoencoders
 from polyrot.suites.schema import SuiteFile
@@ -44,16 +45,20 @@ class LanguageSuite(Suite):
         base: Path,
         *,
         device: str = "cpu",
+        artifacts: Path = SHIPPED,
         progress: Progress = lambda share, what: None,
     ) -> None:
         """Take a suite file whose paths are relative to `base`.
+
+        `artifacts` holds one folder of trained files for each suite that is shipped.
 
         Raises:
             NotRun: where a model's configuration cannot be had.
         """
         self.file, self.base, self._device, self._progress = file, base, device, progress
-        self._runs = [run for entry in file.models for run in runs(entry, base)]
-        self._control_runs = [run for entry in file.controls for run in runs(entry, base)]
+        self._artifacts = artifacts
+        self._runs = [run for entry in file.models for run in runs(entry, base, artifacts)]
+        self._control_runs = [run for e in file.controls for run in runs(e, base, artifacts)]
         super().__init__(file.name, file.seeds, self._chosen_sites())
         self.earlier = tuple(file.models[0].earlier) or ("half way",)
 
@@ -247,7 +252,7 @@ class LanguageSuite(Suite):
     def _artifact(self) -> Path | None:
         """The folder of what was trained here, where the models are such."""
         artifact = self.file.models[0].artifact
-        return artifact_folder(artifact, self.base) if artifact else None
+        return artifact_folder(artifact, self.base, self._artifacts) if artifact else None
 
     def _chosen_sites(self) -> tuple[str, ...]:
         # Those of the shallowest model: every model has them.

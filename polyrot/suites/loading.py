@@ -14,7 +14,7 @@ from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
 from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
 from polyrot.nearest import nearest, unknown
-from polyrot.suites.artifacts import MANIFEST, SHIPPED
+from polyrot.suites.artifacts import MANIFEST, SHIPPED, Artifacts
 from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.markov import MarkovSuite
 from polyrot.suites.modular import NAME as MODULAR
@@ -75,7 +75,7 @@ def load_suite(
     if world := parse_world(name):
         return WorldSuite(world[0], draw=world[1], progress=progress)
     if path := suite_file(name):
-        return _language_suite(path, device, progress)
+        return _language_suite(path, device, artifacts, progress)
     if name == MARKOV:
         return MarkovSuite(artifacts, device)
     if name == MODULAR:
@@ -110,7 +110,7 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
     if parse_world(name):
         return {"seeds": list(SEEDS)}
     if path := suite_file(name):
-        return _file_provenance(path)
+        return _file_provenance(path, artifacts)
     if name in ENCODER_COHORTS:
         cohorts = tuple(CHAINS) if name == MARKOV else (name,)
         return _encoder_provenance(name, cohorts, artifacts)
@@ -152,18 +152,23 @@ def _encoder_provenance(name: str, cohorts: Iterable[str], artifacts: Path) -> M
     }
 
 
-def _language_suite(path: Path, device: str, progress: Callable[[float, str], None]) -> Suite:
+def _language_suite(
+    path: Path, device: str, artifacts: Path, progress: Callable[[float, str], None]
+) -> Suite:
     # Imported here: `transformers` takes seconds, and no other suite wants it.
+    from polyrot.suites.checkpoints import AGREEMENT
     from polyrot.suites.language import LanguageSuite
 
     file = read_suite_file(path)
+    if any(entry.artifact == AGREEMENT for entry in file.models):
+        Artifacts.open(artifacts / AGREEMENT)  # verifies every hash
     if any(entry.artifact == TEXTLM for entry in file.models):
         train_textlm(command=f"polyrot train {TEXTLM}", device=device, progress=progress)
-    return LanguageSuite(file, path.parent, device=device, progress=progress)
+    return LanguageSuite(file, path.parent, device=device, artifacts=artifacts, progress=progress)
 
 
 @lru_cache(maxsize=32)  # asked for by every test
-def _file_provenance(path: Path) -> Mapping[str, Any]:
+def _file_provenance(path: Path, artifacts: Path) -> Mapping[str, Any]:
     """Hashes of the file and of all that it names, as far as that is there."""
     from polyrot.models import hub
     from polyrot.suites.checkpoints import runs
@@ -171,7 +176,7 @@ def _file_provenance(path: Path) -> Mapping[str, Any]:
     file, base = read_suite_file(path), path.parent
     found: dict[str, dict[str, list[str]]] = {"models": {}, "controls": {}}
     for which, entries in (("models", file.models), ("controls", file.controls)):
-        for run in (run for entry in entries for run in runs(entry, base)):
+        for run in (run for entry in entries for run in runs(entry, base, artifacts)):
             stand = found[which].setdefault(str(run.seed), [])
             for checkpoint in (run.last, *run.earlier, run.untrained):
                 with suppress(NotRun):
@@ -180,11 +185,11 @@ def _file_provenance(path: Path) -> Mapping[str, Any]:
         "seeds": list(file.seeds),
         "suite file": sha256(path),
         **found,
-        "files": [f"{other.name} {sha256(other)}" for other in _other_files(file, base)],
+        "files": [f"{other.name} {sha256(other)}" for other in _other_files(file, base, artifacts)],
     }
 
 
-def _other_files(file: SuiteFile, base: Path) -> list[Path]:
+def _other_files(file: SuiteFile, base: Path, artifacts: Path) -> list[Path]:
     """What a suite file names besides models, as far as it is there."""
     from polyrot.suites.checkpoints import artifact_folder
     from polyrot.suites.textlm import TOKENIZER_FILE, TOKENS_FILE
@@ -199,6 +204,6 @@ def _other_files(file: SuiteFile, base: Path) -> list[Path]:
         found += map(str, token_files(file.tokens, base))
     for entry in file.models:
         if entry.artifact:
-            folder = artifact_folder(entry.artifact, base)
+            folder = artifact_folder(entry.artifact, base, artifacts)
             found += [str(folder / name) for name in (TOKENS_FILE, TOKENIZER_FILE)]
     return sorted({Path(other) for other in found if Path(other).is_file()})

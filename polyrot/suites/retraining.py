@@ -5,6 +5,7 @@ from polyrot.models.encoder_cohorts import CHAINS
 from polyrot.progress import Progress
 from polyrot.suites import markov, modular
 from polyrot.suites.build import train_artifacts
+from polyrot.suites.checkpoints import AGREEMENT
 from polyrot.suites.encoder_build import train_encoder_artifacts
 
 
@@ -15,3 +16,8 @@ def train_suite(name: str, *, command: str, device: str, progress: Progress) -> 
             train_artifacts(cohort, command=command, device=device, progress=progress)
     for cohort in {markov.NAME: tuple(CHAINS), modular.NAME: (modular.NAME,)}.get(name, ()):
         train_encoder_artifacts(cohort, command=command, progress=progress)
+    if name == AGREEMENT:
+        # Imported here: `transformers` takes seconds, and no other suite wants it.
+        from polyrot.suites.agreement_models import train_agreement
+
+        train_agreement(command=command, device=device, progress=progress)

@@ -87,6 +87,8 @@ Seed = Annotated[int, Field(ge=0)]
 class Models(_Table):
     """One model, or with `seeds` several whose place holds `{seed}`."""
 
+    size: str = ""
+    """What reports call models of this size, where a suite has several: say `small`."""
     seed: Seed | None = None
     seeds: list[Seed] = []
     hub: str = ""
@@ -96,7 +98,7 @@ class Models(_Table):
     folder: str = ""
     """Written by `save_pretrained`; relative to the suite file."""
     artifact: str = ""
-    """What `polyrot train` makes, say `textlm`."""
+    """What `polyrot train` makes: `textlm` or `agreement`."""
     earlier: list[str] = []
     """Checkpoints of the same run, the first half way: revisions of the hub, or folders."""
     untrained: str = ""
