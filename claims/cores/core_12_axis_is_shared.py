@@ -1,0 +1,121 @@
+"""CORE-12: the agreement axis is shared across sizes.
+
+"Transformers converge to invariant algorithmic cores" (arXiv 2602.22600) calls the core
+coordinates of GPT-2 small, medium and large "well aligned" over prompts.  Measured here: how
+models of different sizes correlate in the coordinate of their core, each at the layer that
+CORE-11 chooses.  Signs are fixed on the training prompts, so that coordinates rise with the
+model's own plural margin; the correlation is over the prompts that were held out.
+
+What it cannot show: a prompt has one of two labels, so that any two axes that carry the number
+correlate, however the models compute it.  A high correlation says that both cores carry the
+label and little else.  Whether they agree beyond it is the correlation within each number, which
+stands beside and decides nothing.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from polyrot.linalg import haar
+from polyrot.stats.estimate import Estimate, beside, jackknife
+from polyrot.suites import agreement_axes as axes
+from polyrot.suites.agreement import RotatedReader
+from polyrot.suites.agreement_axes import Study
+from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.run import Judge
+
+CLAIM = Claim(
+    "CORE-12",
+    "The agreement axis is shared across sizes",
+    "arXiv 2602.22600, GPT-2",
+    {"gpt2": "well aligned"},
+)
+Pair = tuple[int, int]
+World = Callable[[Study, Study, Pair], tuple[Tensor, Tensor]]
+"""Coordinates of two models on every prompt, given their seeds."""
+
+
+def core(own: Study) -> Tensor:
+    layer = own.training.best_layer
+    return own.coordinates(layer, own.cores[layer])
+
+
+def cores(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
+    return core(one), core(other)
+
+
+def shuffled_prompts(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(sum(pair))
+    return core(one), core(other)[torch.randperm(len(other.margins), generator=generator)]
+
+
+def random_axis(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
+    """In place of the second model's core, at its layer."""
+    (axis,) = axes.random_directions(other.cores.shape[1], 1, seed=1_000 * pair[0] + pair[1])
+    return core(one), other.coordinates(other.training.best_layer, axis)
+
+
+def itself_rotated(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
+    """The first model against itself in another basis, its core found anew."""
+    return core(one), core(rotated(one))
+
+
+@lru_cache(maxsize=64)  # the same in every pair
+def rotated(own: Study) -> Study:
+    turn = haar.sample(own.cores.shape[1], seed=12)
+    return axes.study(RotatedReader(own.reader, turn), own.prompts)
+
+
+HARDENED = Measurement(
+    CLAIM,
+    Bar.at_least(0.9, "correlation of core coordinates on held-out prompts"),
+    (
+        negative("shuffled prompts", shuffled_prompts),
+        negative("random axis", random_axis),
+        positive("itself, rotated", itself_rotated),
+    ),
+)
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def within_number(one: Tensor, other: Tensor, plural: Tensor) -> float:
+    """Correlate what is left of coordinates beside the mean of their number."""
+    left = [x.clone() for x in (one, other)]
+    for x in left:
+        for label in (plural, ~plural):
+            x[label] -= x[label].mean()
+    return correlation(*left)
+
+
+def shared(suite: Suite, world: World) -> dict[str, Estimate]:
+    """Estimate the correlation for every two sizes."""
+    studies = {seed: axes.study_of(suite, seed) for seed in suite.seeds}
+    found: dict[str, Estimate] = {}
+    for part, pairs in axes.pairs_of_sizes(suite).items():
+        values, within = {}, {}
+        for pair in pairs:
+            one, other = (studies[seed] for seed in pair)
+            held_out = torch.from_numpy(~one.prompts.training)
+            plural = torch.from_numpy(one.prompts.plural)[held_out]
+            a, b = (x[held_out] for x in world(one, other, pair))
+            values[pair], within[pair] = correlation(a, b), within_number(a, b, plural)
+        details = beside("within each number", jackknife(within))
+        found[part] = jackknife(values, details=details | {"lowest pair": min(values.values())})
+    return found
+
+
+@pytest.mark.measurement(HARDENED)
+def test_hardened(suite: Suite, judge: Judge) -> None:
+    def measure(world: World = cores) -> dict[str, Estimate]:
+        return shared(suite, world)
+
+    judge(measure)
