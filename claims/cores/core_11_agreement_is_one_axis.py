@@ -24,9 +24,10 @@ import pytest
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import agreement_axes as axes
-from polyrot.suites.agreement import PlantedReader
 from polyrot.suites.agreement_axes import Study
 from polyrot.suites.agreement_figures import by_depth, depth_figures
+from polyrot.suites.agreement_suite import by_size, part_name, study_of, units
+from polyrot.suites.agreement_worlds import PlantedReader
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
@@ -41,7 +42,7 @@ KEPT, REMOVED, FLIPPED = 0.02, 0.60, 0.10
 BAR = Bar.at_least(
     0.0, f"AUC kept above the model's - {KEPT}, removed below {REMOVED}, flipped below {FLIPPED}"
 )
-DRAWS = 8
+DRAWS = 4
 """Random axes a seed, whose areas are averaged."""
 
 Choose = Callable[[Study], int]
@@ -59,8 +60,7 @@ def on_test_prompts(own: Study) -> int:
 
 
 def core(own: Study, choose: Choose, seed: int) -> dict[str, float]:
-    layer = choose(own)
-    return {"base": own.test.base} | {n: a[layer] for n, a in own.test.by_layer.items()}
+    return {"base": own.test.base} | own.test.at(choose(own))
 
 
 def random_axis(own: Study, choose: Choose, seed: int) -> dict[str, float]:
@@ -100,9 +100,9 @@ PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 
 def measured(suite: Suite, choose: Choose, world: World, last: str = "") -> dict[str, Estimate]:
     """Estimate the margins to the bars, by size and intervention."""
-    studies = {seed: axes.study_of(suite, seed, last=last) for seed in suite.seeds}
+    studies = {seed: study_of(suite, seed, last=last) for seed in suite.seeds}
     found: dict[str, Estimate] = {}
-    for group, seeds in axes.units(suite).items():
+    for group, seeds in units(suite).items():
         areas = {seed: world(studies[seed], choose, seed) for seed in seeds}
         for name in axes.INTERVENTIONS:
             details = {
@@ -110,11 +110,11 @@ def measured(suite: Suite, choose: Choose, world: World, last: str = "") -> dict
             }
             if world is core:
                 details |= {f"seed {s}, block": choose(studies[s]) for s in seeds}
-                for size, own in axes.by_size(suite).items():
+                for size, own in by_size(suite).items():
                     if set(own) <= set(seeds):
                         details |= by_depth(size, name, {s: studies[s].test for s in own})
             values = {(s, s): to_the_bars(areas[s])[name] for s in seeds}
-            found[axes.part_name(group, name)] = jackknife(values, details=details)
+            found[part_name(group, name)] = jackknife(values, details=details)
     return found
 
 

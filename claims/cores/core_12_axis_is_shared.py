@@ -13,7 +13,9 @@ stands beside and decides nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -23,8 +25,9 @@ from torch import Tensor
 from polyrot.linalg import haar
 from polyrot.stats.estimate import Estimate, beside, jackknife
 from polyrot.suites import agreement_axes as axes
-from polyrot.suites.agreement import RotatedReader
 from polyrot.suites.agreement_axes import Study
+from polyrot.suites.agreement_suite import pairs_of_sizes, study_of
+from polyrot.suites.agreement_worlds import RotatedReader
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
@@ -37,8 +40,12 @@ CLAIM = Claim(
     {"gpt2": "well aligned"},
 )
 Pair = tuple[int, int]
-World = Callable[[Study, Study, Pair], tuple[Tensor, Tensor]]
-"""Coordinates of two models on every prompt, given their seeds."""
+Coordinates = tuple[Tensor, Tensor]
+"""Of two models, on every prompt."""
+World = Callable[[Study, Study, Pair], list[Coordinates]]
+"""Those of two models, given their seeds; where there are several, correlations are averaged."""
+DRAWS = 8
+"""Random axes a pair."""
 
 
 def core(own: Study) -> Tensor:
@@ -46,30 +53,34 @@ def core(own: Study) -> Tensor:
     return own.coordinates(layer, own.cores[layer])
 
 
-def cores(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
-    return core(one), core(other)
+def cores(one: Study, other: Study, pair: Pair) -> list[Coordinates]:
+    return [(core(one), core(other))]
 
 
-def shuffled_prompts(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(sum(pair))
-    return core(one), core(other)[torch.randperm(len(other.margins), generator=generator)]
+def shuffled_prompts(one: Study, other: Study, pair: Pair) -> list[Coordinates]:
+    generator = torch.Generator().manual_seed(1_000 * pair[0] + pair[1])
+    order = torch.randperm(len(other.margins), generator=generator)
+    return [(core(one), core(other)[order])]
 
 
-def random_axis(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
+def random_axis(one: Study, other: Study, pair: Pair) -> list[Coordinates]:
     """In place of the second model's core, at its layer."""
-    (axis,) = axes.random_directions(other.cores.shape[1], 1, seed=1_000 * pair[0] + pair[1])
-    return core(one), other.coordinates(other.training.best_layer, axis)
+    layer, d_model = other.training.best_layer, other.cores.shape[1]
+    drawn = axes.random_directions(d_model, DRAWS, seed=1_000 * pair[0] + pair[1])
+    return [(core(one), other.coordinates(layer, axis)) for axis in drawn]
 
 
-def itself_rotated(one: Study, other: Study, pair: Pair) -> tuple[Tensor, Tensor]:
+def itself_rotated(one: Study, other: Study, pair: Pair) -> list[Coordinates]:
     """The first model against itself in another basis, its core found anew."""
-    return core(one), core(rotated(one))
+    return [(core(one), core(rotated(one)))]
 
 
 @lru_cache(maxsize=64)  # the same in every pair
 def rotated(own: Study) -> Study:
-    turn = haar.sample(own.cores.shape[1], seed=12)
-    return axes.study(RotatedReader(own.reader, turn), own.prompts)
+    reader = RotatedReader(own.reader, haar.sample(own.cores.shape[1], seed=12))
+    seen = reader.observe()
+    cores = axes.cores_of(seen, own.prompts)
+    return replace(own, reader=reader, states=seen.states, cores=cores)
 
 
 HARDENED = Measurement(
@@ -98,16 +109,22 @@ def within_number(one: Tensor, other: Tensor, plural: Tensor) -> float:
 
 def shared(suite: Suite, world: World) -> dict[str, Estimate]:
     """Estimate the correlation for every two sizes."""
-    studies = {seed: axes.study_of(suite, seed) for seed in suite.seeds}
+    studies = {seed: study_of(suite, seed) for seed in suite.seeds}
     found: dict[str, Estimate] = {}
-    for part, pairs in axes.pairs_of_sizes(suite).items():
+    for part, pairs in pairs_of_sizes(suite).items():
         values, within = {}, {}
         for pair in pairs:
             one, other = (studies[seed] for seed in pair)
             held_out = torch.from_numpy(~one.prompts.training)
             plural = torch.from_numpy(one.prompts.plural)[held_out]
-            a, b = (x[held_out] for x in world(one, other, pair))
-            values[pair], within[pair] = correlation(a, b), within_number(a, b, plural)
+            both = [
+                (
+                    correlation(a[held_out], b[held_out]),
+                    within_number(a[held_out], b[held_out], plural),
+                )
+                for a, b in world(one, other, pair)
+            ]
+            values[pair], within[pair] = map(mean, zip(*both, strict=True))
         details = beside("within each number", jackknife(within))
         found[part] = jackknife(values, details=details | {"lowest pair": min(values.values())})
     return found

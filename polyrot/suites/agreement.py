@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyrot.interventions.blocks import Edit
@@ -25,6 +25,7 @@ BATCH = 64
 PASS_BYTES = 2**26
 """Keys and values of the prompts that run together, each once for every edit."""
 
+Chosen = Bool[Tensor, " prompt"]
 Placed = tuple[int, Edit]
 """A layer, and what becomes of the last state there, `[row, d_model]`."""
 
@@ -54,8 +55,8 @@ class Reader(Protocol):
     def observe(self) -> Observed:
         """Read every prompt."""
 
-    def edited_margins(self, edits: Sequence[Placed]) -> Float[Tensor, "edit prompt"]:
-        """Read every prompt once for each edit of its last state."""
+    def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
+        """Read the prompts chosen, in their order, once for each edit of the last state."""
 
 
 class LanguageReader:
@@ -94,7 +95,7 @@ class LanguageReader:
         read = (*others, self._last or deepest)
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         order: list[int] = []
-        for rows, ids in self._batches(model):
+        for rows, ids in self._batches(model, range(len(self._tokens))):
             before = _before(model, ids)
             with (
                 torch.enable_grad(),
@@ -107,19 +108,19 @@ class LanguageReader:
             found.append((_last(states), _last(gradients), margins.detach().cpu()))
             order += rows
         back = torch.tensor(order).argsort()
-        states, gradients, margins = zip(*found, strict=True)
         return Observed(
-            torch.cat(states, dim=1)[:, back],
-            torch.cat(gradients, dim=1)[:, back],
-            torch.cat(margins)[back],
+            torch.cat([states for states, _, _ in found], dim=1)[:, back],
+            torch.cat([gradients for _, gradients, _ in found], dim=1)[:, back],
+            torch.cat([margins for _, _, margins in found])[back],
         )
 
     @torch.no_grad()
-    def edited_margins(self, edits: Sequence[Placed]) -> Float[Tensor, "edit prompt"]:
+    def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
         model: Any = self._load()
         sites = places(model).sites[1:]
+        wanted = chosen.nonzero()[:, 0].tolist()
         result = torch.empty(len(edits), len(self._tokens))
-        for rows, ids in self._batches(model):
+        for rows, ids in self._batches(model, wanted):
             before = _before(model, ids)
             # Several edits run as one batch, as far as memory goes.
             kept = 2 * len(sites) * ids.numel() * model.config.hidden_size
@@ -132,13 +133,15 @@ class LanguageReader:
                     rerun = ids.repeat_interleave(len(some), dim=0)
                     margins = self._margins(model, rerun, repeated)
                 result[start : start + together, rows] = margins.view(-1, len(some)).T.cpu()
-        return result
+        return result[:, wanted]
 
-    def _batches(self, model: nn.Module) -> Iterator[tuple[list[int], Tensor]]:
+    def _batches(
+        self, model: nn.Module, chosen: Sequence[int]
+    ) -> Iterator[tuple[list[int], Int[Tensor, "prompt position"]]]:
         """Prompts of one length each, so that none is padded: their places and their tokens."""
         device = next(model.parameters()).device
-        for length in sorted(set(map(len, self._tokens))):
-            rows = [row for row, own in enumerate(self._tokens) if len(own) == length]
+        for length in sorted({len(self._tokens[row]) for row in chosen}):
+            rows = [row for row in chosen if len(self._tokens[row]) == length]
             for start in range(0, len(rows), self._batch):
                 some = rows[start : start + self._batch]
                 ids = torch.tensor([list(self._tokens[row]) for row in some])
@@ -155,53 +158,6 @@ class LanguageReader:
         )
         margins: Tensor = plural - singular
         return margins
-
-
-@dataclass(frozen=True)
-class RotatedReader:
-    """A reader whose states are expressed in a rotated basis; it says what the other says."""
-
-    reader: Reader
-    rotation: Float[Tensor, "d_model d_model"]
-    """Orthogonal: states become `x @ rotation`."""
-
-    def observe(self) -> Observed:
-        own, turn = self.reader.observe(), self.rotation
-        # A gradient turns as states do, because the rotation is orthogonal.
-        return Observed((own.states.double() @ turn), (own.gradients.double() @ turn), own.margins)
-
-    def edited_margins(self, edits: Sequence[Placed]) -> Float[Tensor, "edit prompt"]:
-        return self.reader.edited_margins([(layer, self._turned(edit)) for layer, edit in edits])
-
-    def _turned(self, edit: Edit) -> Edit:
-        turn = self.rotation
-        return lambda x: (edit(x.double() @ turn.to(x.device)) @ turn.mT.to(x.device)).to(x.dtype)
-
-
-class PlantedReader:
-    """A world in which agreement is one axis: states in which one direction carries the label.
-
-    The margin is what is left of the state along it, at each of two layers.
-    """
-
-    def __init__(self, plural: Sequence[bool], *, d_model: int = 32, seed: int) -> None:
-        """Draw an axis and states about it."""
-        generator = torch.Generator().manual_seed(seed)
-        axis = torch.randn(d_model, generator=generator, dtype=torch.float64)
-        self._axis = axis / axis.norm()
-        sign = 2 * torch.tensor(plural, dtype=torch.float64) - 1
-        noise = torch.randn(2, len(sign), d_model, generator=generator, dtype=torch.float64)
-        self._states = 2 * sign[:, None] * self._axis + noise
-        # Behind both layers stands the same along the axis; elsewhere they differ.
-        along = self._states[0] @ self._axis
-        self._states[1] += (along - self._states[1] @ self._axis)[:, None] * self._axis
-
-    def observe(self) -> Observed:
-        gradients = self._axis.expand_as(self._states)
-        return Observed(self._states, gradients, self._states[-1] @ self._axis)
-
-    def edited_margins(self, edits: Sequence[Placed]) -> Float[Tensor, "edit prompt"]:
-        return torch.stack([edit(self._states[layer]) @ self._axis for layer, edit in edits])
 
 
 def copulas(tokenizer: Callable[..., Any]) -> Copulas:

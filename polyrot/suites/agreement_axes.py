@@ -4,11 +4,8 @@ Found on the training prompts alone; what interventions on it do is the area und
 of the plural margin, for a plural head, on either half of the prompts (arXiv 2602.22600).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import combinations
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,17 +16,15 @@ from polyrot.cores.ablation import flip, keep, remove
 from polyrot.cores.extraction import core_of
 from polyrot.cores.gramians import reachability
 from polyrot.interventions.blocks import Edit
-from polyrot.missing import NotRun
-from polyrot.models import hub
 from polyrot.stats.ranking import area_under_curve
-from polyrot.suites.agreement import LanguageReader, Observed, Reader, copulas
-from polyrot.suites.language import LanguageSuite
-from polyrot.suites.suite import Suite
-from polyrot.tasks.agreement import Prompts, draw_prompts
+from polyrot.suites.agreement import Observed, Reader
+from polyrot.tasks.agreement import Prompts
 
 INTERVENTIONS = {"keep": keep, "remove": remove, "flip": flip}
 """About the mean of the training prompts, at the last token alone."""
 
+TIE = 1e-4
+"""Of the standard deviation of a model's margins: differences below it are ties."""
 Direction = Float[Tensor, " d_model"]
 
 
@@ -46,6 +41,10 @@ class Areas:
     def best_layer(self) -> int:
         """Where to flip the axis does most, the first of such layers, as published."""
         return int(np.argmin(self.by_layer["flip"]))
+
+    def at(self, layer: int) -> dict[str, float]:
+        """Areas at one layer, by intervention."""
+        return {name: areas[layer] for name, areas in self.by_layer.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +66,10 @@ class Study:
         """Intervene on other axes at a layer: areas under the curve on the test prompts."""
         mean = _means(self.states, self.prompts)[layer]
         edits = [(layer, own) for axis in directions for own in _edits(axis, mean)]
-        areas = [
-            _area(margins, self.prompts, ~self.prompts.training)
-            for margins in self.reader.edited_margins(edits)
-        ]
+        test = ~self.prompts.training
+        edited = self.reader.edited_margins(edits, torch.from_numpy(test))
+        scale = _scale(self.margins)
+        areas = [_area(margins / scale, self.prompts.plural[test]) for margins in edited]
         rows = np.array(areas).reshape(-1, len(INTERVENTIONS)).tolist()
         return tuple(dict(zip(INTERVENTIONS, row, strict=True)) for row in rows)
 
@@ -87,61 +86,52 @@ class Study:
         return along if rises else -along
 
 
-def study(reader: Reader, prompts: Prompts) -> Study:
+def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> Study:
     """Find the core of every layer on the training prompts, and intervene on it.
 
     Args:
         reader: of these prompts.
         prompts: labels and split.
+        known: of the same model with its states read at other places; where a layer is read at
+            the same place, its areas are taken from there.
     """
     observed = reader.observe()
-    cores = _cores(observed, prompts)
+    cores = cores_of(observed, prompts)
     means = _means(observed.states, prompts)
+    same = [
+        known is not None and torch.equal(own, other)
+        for own, other in zip(observed.states, known.states if known else cores, strict=True)
+    ]
     edits = [
         (layer, own)
         for layer, (axis, mean) in enumerate(zip(cores, means, strict=True))
+        if not same[layer]
         for own in _edits(axis, mean)
     ]
-    edited = reader.edited_margins(edits).view(len(cores), len(INTERVENTIONS), -1)
-    halves = (
-        Areas(
-            _area(observed.margins, prompts, half),
-            {
-                name: tuple(_area(margins, prompts, half) for margins in edited[:, index])
-                for index, name in enumerate(INTERVENTIONS)
-            },
-        )
-        for half in (prompts.training, ~prompts.training)
-    )
+    scale = _scale(observed.margins)
+    every = torch.ones(len(prompts.plural), dtype=torch.bool)
+    edited = reader.edited_margins(edits, every) / scale
+    halves = []
+    for half, before in (
+        (prompts.training, known and known.training),
+        (~prompts.training, known and known.test),
+    ):
+        new = iter(edited[:, torch.from_numpy(half)])
+        rows = [
+            before.at(layer) if before and same[layer] else _rows(new, prompts.plural[half])
+            for layer in range(len(cores))
+        ]
+        base = _area(observed.margins[torch.from_numpy(half)] / scale, prompts.plural[half])
+        halves.append(Areas(base, {n: tuple(row[n] for row in rows) for n in INTERVENTIONS}))
     return Study(reader, prompts, observed.states, observed.margins, cores, *halves)
-
-
-_studies: WeakKeyDictionary[Suite, dict[tuple[int, str], Study]] = WeakKeyDictionary()
-
-
-def study_of(suite: Suite, seed: int, *, last: str = "") -> Study:
-    """Study a model of a suite on the published prompts; once for all claims.
-
-    Args:
-        suite: of language models.
-        seed: of the model.
-        last: as for `LanguageReader`.
-
-    Raises:
-        NotRun: as `reader_of`.
-    """
-    known = _studies.setdefault(suite, {})
-    if (seed, last) not in known:
-        prompts = draw_prompts()
-        known[seed, last] = study(reader_of(suite, seed, prompts, last=last), prompts)
-    return known[seed, last]
 
 
 def random_directions(d_model: int, count: int, *, seed: int) -> Float[Tensor, "count d_model"]:
     """Draw axes that know nothing of a model."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(count, d_model, generator=generator, dtype=torch.float64)
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    units: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+    return units
 
 
 def past_direction(own: Study, layer: int) -> Direction:
@@ -149,105 +139,12 @@ def past_direction(own: Study, layer: int) -> Direction:
     training, past = (torch.from_numpy(x) for x in (own.prompts.training, own.prompts.past))
     states = own.states[layer].double()
     difference = states[training & past].mean(0) - states[training & ~past].mean(0)
-    return difference / difference.norm()
+    unit: Tensor = difference / difference.norm()
+    return unit
 
 
-def reader_of(suite: Suite, seed: int, prompts: Prompts, *, last: str = "") -> LanguageReader:
-    """Let a model of a suite read prompts.
-
-    Args:
-        suite: of language models.
-        seed: of the model.
-        prompts: what is read.
-        last: as for `LanguageReader`.
-
-    Raises:
-        NotRun: where the suite has no language models, a verb is not a single token, or the
-            prompts are longer than the model reads.
-    """
-    own = language_suite(suite)
-    tokenizer = own.tokenizer()
-    tokens = tokenizer(prompts.texts)["input_ids"]
-    checkpoint = own.checkpoints[own.index(seed)]
-    longest = max(map(len, tokens))
-    context = getattr(hub.architecture(checkpoint), "max_position_embeddings", None) or longest
-    if longest > context:
-        raise NotRun(f"prompts have up to {longest} tokens and {checkpoint} reads {context}")
-    return LanguageReader(
-        partial(own.language_model, seed),
-        tokens,
-        copulas(tokenizer),
-        batch=own.file.tokens.batch,
-        last=last,
-    )
-
-
-def language_suite(suite: Suite) -> LanguageSuite:
-    """Return a suite of language models.
-
-    Raises:
-        NotRun: where it is one of others.
-    """
-    if not isinstance(suite, LanguageSuite):
-        raise NotRun(
-            "the claim is about language models that read English; run it with --suite agreement "
-            "or gpt2"
-        )
-    return suite
-
-
-def by_size(suite: Suite) -> dict[str, tuple[int, ...]]:
-    """Group the seeds of a suite of language models: one group for each `[[models]]` table.
-
-    The group's name is the table's `size`, or the width of its models.
-    """
-    own = language_suite(suite)
-    groups: dict[str, tuple[int, ...]] = {}
-    for entry in own.file.models:
-        checkpoint = own.checkpoints[own.index(entry.all_seeds[0])]
-        name = entry.size or f"width {hub.architecture(checkpoint).hidden_size}"
-        groups[name] = (*groups.get(name, ()), *entry.all_seeds)
-    return groups
-
-
-def units(suite: Suite) -> dict[str, tuple[int, ...]]:
-    """Group the seeds for estimates: by size, or all as one where every size has a single model.
-
-    Then the models are the units of replication, and the group has no name.
-    """
-    groups = by_size(suite)
-    if all(len(seeds) == 1 for seeds in groups.values()):
-        return {"": tuple(seed for seeds in groups.values() for seed in seeds)}
-    return groups
-
-
-def pairs_of_sizes(suite: Suite) -> dict[str, list[tuple[int, int]]]:
-    """List the pairs of seeds of different sizes: by two sizes, or all as one part as in `units`.
-
-    Raises:
-        NotRun: where all models are of one size.
-    """
-    groups = by_size(suite)
-    if len(groups) < 2:
-        raise NotRun(
-            f"the models of {suite.name} are of one size; give a [[models]] table for each of "
-            "several sizes"
-        )
-    pairs = {
-        f"{one} and {other}": [(a, b) for a in groups[one] for b in groups[other]]
-        for one, other in combinations(groups, 2)
-    }
-    if all(len(seeds) == 1 for seeds in groups.values()):
-        return {"all sizes": [pair for (pair,) in pairs.values()]}
-    return pairs
-
-
-def part_name(*words: str) -> str:
-    """Name a part by its group, if that has a name, and more."""
-    return ", ".join(word for word in words if word)
-
-
-def _cores(observed: Observed, prompts: Prompts) -> Float[Tensor, "layer d_model"]:
+def cores_of(observed: Observed, prompts: Prompts) -> Float[Tensor, "layer d_model"]:
+    """Find the top direction of algorithmic core extraction at every layer, a unit vector."""
     training = torch.from_numpy(prompts.training)
     found = []
     for states, gradients in zip(observed.states, observed.gradients.double(), strict=True):
@@ -276,7 +173,15 @@ def _edits(axis: Direction, mean: Direction) -> list[Edit]:
     return [edit(intervention) for intervention in INTERVENTIONS.values()]
 
 
-def _area(
-    margins: Float[Tensor, " prompt"], prompts: Prompts, half: Bool[np.ndarray, " prompt"]
-) -> float:
-    return area_under_curve(margins.double().numpy()[half], prompts.plural[half])
+def _rows(edited: Iterator[Tensor], plural: Bool[np.ndarray, " _"]) -> dict[str, float]:
+    """Areas of the next layer's interventions."""
+    return {name: _area(next(edited), plural) for name in INTERVENTIONS}
+
+
+def _area(margins: Float[Tensor, " _"], plural: Bool[np.ndarray, " _"]) -> float:
+    return area_under_curve(margins.double().round().numpy(), plural)
+
+
+def _scale(margins: Float[Tensor, " prompt"]) -> float:
+    """Differences of margins that count as ties: what an exact removal leaves is rounding."""
+    return TIE * float(margins.double().std())
