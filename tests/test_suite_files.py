@@ -184,7 +184,7 @@ EXPECTED = [
     "36: models[2]: expected one of hub, folder and artifact but got none",
     "37: models[2].seed: input should be a valid integer but got 'x'",
     "38: models[2].sed: there is no such field; there are seed, seeds, hub, revision, folder, "
-    "artifact, earlier, untrained",
+    "artifact, earlier, untrained, size",
     "39: models[2].revision: is only of a model on the hub",
     "40: models[3]: expected either seed or seeds",
     "40: models[3]: expected one of hub, folder and artifact but got hub and folder",

@@ -41,7 +41,7 @@ class PlantedReader:
     behind when it is removed, tells the label to the order of sqrt(d / n).
     """
 
-    def __init__(self, plural: Iterable[bool], *, d_model: int = 8, seed: int) -> None:
+    def __init__(self, plural: Iterable[bool], *, d_model: int = 4, seed: int) -> None:
         """Draw an axis and states about it."""
         generator = torch.Generator().manual_seed(seed)
         axis = torch.randn(d_model, generator=generator, dtype=torch.float64)

@@ -87,8 +87,6 @@ Seed = Annotated[int, Field(ge=0)]
 class Models(_Table):
     """One model, or with `seeds` several whose place holds `{seed}`."""
 
-    size: str = ""
-    """What reports call models of this size, where a suite has several: say `small`."""
     seed: Seed | None = None
     seeds: list[Seed] = []
     hub: str = ""
@@ -103,6 +101,8 @@ class Models(_Table):
     """Checkpoints of the same run, the first half way: revisions of the hub, or folders."""
     untrained: str = ""
     """Before training: a revision or folder.  By default drawn from the architecture."""
+    size: str = ""
+    """What reports call models of this size, where a suite has several: say `small`."""
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
