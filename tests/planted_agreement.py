@@ -71,6 +71,7 @@ def apart(seed: int) -> Reader:
 
 SUITE = """\
 name = "tiny"
+claims = ["CORE-11", "CORE-12"]
 [[models]]
 size = "small"
 seed = 1

@@ -75,7 +75,7 @@ def test_a_suite_without_a_file_is_not_shown() -> None:
     result = suites("show", "dyck3")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(
-        "polyrot suites show: Expected a suite that a file describes among gpt2, "
+        "polyrot suites show: Expected a suite that a file describes among agreement, "
     )
     assert "but got 'dyck3'" in result.stderr
 

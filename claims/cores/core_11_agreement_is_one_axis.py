@@ -14,6 +14,9 @@ an early layer the last token may not hold the number yet, and then to keep any 
 
 What it cannot show: every prompt's attractor has the other number than its head, so that here to
 read the head and to contradict the attractor are one behaviour.
+
+Nor is a miss of the bar of removal proof of a second axis: what the estimate of the one misses
+stays behind, and tells the number to the order of sqrt(d / n) of its separation, with n prompts.
 """
 
 from collections.abc import Callable, Mapping

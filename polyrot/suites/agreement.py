@@ -7,7 +7,7 @@ token of a prompt, and states are those of the residual stream there, behind eve
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -49,6 +49,7 @@ class Observed:
     """Logits of the plural verbs less those of the singular ones."""
 
 
+@runtime_checkable
 class Reader(Protocol):
     """What reads prompts and says a margin."""
 

@@ -1,10 +1,11 @@
 """Readers of prompts for which the truth is known: another basis, and a planted axis."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polyrot.interventions.blocks import Edit
@@ -41,12 +42,12 @@ class PlantedReader:
     behind when it is removed, tells the label to the order of sqrt(d / n).
     """
 
-    def __init__(self, plural: Iterable[bool], *, d_model: int = 4, seed: int) -> None:
+    def __init__(self, plural: Bool[np.ndarray, " prompt"], *, d_model: int = 4, seed: int) -> None:
         """Draw an axis and states about it."""
         generator = torch.Generator().manual_seed(seed)
         axis = torch.randn(d_model, generator=generator, dtype=torch.float64)
         self._axis = axis / axis.norm()
-        sign = 2 * torch.tensor([*plural], dtype=torch.float64) - 1
+        sign = 2 * torch.from_numpy(plural).double() - 1
         noise = torch.randn(2, len(sign), d_model, generator=generator, dtype=torch.float64)
         self._states = 1.5 * sign[:, None] * self._axis + noise
         # Behind both layers stands the same along the axis; elsewhere they differ.
