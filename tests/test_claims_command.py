@@ -1,5 +1,6 @@
 """`polyrot claims`: what is listed and told, from a clone and elsewhere."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from polyrot.shipped import claim_files
 from polyrot.verdict.record import read_verdict
 
 ROOT = Path(__file__).parent.parent
+MODULES = claim_files(ROOT / "claims")
 FILES = claim_files(ROOT / "claims")
 
 
@@ -44,7 +46,10 @@ def test_every_claim_is_listed_in_eighty_columns(monkeypatch: pytest.MonkeyPatch
     assert len([line for line in lines if line.startswith("PIR-")]) >= 21
     assert 'Claims of "Polymorphism Is Rotation" (arXiv 2605.24577)' in lines
     (line,) = (line for line in lines if line.startswith("PIR-04"))
-    assert line.split("  ")[1:] == ["hardened, published", " One rotation restores reconstruction"]
+    assert re.split("  +", line)[1:] == [
+        "hardened, published",
+        "One rotation restores reconstruction",
+    ]
 
 
 def test_a_claim_is_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +77,7 @@ def test_a_claim_is_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_elsewhere_the_shipped_claims_and_verdicts_are_told(elsewhere: Path) -> None:
-    assert "21 claims" in claims().stdout
+    assert f"{len(MODULES)} claims" in claims().stdout
     result = claims("show", "PIR-20")
     assert result.exit_code == 0
     said = " ".join(result.stdout.split())
@@ -160,4 +165,4 @@ def test_the_claims_here_stand_before_the_shipped(elsewhere: Path, id: str) -> N
     assert page.count("last verdicts    none") == 1
     shutil.rmtree(folder)
     folder.mkdir()  # of something else
-    assert "21 claims" in claims().stdout
+    assert f"{len(MODULES)} claims" in claims().stdout

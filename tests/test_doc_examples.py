@@ -83,11 +83,11 @@ def test_an_example_that_is_wrong_fails() -> None:
 
 
 def public_names() -> Iterator[tuple[str, Any]]:
-    """Everything of `polyrot`, and what is public in its two modules."""
+    """Everything of `polyrot`, and what is public in its modules."""
     for name in pr.__all__:
-        if name not in ("haar", "bars", "__version__"):  # modules, of which below; a text
+        if name not in ("haar", "bars", "cores", "__version__"):  # modules, of which below; a text
             yield name, getattr(pr, name)
-    for module, names in (("haar", HAAR), ("bars", BARS)):
+    for module, names in (("haar", HAAR), ("bars", BARS), ("cores", pr.cores.__all__)):
         for name in names:
             yield f"{module}.{name}", getattr(getattr(pr, module), name)
 

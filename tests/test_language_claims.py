@@ -150,7 +150,7 @@ def test_a_claim_that_there_is_none_of_stops_the_run(claims, images: Path, tmp_p
     file.write_text("claims = ['PIR-05', 'PIR-99']\n" + images.read_text())
     result = claims("--suite", str(file))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*{file}: claims: there is no PIR-99; there are PIR-01*"])
+    result.stderr.fnmatch_lines([f"*{file}: claims: there is no PIR-99; there are CORE-01*"])
 
 
 def test_two_suites_of_one_name_are_refused(claims, images: Path, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Transformers converge to invariant algorithmic cores (arXiv 2602.22600)."""
+"""Claims of "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600)."""

@@ -53,6 +53,7 @@ def is_about(claim: str, suite: str) -> bool:
     file = described(suite)
     if file is not None:
         return not file.claims or claim in file.claims
-    if suite not in _ABOUT or claim.partition("-")[0] not in FAMILIES:
+    if claim.partition("-")[0] not in FAMILIES:
         return True
-    return claim in _ABOUT[suite]
+    about = _PIR if suite.startswith("world:") else _ABOUT.get(suite)
+    return about is None or claim in about
