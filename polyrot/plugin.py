@@ -20,7 +20,7 @@ from polyrot.work import BACKENDS, CLUSTER, Workers, using
 
 pytest_plugins = ["polyrot.fixtures"]
 
-DEFAULT_SUITES = ("dyck3", "dyck3-independent", "markov")
+DEFAULT_SUITES = ("dyck3", "dyck3-independent", "markov", "agreement")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,7 @@ from polyrot.verdict.record import read_verdict
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-SUITES = ("dyck3", "dyck3-independent", "markov")
+SUITES = ("dyck3", "dyck3-independent", "markov", "agreement")
 BLOCK = re.compile(r"(<!-- tables: .*? -->\n).*?(<!-- end of tables -->)", re.DOTALL)
 
 
