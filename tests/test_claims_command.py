@@ -46,10 +46,8 @@ def test_every_claim_is_listed_in_eighty_columns(monkeypatch: pytest.MonkeyPatch
     assert len([line for line in lines if line.startswith("PIR-")]) >= 21
     assert 'Claims of "Polymorphism Is Rotation" (arXiv 2605.24577)' in lines
     (line,) = (line for line in lines if line.startswith("PIR-04"))
-    assert re.split("  +", line)[1:] == [
-        "hardened, published",
-        "One rotation restores reconstruction",
-    ]
+    told = re.split("  +", line)[1:]
+    assert told == ["hardened, published", "One rotation restores reconstruction"]
 
 
 def test_a_claim_is_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:

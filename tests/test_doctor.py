@@ -11,9 +11,12 @@ from local_hub import LocalHub, serving
 from typer.testing import CliRunner
 
 from polyrot.cli import app
+from polyrot.shipped import claim_files
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import artifacts
 from polyrot.verdict.cache import EstimateCache
+
+CLAIMS = Path(__file__).parent.parent / "claims"
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +49,7 @@ def test_a_sound_installation_can_run(folder: Path) -> None:
         "ok entries none is damaged",
         "ok model hub not asked: HF_HUB_OFFLINE is set",
         "ok dyck3 60 trained files, as their manifest says",
-        f"ok claims {len(claim_files(ROOT / 'claims'))} in ",
+        f"ok claims {len(claim_files(CLAIMS))} in ",
         "ok calibration of 15 worlds",
         "ok shipped:dyck3 34 verdicts",
     ):

@@ -47,7 +47,7 @@ def table(
 
 
 def _row(record: Record, columns: int) -> Iterator[str]:
-    cells = [f"{record.verdict:<{MARGIN}}{record.id:<17}"]
+    cells = [f"{record.verdict:<{MARGIN}}{record.id:<18}"]
     if record.parts:
         cells += [interval(worst_part(record.parts).estimate), record.bar]
         controls = [control for part in record.parts for control in part.controls]
