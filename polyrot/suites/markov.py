@@ -53,8 +53,8 @@ class MarkovSuite(Suite):
         return self._harvest(self._untrained)
 
     def tail(self, seed: int) -> Tail:
-        chain, index = self.chain, self.index(seed)
-        return affine(chain.weight[index], chain.bias[index])
+        state = self._artifacts.model(seed)
+        return affine(state["lm_head.weight"].float(), state["lm_head.bias"].float())
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
