@@ -53,7 +53,10 @@ class EncoderCohort:
 
     def checkpoint(self, directory: Path) -> Path:
         """Where a training is kept: by all that determines it."""
-        return directory / f"{self.name}-{content_key(asdict(self))}.pt"
+        what = asdict(self)
+        if self.name in CHAINS:
+            what["chain"] = CHAINS[self.name].rows
+        return directory / f"{self.name}-{content_key(what)}.pt"
 
 
 def _chain_cohort(name: str) -> EncoderCohort:
