@@ -9,6 +9,7 @@ import pytest
 from planted_cores import PlantedAddition, PlantedChains
 
 from polyrot.catalogue import load_module
+from polyrot.cores.comparison import overlap
 from polyrot.suites.chains import ChainModels
 from polyrot.suites.questions import cyclic
 from polyrot.suites.suite import Suite
@@ -50,7 +51,7 @@ def part(record: Record, name: str):
     return found
 
 
-@pytest.mark.parametrize("id", ["CORE-01", "CORE-02", "CORE-03", "CORE-05", "CORE-06"])
+@pytest.mark.parametrize("id", ["CORE-02", "CORE-03", "CORE-05", "CORE-06"])
 def test_claims_about_chains_hold_of_models_that_know_the_state(id: str) -> None:
     record = measured(id, chains(planted.knows_the_state))
     assert record.verdict is REPLICATED, record.reason
@@ -60,7 +61,6 @@ def test_claims_about_chains_hold_of_models_that_know_the_state(id: str) -> None
 @pytest.mark.parametrize(
     ("id", "make", "part_name"),
     [
-        ("CORE-01", planted.reads_noise_too, "rank"),
         ("CORE-02", planted.needs_its_mean, "core"),
         ("CORE-02", planted.hears_a_loud_voice, "core"),
         ("CORE-03", planted.hears_a_loud_voice, "core"),
@@ -92,8 +92,31 @@ def test_the_published_overlap_of_random_subspaces_is_that_of_nothing() -> None:
     assert control.estimate.value == pytest.approx(3 / planted.D_MODEL, rel=0.3)
 
 
-def test_a_core_says_what_it_was_of() -> None:
+def test_three_dimensions_are_told_from_four() -> None:
+    assert measured("CORE-01", chains(planted.knows_the_state), "published").verdict is REPLICATED
+    assert measured("CORE-01", chains(planted.reads_noise_too), "published").verdict is REFUTED
+
+
+def test_without_common_shifts_three_dimensions_are_the_most_there_can_be() -> None:
     record = measured("CORE-01", chains(planted.knows_the_state))
+    assert record.verdict is VACUOUS
+    assert "untrained model" in record.reason
+    heard = measured("CORE-01", chains(planted.reads_noise_too))
+    assert heard.parts[0].estimate.value == 1
+
+
+def test_what_all_logits_hear_alike_is_no_part_of_the_core() -> None:
+    loud = planted.hears_a_loud_voice(ring(4))
+    assert [core.rank for core in loud.cores] == [4] * 5
+    for own, quiet in zip(
+        loud.without_common_shift.cores, planted.knows_the_state(ring(4)).cores, strict=True
+    ):
+        assert own.rank == quiet.rank == 3
+        assert overlap(own.basis(), quiet.basis()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_core_says_what_it_was_of() -> None:
+    record = measured("CORE-01", chains(planted.knows_the_state), "published")
     details = record.parts[0].estimate.details
     assert [details[f"rank of seed {seed}"] for seed in planted.SEEDS] == [3] * 5
     assert details["energy of 3 directions"] == pytest.approx(1)

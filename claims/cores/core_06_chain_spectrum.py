@@ -92,16 +92,17 @@ HARDENED = Measurement(
 def relative_errors(found: Tensor, true: Tensor) -> dict[str, float]:
     """Of each true eigenvalue, from the found one that it is matched with; 1 where none is left.
 
-    The two of a complex pair have one error and are one part.
+    The two of a complex pair are one part, with the larger of their errors.
     """
     missing = max(0, len(true) - len(found))
     padded = torch.cat([found, torch.zeros(missing, dtype=found.dtype)])
     distances = (padded[:, None] - true[None]).abs() / true.abs()
     rows, columns = linear_sum_assignment(distances.numpy())
-    return {
-        named(complex(true[column])): float(distances[row, column])
-        for row, column in zip(rows, columns, strict=True)
-    }
+    errors: dict[str, float] = {}
+    for row, column in zip(rows, columns, strict=True):
+        name = named(complex(true[column]))
+        errors[name] = max(errors.get(name, 0.0), float(distances[row, column]))
+    return errors
 
 
 def named(eigenvalue: complex) -> str:

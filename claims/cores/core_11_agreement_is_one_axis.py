@@ -80,7 +80,10 @@ def axis_of_the_past(own: Study, choose: Choose, seed: int) -> dict[str, float]:
 
 
 def planted(own: Study, choose: Choose, seed: int) -> dict[str, float]:
-    return core(axes.study(PlantedReader(own.prompts.plural, seed=seed), own.prompts), choose, seed)
+    """A model as wide as this one, whose margin is one axis of its states."""
+    width = own.cores.shape[1]
+    reader = PlantedReader(own.prompts.plural, d_model=width, seed=seed)
+    return core(axes.study(reader, own.prompts), choose, seed)
 
 
 def to_the_bars(areas: Mapping[str, float]) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""Questions that no paper asks, their bars fixed before the first run."""
+"""Questions that no paper asks."""

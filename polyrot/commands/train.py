@@ -15,7 +15,7 @@ def train(
         str,
         typer.Argument(
             help="dyck3, dyck3-independent, markov, modular-addition, agreement or textlm; or a "
-            "cohort of their controls",
+            "cohort of controls, say two-back or markov-5",
             autocompletion=complete_trainable,
         ),
     ],
@@ -48,6 +48,8 @@ def train(
         raise typer.BadParameter(f"Expected cpu or cuda but got {device!r}", param_hint="--device")
     if device == "cuda" and not torch.cuda.is_available():
         raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
+    if device == "cuda" and suite in TRAINABLE:
+        raise typer.BadParameter(f"{suite} is trained on the CPU alone", param_hint="--device")
     if threads:
         torch.set_num_threads(threads)
     command = " ".join(["polyrot", *sys.argv[1:]])

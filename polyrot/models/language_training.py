@@ -94,7 +94,7 @@ def _gpt_neox(config: LanguageConfig) -> "PreTrainedModel":
 
 
 def _gpt2(config: LanguageConfig) -> "PreTrainedModel":
-    """Without dropout, as small models that see their text once need none."""
+    """Without dropout: models so small see their text a few times and do not learn it by heart."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     return GPT2LMHeadModel(

@@ -102,7 +102,7 @@ def train_agreement(
     folder = out or retrained_directory() / NAME
     work = cache_directory() / "training"
     work.mkdir(parents=True, exist_ok=True)
-    line = Progress()
+    line = progress or Progress()
     with FileLock(work / f"{NAME}.lock"):
         if not (folder / MANIFEST).is_file():
             build_agreement(
@@ -111,9 +111,10 @@ def train_agreement(
                 work=work,
                 command=command,
                 device=device,
-                report=progress or line,
+                report=line,
             )
-    line.clear()
+    if isinstance(line, Progress):
+        line.clear()
     return folder
 
 

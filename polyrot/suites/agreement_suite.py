@@ -2,7 +2,6 @@
 
 from functools import partial
 from itertools import combinations
-from weakref import WeakKeyDictionary
 
 from polyrot.missing import NotRun
 from polyrot.models import hub
@@ -11,8 +10,6 @@ from polyrot.suites.agreement_axes import Study, study
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.agreement import Prompts, draw_prompts
-
-_studies: WeakKeyDictionary[Suite, dict[tuple[int, str], Study]] = WeakKeyDictionary()
 
 
 def study_of(suite: Suite, seed: int, *, last: str = "") -> Study:
@@ -26,7 +23,7 @@ def study_of(suite: Suite, seed: int, *, last: str = "") -> Study:
     Raises:
         NotRun: as `reader_of`.
     """
-    known = _studies.setdefault(suite, {})
+    known = language_suite(suite).studies
     if (seed, last) not in known:
         prompts = draw_prompts()
         plain = study_of(suite, seed) if last else None

@@ -37,12 +37,12 @@ class RotatedReader:
 class PlantedReader:
     """A world in which agreement is one axis: states in which one direction carries the label.
 
-    The margin is what is left of the state along it, at each of two layers.  Few dimensions: the
-    axis is estimated, and with n prompts in d dimensions what its estimate misses, and so leaves
-    behind when it is removed, tells the label to the order of sqrt(d / n).
+    The margin is what is left of the state along it, at each of two layers.  The axis is
+    estimated: with n prompts in d dimensions what its estimate misses, and so leaves behind when
+    it is removed, tells the label to the order of sqrt(d / n).
     """
 
-    def __init__(self, plural: Bool[np.ndarray, " prompt"], *, d_model: int = 4, seed: int) -> None:
+    def __init__(self, plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int) -> None:
         """Draw an axis and states about it."""
         generator = torch.Generator().manual_seed(seed)
         axis = torch.randn(d_model, generator=generator, dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Models of a Markov chain at the site of their core: what the claims about chains measure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -68,6 +68,14 @@ class ChainModels:
             models.weight("lm_head.weight").detach().cpu(),
             models.weight("lm_head.bias").detach().cpu(),
         )
+
+    @cached_property
+    def without_common_shift(self) -> "ChainModels":
+        """The same, read by an unembedding that shifts no two logits alike.
+
+        What is added to all logits alters no prediction, and balanced truncation counts it.
+        """
+        return replace(self, weight=self.weight - self.weight.mean(1, keepdim=True))
 
     @property
     def rank(self) -> int:

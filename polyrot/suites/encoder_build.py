@@ -106,7 +106,7 @@ def train_encoder_artifacts(
     """Train a cohort with a progress line; return the folder written.
 
     `out` is by default a folder of the cache directory, which `pytest --retrain` uses.
-    Two processes that ask for one folder train it once: the second waits.
+    Two processes that ask for one cohort train it once: the second waits, and finds what is done.
     """
     folder = out or retrained_directory() / name
     work = cache_directory() / "training"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -26,6 +26,9 @@ from polyrot.suites.suite import Suite
 from polyrot.suites.text_steering import TextSteered
 from polyrot.suites.textlm import TOKENS_FILE
 from polyrot.suites.tokens import Sequences, TokenData, load_tokens
+
+if TYPE_CHECKING:
+    from polyrot.suites.agreement_axes import Study
 
 SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
 """Fields of `[tokens]` that say which tokens; without any, those of what was trained here."""
@@ -57,6 +60,8 @@ class LanguageSuite(Suite):
         """
         self.file, self.base, self._device, self._progress = file, base, device, progress
         self._artifacts = artifacts
+        self.studies: dict[tuple[int, str], Study] = {}
+        """Of agreement: what was read of a model is read once."""
         self._runs = [run for entry in file.models for run in runs(entry, base, artifacts)]
         self._control_runs = [run for e in file.controls for run in runs(e, base, artifacts)]
         super().__init__(file.name, file.seeds, self._chosen_sites())

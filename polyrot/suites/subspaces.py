@@ -29,7 +29,7 @@ def random_subspace(models: ChainModels, index: int) -> Basis:
 
 
 def last_directions(models: ChainModels, index: int) -> Basis:
-    """As many of the least important directions."""
+    """As many at the other end: axes of least variance among those that nothing reads."""
     return models.cores[index].directions[:, -models.rank :]
 
 
