@@ -23,7 +23,7 @@ def one_axis(seed: int) -> Reader:
 class TwoAxes:
     """Half of the prompts have their number on one axis, half on another."""
 
-    def __init__(self, seed: int, d_model: int = 16) -> None:
+    def __init__(self, seed: int, d_model: int = 4) -> None:
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randn(d_model, 2, generator=generator, dtype=torch.float64)
         axes = torch.linalg.qr(drawn).Q.T

@@ -71,7 +71,7 @@ def test_every_claim_is_collected_from_an_empty_folder(site: Path, empty: Path) 
     said = judge(site, empty, "--collect-only", "-q", "--suite", "world:haar").stdout
     modules = {file.name for file in (ROOT / "claims").glob("*/pir_*.py")}
     assert all(name in said for name in modules)
-    assert "33 tests collected" in said  # a world has no models and no cores
+    assert "33/" in said.splitlines()[-1]  # a world has no models and no cores
 
 
 def test_a_claim_is_judged_with_its_calibration_and_reports_here(site: Path, empty: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_claim_of_ones_own_needs_no_clone(site: Path, empty: Path) -> None:
     [
         (("--suite", "nope"), "--suite: Expected a suite among dyck3, "),
         (("--suite", "world:haar", "--require", "X-1"), "--require: expected measurements of this"),
-        (("--expect", "shipped:no"), "--expect: Expected a suite behind shipped: among dyck3, "),
+        (("--expect", "shipped:no"), "--expect: Expected a suite behind shipped: among agreement, "),
     ],
 )
 def test_a_wrong_option_stops_before_anything_runs(

@@ -1,1 +1,1 @@
-"""Claims of "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600)."""
+"""Claims of "Transformers converge to invariant algorithmic cores" (2602.22600)."""
