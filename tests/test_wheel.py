@@ -105,7 +105,10 @@ def test_a_claim_of_ones_own_needs_no_clone(site: Path, empty: Path) -> None:
     [
         (("--suite", "nope"), "--suite: Expected a suite among dyck3, "),
         (("--suite", "world:haar", "--require", "X-1"), "--require: expected measurements of this"),
-        (("--expect", "shipped:no"), "--expect: Expected a suite behind shipped: among agreement, "),
+        (
+            ("--expect", "shipped:no"),
+            "--expect: Expected a suite behind shipped: among agreement, ",
+        ),
     ],
 )
 def test_a_wrong_option_stops_before_anything_runs(
