@@ -43,7 +43,7 @@ def lines(*records: Record, **options: int) -> list[str]:
 def test_a_replicated_measurement_is_a_row_and_its_statement() -> None:
     own = record("TOY-01", Bar.at_least(0.5, "score"), {"all": pairs_about(0.9)}, {"x": (BAD, 0.1)})
     assert lines(own) == [
-        "REPLICATED   TOY-01           0.9 [0.88, 0.92]  >= 0.5  controls 1/1",
+        "REPLICATED   TOY-01            0.9 [0.88, 0.92]  >= 0.5  controls 1/1",
         "             The number is large",
     ]
 
