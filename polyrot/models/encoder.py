@@ -127,7 +127,7 @@ class StackedEncoder(nn.Module):
             self.weights[_key(name)] = nn.Parameter(state[name].detach().float().clone())
         causal = torch.full((config.context, config.context), float("-inf")).triu(1)
         self.register_buffer("causal", causal, persistent=False)
-        self.drop: Callable[[Tensor], Tensor] = _nothing
+        self.drop: Callable[[Tensor], Tensor] = drop_nothing
 
     def weight(self, name: str) -> Tensor:
         """One stacked tensor by the name that PyTorch gives it, say `layers.0.linear1.weight`."""
@@ -203,7 +203,7 @@ class StackedEncoder(nn.Module):
         return _linear(x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"))
 
 
-def _nothing(x: Tensor) -> Tensor:
+def drop_nothing(x: Tensor) -> Tensor:
     """Drop nothing: what is not in training."""
     return x
 

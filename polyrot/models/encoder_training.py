@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polyrot.files import write_atomically
-from polyrot.models.encoder import StackedEncoder
+from polyrot.models.encoder import StackedEncoder, drop_nothing
 from polyrot.models.resumable import saving
 from polyrot.models.transformer import State
 
@@ -139,7 +139,7 @@ def train_encoders(
                 history.seconds = before + time.monotonic() - start
             report(epoch, text)
             saves.now_and_then()
-    model.drop = _nothing_dropped
+    model.drop = drop_nothing
     return history
 
 
@@ -191,7 +191,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         losses.view(len(seeds), -1).mean(1).sum().backward()
         optimizer.step()
-    model.drop = _nothing_dropped
+    model.drop = drop_nothing
 
 
 class _Dropout:
@@ -211,10 +211,6 @@ class _Dropout:
         kept = np.frombuffer(bits, np.uint16) >= self._threshold
         scale = LEVELS / (LEVELS - self._threshold)
         return x * torch.from_numpy(kept).view(x.shape).to(x.dtype).mul_(scale)
-
-
-def _nothing_dropped(x: Tensor) -> Tensor:
-    return x
 
 
 def _done(history: History, config: EncoderTraining) -> bool:

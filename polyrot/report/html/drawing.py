@@ -113,7 +113,11 @@ def _lines(axes: Axes, figure: Figure) -> None:
             marker=_marker(figure, number),
             markersize=4,
         )
-    axes.axhline(0, color=STAND_IN["--faint"], linewidth=0.6)
+        if own.low:
+            x, ends = np.array(own.x, dtype=float), (_finite(own.low), _finite(own.high))
+            axes.fill_between(x, *ends, color=_color(own), alpha=0.15, linewidth=0)
+    if not figure.log_y:
+        axes.axhline(0, color=STAND_IN["--faint"], linewidth=0.6)
 
 
 def _points(axes: Axes, figure: Figure) -> None:
