@@ -55,7 +55,7 @@ class EncoderTraining:
     first_epoch: int = 0
     """Epochs that the weights were trained before, with another optimiser."""
     enough: float = 2.0
-    """Held-out accuracy of every seed at which training ends early; above 1, never."""
+    """Held-out accuracy that ends training early once every seed has had it; above 1, never."""
 
 
 @dataclass
@@ -68,6 +68,16 @@ class History:
     held_out: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
     """Time spent training, over all the runs that it took."""
+
+    def delay(self, index: int) -> int | None:
+        """Epochs from mastering the training examples to mastering the held-out ones, of a seed."""
+        mastered = [
+            [e for e, own in zip(self.epochs, which, strict=True) if own[index] >= MASTERED]
+            for which in (self.training, self.held_out)
+        ]
+        if not all(mastered):
+            return None
+        return mastered[1][0] - mastered[0][0]
 
     @property
     def memorised(self) -> int | None:
@@ -214,7 +224,8 @@ class _Dropout:
 
 
 def _done(history: History, config: EncoderTraining) -> bool:
-    return bool(history.held_out) and min(history.held_out[-1]) >= config.enough
+    best = map(max, zip(*history.held_out, strict=True))
+    return bool(history.held_out) and min(best) >= config.enough
 
 
 def _keep(model: StackedEncoder, file: Path) -> None:

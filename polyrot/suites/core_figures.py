@@ -121,6 +121,37 @@ def inflation(curves: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
+def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
+    """Draw how long every repetition took to grok over the weight decay."""
+    points = [
+        (decay, float(own)) for decay, every in steps.items() for own in every if own is not None
+    ]
+    x, y = (tuple(column) for column in zip(*points, strict=True))
+    means = {
+        decay: sum(own for at, own in points if at == decay)
+        / sum(1 for at, _ in points if at == decay)
+        for decay, _ in points
+    }
+    first = min(means)
+    law = tuple(means[first] * first / decay for decay in means)
+    return [
+        Figure(
+            "delays",
+            "Delay of grokking",
+            "Steps from mastering training questions to mastering held-out ones: every repetition, "
+            "and one over the weight decay through the mean at the smallest.",
+            "weight decay",
+            "steps",
+            Mark.POINTS,
+            (
+                Series("repetitions", Role.MODELS, x, y),
+                Series("one over the decay", Role.NULL, tuple(means), law),
+            ),
+            log_y=True,
+        )
+    ]
+
+
 def _column(epochs: Sequence[Sequence[Mapping[str, Any]]], which: str) -> list[list[float]]:
     return [[float(own[which]) for own in seeds] for seeds in epochs]
 

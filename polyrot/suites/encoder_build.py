@@ -23,6 +23,7 @@ from polyrot.models.encoder_cohorts import (
     train_encoder_cohort,
 )
 from polyrot.models.encoder_training import MASTERED, History, accuracy, kept_states
+from polyrot.models.grokking_sweep import NAME as SWEEP
 from polyrot.models.transformer import State, stack_states
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
@@ -32,6 +33,7 @@ from polyrot.suites import markov, modular
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.build import Report, retrained_directory, train_sae_stack
 from polyrot.suites.grokking import curves
+from polyrot.suites.sweep import build_sweep
 
 MARKOV_SAE = SAEConfig(expansion=4, l1=1e-3, steps=2_000, batch=1_024, learning_rate=1e-3)
 SAE_SEQUENCES, SAE_TOKENS_SEED = 2_048, 2_026
@@ -116,7 +118,8 @@ def train_encoder_artifacts(
     def report(what: str, step: int, steps: int, remark: str) -> None:
         line(step / steps, f"{what}, {step} of {steps}  {remark}")
 
-    build = build_modular_suite if name == MODULAR else partial(build_encoder_suite, name)
+    builds = {MODULAR: build_modular_suite, SWEEP: build_sweep}
+    build = builds.get(name) or partial(build_encoder_suite, name)
     with FileLock(work / f"{name}.lock"):
         build(folder, work=work, command=command, report=report)
     line.clear()

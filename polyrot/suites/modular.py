@@ -11,14 +11,17 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from polyrot.cores.gramians import Tail
+from polyrot.missing import NotRun
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR
+from polyrot.models.grokking_sweep import NAME as SWEEP
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import State, stack_states
-from polyrot.suites.artifacts import Artifacts
+from polyrot.suites.artifacts import Artifacts, MissingArtifact
 from polyrot.suites.chains import affine
 from polyrot.suites.questions import QuestionModels
 from polyrot.suites.suite import Suite
+from polyrot.suites.sweep import Delays, read_sweep
 from polyrot.tasks import modular
 
 NAME = MODULAR
@@ -44,6 +47,7 @@ class ModularSuite(Suite):
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         """Load the models; `folder` holds one folder of trained files a cohort."""
         super().__init__(NAME, ENCODER_COHORTS[NAME].seeds, (SITE,))
+        self._folder = folder
         self._artifacts = Artifacts.open(folder / NAME)
         self._device = device
         self._questions: dict[str, QuestionModels] = {}
@@ -58,6 +62,13 @@ class ModularSuite(Suite):
     def curves(self) -> Mapping[str, Any]:
         curves: Mapping[str, Any] = json.loads((self._artifacts.folder / CURVES).read_text())
         return curves
+
+    @cached_property
+    def delays(self) -> Delays:
+        try:
+            return read_sweep(self._folder / SWEEP)
+        except MissingArtifact as error:
+            raise NotRun(str(error)) from None
 
     @cached_property
     def activations(self) -> Activations:

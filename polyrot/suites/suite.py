@@ -178,6 +178,11 @@ class Suite:
         """How accuracies and cores went while modular addition was learned, by branch."""
         raise self._lacks("curves of grokking")
 
+    @cached_property
+    def delays(self) -> Mapping[float, list[int | None]]:
+        """Steps that grokking took in every repetition, by weight decay."""
+        raise self._lacks("delays of grokking; run it with --suite modular-addition")
+
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         """The autoencoder of a model; by default from the SAE seed that all models share."""
         raise self._lacks("autoencoders")

@@ -1,0 +1,62 @@
+"""How long grokking takes under weight decay: the sweep of arXiv 2602.22600, its released code.
+
+One-layer encoders learn addition modulo 53 at six weight decays, twelve repetitions of each, until
+all of a decay's have grokked or 20,000 epochs are over.  The delay is the number of steps from 99%
+on training questions to 99% on held-out ones.
+"""
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+
+from polyrot.models.encoder import EncoderConfig
+from polyrot.models.encoder_cohorts import EncoderCohort, examples, train_encoder_cohort
+from polyrot.models.encoder_training import MASTERED, EncoderTraining, History
+from polyrot.tasks import modular
+
+NAME = "grokking-sweep"
+DECAYS = (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)
+REPETITIONS = 12
+
+Report = Callable[[float, int, str], None]
+"""Called with the weight decay, the epoch and a remark."""
+
+
+def sweep_cohort(decay: float) -> EncoderCohort:
+    """The repetitions at one weight decay, trained together."""
+    return EncoderCohort(
+        f"{NAME}-{decay:g}",
+        tuple(range(REPETITIONS)),
+        EncoderConfig(layers=1, d_model=128, d_mlp=512, vocabulary=modular.MODULUS),
+        EncoderTraining(
+            epochs=20_000,
+            batch=512,
+            learning_rate=1e-3,
+            weight_decay=decay,
+            evaluate_every=5,
+            enough=MASTERED,
+        ),
+    )
+
+
+def train_sweep(
+    *, directory: Path, report: Report = lambda decay, epoch, text: None
+) -> dict[float, History]:
+    """Train every repetition at every decay, the largest decay first, as it takes least."""
+    return {
+        decay: train_encoder_cohort(
+            sweep_cohort(decay),
+            directory=directory,
+            report=lambda epoch, text, decay=decay: report(decay, epoch, text),
+        )
+        for decay in sorted(DECAYS, reverse=True)
+    }
+
+
+def delays(decay: float, history: History) -> list[int | None]:
+    """The delay of every repetition in steps; none where it did not grok."""
+    cohort = sweep_cohort(decay)
+    training, _ = examples(cohort.name)
+    steps = ceil(len(training) / cohort.training.batch)
+    epochs = map(history.delay, range(len(cohort.seeds)))
+    return [None if delay is None else delay * steps for delay in epochs]
