@@ -30,7 +30,6 @@ CLAIM = Claim(
 )
 RING, R2 = "ring share", "R2"
 LEAST = {RING: 0.9, R2: 0.99}
-RANDOM_DIMENSIONS = 60
 
 World = Callable[[Suite], list[tuple[Shift, int] | None]]
 """The shift of every seed with the rank of its core; none where no core is necessary."""
@@ -53,11 +52,14 @@ def memorising(suite: Suite) -> list[tuple[Shift, int] | None]:
     return shifts(suite.questions(MEMORISED))
 
 
-def random_points(suite: Suite) -> list[tuple[Shift, int] | None]:
-    return [
-        (random_shift(modular.MODULUS, RANDOM_DIMENSIONS, seed=seed), RANDOM_DIMENSIONS)
-        for seed in range(len(suite.seeds))
-    ]
+def random_points(dimensions: int) -> World:
+    def world(suite: Suite) -> list[tuple[Shift, int] | None]:
+        return [
+            (random_shift(modular.MODULUS, dimensions, seed=seed), dimensions)
+            for seed in range(len(suite.seeds))
+        ]
+
+    return world
 
 
 def planted(suite: Suite) -> list[tuple[Shift, int] | None]:
@@ -66,7 +68,9 @@ def planted(suite: Suite) -> list[tuple[Shift, int] | None]:
 
 CONTROLS = (
     negative("the memorising phase", memorising),
-    negative(f"random points in {RANDOM_DIMENSIONS} dimensions", random_points),
+    negative("random points in 15 dimensions", random_points(15)),
+    negative("random points in 40 dimensions", random_points(40)),
+    negative("random points in 60 dimensions", random_points(60)),
     positive("a planted cyclic core", planted),
 )
 PRINTED = {"modular-addition": (Printed((1 - LEAST[R2],), "R2 to 1", (R2,)),)}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from polyrot.missing import NotRun
 from polyrot.stats.estimate import Estimate, beside, over_seeds
 from polyrot.suites import core_figures
 from polyrot.suites.modular import END, END_WITHOUT_DECAY, GROKKED
@@ -42,9 +43,10 @@ def as_trained(suite: Suite) -> Times:
     return grokked, end, without
 
 
-def standing_still(suite: Suite) -> Times:
-    grokked = suite.questions(GROKKED)
-    return grokked, grokked, grokked
+def the_other_way(suite: Suite) -> Times:
+    """From the end to grokking."""
+    grokked, end = suite.questions(GROKKED), suite.questions(END)
+    return end, grokked, grokked
 
 
 def decay_in_both(suite: Suite) -> Times:
@@ -61,7 +63,7 @@ HARDENED = Measurement(
     CLAIM,
     BAR,
     (
-        negative("grokking instead of the end", standing_still, WITH),
+        negative("the other way round", the_other_way, WITH),
         negative("decay in both branches", decay_in_both, WITHOUT),
         positive("planted cores of 12 and 30 dimensions", planted),
     ),
@@ -69,22 +71,30 @@ HARDENED = Measurement(
 )
 
 
-def operational(models: QuestionModels, index: int) -> float:
-    """The rank of a seed's core; all directions where fewer do not do."""
-    rank = models.ranks(index, ~modular.is_training()).operational
-    return float(models.activations.shape[-1] if rank is None else rank)
+def ranks(suite: Suite, models: QuestionModels) -> dict[int, float]:
+    """The rank of every seed's core; not of one that has none."""
+    found = {
+        seed: models.ranks(index, ~modular.is_training()).operational
+        for index, seed in enumerate(suite.seeds)
+    }
+    return {seed: float(rank) for seed, rank in found.items() if rank is not None}
+
+
+def growth(first: dict[int, float], last: dict[int, float]) -> dict[int, float]:
+    """Of the seeds that have a core at both times."""
+    both = {seed: last[seed] / first[seed] for seed in first if seed in last}
+    if not both:
+        raise NotRun("no seed has a core that is necessary and sufficient at both times")
+    return both
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        first, last, without = (
-            {seed: operational(models, i) for i, seed in enumerate(suite.seeds)}
-            for models in world(suite)
-        )
-        growth = {
-            WITH: {seed: last[seed] / first[seed] - LEAST for seed in suite.seeds},
-            WITHOUT: {seed: MOST - without[seed] / first[seed] for seed in suite.seeds},
+        first, last, without = (ranks(suite, models) for models in world(suite))
+        inside = {
+            WITH: {seed: times - LEAST for seed, times in growth(first, last).items()},
+            WITHOUT: {seed: MOST - times for seed, times in growth(first, without).items()},
         }
         ends = {WITH: last, WITHOUT: without}
         return {
@@ -93,7 +103,7 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
                 details=beside("rank at grokking", over_seeds(first))
                 | beside("rank at the end", over_seeds(ends[part])),
             )
-            for part, margin in growth.items()
+            for part, margin in inside.items()
         }
 
     judge(measure, figures=lambda estimates: core_figures.inflation(suite.curves))

@@ -89,7 +89,7 @@ def grokking(curves: Mapping[str, Any]) -> list[Figure]:
             "Fewest directions by each criterion, on held-out questions",
             "rank",
             [
-                (which, role, cores["epoch"], _column(cores["seeds"], which))
+                (which, role, *_column(cores, which))
                 for which, role in (
                     ("energy", Role.BESIDE),
                     ("necessary", Role.MODELS),
@@ -113,7 +113,7 @@ def inflation(curves: Mapping[str, Any]) -> list[Figure]:
             "Fewest directions without which held-out answers are gone",
             "rank",
             [
-                (label, role, cores["epoch"], _column(cores["seeds"], "necessary"))
+                (label, role, *_column(cores, "necessary"))
                 for name, label, role in branches
                 for cores in (curves[name]["cores"],)
             ],
@@ -152,8 +152,14 @@ def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
     ]
 
 
-def _column(epochs: Sequence[Sequence[Mapping[str, Any]]], which: str) -> list[list[float]]:
-    return [[float(own[which]) for own in seeds] for seeds in epochs]
+def _column(cores: Mapping[str, Any], which: str) -> tuple[list[int], list[list[float]]]:
+    """One figure of every seed, at the epochs at which all seeds have it."""
+    every = {
+        epoch: [own.get(which) for own in seeds]
+        for epoch, seeds in zip(cores["epoch"], cores["seeds"], strict=True)
+    }
+    have = {epoch: own for epoch, own in every.items() if None not in own}
+    return list(have), [[float(value) for value in own] for own in have.values()]
 
 
 def _over_epochs(
