@@ -180,3 +180,20 @@ class PlantedAddition(Suite):
 
     def questions(self, checkpoint: str) -> QuestionModels:
         return self._times[checkpoint]
+
+
+class PlantedDelays(Suite):
+    """Delays of grokking that go as a power of the weight decay."""
+
+    def __init__(self, power: float, *, missing: int = 0) -> None:
+        super().__init__("planted", SEEDS[:3], ("resid_post.1",))
+        draw = generator(9)
+        self.delays = {
+            decay: [
+                None
+                if decay == 0.3 and repetition < missing
+                else round(3_000 * decay**power * float(torch.rand(1, generator=draw) / 5 + 0.9))
+                for repetition in range(12)
+            ]
+            for decay in (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)
+        }

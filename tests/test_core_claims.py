@@ -1,4 +1,4 @@
-"""CORE-01 to CORE-09 seen to hold where they are true and to fail where they are false."""
+"""CORE-01 to CORE-10 seen to hold where they are true and to fail where they are false."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import planted_cores as planted
 import pytest
-from planted_cores import PlantedAddition, PlantedChains
+from planted_cores import PlantedAddition, PlantedChains, PlantedDelays
 
 from polyrot.catalogue import load_module
 from polyrot.cores.comparison import overlap
@@ -161,3 +161,20 @@ def test_a_core_that_inflates_under_decay_alone() -> None:
         end=cyclic(3, frequencies=15), end_without_decay=cyclic(3, frequencies=15)
     )
     assert part(measured("CORE-09", both), "without weight decay").verdict is REFUTED
+
+
+@pytest.mark.parametrize(
+    ("power", "verdict"), [(-1.0, REPLICATED), (-0.6, REFUTED), (-1.5, REFUTED), (0.0, REFUTED)]
+)
+def test_how_delays_go_with_the_decay(power: float, verdict: Verdict) -> None:
+    record = measured("CORE-10", PlantedDelays(power))
+    assert record.verdict is verdict, record.reason
+    assert record.parts[0].estimate.value == pytest.approx(power, abs=0.05)
+    assert record.parts[0].estimate.n == 12
+    assert not record.not_drawn
+
+
+def test_a_repetition_that_did_not_grok_is_fitted_to_the_others() -> None:
+    (part,) = measured("CORE-10", PlantedDelays(-1.0, missing=5)).parts
+    assert part.estimate.details["grokked at 0.3"] == 7
+    assert part.estimate.n == 12

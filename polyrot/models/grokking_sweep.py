@@ -6,6 +6,7 @@ on training questions to 99% on held-out ones.
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -43,14 +44,12 @@ def train_sweep(
     *, directory: Path, report: Report = lambda decay, epoch, text: None
 ) -> dict[float, History]:
     """Train every repetition at every decay, the largest decay first, as it takes least."""
-    return {
-        decay: train_encoder_cohort(
-            sweep_cohort(decay),
-            directory=directory,
-            report=lambda epoch, text, decay=decay: report(decay, epoch, text),
+    histories = {}
+    for decay in sorted(DECAYS, reverse=True):
+        histories[decay] = train_encoder_cohort(
+            sweep_cohort(decay), directory=directory, report=partial(report, decay)
         )
-        for decay in sorted(DECAYS, reverse=True)
-    }
+    return histories
 
 
 def delays(decay: float, history: History) -> list[int | None]:
