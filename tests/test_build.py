@@ -62,6 +62,21 @@ def test_the_manifest_says_what_was_done(trained: Path) -> None:
     assert len(manifest["files"]) == 2 * 5 + 2 * 25
 
 
+def test_controls_are_kept_as_they_end(trained: Path) -> None:
+    files = Artifacts.open(trained / "two-back").hashes
+    assert len(files) == 5 + 2 * 10
+    assert not any("half-way" in name for name in files)
+
+
+def test_autoencoders_are_kept_in_half_precision_and_read_in_single(trained: Path) -> None:
+    name = SAEName(2, "resid_mid.0", 0)
+    artifacts = Artifacts.open(trained / "dyck3")
+    stored, read = pr.SAE.load(trained / "dyck3" / name.folder), artifacts.sae(name)
+    assert (stored.W_dec.dtype, read.W_dec.dtype) == (torch.float16, torch.float32)
+    assert torch.equal(stored.W_dec.float(), read.W_dec)
+    assert read.metadata["ev"] == stored.metadata["ev"]
+
+
 def test_a_suite_loads_what_was_built(trained: Path) -> None:
     loaded = pr.load_suite("dyck3", artifacts=trained)
     assert loaded.seeds == (0, 1, 2, 3, 4)

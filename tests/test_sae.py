@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import polyrot as pr
+from polyrot.sae.activations import Activation, JumpReLU, ReLU, TopK
 from polyrot.sae.metrics import ev, ev_published, firing_correlation, l0, reconstruct
 from polyrot.sae.training import SAEConfig, initial_weights, loss_gradients, train_saes
 
@@ -113,6 +114,18 @@ def test_carrying_a_dictionary_commutes_with_encoding(seed: int) -> None:
     torch.testing.assert_close(
         carried.decode(latents).double(), fit.apply(sae.decode(latents)), rtol=1e-3, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("activation", [ReLU(), TopK(2), JumpReLU(torch.linspace(0.1, 0.9, 32))])
+def test_in_half_precision_it_does_nearly_the_same(activation: Activation) -> None:
+    weights = initial_weights(SAEConfig(expansion=4), 8)
+    sae = pr.SAE(**weights, activation=activation)
+    half = sae.to(torch.float16)
+    x = normal(50, 8, seed=3)
+    assert half.encode(x).dtype == torch.float16
+    again = half.to(torch.float32)
+    torch.testing.assert_close(again.encode(x), sae.encode(x), rtol=1e-2, atol=1e-2)
+    assert torch.equal(again.W_enc, sae.W_enc.half().float())
 
 
 def test_a_trained_one_survives_its_files(sae: pr.SAE, tmp_path: Path) -> None:

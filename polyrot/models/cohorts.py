@@ -46,6 +46,9 @@ CONTROL_COHORT = "two-back"
 SHORT_COHORT = "dyck3-short"
 """The independent cohort again, from the same initial weights, trained on lengths 2-48."""
 
+CONTROLS = (CONTROL_COHORT, SHORT_COHORT)
+"""Cohorts that others are compared with; no claim asks how they were half way."""
+
 COMPARED_WITH = {"dyck3-independent": ("dyck3", SHORT_COHORT)}
 """Other cohorts that a suite's claims compare it with."""
 

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.sae.activations import Activation, GroupTopK, ReLU, TopK
+from polyrot.sae.activations import Activation, GroupTopK, JumpReLU, ReLU, TopK
 from polyrot.sae.sparse import SparseFeatures, decode_sparse, encode_sparse
 
 if TYPE_CHECKING:
     from polyrot.linalg.procrustes import Alignment
+
+WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,14 @@ class SAE:
     def _encoder_input(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
         x = x.to(self.W_enc.dtype)
         return x - self.b_dec if self.apply_b_dec_to_input else x
+
+    def to(self, dtype: torch.dtype) -> "SAE":
+        """Round its weights to a precision, which it then computes in."""
+        activation = self.activation
+        if isinstance(activation, JumpReLU):
+            activation = JumpReLU(activation.threshold.to(dtype))
+        weights = {name: getattr(self, name).to(dtype) for name in WEIGHTS}
+        return replace(self, **weights, activation=activation)
 
     def carried(self, alignment: "Alignment") -> "SAE":
         """Express the autoencoder in the basis that `alignment` maps onto.

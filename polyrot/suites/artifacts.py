@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from polyrot.files import sha256, write_atomically
+from polyrot.missing import NotRun
 from polyrot.models.transformer import State
 from polyrot.sae.formats.saelens import CONFIG_FILE, WEIGHTS_FILE
 from polyrot.sae.model import SAE
@@ -109,10 +111,17 @@ class Artifacts:
         return [load_file(self.folder / name) for name in files]
 
     def sae(self, name: SAEName) -> SAE:
-        return SAE.load(self.folder / name.folder)
+        """An autoencoder, to be computed with in single precision.
 
-    def has_sae(self, name: SAEName) -> bool:
-        return f"{name.folder}/{WEIGHTS_FILE}" in self.hashes
+        Raises:
+            NotRun: where it is not among the trained files.
+        """
+        if f"{name.folder}/{WEIGHTS_FILE}" not in self.hashes:
+            raise NotRun(
+                f"no autoencoder {name.folder} among the trained files of {self.folder.name}; "
+                "train again with this version"
+            )
+        return SAE.load(self.folder / name.folder).to(torch.float32)
 
 
 def model_file(seed: int, *, half_way: bool = False) -> str:

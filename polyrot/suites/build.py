@@ -15,6 +15,7 @@ from polyrot.cache import cache_directory, content_key
 from polyrot.models.cohorts import (
     COHORTS,
     CONTROL_COHORT,
+    CONTROLS,
     SHORT_COHORT,
     Cohort,
     TrainedSeed,
@@ -63,7 +64,9 @@ def build_suite(
     trained = train_cohort(cohort, directory=work, device=device, report=report_models)
     saes = _train_saes(cohort, trained, sae_config, work, device, report)
     models = {model_file(seed): result.best for seed, result in trained.items()}
-    models |= {model_file(seed, half_way=True): result.half_way for seed, result in trained.items()}
+    if cohort.name not in CONTROLS:
+        before = {model_file(s, half_way=True): result.half_way for s, result in trained.items()}
+        models |= before
     description = {
         "name": cohort.name,
         "command": command,
@@ -71,6 +74,7 @@ def build_suite(
         "training": asdict(cohort.training),
         "shared_io_of": cohort.seeds[0] if cohort.shared_io else None,
         "sae_training": sae_config.recipe(),
+        "saes stored as": "float16; what is said of them is of the rounded weights",
         "seeds": {str(seed): _metrics(result) for seed, result in trained.items()},
         "versions": versions(),
         "machine": machine(),
@@ -194,7 +198,10 @@ def train_sae_stack(
     label: str,
     report: Report,
 ) -> dict[SAEName, SAE]:
-    """Train one stack, or take it from `work` where it was trained on the same data."""
+    """Train one stack, or take it from `work` where it was trained on the same data.
+
+    They come back as they are shipped: rounded to half precision, and described as that.
+    """
     digest = [float(x.double().square().sum()) for x in data]
     key = content_key({"sae": config.recipe(), "names": [asdict(n) for n in names], "data": digest})
     folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
@@ -206,13 +213,21 @@ def train_sae_stack(
             [config] * len(data),
             report=lambda step: report(label, step, config.steps, ""),
         )
-        for folder, sae, x in zip(folders, trained, data, strict=True):
-            replace(sae, metadata=_sae_metadata(sae, x, config)).save(folder)
-    return {name: SAE.load(folder) for name, folder in zip(names, folders, strict=True)}
+        for folder, sae in zip(folders, trained, strict=True):
+            sae.save(folder)
+    loaded = map(SAE.load, folders)
+    return {
+        name: as_shipped(sae, x, config) for name, sae, x in zip(names, loaded, data, strict=True)
+    }
 
 
-def _sae_metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
-    x = x.cpu()
+def as_shipped(sae: SAE, x: Float[Tensor, "token d_model"], config: SAEConfig) -> SAE:
+    """Round an autoencoder to half precision; say how it was made and what it does on tokens."""
+    rounded = sae.to(torch.float16)
+    return replace(rounded, metadata=_metadata(rounded.to(torch.float32), x.cpu(), config))
+
+
+def _metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
     reconstruction = reconstruct(sae, x)
     figures = {
         "ev": ev(reconstruction, x),

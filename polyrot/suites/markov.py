@@ -62,10 +62,7 @@ class MarkovSuite(Suite):
         return self.activations.sequence >= first
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
-        name = SAEName(seed, site, sae_seed)
-        if not self._artifacts.has_sae(name):
-            raise NotRun(f"{self.name} has no autoencoder {name.folder}")
-        return self._artifacts.sae(name)
+        return self._artifacts.sae(SAEName(seed, site, sae_seed))
 
     @cached_property
     def _untrained(self) -> StackedEncoder:

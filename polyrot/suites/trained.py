@@ -116,11 +116,6 @@ class DyckSuite(Suite):
 
     def _load_sae(self, artifacts: Artifacts, name: SAEName) -> SAE:
         if name not in self._saes:
-            if not artifacts.has_sae(name):
-                raise NotRun(
-                    f"no autoencoder {name.folder} among the trained files of "
-                    f"{artifacts.folder.name}; train again with this version"
-                )
             self._saes[name] = artifacts.sae(name)
         return self._saes[name]
 

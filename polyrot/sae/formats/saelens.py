@@ -24,14 +24,13 @@ from polyrot.sae.formats.reading import (
     read_config,
     read_safetensors,
 )
-from polyrot.sae.model import SAE
+from polyrot.sae.model import SAE, WEIGHTS
 
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
 SCALER_FILE = "activation_scaler.json"
 """Stands beside a checkpoint whose input scale is not yet folded into its weights."""
 
-_WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 _DTYPES = ("float32", "float64", "float16", "bfloat16")
 _ARITHMETIC = (
     "architecture",
@@ -99,7 +98,7 @@ def write(sae: SAE, folder: Path) -> None:
         "reshape_activations": "none",
         "metadata": dict(sae.metadata),
     }
-    tensors = {name: getattr(sae, name) for name in _WEIGHTS}
+    tensors = {name: getattr(sae, name) for name in WEIGHTS}
     if isinstance(sae.activation, TopK):
         config |= {
             "architecture": "topk",
