@@ -37,7 +37,7 @@ def small_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(
             ENCODER_COHORTS, name, replace(cohort, architecture=small, training=training)
         )
-    monkeypatch.setattr(encoder_build, "MARKOV_SAE", replace(encoder_build.MARKOV_SAE, steps=3))
+    monkeypatch.setattr(encoder_build, "SAE_RECIPE", replace(encoder_build.SAE_RECIPE, steps=3))
     monkeypatch.setattr(encoder_build, "SAE_SEQUENCES", 64)
 
 
@@ -128,6 +128,9 @@ def test_addition_is_written_at_four_times(tmp_path: Path, monkeypatch) -> None:
     assert {"energy", "necessary", "sufficient", "R2", "R2 held out"} <= set(seed)
     assert suite.held_out.sum() == int(modular.HELD_OUT_SHARE * 53 * 53)
     assert suite.core(1).directions.shape == (8, 8)
+    assert suite.sae(2, modular.SITE).d_model == 8
+    with pytest.raises(NotRun, match="no trained weights of grokking-sweep"):
+        _ = suite.delays
 
 
 @pytest.mark.usefixtures("small_cohorts")

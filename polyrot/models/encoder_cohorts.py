@@ -34,6 +34,7 @@ TRAINING_SEED, HELD_OUT_SEED = 0, 999
 
 MODULAR = "modular-addition"
 WITHOUT_DECAY = "modular-addition-without-decay"
+SWEEP = "grokking-sweep"
 FORK_EPOCH = 900
 """After which the branch without weight decay goes on, with a new optimiser."""
 
@@ -96,7 +97,7 @@ ENCODER_COHORTS: dict[str, EncoderCohort] = {
 }
 
 
-TRAINABLE = (*CHAINS, MODULAR)
+TRAINABLE = (*CHAINS, MODULAR, SWEEP)
 """What is trained and written by itself; the fork goes with what it forks from."""
 
 

@@ -11,11 +11,15 @@ from math import ceil
 from pathlib import Path
 
 from polyrot.models.encoder import EncoderConfig
-from polyrot.models.encoder_cohorts import EncoderCohort, examples, train_encoder_cohort
+from polyrot.models.encoder_cohorts import (
+    SWEEP,
+    EncoderCohort,
+    examples,
+    train_encoder_cohort,
+)
 from polyrot.models.encoder_training import MASTERED, EncoderTraining, History
 from polyrot.tasks import modular
 
-NAME = "grokking-sweep"
 DECAYS = (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)
 REPETITIONS = 12
 
@@ -26,7 +30,7 @@ Report = Callable[[float, int, str], None]
 def sweep_cohort(decay: float) -> EncoderCohort:
     """The repetitions at one weight decay, trained together."""
     return EncoderCohort(
-        f"{NAME}-{decay:g}",
+        f"{SWEEP}-{decay:g}",
         tuple(range(REPETITIONS)),
         EncoderConfig(layers=1, d_model=128, d_mlp=512, vocabulary=modular.MODULUS),
         EncoderTraining(

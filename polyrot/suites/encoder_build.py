@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from jaxtyping import Float
+from torch import Tensor
 
 from polyrot.cache import cache_directory
 from polyrot.files import write_atomically
@@ -17,13 +19,13 @@ from polyrot.models.encoder_cohorts import (
     CHAINS,
     ENCODER_COHORTS,
     MODULAR,
+    SWEEP,
     WITHOUT_DECAY,
     EncoderCohort,
     examples,
     train_encoder_cohort,
 )
 from polyrot.models.encoder_training import MASTERED, History, accuracy, kept_states
-from polyrot.models.grokking_sweep import NAME as SWEEP
 from polyrot.models.transformer import State, stack_states
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
@@ -33,9 +35,10 @@ from polyrot.suites import markov, modular
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.build import Report, retrained_directory, train_sae_stack
 from polyrot.suites.grokking import curves
+from polyrot.suites.questions import QuestionModels
 from polyrot.suites.sweep import build_sweep
 
-MARKOV_SAE = SAEConfig(expansion=4, l1=1e-3, steps=2_000, batch=1_024, learning_rate=1e-3)
+SAE_RECIPE = SAEConfig(expansion=4, l1=1e-3, steps=2_000, batch=1_024, learning_rate=1e-3)
 SAE_SEQUENCES, SAE_TOKENS_SEED = 2_048, 2_026
 
 
@@ -91,6 +94,8 @@ def build_modular_suite(
                 seeds[seed]["lowest accuracy"] = metrics["lowest accuracy"]
         names = (modular.checkpoint_file(seed, checkpoint) for seed in cohort.seeds)
         models |= dict(zip(names, states, strict=True))
+        if checkpoint == modular.END:
+            saes = _modular_saes(states, work, report)
     report(f"{MODULAR}: cores of what was kept", 0, 1, "")
     branches = ((decaying, history), (without, forked))
     text = json.dumps({cohort.name: curves(cohort, own, work) for cohort, own in branches})
@@ -99,7 +104,7 @@ def build_modular_suite(
         "without decay": asdict(without.training),
         "seeds": seeds,
     }
-    return write_artifacts(folder, models, {}, description, others=(modular.CURVES,))
+    return write_artifacts(folder, models, saes, description, others=(modular.CURVES,))
 
 
 def train_encoder_artifacts(
@@ -168,7 +173,7 @@ def _trained(cohort: EncoderCohort, work: Path, report: Report) -> History:
 
 
 def _markov_saes(states: list[State], work: Path, report: Report) -> dict[SAEName, SAE]:
-    """One autoencoder a seed and site, from the SAE seed 0 that all share."""
+    """One autoencoder a seed and site."""
     cohort = ENCODER_COHORTS[markov.NAME]
     model = StackedEncoder(cohort.architecture, stack_states(states))
     tokens = CHAINS[markov.NAME].sample(SAE_SEQUENCES, seed=SAE_TOKENS_SEED)[:, :-1]
@@ -176,7 +181,26 @@ def _markov_saes(states: list[State], work: Path, report: Report) -> dict[SAENam
         _, residual = model(tokens.expand(model.seeds, -1, -1))
     saes: dict[SAEName, SAE] = {}
     for site in markov.SITES:
-        names = [SAEName(seed, site, 0) for seed in cohort.seeds]
-        data = [x.flatten(0, 1).clone() for x in residual[site]]
-        saes |= train_sae_stack(names, data, MARKOV_SAE, work, f"{markov.NAME}: SAE {site}", report)
+        saes |= _saes(cohort, site, residual[site].flatten(1, 2), work, report)
     return saes
+
+
+def _modular_saes(states: list[State], work: Path, report: Report) -> dict[SAEName, SAE]:
+    """One autoencoder a seed, on the questions that are not held out."""
+    cohort = ENCODER_COHORTS[MODULAR]
+    models = QuestionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
+    x = models.activations[:, ~modular.held_out_questions()].float()
+    return _saes(cohort, modular.SITE, x, work, report)
+
+
+def _saes(
+    cohort: EncoderCohort,
+    site: str,
+    x: Float[Tensor, "seed token d_model"],
+    work: Path,
+    report: Report,
+) -> dict[SAEName, SAE]:
+    """Train one autoencoder a seed, from the SAE seed 0 that all share."""
+    names = [SAEName(seed, site, 0) for seed in cohort.seeds]
+    data = [own.clone() for own in x]
+    return train_sae_stack(names, data, SAE_RECIPE, work, f"{cohort.name}: SAE {site}", report)

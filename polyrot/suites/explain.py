@@ -35,8 +35,7 @@ def overview() -> Iterator[str]:
     )
     yield from entry(
         MODULAR,
-        f"encoders that grok addition modulo 53, {len(addition.seeds)} seeds; trained by "
-        "--retrain (hours)",
+        f"encoders that grok addition modulo 53, {len(addition.seeds)} seeds; shipped",
         MARGIN,
     )
     for name, path in builtin_files().items():

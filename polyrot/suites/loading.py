@@ -12,7 +12,7 @@ from typing import Any
 from polyrot.files import sha256
 from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
-from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
+from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS, SWEEP
 from polyrot.nearest import nearest, unknown
 from polyrot.suites.artifacts import MANIFEST, SHIPPED, Artifacts
 from polyrot.suites.markov import NAME as MARKOV
@@ -112,7 +112,7 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
     if path := suite_file(name):
         return _file_provenance(path, artifacts)
     if name in ENCODER_COHORTS:
-        cohorts = tuple(CHAINS) if name == MARKOV else (name,)
+        cohorts = {MARKOV: tuple(CHAINS), MODULAR: (MODULAR, SWEEP)}.get(name, (name,))
         return _encoder_provenance(name, cohorts, artifacts)
     provenance: dict[str, Any] = {"seeds": list(COHORTS[name].seeds)} if name in COHORTS else {}
     if released := parse_released(name):

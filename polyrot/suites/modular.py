@@ -13,11 +13,11 @@ from torch import Tensor
 from polyrot.cores.gramians import Tail
 from polyrot.missing import NotRun
 from polyrot.models.encoder import StackedEncoder, initial_state
-from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR
-from polyrot.models.grokking_sweep import NAME as SWEEP
+from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR, SWEEP
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import State, stack_states
-from polyrot.suites.artifacts import Artifacts, MissingArtifact
+from polyrot.sae.model import SAE
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
 from polyrot.suites.chains import affine
 from polyrot.suites.questions import QuestionModels
 from polyrot.suites.suite import Suite
@@ -39,6 +39,16 @@ HELD_OUT_SHARE, HELD_OUT_SEED = 0.25, 2_027
 def checkpoint_file(seed: int, checkpoint: str) -> str:
     """Name of the file of a seed at a time of its training."""
     return f"seed{seed}-{checkpoint}.safetensors"
+
+
+def held_out_questions() -> Bool[Tensor, " question"]:
+    """A random quarter, which no rotation and no autoencoder is fitted on."""
+    count = len(modular.questions())
+    generator = torch.Generator().manual_seed(HELD_OUT_SEED)
+    order = torch.randperm(count, generator=generator)
+    chosen = torch.zeros(count, dtype=torch.bool)
+    chosen[order[: int(HELD_OUT_SHARE * count)]] = True
+    return chosen
 
 
 class ModularSuite(Suite):
@@ -86,12 +96,10 @@ class ModularSuite(Suite):
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
-        count = len(modular.questions())
-        generator = torch.Generator().manual_seed(HELD_OUT_SEED)
-        order = torch.randperm(count, generator=generator)
-        chosen = torch.zeros(count, dtype=torch.bool)
-        chosen[order[: int(HELD_OUT_SHARE * count)]] = True
-        return chosen
+        return held_out_questions()
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        return self._artifacts.sae(SAEName(seed, site, sae_seed))
 
     def _stack(self, states: Sequence[State]) -> StackedEncoder:
         architecture = ENCODER_COHORTS[NAME].architecture

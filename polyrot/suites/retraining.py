@@ -1,7 +1,7 @@
 """Train everything that a built-in suite is judged with: its cohort and those of its controls."""
 
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT
-from polyrot.models.encoder_cohorts import CHAINS
+from polyrot.models.encoder_cohorts import CHAINS, SWEEP
 from polyrot.progress import Progress
 from polyrot.suites import markov, modular
 from polyrot.suites.build import train_artifacts
@@ -14,7 +14,7 @@ def train_suite(name: str, *, command: str, device: str, progress: Progress) -> 
     if name in COHORTS:
         for cohort in (name, CONTROL_COHORT, *COMPARED_WITH.get(name, ())):
             train_artifacts(cohort, command=command, device=device, progress=progress)
-    for cohort in {markov.NAME: tuple(CHAINS), modular.NAME: (modular.NAME,)}.get(name, ()):
+    for cohort in {markov.NAME: tuple(CHAINS), modular.NAME: (modular.NAME, SWEEP)}.get(name, ()):
         train_encoder_artifacts(cohort, command=command, progress=progress)
     if name == AGREEMENT:
         # Imported here: `transformers` takes seconds, and no other suite wants it.

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from polyrot.files import write_atomically
+from polyrot.models.encoder_cohorts import SWEEP
 from polyrot.models.encoder_training import History
-from polyrot.models.grokking_sweep import NAME, delays, sweep_cohort, train_sweep
+from polyrot.models.grokking_sweep import delays, sweep_cohort, train_sweep
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import Artifacts, write_manifest
 from polyrot.suites.build import Report
@@ -28,7 +29,7 @@ def build_sweep(
 
     def report_epoch(decay: float, epoch: int, text: str) -> None:
         epochs = sweep_cohort(decay).training.epochs
-        report(f"{NAME}, weight decay {decay:g}: epoch", epoch, epochs, text)
+        report(f"{SWEEP}, weight decay {decay:g}: epoch", epoch, epochs, text)
 
     return write_sweep(folder, train_sweep(directory=work, report=report_epoch), command=command)
 
@@ -40,7 +41,7 @@ def write_sweep(folder: Path, histories: Mapping[float, History], *, command: st
     write_atomically(folder / RESULT, lambda path: path.write_text(text))
     first = sweep_cohort(min(histories))
     description = {
-        "name": NAME,
+        "name": SWEEP,
         "command": command,
         "architecture": asdict(first.architecture),
         "training": asdict(first.training) | {"weight_decay": sorted(histories)},
