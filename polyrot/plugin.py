@@ -20,7 +20,14 @@ from polyrot.work import BACKENDS, CLUSTER, Workers, using
 
 pytest_plugins = ["polyrot.fixtures"]
 
-DEFAULT_SUITES = ("dyck3", "dyck3-independent", "markov", "agreement")
+DEFAULT_SUITES = (
+    "dyck3",
+    "dyck3-independent",
+    "markov",
+    "modular-addition",
+    "agreement",
+    "agreement-medium",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

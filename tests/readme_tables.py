@@ -3,19 +3,19 @@
 import re
 from pathlib import Path
 
+from polyrot.plugin import DEFAULT_SUITES
 from polyrot.report.terminal import table
 from polyrot.verdict.record import read_verdict
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-SUITES = ("dyck3", "dyck3-independent", "markov", "agreement")
 BLOCK = re.compile(r"(<!-- tables: .*? -->\n).*?(<!-- end of tables -->)", re.DOTALL)
 
 
 def tables() -> str:
     """Render the recorded verdicts of every suite."""
     lines = []
-    for suite in SUITES:
+    for suite in DEFAULT_SUITES:
         records = read_verdict(ROOT / "reports" / suite / "verdict.json").records
         lines += [f" verdicts on {suite} ".center(80, "=")]
         lines += [line for line, _ in table(records, verbosity=-1)]

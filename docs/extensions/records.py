@@ -30,18 +30,21 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
+REFERENCE = (
+    "dyck3",
+    "dyck3-independent",
+    "markov",
+    "modular-addition",
+    "agreement",
+    "agreement-medium",
+    "textlm",
+)
 REPORTS = {
-    "dyck3": ROOT / "reports/dyck3",
-    "dyck3-independent": ROOT / "reports/dyck3-independent",
-    "markov": ROOT / "reports/markov",
-    "agreement": ROOT / "reports/agreement",
-    "textlm": ROOT / "reports/textlm",
+    **{suite: ROOT / "reports" / suite for suite in REFERENCE},
     "example": ROOT / "build/docs/examples/dyck3",
 }
 """By the name that the pages use.  `example` is what the example claim gave on `dyck3`; the
 others are the reference runs."""
-
-REFERENCE = ("dyck3", "dyck3-independent", "markov", "agreement", "textlm")
 
 
 def report(suite: str) -> Report:
