@@ -12,10 +12,11 @@ from planted_agreement import PROMPTS, Make, TwoAxes, apart, label_alone, one_ax
 from toy_claim import run_own_claims
 
 from polyrot.catalogue import load_module
+from polyrot.stats.estimate import Estimate
 from polyrot.suites import agreement_axes, agreement_suite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.agreement import draw_prompts
-from polyrot.verdict.judge import Verdict
+from polyrot.verdict.judge import Part, Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
 
@@ -57,6 +58,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Record]:
     return measure
 
 
+def control(part: Part, name: str) -> Estimate:
+    (found,) = (control.estimate for control in part.controls if control.name == name)
+    return found
+
+
 @pytest.mark.parametrize("which", ["hardened", "published"])
 def test_agreement_is_one_axis_where_it_is_planted(measured, which: str) -> None:
     record = measured("CORE-11", which, one_axis)
@@ -91,6 +97,17 @@ def test_areas_are_drawn_by_depth_for_every_size(measured) -> None:
     details = record.parts[0].estimate.details
     assert details["seed 1, block"] in (0, 1)
     assert 0.9 < details["seed 1, base"] <= 1
+
+
+def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar(measured) -> None:
+    keep, remove, _ = measured("CORE-11", "hardened", one_axis).parts[:3]
+    for part, name, nearer in ((keep, "keep", 1), (remove, "remove", -1)):
+        details = control(part, "random axis").details
+        nearest = details[f"seed 2, {name}, of 4 random axes the nearest to the bar"]
+        assert nearer * (nearest - details[f"seed 2, {name}"]) > 0
+    (part,) = measured("CORE-12", "hardened", planted_agreement.shared).parts
+    random = control(part, "random axis")
+    assert random.value < random.details["largest of any axis"] < 1
 
 
 def test_a_single_model_of_each_size_makes_models_the_units(measured) -> None:

@@ -47,6 +47,7 @@ BAR = Bar.at_least(
 )
 DRAWS = 4
 """Random axes a seed, whose areas are averaged."""
+BEST = f"{{}}, of {DRAWS} random axes the nearest to the bar"
 
 Choose = Callable[[Study], int]
 """Which layer."""
@@ -69,7 +70,12 @@ def core(own: Study, choose: Choose, seed: int) -> dict[str, float]:
 def random_axis(own: Study, choose: Choose, seed: int) -> dict[str, float]:
     drawn = axes.random_directions(own.cores.shape[1], DRAWS, seed=seed)
     areas = own.intervene(choose(own), list(drawn))
-    return {"base": own.test.base} | {n: mean(one[n] for one in areas) for n in areas[0]}
+    averages = {name: mean(one[name] for one in areas) for name in areas[0]}
+    nearest = {
+        BEST.format(name): (max if name == "keep" else min)(one[name] for one in areas)
+        for name in areas[0]
+    }
+    return {"base": own.test.base} | averages | nearest
 
 
 def axis_of_the_past(own: Study, choose: Choose, seed: int) -> dict[str, float]:
@@ -114,6 +120,10 @@ def measured(suite: Suite, choose: Choose, world: World, last: str = "") -> dict
             details = {
                 f"seed {s}, {which}": areas[s][which] for s in seeds for which in ("base", name)
             }
+            if world is random_axis:
+                details |= {
+                    f"seed {s}, {BEST.format(name)}": areas[s][BEST.format(name)] for s in seeds
+                }
             if world is core:
                 details |= {f"seed {s}, block": choose(studies[s]) for s in seeds}
                 for size, own in by_size(suite).items():

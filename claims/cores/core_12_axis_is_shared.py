@@ -112,7 +112,7 @@ def shared(suite: Suite, world: World) -> dict[str, Estimate]:
     studies = {seed: study_of(suite, seed) for seed in suite.seeds}
     found: dict[str, Estimate] = {}
     for part, pairs in pairs_of_sizes(suite).items():
-        values, within = {}, {}
+        values, within, largest = {}, {}, {}
         for pair in pairs:
             one, other = (studies[seed] for seed in pair)
             held_out = torch.from_numpy(~one.prompts.training)
@@ -125,7 +125,10 @@ def shared(suite: Suite, world: World) -> dict[str, Estimate]:
                 for a, b in world(one, other, pair)
             ]
             values[pair], within[pair] = map(mean, zip(*both, strict=True))
+            largest[pair] = max(value for value, _ in both)
         details = beside("within each number", jackknife(within))
+        if world is random_axis:
+            details["largest of any axis"] = max(largest.values())
         found[part] = jackknife(values, details=details | {"lowest pair": min(values.values())})
     return found
 
