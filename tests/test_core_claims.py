@@ -28,6 +28,7 @@ def module_of(id: str):
     return load_module(path)
 
 
+@lru_cache
 def measured(id: str, on: Suite, which: str = "hardened") -> Record:
     """Run a claim's own test function, with a judge that returns the record."""
     records = []

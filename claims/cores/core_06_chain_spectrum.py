@@ -131,7 +131,9 @@ def in_the_plane(suite: Suite) -> list[Figure]:
     }
     return [
         core_figures.eigenvalues(
-            {("the chain", Role.POSITIVE): [suite.chain.chain.spectrum], **values}
+            {("the chain", Role.POSITIVE): [suite.chain.chain.spectrum], **values},
+            caption="Of the least-squares map from one position's coordinates to the next one's, "
+            "every seed.",
         )
     ]
 

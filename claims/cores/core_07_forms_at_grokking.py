@@ -13,6 +13,7 @@ are right at both times, and with fewer than 52 directions, which hold any 53 po
 from collections.abc import Callable
 
 import pytest
+import torch
 from torch import Tensor
 
 from polyrot.stats.estimate import Estimate, over_seeds
@@ -23,6 +24,7 @@ from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
+from polyrot.verdict.figure import Figure, Role
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
@@ -94,4 +96,16 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = grokked) -> dict[str, Estimate]:
         return found(suite, world(suite), modular.is_training(), below=PROPER)
 
-    judge(measure)
+    judge(measure, figures=lambda estimates: kept_and_removed(suite))
+
+
+def kept_and_removed(suite: Suite) -> list[Figure]:
+    accuracies: dict[tuple[str, Role], Tensor] = {}
+    for when, world, kept, removed in (
+        ("grokked", grokked, Role.MODELS, Role.BESIDE),
+        ("memorising", memorising, Role.NEGATIVE, Role.NULL),
+    ):
+        own = [world(suite).accuracies(i, modular.is_training()) for i in range(len(suite.seeds))]
+        accuracies[f"{when}: alone", kept] = torch.stack([alone for alone, _ in own])
+        accuracies[f"{when}: without", removed] = torch.stack([left for _, left in own])
+    return [core_figures.ablations(accuracies)]

@@ -11,15 +11,18 @@ automatic.  Hardened: R2 is of edges between answers that the fit never saw, and
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from polyrot.cores.shift import Shift, random_shift
 from polyrot.stats.estimate import Estimate, beside, over_seeds
+from polyrot.suites import core_figures
 from polyrot.suites.modular import GROKKED, MEMORISED
 from polyrot.suites.questions import PROPER, QuestionModels, cyclic
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
+from polyrot.verdict.figure import Figure, Role
 from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
@@ -120,7 +123,7 @@ def test_published(suite: Suite, judge: Judge) -> None:
     def measure(world: World = grokked) -> dict[str, Estimate]:
         return margins(suite, world(suite), hardened=False)
 
-    judge(measure)
+    judge(measure, figures=lambda estimates: [core_figures.operator(suite.curves)])
 
 
 @pytest.mark.measurement(HARDENED)
@@ -128,4 +131,25 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = grokked) -> dict[str, Estimate]:
         return margins(suite, world(suite), hardened=True)
 
-    judge(measure)
+    judge(measure, figures=lambda estimates: near_the_circle(suite))
+
+
+def near_the_circle(suite: Suite) -> list[Figure]:
+    worlds: dict[tuple[str, Role], World] = {
+        ("grokked", Role.MODELS): grokked,
+        ("memorising", Role.NEGATIVE): memorising,
+        ("random points in 60 dimensions", Role.BESIDE): random_points(60),
+    }
+    values = {
+        drawn: [shift.eigenvalues for shift, _ in filter(None, world(suite))]
+        for drawn, world in worlds.items()
+    }
+    turns = 2 * torch.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
+    roots = torch.polar(torch.ones_like(turns), turns)
+    return [
+        core_figures.eigenvalues(
+            {("roots of unity", Role.NULL): [roots], **{d: v for d, v in values.items() if v}},
+            caption="Of the least-squares map from every answer's mean coordinates to the next "
+            "answer's, every seed.",
+        )
+    ]

@@ -25,13 +25,15 @@ from torch import Tensor
 from polyrot.linalg import haar
 from polyrot.stats.estimate import Estimate, beside, jackknife
 from polyrot.suites import agreement_axes as axes
+from polyrot.suites import figures
 from polyrot.suites.agreement_axes import Study
 from polyrot.suites.agreement_suite import pairs_of_sizes, study_of
 from polyrot.suites.agreement_worlds import RotatedReader
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.verdict.figure import Figure, Role
+from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "CORE-12",
@@ -44,6 +46,7 @@ Coordinates = tuple[Tensor, Tensor]
 """Of two models, on every prompt."""
 World = Callable[[Study, Study, Pair], list[Coordinates]]
 """Those of two models, given their seeds; where there are several, correlations are averaged."""
+WITHIN = "within each number"
 DRAWS = 8
 """Random axes a pair."""
 
@@ -126,7 +129,7 @@ def shared(suite: Suite, world: World) -> dict[str, Estimate]:
             ]
             values[pair], within[pair] = map(mean, zip(*both, strict=True))
             largest[pair] = max(value for value, _ in both)
-        details = beside("within each number", jackknife(within))
+        details = beside(WITHIN, jackknife(within))
         if world is random_axis:
             details["largest of any axis"] = max(largest.values())
         found[part] = jackknife(values, details=details | {"lowest pair": min(values.values())})
@@ -138,4 +141,24 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = cores) -> dict[str, Estimate]:
         return shared(suite, world)
 
-    judge(measure)
+    judge(measure, figures=correlations)
+
+
+def correlations(estimates: figures.Worlds) -> list[Figure]:
+    curves = [
+        ("models", Role.MODELS, MODELS, ""),
+        (WITHIN, Role.BESIDE, MODELS, WITHIN),
+        *((c.name, Role(c.kind), c.name, "") for c in HARDENED.controls),
+    ]
+    return [
+        figures.by_part(
+            estimates,
+            curves,
+            name="correlations",
+            title="How alike coordinates are",
+            caption="Correlation of the axis's coordinate between models of two sizes, over "
+            "held-out prompts, and over those of one number at a time.",
+            y="correlation",
+            bar=HARDENED.bar,
+        )
+    ]

@@ -1,6 +1,6 @@
 """The figures of claims about cores, as data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,7 @@ def spectra(weights: Mapping[Labelled, Sequence[Float[Tensor, " direction"]]]) -
     for (label, role), seeds in weights.items():
         count = min(len(own) for own in seeds)
         shares = torch.stack([own[:count] / own.sum() for own in seeds])
-        numbers = (shares.mean(0), shares.amin(0), shares.amax(0))
-        x = tuple(float(i + 1) for i in range(count))
-        series.append(Series(label, role, x, *(tuple(map(float, own)) for own in numbers)))
+        series.append(_over_seeds(label, role, range(1, count + 1), shares))
     return Figure(
         "spectra",
         "Energy of the directions",
@@ -36,7 +34,9 @@ def spectra(weights: Mapping[Labelled, Sequence[Float[Tensor, " direction"]]]) -
     )
 
 
-def eigenvalues(values: Mapping[Labelled, Sequence[Complex[Tensor, " eigenvalue"]]]) -> Figure:
+def eigenvalues(
+    values: Mapping[Labelled, Sequence[Complex[Tensor, " eigenvalue"]]], *, caption: str
+) -> Figure:
     """Draw eigenvalues of operators in the complex plane, those of all seeds alike."""
     series = []
     for (label, role), seeds in values.items():
@@ -45,8 +45,8 @@ def eigenvalues(values: Mapping[Labelled, Sequence[Complex[Tensor, " eigenvalue"
         series.append(Series(label, role, x, y))
     return Figure(
         "eigenvalues",
-        "Eigenvalues of the dynamics",
-        "Of the least-squares map from one position's coordinates to the next one's, every seed.",
+        "Eigenvalues",
+        caption,
         "real part",
         "imaginary part",
         Mark.POINTS,
@@ -121,6 +121,42 @@ def inflation(curves: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
+def operator(curves: Mapping[str, Any]) -> Figure:
+    """Draw what the cyclic shift is worth over the epochs with weight decay."""
+    cores = curves[MODULAR]["cores"]
+    return _over_epochs(
+        "operator",
+        "The cyclic shift",
+        "In the core without which held-out answers are gone, where every seed has one",
+        "share",
+        [
+            (which, role, *_column(cores, which))
+            for which, role in (
+                ("R2", Role.BESIDE),
+                ("R2 held out", Role.MODELS),
+                ("ring share", Role.POSITIVE),
+            )
+        ],
+    )
+
+
+def ablations(accuracies: Mapping[Labelled, Float[Tensor, "seed rank"]]) -> Figure:
+    """Draw accuracy with the first directions of a core alone, or without them, by their number."""
+    series = []
+    for (label, role), seeds in accuracies.items():
+        series.append(_over_seeds(label, role, range(1, seeds.shape[1] + 1), seeds))
+    return Figure(
+        "ablations",
+        "What a core keeps and what it takes away",
+        "Accuracy on training questions with so many directions alone, and without them: mean over "
+        "seeds, the lowest and the highest.",
+        "directions",
+        "accuracy",
+        Mark.LINES,
+        tuple(series),
+    )
+
+
 def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
     """Draw how long every repetition took to grok over the weight decay."""
     points = [
@@ -162,6 +198,17 @@ def _column(cores: Mapping[str, Any], which: str) -> tuple[list[int], list[list[
     return list(have), [[float(value) for value in own] for own in have.values()]
 
 
+def _over_seeds(
+    label: str, role: Role, x: Iterable[float], values: Float[Tensor, "seed x"]
+) -> Series:
+    """The mean over seeds, with the lowest and the highest."""
+    low, high = values.amin(0), values.amax(0)
+    mean = values.mean(0).clamp(low, high)  # of equal numbers, rounding puts it outside them
+    return Series(
+        label, role, tuple(map(float, x)), *(tuple(map(float, own)) for own in (mean, low, high))
+    )
+
+
 def _over_epochs(
     name: str,
     title: str,
@@ -170,10 +217,10 @@ def _over_epochs(
     lines: Sequence[tuple[str, Role, Sequence[int], Sequence[Sequence[float]]]],
 ) -> Figure:
     """Draw the mean over seeds at every epoch, with the lowest and the highest."""
-    series = []
-    for label, role, epochs, values in lines:
-        means = tuple(sum(seeds) / len(seeds) for seeds in values)
-        low, high = (tuple(map(end, values)) for end in (min, max))
-        series.append(Series(label, role, tuple(map(float, epochs)), means, low, high))
+    series = [
+        _over_seeds(label, role, epochs, torch.tensor(values, dtype=torch.float64).mT)
+        for label, role, epochs, values in lines
+        if values
+    ]
     caption += ": mean over seeds, the lowest and the highest."
     return Figure(name, title, caption, "epoch", y, Mark.LINES, tuple(series))
