@@ -3,7 +3,9 @@
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): the core has about 15
 dimensions when the model groks and about 60 at the end of training with weight decay, while a
 branch without it, forked after epoch 900, keeps them.  The rank is the paper's: the fewest
-directions that are necessary and sufficient for held-out answers.
+directions that are necessary and sufficient for held-out answers.  What each criterion asks by
+itself stands beside it, and how accurate a model is in the end without as many directions as
+were all that it needed at grokking.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from polyrot.missing import NotRun
 from polyrot.stats.estimate import Estimate, beside, over_seeds
 from polyrot.suites import core_figures
 from polyrot.suites.modular import END, END_WITHOUT_DECAY, GROKKED
-from polyrot.suites.questions import QuestionModels, cyclic
+from polyrot.suites.questions import QuestionModels, Ranks, cyclic
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 from polyrot.verdict.bar import Bar
@@ -71,13 +73,17 @@ HARDENED = Measurement(
 )
 
 
-def ranks(suite: Suite, models: QuestionModels) -> dict[int, float]:
-    """The rank of every seed's core; not of one that has none."""
-    found = {
-        seed: models.ranks(index, ~modular.is_training()).operational
-        for index, seed in enumerate(suite.seeds)
+def cores(suite: Suite, models: QuestionModels) -> dict[int, Ranks]:
+    """What every seed's core needs."""
+    return {
+        seed: models.ranks(index, ~modular.is_training()) for index, seed in enumerate(suite.seeds)
     }
-    return {seed: float(rank) for seed, rank in found.items() if rank is not None}
+
+
+def of_cores(found: dict[int, Ranks], which: str) -> dict[int, float]:
+    """A rank of every seed's core; not of one that has none."""
+    ranks = {seed: getattr(own, which) for seed, own in found.items()}
+    return {seed: float(rank) for seed, rank in ranks.items() if rank is not None}
 
 
 def growth(first: dict[int, float], last: dict[int, float]) -> dict[int, float]:
@@ -88,22 +94,35 @@ def growth(first: dict[int, float], last: dict[int, float]) -> dict[int, float]:
     return both
 
 
+def left(suite: Suite, models: QuestionModels, first: dict[int, float]) -> dict[int, float]:
+    """Accuracy without as many directions as the core once had."""
+    removed = {
+        seed: models.accuracies(suite.index(seed), ~modular.is_training())[1] for seed in first
+    }
+    return {seed: float(removed[seed][int(rank) - 1]) for seed, rank in first.items()}
+
+
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        first, last, without = (ranks(suite, models) for models in world(suite))
-        inside = {
-            WITH: {seed: times - LEAST for seed, times in growth(first, last).items()},
-            WITHOUT: {seed: MOST - times for seed, times in growth(first, without).items()},
-        }
-        ends = {WITH: last, WITHOUT: without}
-        return {
-            part: over_seeds(
-                margin,
-                details=beside("rank at grokking", over_seeds(first))
-                | beside("rank at the end", over_seeds(ends[part])),
-            )
-            for part, margin in inside.items()
-        }
+        grokked, *ends = world(suite)
+        first = of_cores(cores(suite, grokked), "operational")
+        estimates = {}
+        for part, end, sign, limit in zip(
+            (WITH, WITHOUT), ends, (1, -1), (LEAST, MOST), strict=True
+        ):
+            found = cores(suite, end)
+            last = of_cores(found, "operational")
+            times = growth(first, last)
+            details = beside("rank at grokking", over_seeds(first))
+            details |= beside("rank at the end", over_seeds(last))
+            for which in ("energy", "sufficient"):
+                own = of_cores(found, which)
+                details |= beside(f"rank at the end, {which}", over_seeds(own)) if own else {}
+            left_over = over_seeds(left(suite, end, first))
+            details |= beside("accuracy without as many as at grokking", left_over)
+            inside = {seed: sign * (own - limit) for seed, own in times.items()}
+            estimates[part] = over_seeds(inside, details=details)
+        return estimates
 
     judge(measure, figures=lambda estimates: core_figures.inflation(suite.curves))

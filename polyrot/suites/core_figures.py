@@ -101,21 +101,21 @@ def grokking(curves: Mapping[str, Any]) -> list[Figure]:
 
 
 def inflation(curves: Mapping[str, Any]) -> list[Figure]:
-    """Draw the rank of the necessary core over the epochs of both branches."""
+    """Draw the ranks of the core over the epochs of both branches."""
     branches = (
-        (MODULAR, "with weight decay", Role.MODELS),
-        (WITHOUT_DECAY, "without", Role.BESIDE),
+        (MODULAR, "with weight decay", Role.MODELS, Role.POSITIVE),
+        (WITHOUT_DECAY, "without", Role.NEGATIVE, Role.BESIDE),
     )
     return [
         _over_epochs(
             "inflation",
             "Rank of the core",
-            "Fewest directions without which held-out answers are gone",
+            "Fewest directions without which held-out answers are gone, and which suffice alone",
             "rank",
             [
-                (label, role, *_column(cores, "necessary"))
-                for name, label, role in branches
-                for cores in (curves[name]["cores"],)
+                (f"{label}: {which}", role, *_column(curves[name]["cores"], which))
+                for name, label, *roles in branches
+                for which, role in zip(("necessary", "sufficient"), roles, strict=True)
             ],
         )
     ]
