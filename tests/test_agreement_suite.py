@@ -257,7 +257,7 @@ def test_the_suite_loads_what_is_shipped_and_trains_nothing(tmp_path: Path) -> N
     provenance = suite_provenance("agreement")
     assert len(provenance["models"]) == 11
     assert any(name.startswith("tokens.safetensors ") for name in provenance["files"])
-    with pytest.raises(MissingArtifact, match="no trained weights of agreement; `polyrot train"):
+    with pytest.raises(MissingArtifact, match="no trained files of agreement; `polyrot train"):
         load_suite("agreement", artifacts=tmp_path)
     shutil.copytree(SHIPPED / "agreement", tmp_path / "agreement")
     assert (

@@ -127,7 +127,7 @@ def test_finished_parts_are_not_trained_again(trained: Path, tmp_path: Path) -> 
 
 
 def test_damage_and_absence_are_told_apart(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingArtifact, match="no trained weights of dyck3-independent"):
+    with pytest.raises(MissingArtifact, match="no trained files of dyck3-independent"):
         pr.load_suite("dyck3-independent", artifacts=trained)
     with pytest.raises(ValueError, match="Expected a suite but got 'dyck4'; nearest: dyck3"):
         pr.load_suite("dyck4")

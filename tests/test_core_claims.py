@@ -10,6 +10,8 @@ from planted_cores import PlantedAddition, PlantedChains, PlantedDelays
 
 from polyrot.catalogue import load_module
 from polyrot.cores.comparison import overlap
+from polyrot.missing import NotRun
+from polyrot.suites import core_figures
 from polyrot.suites.chains import ChainModels
 from polyrot.suites.questions import cyclic
 from polyrot.suites.suite import Suite
@@ -175,7 +177,24 @@ def test_how_delays_go_with_the_decay(power: float, verdict: Verdict) -> None:
     assert not record.not_drawn
 
 
-def test_a_repetition_that_did_not_grok_is_fitted_to_the_others() -> None:
-    (part,) = measured("CORE-10", PlantedDelays(-1.0, missing=5)).parts
+def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:
+    record = measured("CORE-10", PlantedDelays(-1.0, missing=5))
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert "repetitions did not grok: 5 of 12 at 0.3" in record.reason
+    (part,) = record.parts
     assert part.estimate.details["grokked at 0.3"] == 7
     assert part.estimate.n == 12
+
+
+def test_a_sweep_that_never_grokked_is_not_run() -> None:
+    suite = PlantedDelays(-1.0)
+    suite.delays = {decay: [None] * 12 for decay in suite.delays}
+    with pytest.raises(NotRun, match="no repetition of the sweep grokked at three decays"):
+        measured("CORE-10", suite)
+    assert core_figures.delays(suite.delays) == []
+
+
+def test_a_model_that_does_not_answer_has_no_core_that_could_inflate() -> None:
+    forgot = PlantedAddition(end=planted.lookup(3))
+    with pytest.raises(NotRun, match="no seed answers 99% of held-out questions at both times"):
+        measured("CORE-09", forgot)

@@ -80,7 +80,7 @@ def test_a_core_needs_no_more_than_its_tail() -> None:
 def test_what_was_not_trained_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(MissingArtifact, match="polyrot train modular-addition"):
         load_suite("modular-addition", artifacts=tmp_path)
-    with pytest.raises(MissingArtifact, match="no trained weights of markov"):
+    with pytest.raises(MissingArtifact, match="no trained files of markov"):
         load_suite("markov", artifacts=tmp_path)
     assert suite_provenance("modular-addition", tmp_path)["artifacts"] == {}
 
@@ -101,7 +101,7 @@ def test_a_chain_is_trained_rounded_and_written(tmp_path: Path) -> None:
     assert {what.partition(":")[0] for what in steps} == {"markov"}
     suite = load_suite("markov", artifacts=tmp_path)
     assert suite.activations.at("resid_post.0").shape[-1] == 8
-    with pytest.raises(NotRun, match="no trained weights of markov-6"):
+    with pytest.raises(NotRun, match="no trained files of markov-6"):
         suite.other_chain("markov-6")
 
 
@@ -129,7 +129,7 @@ def test_addition_is_written_at_four_times(tmp_path: Path, monkeypatch) -> None:
     assert suite.held_out.sum() == int(modular.HELD_OUT_SHARE * 53 * 53)
     assert suite.core(1).directions.shape == (8, 8)
     assert suite.sae(2, modular.SITE).d_model == 8
-    with pytest.raises(NotRun, match="no trained weights of grokking-sweep"):
+    with pytest.raises(NotRun, match="no trained files of grokking-sweep"):
         _ = suite.delays
 
 

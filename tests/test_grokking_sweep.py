@@ -25,7 +25,7 @@ def history() -> History:
 
 def test_a_delay_is_from_mastering_to_grokking_in_steps() -> None:
     # 1,404 training questions in batches of 512: three steps an epoch.
-    assert delays(1.0, history()) == [30, None] + [0] * 10
+    assert delays(1.0, history()) == [30, None] + [15] * 10
 
 
 def test_decays_differ_in_nothing_else() -> None:

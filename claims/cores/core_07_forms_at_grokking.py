@@ -5,8 +5,9 @@ necessary (without it answers are right at most twice as often as by chance) and
 it loses at most 0.001 of the accuracy) is found when held-out accuracy reaches 0.99, and not
 before.  The control is the same question while the training answers are memorised.
 
-On held-out questions, as published, it cannot fail: before grokking no such answer is right, so
-that nothing is lost by keeping or removing anything.  Hardened: on training questions, which
+As published it cannot fail: all directions together are always necessary and sufficient.  Nor does
+the rank tell on held-out questions: before grokking no such answer is right, so that nothing is
+lost by keeping or removing anything.  Hardened: on training questions, which
 are right at both times, and with fewer than 52 directions, which hold any 53 points.
 """
 
@@ -70,15 +71,11 @@ def found(
     suite: Suite, models: QuestionModels, questions: Tensor, below: float
 ) -> dict[str, Estimate]:
     ranks = {seed: models.ranks(i, questions) for i, seed in enumerate(suite.seeds)}
-    shares = {
-        seed: float(own.operational is not None and own.operational < below)
-        for seed, own in ranks.items()
-    }
+    shares = {seed: float(own.operational < below) for seed, own in ranks.items()}
     details = {
         f"{name} rank of seed {seed}": rank
         for seed, own in ranks.items()
         for name, rank in vars(own).items()
-        if rank is not None
     }
     return {"core": over_seeds(shares, details=details)}
 
@@ -101,11 +98,11 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
 
 def kept_and_removed(suite: Suite) -> list[Figure]:
     accuracies: dict[tuple[str, Role], Tensor] = {}
-    for when, world, kept, removed in (
-        ("grokked", grokked, Role.MODELS, Role.BESIDE),
-        ("memorising", memorising, Role.NEGATIVE, Role.NULL),
+    for when, world, role in (
+        ("grokked", grokked, Role.MODELS),
+        ("memorising", memorising, Role.NEGATIVE),
     ):
         own = [world(suite).accuracies(i, modular.is_training()) for i in range(len(suite.seeds))]
-        accuracies[f"{when}: alone", kept] = torch.stack([alone for alone, _ in own])
-        accuracies[f"{when}: without", removed] = torch.stack([left for _, left in own])
+        accuracies[f"{when}: alone", role] = torch.stack([alone for alone, _ in own])
+        accuracies[f"{when}: without", role] = torch.stack([left for _, left in own])
     return [core_figures.ablations(accuracies)]

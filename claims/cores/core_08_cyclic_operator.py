@@ -34,29 +34,28 @@ CLAIM = Claim(
 RING, R2 = "ring share", "R2"
 LEAST = {RING: 0.9, R2: 0.99}
 
-World = Callable[[Suite], list[tuple[Shift, int] | None]]
-"""The shift of every seed with the rank of its core; none where no core is necessary."""
+World = Callable[[Suite], list[tuple[Shift, int]]]
+"""The shift of every seed with the rank of its core."""
 
 
-def shifts(models: QuestionModels) -> list[tuple[Shift, int] | None]:
+def shifts(models: QuestionModels) -> list[tuple[Shift, int]]:
     """In the smallest core without which held-out answers are gone, as published."""
-    result: list[tuple[Shift, int] | None] = []
-    for index in range(len(models.weight)):
-        rank = models.ranks(index, ~modular.is_training()).necessary
-        result.append(None if rank is None else (models.shift(index, rank), rank))
-    return result
+    ranks = [
+        models.ranks(index, ~modular.is_training()).necessary for index in range(len(models.weight))
+    ]
+    return [(models.shift(index, rank), rank) for index, rank in enumerate(ranks)]
 
 
-def grokked(suite: Suite) -> list[tuple[Shift, int] | None]:
+def grokked(suite: Suite) -> list[tuple[Shift, int]]:
     return shifts(suite.questions(GROKKED))
 
 
-def memorising(suite: Suite) -> list[tuple[Shift, int] | None]:
+def memorising(suite: Suite) -> list[tuple[Shift, int]]:
     return shifts(suite.questions(MEMORISED))
 
 
 def random_points(dimensions: int) -> World:
-    def world(suite: Suite) -> list[tuple[Shift, int] | None]:
+    def world(suite: Suite) -> list[tuple[Shift, int]]:
         return [
             (random_shift(modular.MODULUS, dimensions, seed=seed), dimensions)
             for seed in range(len(suite.seeds))
@@ -65,7 +64,7 @@ def random_points(dimensions: int) -> World:
     return world
 
 
-def planted(suite: Suite) -> list[tuple[Shift, int] | None]:
+def planted(suite: Suite) -> list[tuple[Shift, int]]:
     return shifts(cyclic(len(suite.seeds)))
 
 
@@ -91,16 +90,13 @@ HARDENED = Measurement(
 )
 
 
-def margins(
-    suite: Suite, found: list[tuple[Shift, int] | None], *, hardened: bool
-) -> dict[str, Estimate]:
+def margins(suite: Suite, found: list[tuple[Shift, int]], *, hardened: bool) -> dict[str, Estimate]:
     values: dict[str, dict[int, float]] = {RING: {}, R2: {}}
     beside_them: dict[str, dict[int, float]] = {"rank": {}, "modes": {}, "R2 of all edges": {}}
-    for seed, own in zip(suite.seeds, found, strict=True):
-        if own is None or (hardened and own[1] >= PROPER):
+    for seed, (shift, rank) in zip(suite.seeds, found, strict=True):
+        if hardened and rank >= PROPER:
             values[RING][seed] = values[R2][seed] = 0.0
             continue
-        shift, rank = own
         values[RING][seed] = shift.ring_share
         values[R2][seed] = shift.r2_held_out if hardened else shift.r2
         beside_them["rank"][seed] = float(rank)
@@ -141,14 +137,13 @@ def near_the_circle(suite: Suite) -> list[Figure]:
         ("random points in 60 dimensions", Role.BESIDE): random_points(60),
     }
     values = {
-        drawn: [shift.eigenvalues for shift, _ in filter(None, world(suite))]
-        for drawn, world in worlds.items()
+        drawn: [shift.eigenvalues for shift, _ in world(suite)] for drawn, world in worlds.items()
     }
     turns = 2 * torch.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
     roots = torch.polar(torch.ones_like(turns), turns)
     return [
         core_figures.eigenvalues(
-            {("roots of unity", Role.NULL): [roots], **{d: v for d, v in values.items() if v}},
+            {("roots of unity", Role.NULL): [roots], **values},
             caption="Of the least-squares map from every answer's mean coordinates to the next "
             "answer's, every seed.",
         )

@@ -3,9 +3,11 @@
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): the core has about 15
 dimensions when the model groks and about 60 at the end of training with weight decay, while a
 branch without it, forked after epoch 900, keeps them.  The rank is the paper's: the fewest
-directions that are necessary and sufficient for held-out answers.  What each criterion asks by
-itself stands beside it, and how accurate a model is in the end without as many directions as
-were all that it needed at grokking.
+directions that are necessary and sufficient for held-out answers, of seeds that give them.
+
+What each criterion asks by itself stands beside it, and how accurate a model is in the end without
+as many directions as were all that it needed at grokking.  The controls change the branches'
+places.
 """
 
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from polyrot.missing import NotRun
+from polyrot.models.encoder_training import MASTERED
 from polyrot.stats.estimate import Estimate, beside, over_seeds
 from polyrot.suites import core_figures
 from polyrot.suites.modular import END, END_WITHOUT_DECAY, GROKKED
@@ -45,13 +48,14 @@ def as_trained(suite: Suite) -> Times:
     return grokked, end, without
 
 
-def the_other_way(suite: Suite) -> Times:
-    """From the end to grokking."""
-    grokked, end = suite.questions(GROKKED), suite.questions(END)
-    return end, grokked, grokked
+def decay_in_neither(suite: Suite) -> Times:
+    """The branch without weight decay, in the place of that with it."""
+    grokked, without = suite.questions(GROKKED), suite.questions(END_WITHOUT_DECAY)
+    return grokked, without, without
 
 
 def decay_in_both(suite: Suite) -> Times:
+    """The branch with weight decay, in the place of that without it."""
     return suite.questions(GROKKED), suite.questions(END), suite.questions(END)
 
 
@@ -65,7 +69,7 @@ HARDENED = Measurement(
     CLAIM,
     BAR,
     (
-        negative("the other way round", the_other_way, WITH),
+        negative("decay in neither branch", decay_in_neither, WITH),
         negative("decay in both branches", decay_in_both, WITHOUT),
         positive("planted cores of 12 and 30 dimensions", planted),
     ),
@@ -74,55 +78,53 @@ HARDENED = Measurement(
 
 
 def cores(suite: Suite, models: QuestionModels) -> dict[int, Ranks]:
-    """What every seed's core needs."""
-    return {
-        seed: models.ranks(index, ~modular.is_training()) for index, seed in enumerate(suite.seeds)
-    }
+    """What the core of every seed needs that answers held-out questions."""
+    found = {}
+    for index, seed in enumerate(suite.seeds):
+        if models.whole(index, ~modular.is_training()) >= MASTERED:
+            found[seed] = models.ranks(index, ~modular.is_training())
+    return found
 
 
-def of_cores(found: dict[int, Ranks], which: str) -> dict[int, float]:
-    """A rank of every seed's core; not of one that has none."""
-    ranks = {seed: getattr(own, which) for seed, own in found.items()}
-    return {seed: float(rank) for seed, rank in ranks.items() if rank is not None}
-
-
-def growth(first: dict[int, float], last: dict[int, float]) -> dict[int, float]:
-    """Of the seeds that have a core at both times."""
-    both = {seed: last[seed] / first[seed] for seed in first if seed in last}
-    if not both:
-        raise NotRun("no seed has a core that is necessary and sufficient at both times")
-    return both
-
-
-def left(suite: Suite, models: QuestionModels, first: dict[int, float]) -> dict[int, float]:
+def left(suite: Suite, models: QuestionModels, first: dict[int, Ranks]) -> dict[int, float]:
     """Accuracy without as many directions as the core once had."""
     removed = {
         seed: models.accuracies(suite.index(seed), ~modular.is_training())[1] for seed in first
     }
-    return {seed: float(removed[seed][int(rank) - 1]) for seed, rank in first.items()}
+    return {seed: float(removed[seed][own.operational - 1]) for seed, own in first.items()}
+
+
+def details(first: dict[int, Ranks], last: dict[int, Ranks]) -> dict[str, float]:
+    """Every criterion's rank, at both times."""
+    found: dict[str, float] = {}
+    for which in ("operational", "energy", "necessary", "sufficient"):
+        for when, ranks in (("at grokking", first), ("at the end", last)):
+            own = {seed: float(getattr(rank, which)) for seed, rank in ranks.items()}
+            found |= beside(f"{which} rank {when}", over_seeds(own))
+    return found
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        grokked, *ends = world(suite)
-        first = of_cores(cores(suite, grokked), "operational")
+        grokked, with_decay, without = world(suite)
+        first = cores(suite, grokked)
         estimates = {}
-        for part, end, sign, limit in zip(
-            (WITH, WITHOUT), ends, (1, -1), (LEAST, MOST), strict=True
+        for part, end, inside in (
+            (WITH, with_decay, lambda growth: growth - LEAST),
+            (WITHOUT, without, lambda growth: MOST - growth),
         ):
-            found = cores(suite, end)
-            last = of_cores(found, "operational")
-            times = growth(first, last)
-            details = beside("rank at grokking", over_seeds(first))
-            details |= beside("rank at the end", over_seeds(last))
-            for which in ("energy", "sufficient"):
-                own = of_cores(found, which)
-                details |= beside(f"rank at the end, {which}", over_seeds(own)) if own else {}
+            last = cores(suite, end)
+            both = first.keys() & last.keys()
+            if not both:
+                raise NotRun(f"no seed answers {MASTERED:.0%} of held-out questions at both times")
+            growth = {s: last[s].operational / first[s].operational for s in sorted(both)}
             left_over = over_seeds(left(suite, end, first))
-            details |= beside("accuracy without as many as at grokking", left_over)
-            inside = {seed: sign * (own - limit) for seed, own in times.items()}
-            estimates[part] = over_seeds(inside, details=details)
+            estimates[part] = over_seeds(
+                {seed: inside(own) for seed, own in growth.items()},
+                details=details(first, last)
+                | beside("accuracy without as many as at grokking", left_over),
+            )
         return estimates
 
     judge(measure, figures=lambda estimates: core_figures.inflation(suite.curves))

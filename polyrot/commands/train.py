@@ -14,8 +14,9 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="dyck3, dyck3-independent, markov, modular-addition, agreement or textlm; or a "
-            "cohort of controls, say two-back or markov-5",
+            help="dyck3, dyck3-independent, markov, modular-addition, agreement or textlm; a "
+            "cohort of controls, say two-back or markov-5; or grokking-sweep, whose delays CORE-10 "
+            "judges",
             autocompletion=complete_trainable,
         ),
     ],

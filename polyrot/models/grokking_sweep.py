@@ -57,9 +57,13 @@ def train_sweep(
 
 
 def delays(decay: float, history: History) -> list[int | None]:
-    """The delay of every repetition in steps; none where it did not grok."""
+    """The delay of every repetition in steps; none where it did not grok.
+
+    At least the steps between two evaluations, which no delay is known better than.
+    """
     cohort = sweep_cohort(decay)
     training, _ = examples(cohort.name)
     steps = ceil(len(training) / cohort.training.batch)
     epochs = map(history.delay, range(len(cohort.seeds)))
-    return [None if delay is None else delay * steps for delay in epochs]
+    least = cohort.training.evaluate_every
+    return [None if delay is None else max(least, delay) * steps for delay in epochs]

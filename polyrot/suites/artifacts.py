@@ -61,7 +61,7 @@ class Artifacts:
         path = folder / MANIFEST
         if not path.is_file():
             raise MissingArtifact(
-                f"no trained weights of {folder.name}; `polyrot train {folder.name}` makes them, "
+                f"no trained files of {folder.name}; `polyrot train {folder.name}` makes them, "
                 f"and `{judging()} --retrain` trains whatever it needs first (hours)"
             )
         manifest = json.loads(path.read_text())

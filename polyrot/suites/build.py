@@ -74,11 +74,12 @@ def build_suite(
         "training": asdict(cohort.training),
         "shared_io_of": cohort.seeds[0] if cohort.shared_io else None,
         "sae_training": sae_config.recipe(),
-        "saes stored as": "float16; what is said of them is of the rounded weights",
         "seeds": {str(seed): _metrics(result) for seed, result in trained.items()},
         "versions": versions(),
         "machine": machine(),
     }
+    if saes:
+        description["saes stored as"] = "float16; what is said of them is of the rounded weights"
     return write_artifacts(folder, models, saes, description)
 
 

@@ -93,7 +93,7 @@ def grokking(curves: Mapping[str, Any]) -> list[Figure]:
                 for which, role in (
                     ("energy", Role.BESIDE),
                     ("necessary", Role.MODELS),
-                    ("sufficient", Role.POSITIVE),
+                    ("sufficient", Role.BESIDE),
                 )
             ],
         ),
@@ -102,21 +102,29 @@ def grokking(curves: Mapping[str, Any]) -> list[Figure]:
 
 def inflation(curves: Mapping[str, Any]) -> list[Figure]:
     """Draw the ranks of the core over the epochs of both branches."""
-    branches = (
-        (MODULAR, "with weight decay", Role.MODELS, Role.POSITIVE),
-        (WITHOUT_DECAY, "without", Role.NEGATIVE, Role.BESIDE),
-    )
+    branches = (MODULAR, "with weight decay", Role.MODELS), (WITHOUT_DECAY, "without", Role.BESIDE)
     return [
         _over_epochs(
-            "inflation",
-            "Rank of the core",
-            "Fewest directions without which held-out answers are gone, and which suffice alone",
+            which,
+            title,
+            caption,
             "rank",
             [
-                (f"{label}: {which}", role, *_column(curves[name]["cores"], which))
-                for name, label, *roles in branches
-                for which, role in zip(("necessary", "sufficient"), roles, strict=True)
+                (label, role, *_column(curves[name]["cores"], which))
+                for name, label, role in branches
             ],
+        )
+        for which, title, caption in (
+            (
+                "necessary",
+                "Rank of the necessary core",
+                "Fewest directions without which held-out answers are gone",
+            ),
+            (
+                "sufficient",
+                "Rank of the sufficient core",
+                "Fewest directions with which alone held-out answers are as good",
+            ),
         )
     ]
 
@@ -134,7 +142,7 @@ def operator(curves: Mapping[str, Any]) -> Figure:
             for which, role in (
                 ("R2", Role.BESIDE),
                 ("R2 held out", Role.MODELS),
-                ("ring share", Role.POSITIVE),
+                ("ring share", Role.BESIDE),
             )
         ],
     )
@@ -159,30 +167,28 @@ def ablations(accuracies: Mapping[Labelled, Float[Tensor, "seed rank"]]) -> Figu
 
 def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
     """Draw how long every repetition took to grok over the weight decay."""
-    points = [
-        (decay, float(own)) for decay, every in steps.items() for own in every if own is not None
-    ]
+    known = {decay: [own for own in every if own is not None] for decay, every in steps.items()}
+    points = [(decay, float(own)) for decay, every in known.items() for own in every]
+    if not points:
+        return []
     x, y = (tuple(column) for column in zip(*points, strict=True))
-    means = {
-        decay: sum(own for at, own in points if at == decay)
-        / sum(1 for at, _ in points if at == decay)
-        for decay, _ in points
-    }
-    first = min(means)
-    law = tuple(means[first] * first / decay for decay in means)
+    series = [Series("repetitions", Role.MODELS, x, y)]
+    whole = [decay for decay, every in known.items() if len(every) == len(steps[decay])]
+    if whole:
+        constant = min(whole) * sum(known[min(whole)]) / len(known[min(whole)])
+        law = tuple(constant / decay for decay in steps)
+        series.append(Series("one over the decay", Role.NULL, tuple(steps), law))
     return [
         Figure(
             "delays",
             "Delay of grokking",
             "Steps from mastering training questions to mastering held-out ones: every repetition, "
-            "and one over the weight decay through the mean at the smallest.",
+            "and one over the weight decay, through the mean at the smallest decay at which all "
+            "grokked.",
             "weight decay",
             "steps",
             Mark.POINTS,
-            (
-                Series("repetitions", Role.MODELS, x, y),
-                Series("one over the decay", Role.NULL, tuple(means), law),
-            ),
+            tuple(series),
             log_y=True,
         )
     ]

@@ -41,13 +41,10 @@ def _of_states(cohort: EncoderCohort, states: Sequence[Mapping[str, Any]]) -> li
 
 
 def measured(models: QuestionModels, index: int) -> dict[str, Any]:
-    """The ranks of a seed's core, none where no rank does, and how cyclic it is."""
+    """The ranks of a seed's core, and how cyclic it is."""
     ranks = models.ranks(index, ~modular.is_training())
-    found: dict[str, Any] = vars(ranks).copy()
-    if ranks.necessary is None:
-        return found
     shift = models.shift(index, ranks.necessary)
-    return found | {
+    return vars(ranks) | {
         "R2": round(shift.r2, 6),
         "R2 held out": round(shift.r2_held_out, 6),
         "ring share": round(shift.ring_share, 6),

@@ -33,16 +33,14 @@ class Ranks:
     """How many directions a core needs, by each of the paper's criteria."""
 
     energy: int
-    necessary: int | None
+    necessary: int
     """Fewest, at least those by energy, without which the answers are gone."""
-    sufficient: int | None
+    sufficient: int
     """Fewest, at least those by energy, with which alone they are all but as good."""
 
     @property
-    def operational(self) -> int | None:
+    def operational(self) -> int:
         """Fewest that are both."""
-        if self.necessary is None or self.sufficient is None:
-            return None
         return max(self.necessary, self.sufficient)
 
 
@@ -79,7 +77,11 @@ class QuestionModels:
         ]
 
     def ranks(self, index: int, questions: Bool[Tensor, " question"]) -> Ranks:
-        """Find the ranks of a seed by what happens to its answers to some questions."""
+        """Find the ranks of a seed by what happens to its answers to some questions.
+
+        There always are some: with all directions a model is whole, and without any it gives
+        one answer to every question.
+        """
         kept, removed = self.accuracies(index, questions)
         whole = float(kept[-1])
         energy = self.cores[index].rank
@@ -88,6 +90,11 @@ class QuestionModels:
             _first(removed <= CHANCES / modular.MODULUS, energy),
             _first(kept >= whole - ENOUGH_LOSS, energy),
         )
+
+    def whole(self, index: int, questions: Bool[Tensor, " question"]) -> float:
+        """Accuracy of a seed on some questions."""
+        logits = self.activations[index, questions] @ self.weight[index].mT + self.bias[index]
+        return float((logits.argmax(-1) == self.answers[questions]).double().mean())
 
     def accuracies(
         self, index: int, questions: Bool[Tensor, " question"]
@@ -138,8 +145,7 @@ def cyclic(seeds: int, *, d_model: int = 128, frequencies: int = 6) -> QuestionM
     return QuestionModels(torch.stack(activations), torch.stack(weights), bias)
 
 
-def _first(found: Bool[Tensor, " rank"], least: int) -> int | None:
+def _first(found: Bool[Tensor, " rank"], least: int) -> int:
     """The first rank of at least `least` at which something is found."""
     ranks = 1 + found.nonzero()[:, 0]
-    ranks = ranks[ranks >= least]
-    return int(ranks[0]) if len(ranks) else None
+    return int(ranks[ranks >= least][0])

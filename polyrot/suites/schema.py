@@ -243,7 +243,8 @@ def read_suite_file(path: Path) -> SuiteFile:
 
 def builtin_files() -> dict[str, Path]:
     """The suite files that come with polyrot, by name."""
-    return {path.stem: path for path in sorted(BUILTIN.glob("*.toml"))}
+    files = sorted(BUILTIN.glob("*.toml"), key=lambda path: path.stem)
+    return {path.stem: path for path in files}
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
