@@ -169,6 +169,12 @@ def test_an_axis_of_p_values_is_logarithmic_and_an_interval_from_0_reaches_its_e
     assert [">0.01<" in drawing(points(own, log_y=log)) for log in (False, True)] == [False, True]
 
 
+def test_an_axis_of_epochs_is_logarithmic() -> None:
+    own = Series("it", Role.MODELS, (10.0, 1_000.0), (0.5, 0.6))
+    shown = [drawing(points(own, log_x=log)) for log in (False, True)]
+    assert [">100<" in text for text in shown] == [False, True]
+
+
 def test_the_page_joins_a_detail_with_its_interval() -> None:
     details = {"mean EV": 0.5, "mean EV, low": 0.4, "mean EV, high": 0.6, "note": "of 2, low"}
     models = {"all": Estimate(1.0, 0.9, 1.1, "seed", 5, "by hand", details)}

@@ -189,6 +189,7 @@ def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
             "steps",
             Mark.POINTS,
             tuple(series),
+            log_x=True,
             log_y=True,
         )
     ]
@@ -229,4 +230,4 @@ def _over_epochs(
         if values
     ]
     caption += ": mean over seeds, the lowest and the highest."
-    return Figure(name, title, caption, "epoch", y, Mark.LINES, tuple(series))
+    return Figure(name, title, caption, "epoch", y, Mark.LINES, tuple(series), log_x=True)

@@ -90,6 +90,8 @@ class Figure:
     """The finite ends of the bar, to draw across, where `y` is the quantity that it is of."""
     log_y: bool = False
     """Is the vertical axis logarithmic?"""
+    log_x: bool = False
+    """Is the horizontal one, of numbers?"""
 
     def __post_init__(self) -> None:
         """Refuse what could not be drawn while it is known who made it."""

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
@@ -185,11 +186,12 @@ def _dress(axes: Axes, figure: Figure) -> None:
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(STAND_IN["--faint"])
+    if figure.log_x:
+        axes.set_xscale("log", nonpositive="clip")
+        _plain_numbers(axes.xaxis)
     if figure.log_y:
         axes.set_yscale("log", nonpositive="clip")
-        # Its own would print formulas, which are not read here.
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _plain_numbers(axes.yaxis)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6))
     for end in figure.bar:
@@ -208,6 +210,12 @@ def _dress(axes: Axes, figure: Figure) -> None:
     )
     for text in legend.get_texts():
         text.set_color(ink)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Write ticks out: a logarithmic axis would print formulas, which are not read here."""
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _finite(values: tuple[float, ...]) -> NDArray[np.float64]:
