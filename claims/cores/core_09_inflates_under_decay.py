@@ -115,11 +115,11 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
             (WITHOUT, without, lambda growth: MOST - growth),
         ):
             last = cores(suite, end)
-            both = first.keys() & last.keys()
+            both = {seed: own for seed, own in first.items() if seed in last}
             if not both:
                 raise NotRun(f"no seed answers {MASTERED:.0%} of held-out questions at both times")
-            growth = {s: last[s].operational / first[s].operational for s in sorted(both)}
-            left_over = over_seeds(left(suite, end, first))
+            growth = {s: last[s].operational / own.operational for s, own in both.items()}
+            left_over = over_seeds(left(suite, end, both))
             estimates[part] = over_seeds(
                 {seed: inside(own) for seed, own in growth.items()},
                 details=details(first, last)

@@ -135,7 +135,7 @@ def operator(curves: Mapping[str, Any]) -> Figure:
     return _over_epochs(
         "operator",
         "The cyclic shift",
-        "In the core without which held-out answers are gone, where every seed has one",
+        "In the core without which held-out answers are gone",
         "share",
         [
             (which, role, *_column(cores, which))
@@ -196,13 +196,8 @@ def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
 
 
 def _column(cores: Mapping[str, Any], which: str) -> tuple[list[int], list[list[float]]]:
-    """One figure of every seed, at the epochs at which all seeds have it."""
-    every = {
-        epoch: [own.get(which) for own in seeds]
-        for epoch, seeds in zip(cores["epoch"], cores["seeds"], strict=True)
-    }
-    have = {epoch: own for epoch, own in every.items() if None not in own}
-    return list(have), [[float(value) for value in own] for own in have.values()]
+    """One figure of every seed, at every epoch."""
+    return cores["epoch"], [[float(own[which]) for own in seeds] for seeds in cores["seeds"]]
 
 
 def _over_seeds(
@@ -227,7 +222,6 @@ def _over_epochs(
     series = [
         _over_seeds(label, role, epochs, torch.tensor(values, dtype=torch.float64).mT)
         for label, role, epochs, values in lines
-        if values
     ]
     caption += ": mean over seeds, the lowest and the highest."
     return Figure(name, title, caption, "epoch", y, Mark.LINES, tuple(series), log_x=True)
