@@ -114,12 +114,12 @@ def test_the_shell_completes_names_of_arguments(line: str, expected: list[str]) 
 
 def test_what_is_completed_is_what_there_is() -> None:
     from polyrot.models.cohorts import COHORTS
-    from polyrot.models.encoder_cohorts import CHAINS
+    from polyrot.models.encoder_cohorts import TRAINABLE
     from polyrot.suites.checkpoints import AGREEMENT
     from polyrot.suites.textlm import NAME
     from polyrot.suites.worlds.synthetic import WORLDS
 
-    assert set(names.trainable()) == {*COHORTS, *CHAINS, NAME, AGREEMENT}
+    assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT}
     assert set(names.worlds()) == set(WORLDS)
 
 
