@@ -11,6 +11,7 @@ nothing is decided.
 
 from collections.abc import Callable, Mapping
 from math import log
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -109,10 +110,12 @@ def missing(delays: Delays) -> str:
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
         delays = world(suite)
-        details = {
-            f"grokked at {decay:g}": float(sum(step is not None for step in steps))
-            for decay, steps in delays.items()
-        }
+        details: dict[str, float] = {}
+        for decay, steps in delays.items():
+            grokked = [own for own in steps if own is not None]
+            details[f"grokked at {decay:g}"] = len(grokked)
+            if grokked:
+                details[f"mean steps at {decay:g}"] = mean(grokked)
         return {"exponent": over_seeds(exponents(delays), details=details)}
 
     judge(
