@@ -175,6 +175,8 @@ def test_how_delays_go_with_the_decay(power: float, verdict: Verdict) -> None:
     assert record.parts[0].estimate.value == pytest.approx(power, abs=0.05)
     assert record.parts[0].estimate.n == 12
     assert not record.not_drawn
+    for estimate in [record.parts[0].estimate, *(c.estimate for c in record.parts[0].controls)]:
+        assert {type(value) for value in estimate.details.values()} <= {int, float}  # for JSON
 
 
 def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:

@@ -44,8 +44,12 @@ def in_another_order(suite: Suite) -> Delays:
     """The delays of every repetition are said of the decays in an order of its own."""
     rng = np.random.default_rng(71)
     own = suite.delays
-    shuffled = [rng.permutation(steps) for steps in zip(*own.values(), strict=True)]
-    return {decay: [steps[i] for steps in shuffled] for i, decay in enumerate(own)}
+    repetitions = list(zip(*own.values(), strict=True))
+    orders = [rng.permutation(len(own)) for _ in repetitions]
+    return {
+        decay: [steps[order[i]] for steps, order in zip(repetitions, orders, strict=True)]
+        for i, decay in enumerate(own)
+    }
 
 
 def one_over_the_root(suite: Suite) -> Delays:

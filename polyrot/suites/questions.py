@@ -1,6 +1,7 @@
 """Models of modular addition at the site of their core: what the claims about grokking measure."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,15 +105,19 @@ class QuestionModels:
         coordinates = self.activations[index, questions] @ directions
         read = self.weight[index] @ directions
         answers = self.answers[questions]
-        whole = coordinates @ read.mT
-        partial = torch.zeros_like(whole)
-        kept: list[Tensor] = []
-        removed: list[Tensor] = []
-        for r in range(len(directions)):
-            partial = partial + coordinates[:, r, None] * read[:, r]
-            for logits, accuracies in ((partial, kept), (whole - partial, removed)):
-                right = (logits + self.bias[index]).argmax(-1) == answers
-                accuracies.append(right.double().mean())
+
+        def growing(order: Sequence[int]) -> list[Tensor]:
+            """Accuracy with nothing, and with one more direction at a time."""
+            logits = self.bias[index].expand(len(answers), -1)
+            found = [(logits.argmax(-1) == answers).double().mean()]
+            for r in order:
+                logits = logits + coordinates[:, r, None] * read[:, r]
+                found.append((logits.argmax(-1) == answers).double().mean())
+            return found
+
+        # What is left is summed from the other end: subtracted, its rounding would still answer.
+        kept = growing(range(len(directions)))[1:]
+        removed = growing(range(len(directions))[::-1])[-2::-1]
         return torch.stack(kept), torch.stack(removed)
 
     def shift(self, index: int, rank: int) -> Shift:
