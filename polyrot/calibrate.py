@@ -56,7 +56,8 @@ class CalibrationSession(Session):
         self._suites = self._draws()
 
     def _draws(self) -> list[str]:
-        from polyrot.suites.worlds.synthetic import WORLDS, world_name
+        from polyrot.suites.names import world_name
+        from polyrot.suites.worlds.catalogue import WORLDS
 
         option = self.config.getoption
         draws = option("--calibrate")
@@ -143,8 +144,7 @@ class CalibrationSession(Session):
         if hasattr(self.config, "workerinput"):
             return
         whole = {(d.id, d.suite) for d in self._drawn}
-        ids = {id for id, _ in whole}
-        if exitstatus != pytest.ExitCode.OK or len(whole) < len(ids) * len(self._suites) or not ids:
+        if exitstatus != pytest.ExitCode.OK or not self._expected() <= whole or not whole:
             self._ending = (
                 "Not every draw was measured, so nothing was written; the same command "
                 "continues with what is missing."
@@ -182,6 +182,18 @@ class CalibrationSession(Session):
                 terminalreporter.write_line(line)
         for path in self._written:
             terminalreporter.write_line(f"report: {path}")
+
+    def _expected(self) -> set[tuple[str, str]]:
+        """What is measured where: every measurement that was, in all draws that it is about."""
+        from polyrot.suites.names import is_about
+
+        ids = {drawn.id for drawn in self._drawn}
+        return {
+            (id, suite)
+            for id in ids
+            for suite in self._suites
+            if is_about(id.partition("/")[0], suite)
+        }
 
     def _lost(self, folder: Path) -> list[str]:
         """What the matrix in a folder holds, and this one does not."""

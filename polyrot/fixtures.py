@@ -52,7 +52,7 @@ def suite(
 
     from polyrot.suites.artifacts import MissingArtifact
     from polyrot.suites.loading import load_suite
-    from polyrot.suites.worlds.synthetic import parse_world
+    from polyrot.suites.worlds.catalogue import parse_world
 
     device = pytestconfig.getoption("--device")
     if device == "cuda" and not (parse_world(suite_name) or torch.cuda.is_available()):

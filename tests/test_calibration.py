@@ -91,6 +91,25 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
         read_calibration(file)
 
 
+def test_worlds_of_other_measurements_are_a_table_of_their_own() -> None:
+    other = replace(SHARP, id="TOY-05", cells=(Cell("root", 1, 2), Cell("flat", 0, 2)))
+    matrix = replace(
+        MATRIX,
+        worlds=("haar", "root", "identity", "unrelated", "flat"),
+        rows=(SHARP, other, DEAF, ABSENT),
+    )
+    assert matrix.blocks == [
+        (("haar", "identity", "unrelated"), (SHARP, DEAF)),
+        (("root", "flat"), (other,)),
+    ]
+    tables = [line for line in markdown(matrix).splitlines() if line.startswith("| measurement")]
+    assert tables == [
+        "| measurement | bar | haar | identity | unrelated |",
+        "| measurement | bar | root | flat |",
+    ]
+    assert "TOY-04" not in "".join(line for line in markdown(matrix).splitlines() if "|" in line)
+
+
 def test_only_the_same_bar_and_the_same_definitions_are_looked_up() -> None:
     claim = Claim("TOY-01", "", "", true_in=("haar",), false_in=("identity",))
     measured = Measurement(claim, Bar.at_least(0.5, "score"), ())

@@ -16,13 +16,15 @@ import planted_models
 import pytest
 from torch import Tensor
 
+from polyrot.catalogue import load_module
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import components, steering
 from polyrot.suites.dyck_steering import DyckSteered
+from polyrot.suites.names import is_about, world_name
 from polyrot.suites.steering import SteeringWorld
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.synthetic import WORLDS
+from polyrot.suites.worlds.catalogue import WORLDS
 from polyrot.symmetry import search
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
@@ -350,10 +352,14 @@ def test_competitors_stand_beside_the_rotation() -> None:
         assert details["affine"] > 0.9
 
 
-@pytest.mark.parametrize("path", sorted(CLAIMS.glob("pir_*.py")), ids=lambda path: path.stem)
-def test_the_worlds_that_a_claim_names_exist_and_are_of_one_kind(path: Path) -> None:
-    claim = claim_module(path.stem[:6]).CLAIM
-    assert set(claim.true_in) | set(claim.false_in) <= set(WORLDS)
+@pytest.mark.parametrize(
+    "path", sorted(CLAIMS.parent.glob("*/*_[0-9][0-9]_*.py")), ids=lambda path: path.stem
+)
+def test_the_worlds_that_a_claim_names_exist_and_are_about_it(path: Path) -> None:
+    claim = load_module(path).CLAIM
+    named = {*claim.true_in, *claim.false_in}
+    assert named <= set(WORLDS)
+    assert all(is_about(claim.id, world_name(world)) for world in named)
     assert not set(claim.true_in) & set(claim.false_in)
     # What runs on activations alone has both a truth and an alternative to tell apart.
     assert bool(claim.true_in) == bool(claim.false_in)

@@ -117,7 +117,7 @@ def test_what_is_completed_is_what_there_is() -> None:
     from polyrot.models.encoder_cohorts import TRAINABLE
     from polyrot.suites.checkpoints import AGREEMENT
     from polyrot.suites.textlm import NAME
-    from polyrot.suites.worlds.synthetic import WORLDS
+    from polyrot.suites.worlds.catalogue import WORLDS
 
     assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT}
     assert set(names.worlds()) == set(WORLDS)

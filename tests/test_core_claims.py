@@ -4,18 +4,18 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-import planted_cores as planted
 import pytest
-from planted_cores import PlantedAddition, PlantedChains, PlantedDelays
 
 from polyrot.catalogue import load_module
 from polyrot.cores.comparison import overlap
 from polyrot.missing import NotRun
 from polyrot.suites import core_figures
-from polyrot.suites.chains import ChainModels
-from polyrot.suites.questions import cyclic
+from polyrot.suites.modular import END, GROKKED, MEMORISED
+from polyrot.suites.questions import QuestionModels
 from polyrot.suites.suite import Suite
-from polyrot.tasks.markov import ring
+from polyrot.suites.worlds.addition import AdditionWorld
+from polyrot.suites.worlds.catalogue import load_world
+from polyrot.suites.worlds.chains import D_MODEL, SEEDS
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
@@ -45,8 +45,8 @@ def measured(id: str, on: Suite, which: str = "hardened") -> Record:
 
 
 @lru_cache
-def chains(make: Callable[..., ChainModels], *arguments: object) -> PlantedChains:
-    return PlantedChains(make(ring(4), *arguments))
+def world(name: str) -> Suite:
+    return load_world(name)
 
 
 def part(record: Record, name: str):
@@ -56,121 +56,114 @@ def part(record: Record, name: str):
 
 @pytest.mark.parametrize("id", ["CORE-02", "CORE-03", "CORE-05", "CORE-06"])
 def test_claims_about_chains_hold_of_models_that_know_the_state(id: str) -> None:
-    record = measured(id, chains(planted.knows_the_state))
+    record = measured(id, world("chain-state"))
     assert record.verdict is REPLICATED, record.reason
     assert not record.not_drawn
 
 
 @pytest.mark.parametrize(
-    ("id", "make", "part_name"),
+    ("id", "name", "part_name"),
     [
-        ("CORE-02", planted.needs_its_mean, "core"),
-        ("CORE-02", planted.hears_a_loud_voice, "core"),
-        ("CORE-03", planted.hears_a_loud_voice, "core"),
-        ("CORE-05", planted.of_other_sequences, "first"),
-        ("CORE-05", planted.of_other_sequences, "third"),
-        ("CORE-06", planted.out_of_order, "0.75 +- 0.25i"),
-        ("CORE-06", planted.out_of_order, "0.50"),
-        ("CORE-06", planted.out_of_order, "R2"),
+        ("CORE-02", "chain-needs-its-mean", "core"),
+        ("CORE-02", "chain-loud-voice", "core"),
+        ("CORE-03", "chain-loud-voice", "core"),
+        ("CORE-05", "chain-other-sequences", "first"),
+        ("CORE-05", "chain-other-sequences", "third"),
+        ("CORE-05", "chain-own-third", "third"),
+        ("CORE-06", "chain-out-of-order", "0.75 +- 0.25i"),
+        ("CORE-06", "chain-out-of-order", "0.50"),
+        ("CORE-06", "chain-out-of-order", "R2"),
     ],
 )
-def test_claims_about_chains_fail_where_they_are_false(id: str, make, part_name: str) -> None:
-    assert part(measured(id, chains(make)), part_name).verdict is REFUTED
+def test_claims_about_chains_fail_where_they_are_false(id: str, name: str, part_name: str) -> None:
+    assert part(measured(id, world(name)), part_name).verdict is REFUTED
 
 
 def test_cores_kept_apart_are_told_from_random_ones() -> None:
-    apart = chains(planted.knows_the_state, planted.disjoint_bases)
-    assert measured("CORE-04", apart).verdict is REPLICATED
-    random = measured("CORE-04", chains(planted.knows_the_state))
+    assert measured("CORE-04", world("chain-apart")).verdict is REPLICATED
+    random = measured("CORE-04", world("chain-state"))
     assert random.verdict is REFUTED
-    # 3 / 32 on average: above the published bar of 64 dimensions
     assert part(random, "overlap").estimate.details["mean overlap"] == pytest.approx(
-        3 / 32, rel=0.3
+        3 / D_MODEL, rel=0.3
     )
+    one = measured("CORE-04", world("chain-together"))
+    assert one.verdict is REFUTED
+    assert part(one, "overlap").estimate.details["mean overlap"] == pytest.approx(1, rel=1e-3)
 
 
 def test_the_published_overlap_of_random_subspaces_is_that_of_nothing() -> None:
-    record = measured("CORE-04", chains(planted.knows_the_state), "published")
+    record = measured("CORE-04", world("chain-state"), "published")
     (control,) = (c for c in record.parts[0].controls if c.name == "independent random subspaces")
-    assert control.estimate.value == pytest.approx(3 / planted.D_MODEL, rel=0.3)
+    assert control.estimate.value == pytest.approx(3 / D_MODEL, rel=0.3)
 
 
 def test_three_dimensions_are_told_from_four() -> None:
-    assert measured("CORE-01", chains(planted.knows_the_state), "published").verdict is REPLICATED
-    assert measured("CORE-01", chains(planted.reads_noise_too), "published").verdict is REFUTED
+    assert measured("CORE-01", world("chain-state"), "published").verdict is REPLICATED
+    assert measured("CORE-01", world("chain-hears-noise"), "published").verdict is REFUTED
 
 
 def test_without_common_shifts_three_dimensions_are_the_most_there_can_be() -> None:
-    record = measured("CORE-01", chains(planted.knows_the_state))
+    record = measured("CORE-01", world("chain-state"))
     assert record.verdict is VACUOUS
     assert "untrained model" in record.reason
-    heard = measured("CORE-01", chains(planted.reads_noise_too))
+    heard = measured("CORE-01", world("chain-hears-noise"))
     assert heard.parts[0].estimate.value == 1
 
 
 def test_what_all_logits_hear_alike_is_no_part_of_the_core() -> None:
-    loud = planted.hears_a_loud_voice(ring(4))
+    loud, quiet = world("chain-loud-voice").chain, world("chain-state").chain
     assert [core.rank for core in loud.cores] == [4] * 5
-    for own, quiet in zip(
-        loud.without_common_shift.cores, planted.knows_the_state(ring(4)).cores, strict=True
-    ):
-        assert own.rank == quiet.rank == 3
-        assert overlap(own.basis(), quiet.basis()) > 0.9
+    for own, other in zip(loud.without_common_shift.cores, quiet.cores, strict=True):
+        assert own.rank == other.rank == 3
+        assert overlap(own.basis(), other.basis()) > 0.9
 
 
 def test_a_core_says_what_it_was_of() -> None:
-    record = measured("CORE-01", chains(planted.knows_the_state), "published")
+    record = measured("CORE-01", world("chain-state"), "published")
     details = record.parts[0].estimate.details
-    assert [details[f"rank of seed {seed}"] for seed in planted.SEEDS] == [3] * 5
+    assert [details[f"rank of seed {seed}"] for seed in SEEDS] == [3] * 5
     assert details["energy of 3 directions"] == pytest.approx(1)
-    one_bit = planted.knows_one_bit()
-    assert [core.rank for core in one_bit.cores] == [1] * 5
+    assert [core.rank for core in world("chain-one-bit").chain.cores] == [1] * 5
 
 
-@lru_cache
-def addition(**times) -> PlantedAddition:
-    return PlantedAddition(**times)
+class ThatWasThereBefore(AdditionWorld):
+    """As the models grok, so they are while they memorise."""
+
+    def questions(self, checkpoint: str) -> QuestionModels:
+        return super().questions(GROKKED if checkpoint == MEMORISED else checkpoint)
 
 
 def test_a_core_that_forms_at_grokking() -> None:
-    assert measured("CORE-07", addition()).verdict is REPLICATED
+    assert measured("CORE-07", world("addition-circles")).verdict is REPLICATED
     # As published nothing can fail: no held-out answer is right before.
-    assert measured("CORE-07", addition(), "published").verdict is VACUOUS
-
-
-def test_a_core_that_does_not_form_at_grokking() -> None:
-    by_heart = PlantedAddition(grokked=planted.lookup(3))
-    assert measured("CORE-07", by_heart).verdict is REFUTED
-
-
-def test_a_core_that_was_there_before() -> None:
-    assert measured("CORE-07", PlantedAddition(memorised=cyclic(3))).verdict is VACUOUS
+    assert measured("CORE-07", world("addition-circles"), "published").verdict is VACUOUS
+    assert measured("CORE-07", world("addition-by-heart")).verdict is REFUTED
+    assert measured("CORE-07", ThatWasThereBefore("addition-circles")).verdict is VACUOUS
 
 
 def test_a_cyclic_operator() -> None:
-    assert measured("CORE-08", addition()).verdict is REPLICATED
+    assert measured("CORE-08", world("addition-circles")).verdict is REPLICATED
     # Points in 60 dimensions form a ring whatever they are.
-    assert measured("CORE-08", addition(), "published").verdict is VACUOUS
-    assert measured("CORE-08", PlantedAddition(grokked=planted.lookup(3))).verdict is REFUTED
+    assert measured("CORE-08", world("addition-circles"), "published").verdict is VACUOUS
+    for name in ("by-heart", "scattered-15", "scattered-60"):
+        assert measured("CORE-08", world(f"addition-{name}")).verdict is REFUTED
 
 
 def test_a_core_that_inflates_under_decay_alone() -> None:
-    grown = PlantedAddition(end=cyclic(3, frequencies=15))
-    assert measured("CORE-09", grown).verdict is REPLICATED
-    still = measured("CORE-09", addition())
+    assert measured("CORE-09", world("addition-inflates")).verdict is REPLICATED
+    still = measured("CORE-09", world("addition-circles"))
     assert part(still, "with weight decay").verdict is REFUTED
     assert part(still, "without weight decay").placement == "inside"
-    both = PlantedAddition(
-        end=cyclic(3, frequencies=15), end_without_decay=cyclic(3, frequencies=15)
-    )
-    assert part(measured("CORE-09", both), "without weight decay").verdict is REFUTED
+    both = measured("CORE-09", world("addition-inflates-anyway"))
+    assert part(both, "without weight decay").verdict is REFUTED
 
 
 @pytest.mark.parametrize(
-    ("power", "verdict"), [(-1.0, REPLICATED), (-0.6, REFUTED), (-1.5, REFUTED), (0.0, REFUTED)]
+    ("name", "power", "verdict"),
+    [("inverse", -1, REPLICATED), ("root", -0.5, REFUTED), ("square", -2, REFUTED)],
 )
-def test_how_delays_go_with_the_decay(power: float, verdict: Verdict) -> None:
-    record = measured("CORE-10", PlantedDelays(power))
+def test_how_delays_go_with_the_decay(name: str, power: float, verdict: Verdict) -> None:
+    record = measured("CORE-10", world(f"delay-{name}"))
     assert record.verdict is verdict, record.reason
     assert record.parts[0].estimate.value == pytest.approx(power, abs=0.05)
     assert record.parts[0].estimate.n == 12
@@ -180,7 +173,9 @@ def test_how_delays_go_with_the_decay(power: float, verdict: Verdict) -> None:
 
 
 def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:
-    record = measured("CORE-10", PlantedDelays(-1.0, missing=5))
+    suite = load_world("delay-inverse")
+    suite.delays[0.3][:5] = [None] * 5
+    record = measured("CORE-10", suite)
     assert record.verdict is Verdict.INCONCLUSIVE
     assert "repetitions did not grok: 5 of 12 at 0.3" in record.reason
     (part,) = record.parts
@@ -189,14 +184,20 @@ def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:
 
 
 def test_a_sweep_that_never_grokked_is_not_run() -> None:
-    suite = PlantedDelays(-1.0)
-    suite.delays = {decay: [None] * 12 for decay in suite.delays}
+    suite = load_world("delay-inverse")
+    suite.delays.update({decay: [None] * 12 for decay in suite.delays})
     with pytest.raises(NotRun, match="no repetition of the sweep grokked at three decays"):
         measured("CORE-10", suite)
     assert core_figures.delays(suite.delays) == []
 
 
+class ThatForgot(AdditionWorld):
+    """In the end it answers training questions alone."""
+
+    def questions(self, checkpoint: str) -> QuestionModels:
+        return super().questions(MEMORISED if checkpoint == END else checkpoint)
+
+
 def test_a_model_that_does_not_answer_has_no_core_that_could_inflate() -> None:
-    forgot = PlantedAddition(end=planted.lookup(3))
     with pytest.raises(NotRun, match="no seed answers 99% of held-out questions at both times"):
-        measured("CORE-09", forgot)
+        measured("CORE-09", ThatForgot("addition-circles"))

@@ -11,7 +11,7 @@ from polyrot.cli import app
 from polyrot.models import hub
 from polyrot.suites.loading import SUITES
 from polyrot.suites.schema import builtin_files, read_suite_file
-from polyrot.suites.worlds.synthetic import WORLDS
+from polyrot.suites.worlds.catalogue import WORLDS
 
 
 def suites(*arguments: str) -> Result:

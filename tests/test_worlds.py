@@ -14,7 +14,8 @@ from polyrot.sae.metrics import l0, reconstruct
 from polyrot.suites.loading import SUITES
 from polyrot.suites.suite import LATE_SITE
 from polyrot.suites.worlds import synthetic
-from polyrot.suites.worlds.synthetic import D_MODEL, WORLDS
+from polyrot.suites.worlds.catalogue import WORLDS
+from polyrot.suites.worlds.synthetic import D_MODEL
 from polyrot.verdict.run import NotRun
 
 

@@ -28,6 +28,8 @@ CLAIM = Claim(
     "Markov transformers have a 3-dimensional core",
     "arXiv 2602.22600, Markov chain",
     {"markov": "3"},
+    true_in=("chain-state",),
+    false_in=("chain-one-bit",),
 )
 
 World = Callable[[Suite], ChainModels]

@@ -24,6 +24,8 @@ CLAIM = Claim(
     "The core is sufficient",
     "arXiv 2602.22600, Markov chain",
     {"markov": "0.7501 with the core alone, as whole"},
+    true_in=("chain-state",),
+    false_in=("chain-loud-voice", "chain-needs-its-mean"),
 )
 CONTROLS = (
     negative("random subspace", subspaces.random_subspace),

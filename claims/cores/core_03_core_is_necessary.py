@@ -23,6 +23,8 @@ CLAIM = Claim(
     "The core is necessary",
     "arXiv 2602.22600, Markov chain",
     {"markov": "chance"},
+    true_in=("chain-state",),
+    false_in=("chain-loud-voice",),
 )
 BAR = Bar.at_most(0.30, "accuracy without the core")
 CONTROLS = (negative("random subspace removed", subspaces.random_subspace),)

@@ -28,6 +28,8 @@ CLAIM = Claim(
     "Cores sit in nearly orthogonal subspaces",
     "arXiv 2602.22600, Markov chain",
     {"markov": "0.02 to 0.04"},
+    true_in=("chain-apart",),
+    false_in=("chain-state", "chain-together"),
 )
 NULL_DRAWS = 4_000
 

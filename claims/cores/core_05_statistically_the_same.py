@@ -30,6 +30,8 @@ CLAIM = Claim(
     "Cores are statistically the same",
     "arXiv 2602.22600, Markov chain",
     {"markov": "0.93 to 0.99"},
+    true_in=("chain-state",),
+    false_in=("chain-own-third", "chain-other-sequences"),
 )
 BAR = Bar.at_least(0.93, "canonical correlation of core coordinates")
 NAMES = ("first", "second", "third")

@@ -31,6 +31,8 @@ CLAIM = Claim(
     "The core carries the chain's spectrum",
     "arXiv 2602.22600, Markov chain",
     {"markov": "eigenvalues < 1%; R2 > 0.98 of the oracle's"},
+    true_in=("chain-state",),
+    false_in=("chain-out-of-order",),
 )
 TOLERANCE, LEAST = 0.01, 0.98
 R2 = "R2"

@@ -33,6 +33,8 @@ CLAIM = Claim(
     "The modular-addition core forms at grokking",
     "arXiv 2602.22600, modular addition",
     {"modular-addition": "epoch about 800"},
+    true_in=("addition-circles",),
+    false_in=("addition-by-heart",),
 )
 
 World = Callable[[Suite], QuestionModels]

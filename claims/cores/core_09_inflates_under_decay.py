@@ -31,6 +31,8 @@ CLAIM = Claim(
     "The core inflates under weight decay only",
     "arXiv 2602.22600, modular addition",
     {"modular-addition": "about 15 to about 60; without weight decay no change"},
+    true_in=("addition-inflates",),
+    false_in=("addition-circles", "addition-inflates-anyway"),
 )
 WITH, WITHOUT = "with weight decay", "without weight decay"
 LEAST, MOST = 2.0, 1.3

@@ -29,6 +29,8 @@ CLAIM = Claim(
     "The delay of grokking goes as one over the weight decay",
     "arXiv 2602.22600, grokking",
     {"modular-addition": "exponent -1.02"},
+    true_in=("delay-inverse",),
+    false_in=("delay-root", "delay-square", "delay-flat"),
 )
 
 Delays = Mapping[float, list[int | None]]

@@ -33,7 +33,11 @@ from polyrot.verdict.figure import Figure, Role
 from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
-    "X-01", "The rotation acts inside the core and outside it", "exploratory, of no paper"
+    "X-01",
+    "The rotation acts inside the core and outside it",
+    "exploratory, of no paper",
+    true_in=("haar",),
+    false_in=("shuffled-tokens", "gaussian-matched", "unrelated"),
 )
 INSIDE, OUTSIDE = PARTS = "inside the core", "outside it"
 

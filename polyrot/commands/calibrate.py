@@ -35,7 +35,8 @@ def calibrate(
     Exits as pytest does: 0 where the matrix is whole, 1 where a claim failed, 2 interrupted or
     a wrong option, 3 where it could not be written.
     """
-    from polyrot.suites.worlds.synthetic import WORLDS, world_name
+    from polyrot.suites.names import world_name
+    from polyrot.suites.worlds.catalogue import WORLDS
 
     if Path(shipped.CLAIMS).is_dir():
         arguments = [f"{shipped.CLAIMS}/"]

@@ -38,18 +38,18 @@ def markdown(calibration: Calibration) -> str:
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
         "**F**: it is false, a named alternative; **F!**: false, and the bar is not met",
         "significantly less often than in the first world of T (Fisher's exact test, one-sided,",
-        "level 0.05), so meeting it shows nothing.  A world is five seeds at one site, d = 64; a",
-        "suite of several sites is judged by the worst.",
+        "level 0.05), so meeting it shows nothing.  A world of activations is five seeds at one",
+        "site, d = 64; a suite of several sites is judged by the worst.",
         "",
         "![heat map](heatmap.svg)",
-        "",
-        "| measurement | bar | " + " | ".join(calibration.worlds) + " |",
-        "|---" * (2 + len(calibration.worlds)) + "|",
     ]
-    for row in calibration.rows:
-        known = {cell.world: cell for cell in row.cells}
-        cells = [_cell(row, known.get(world)) for world in calibration.worlds]
-        lines.append(f"| {row.id} | {row.quantity} {row.bar} | " + " | ".join(cells) + " |")
+    for worlds, rows in calibration.blocks:
+        lines += ["", f"| measurement | bar | {' | '.join(worlds)} |"]
+        lines += ["|---" * (2 + len(worlds)) + "|"]
+        for row in rows:
+            known = {cell.world: cell for cell in row.cells}
+            cells = " | ".join(_cell(row, known.get(world)) for world in worlds)
+            lines.append(f"| {row.id} | {row.quantity} {row.bar} | {cells} |")
     lines += ["", "## What the bars can tell", ""]
     lines += [f"- **{row.id}**: {_finding(row)}" for row in calibration.rows]
     commit = calibration.provenance.get("commit", "unknown")

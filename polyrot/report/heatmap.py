@@ -1,27 +1,61 @@
 """The calibration matrix as a picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from polyrot.report.calibration import mark
-from polyrot.verdict.calibration import Calibration
+from polyrot.verdict.calibration import Calibration, Row
+
+CELL = 0.55, 0.3
+LEFT, BETWEEN, BELOW, ABOVE = 1.4, 1.5, 1.3, 0.4
+"""Inches: of a cell, and of what is left, between the blocks, below and above."""
 
 
 def heat_map(calibration: Calibration, path: Path) -> None:
     """Draw the share of draws in which each bar was met, and mark where it should be.
 
-    A row that could not be measured stays empty.  The same matrix gives the same bytes.
+    A block for the worlds that measurements have in common.  The same matrix gives the same
+    bytes.
     """
-    rows = calibration.rows
-    shares = np.full((len(rows), len(calibration.worlds)), np.nan)
-    figure = Figure(figsize=(1.5 + 0.55 * len(calibration.worlds), 1.8 + 0.3 * len(rows)))
-    axes = figure.add_subplot()
+    blocks = calibration.blocks
+    widest = max(len(worlds) for worlds, _ in blocks) if blocks else 1
+    tall = sum(len(rows) for _, rows in blocks) * CELL[1]
+    width = LEFT + widest * CELL[0] + 0.8
+    height = ABOVE + tall + BETWEEN * max(0, len(blocks) - 1) + BELOW
+    figure = Figure(figsize=(width, height))
+    top, image = height - ABOVE, None
+    for worlds, rows in blocks:
+        own = len(worlds) * CELL[0], len(rows) * CELL[1]
+        top -= own[1]
+        box = (LEFT / width, top / height, own[0] / width, own[1] / height)
+        image = _block(figure.add_axes(box), worlds, rows)
+        top -= BETWEEN
+    figure.suptitle(
+        "Share of draws in which the bar is met (T: claim true, F: false, "
+        "F!: false, and not met clearly less often than where true)",
+        fontsize=8,
+        y=1 - 0.15 / height,
+    )
+    if image is not None:
+        right = (LEFT + widest * CELL[0] + 0.2) / width
+        scale = figure.add_axes((right, 1 - (ABOVE + 2) / height, 0.15 / width, 2 / height))
+        figure.colorbar(image, cax=scale)
+    # Neither a date nor random element names: two equal matrices are one file.
+    with mpl.rc_context({"svg.hashsalt": "polyrot", "svg.fonttype": "none"}):
+        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+
+
+def _block(axes: Axes, worlds: Sequence[str], rows: Sequence[Row]) -> AxesImage:
+    shares = np.full((len(rows), len(worlds)), np.nan)
     for y, row in enumerate(rows):
         for cell in row.cells:
-            x = calibration.worlds.index(cell.world)
+            x = worlds.index(cell.world)
             shares[y, x] = cell.share
             label = f"{cell.share:.2f}"
             known = mark(row, cell.world)
@@ -36,15 +70,7 @@ def heat_map(calibration: Calibration, path: Path) -> None:
                 color="white" if cell.share > 0.6 else "black",
             )
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    axes.set_xticks(range(len(calibration.worlds)), calibration.worlds, rotation=45, ha="right")
+    axes.set_xticks(range(len(worlds)), worlds, rotation=45, ha="right")
     axes.set_yticks(range(len(rows)), [row.id for row in rows])
     axes.tick_params(labelsize=7)
-    axes.set_title(
-        "Share of draws in which the bar is met (T: claim true, F: false, "
-        "F!: false, and not met clearly less often than where true)",
-        fontsize=8,
-    )
-    figure.colorbar(image, ax=axes, pad=0.01)
-    # Neither a date nor random element names: two equal matrices are one file.
-    with mpl.rc_context({"svg.hashsalt": "polyrot", "svg.fonttype": "none"}):
-        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return image

@@ -15,7 +15,7 @@ from polyrot.suites.language import LanguageSuite
 from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
 from polyrot.suites.textlm import textlm_folder
-from polyrot.suites.worlds.synthetic import WORLDS
+from polyrot.suites.worlds.catalogue import WORLDS
 
 MARGIN = 26
 
@@ -42,9 +42,7 @@ def overview() -> Iterator[str]:
         file = read_suite_file(path)
         yield from entry(name, f"{file.description}; {_needs(file)}", MARGIN)
     yield from entry("published:DIR", "checkpoints as the paper's author released them", MARGIN)
-    yield from entry(
-        "world:NAME", f"synthetic activations whose truth is known: {', '.join(WORLDS)}", MARGIN
-    )
+    yield from entry("world:NAME", f"synthetic, with known truth: {', '.join(WORLDS)}", MARGIN)
     yield from entry("FILE.toml", f"your own models; {guide()} says how", MARGIN)
     yield ""
     said = (

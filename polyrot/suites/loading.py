@@ -19,7 +19,7 @@ from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.markov import MarkovSuite
 from polyrot.suites.modular import NAME as MODULAR
 from polyrot.suites.modular import ModularSuite
-from polyrot.suites.names import described, suite_file
+from polyrot.suites.names import described, suite_file, world_name
 from polyrot.suites.release_folder import Release
 from polyrot.suites.release_name import parse_released
 from polyrot.suites.released import ReleasedSuite, released_provenance
@@ -28,7 +28,7 @@ from polyrot.suites.suite import Suite
 from polyrot.suites.textlm import NAME as TEXTLM
 from polyrot.suites.textlm import train_textlm
 from polyrot.suites.trained import TrainedSuite
-from polyrot.suites.worlds.synthetic import SEEDS, WORLDS, WorldSuite, parse_world, world_name
+from polyrot.suites.worlds.catalogue import WORLDS, load_world, parse_world
 
 NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
@@ -73,7 +73,7 @@ def load_suite(
         return ReleasedSuite(name, release, artifacts=artifacts, device=device, progress=progress)
     check_suite(name)
     if world := parse_world(name):
-        return WorldSuite(world[0], draw=world[1], progress=progress)
+        return load_world(*world, progress=progress)
     if path := suite_file(name):
         return _language_suite(path, device, artifacts, progress)
     if name == MARKOV:
@@ -107,8 +107,8 @@ def check_suite(name: str) -> None:
 
 def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
     """Seeds, how well they were trained, and file hashes, without loading the suite."""
-    if parse_world(name):
-        return {"seeds": list(SEEDS)}
+    if world := parse_world(name):
+        return {"seeds": list(load_world(*world).seeds)}
     if path := suite_file(name):
         return _file_provenance(path, artifacts)
     if name in ENCODER_COHORTS:

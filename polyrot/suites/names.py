@@ -27,6 +27,11 @@ def described(name: str) -> SuiteFile | None:
     return read_suite_file(path) if path else None
 
 
+def world_name(world: str, draw: int = 0) -> str:
+    """Name of a world as a suite: `world:haar`, or of a further draw, `world:haar:3`."""
+    return f"world:{world}" + (f":{draw}" if draw else "")
+
+
 def suite_label(name: str) -> str:
     """What reports call a suite: the name in its file, or its own."""
     file = described(name)
@@ -48,6 +53,19 @@ _ABOUT = {
 """The claims of polyrot's families that are about a suite trained here."""
 
 
+_ABOUT_WORLDS = {
+    "chain": _CHAIN,
+    "addition": _GROKKING - {"CORE-10"},
+    "delay": frozenset({"CORE-10"}),
+}
+"""By the first word of a world's name; the other worlds are of activations."""
+
+
+def _about_world(suite: str) -> frozenset[str]:
+    kind = suite.removeprefix("world:").partition("-")[0]
+    return _ABOUT_WORLDS.get(kind, _PIR | _X)
+
+
 def is_about(claim: str, suite: str) -> bool:
     """Is a claim about a suite?  A suite's file may list them; a user's own claim is about all."""
     file = described(suite)
@@ -55,5 +73,5 @@ def is_about(claim: str, suite: str) -> bool:
         return not file.claims or claim in file.claims
     if claim.partition("-")[0] not in FAMILIES:
         return True
-    about = _PIR if suite.startswith("world:") else _ABOUT.get(suite)
+    about = _about_world(suite) if suite.startswith("world:") else _ABOUT.get(suite)
     return about is None or claim in about

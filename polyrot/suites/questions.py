@@ -128,7 +128,9 @@ class QuestionModels:
         return fit_shift(sums / self.answers.bincount()[:, None])
 
 
-def cyclic(seeds: int, *, d_model: int = 128, frequencies: int = 6) -> QuestionModels:
+def cyclic(
+    seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0
+) -> QuestionModels:
     """Plant the algorithm: every answer a point on circles, in a random subspace, and read there.
 
     Isotropic noise fills what is left of the space; nothing reads it.
@@ -137,11 +139,11 @@ def cyclic(seeds: int, *, d_model: int = 128, frequencies: int = 6) -> QuestionM
     answers = modular.answers(modular.questions())
     activations, weights = [], []
     for index in range(seeds):
-        generator = torch.Generator().manual_seed(draw_seed(index, 61))
+        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61))
         chosen = 1 + torch.randperm(modular.MODULUS // 2, generator=generator)[:frequencies]
         turns = angles[:, None] * chosen
         points = torch.cat([turns.cos(), turns.sin()], dim=1)
-        basis = haar.sample(d_model, seed=draw_seed(index, 62))
+        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62))
         inside, outside = basis[: 2 * frequencies], basis[2 * frequencies :]
         noise = torch.randn(len(answers), len(outside), generator=generator, dtype=torch.float64)
         activations.append(points[answers] @ inside + NOISE * noise @ outside)

@@ -110,6 +110,22 @@ class Calibration:
     """Version of the definitions of the measured quantities."""
     provenance: Mapping[str, Any]
 
+    @property
+    def blocks(self) -> list[tuple[tuple[str, ...], tuple[Row, ...]]]:
+        """Worlds that measurements have in common, and these; none of two blocks is the same."""
+        groups: list[set[str]] = []
+        for row in self.rows:
+            own = {cell.world for cell in row.cells}
+            groups = [g for g in groups if not g & own] + [
+                own.union(*(g for g in groups if g & own))
+            ]
+        blocks = []
+        for group in sorted(filter(None, groups), key=lambda g: min(map(self.worlds.index, g))):
+            worlds = tuple(world for world in self.worlds if world in group)
+            rows = tuple(row for row in self.rows if group & {cell.world for cell in row.cells})
+            blocks.append((worlds, rows))
+        return blocks
+
     def characteristic(self, measurement: Measurement, metrics: int) -> Characteristic | None:
         """Look up a bar's operating characteristic.
 

@@ -6,47 +6,35 @@ autoencoders are trained on the result as on any suite.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from polyrot.linalg import haar
+from polyrot.cores.gramians import Tail
 from polyrot.models.harvest import Activations
 from polyrot.sae.model import SAE
 from polyrot.sae.training import SAEConfig, train_saes
 from polyrot.suites.build import NOISE, noise_activations
-from polyrot.suites.pairs import draw_seed
+from polyrot.suites.chains import affine
+from polyrot.suites.names import world_name
 from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.suites.trained import HELD_OUT_SHARE
+from polyrot.suites.worlds.draw import Draw
 
 SEEDS = (0, 1, 2, 3, 4)
 D_MODEL = 64
 SEQUENCES, LENGTH = 512, 32
 SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
+READOUTS = 8
+"""Of which a seed's core is made."""
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
 """Shorter than the paper's: the world is simpler than a model.  On held-out tokens of
 `world:haar` it explains 95% with about 48 features at a time."""
 
 Tokens = Float[Tensor, "token d_model"]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Source of a world's randomness: every call site draws from a generator of its own."""
-
-    number: int
-
-    def seed(self, seed: int, salt: int) -> int:
-        return draw_seed(self.number, seed, salt)
-
-    def generator(self, seed: int, salt: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed(seed, salt))
-
-    def haar(self, d: int, seed: int, salt: int) -> Float[Tensor, "d d"]:
-        return haar.sample(d, group="O", seed=self.seed(seed, salt)).float()
 
 
 def features(draw: Draw, seed: int = 0) -> Tokens:
@@ -156,7 +144,7 @@ def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
     return base[order] @ _rotation(draw, seed)
 
 
-WORLDS: dict[str, WorldMap] = {
+MAPS: dict[str, WorldMap] = {
     "haar": _each_under(_rotation),
     "identity": _identity,
     "mean-shift-only": _each_under(lambda draw, seed: torch.eye(D_MODEL)),
@@ -186,9 +174,9 @@ class WorldSuite(Suite):
         draw: int = 0,
         progress: Callable[[float, str], None] = lambda share, what: None,
     ) -> None:
-        """Take a world of `WORLDS` and the number of its random draw."""
+        """Take a world of `MAPS` and the number of its random draw."""
         super().__init__(world_name(world, draw), SEEDS, (LATE_SITE,))
-        self._map = WORLDS[world]
+        self._map = MAPS[world]
         self._draw = Draw(draw)
         self._progress = progress
 
@@ -201,6 +189,12 @@ class WorldSuite(Suite):
     def untrained_activations(self) -> Activations:
         """Features of their own, related to nothing else in the world."""
         return _at_the_site([features(self._draw, 50 + seed) for seed in SEEDS])
+
+    def tail(self, seed: int) -> Tail:
+        """A linear readout of each seed's own."""
+        shape = (READOUTS, D_MODEL)
+        weight = torch.randn(shape, generator=self._draw.generator(seed, 16))
+        return affine(weight, torch.zeros(READOUTS))
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
@@ -240,20 +234,6 @@ class WorldSuite(Suite):
         configs = [replace(RECIPE, seed=seed) for seed in sae_seeds]
         seen = activations.at(LATE_SITE)[:, ~self.held_out]
         return train_saes(seen.unbind(0), configs, report=report)
-
-
-def world_name(world: str, draw: int = 0) -> str:
-    """Name of a world as a suite: `world:haar`, or of a further draw, `world:haar:3`."""
-    return f"world:{world}" + (f":{draw}" if draw else "")
-
-
-def parse_world(name: str) -> tuple[str, int] | None:
-    """Read a world and its draw from the name of a suite; None where it is no world's."""
-    prefix, _, rest = name.partition(":")
-    world, _, draw = rest.partition(":")
-    number = int(draw) if draw.isdecimal() else 0
-    known = prefix == "world" and world in WORLDS and world_name(world, number) == name
-    return (world, number) if known else None
 
 
 def _at_the_site(sets: Sequence[Tokens]) -> Activations:

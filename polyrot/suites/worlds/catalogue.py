@@ -1,0 +1,41 @@
+"""Every synthetic world by name, whatever it is made of."""
+
+from collections.abc import Callable
+
+from polyrot.suites.names import world_name
+from polyrot.suites.suite import Suite
+from polyrot.suites.worlds.addition import (
+    ADDITION_WORLDS,
+    DELAY_WORLDS,
+    AdditionWorld,
+    DelayWorld,
+)
+from polyrot.suites.worlds.chains import CHAIN_WORLDS, ChainWorld
+from polyrot.suites.worlds.synthetic import MAPS, WorldSuite
+
+WORLDS = (*MAPS, *CHAIN_WORLDS, *ADDITION_WORLDS, *DELAY_WORLDS)
+
+
+def load_world(
+    world: str,
+    draw: int = 0,
+    *,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> Suite:
+    """Make a random draw of a world of `WORLDS`."""
+    if world in MAPS:
+        return WorldSuite(world, draw=draw, progress=progress)
+    if world in CHAIN_WORLDS:
+        return ChainWorld(world, draw=draw)
+    if world in ADDITION_WORLDS:
+        return AdditionWorld(world, draw=draw)
+    return DelayWorld(world, draw=draw)
+
+
+def parse_world(name: str) -> tuple[str, int] | None:
+    """Read a world and its draw from the name of a suite; None where it is no world's."""
+    prefix, _, rest = name.partition(":")
+    world, _, draw = rest.partition(":")
+    number = int(draw) if draw.isdecimal() else 0
+    known = prefix == "world" and world in WORLDS and world_name(world, number) == name
+    return (world, number) if known else None
