@@ -128,28 +128,48 @@ class QuestionModels:
         return fit_shift(sums / self.answers.bincount()[:, None])
 
 
+def planted(
+    points: Sequence[Float[Tensor, "answer rank"]],
+    given: Int[Tensor, " question"],
+    *,
+    d_model: int = 128,
+    draw: int = 0,
+) -> QuestionModels:
+    """Plant answers as points in a random subspace of every seed, where they are read.
+
+    Isotropic noise fills what is left of the space; nothing reads it.
+
+    Args:
+        points: of every answer, by seed.
+        given: what the models answer.
+        d_model: dimensions of the space.
+        draw: which random draw.
+    """
+    activations, weights = [], []
+    for index, own in enumerate(points):
+        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61))
+        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62))
+        inside, outside = basis[: own.shape[1]], basis[own.shape[1] :]
+        noise = torch.randn(len(given), len(outside), generator=generator, dtype=torch.float64)
+        activations.append(own[given] @ inside + NOISE * noise @ outside)
+        weights.append(own @ inside)
+    bias = torch.zeros(len(points), modular.MODULUS, dtype=torch.float64)
+    return QuestionModels(torch.stack(activations), torch.stack(weights), bias)
+
+
 def cyclic(
     seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0
 ) -> QuestionModels:
-    """Plant the algorithm: every answer a point on circles, in a random subspace, and read there.
-
-    Isotropic noise fills what is left of the space; nothing reads it.
-    """
+    """Plant the algorithm: every answer a point on circles, of frequencies of each seed's own."""
     angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
-    answers = modular.answers(modular.questions())
-    activations, weights = [], []
+    points = []
     for index in range(seeds):
-        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61))
+        generator = torch.Generator().manual_seed(draw_seed(draw, index, 63))
         chosen = 1 + torch.randperm(modular.MODULUS // 2, generator=generator)[:frequencies]
         turns = angles[:, None] * chosen
-        points = torch.cat([turns.cos(), turns.sin()], dim=1)
-        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62))
-        inside, outside = basis[: 2 * frequencies], basis[2 * frequencies :]
-        noise = torch.randn(len(answers), len(outside), generator=generator, dtype=torch.float64)
-        activations.append(points[answers] @ inside + NOISE * noise @ outside)
-        weights.append(points @ inside)
-    bias = torch.zeros(seeds, modular.MODULUS, dtype=torch.float64)
-    return QuestionModels(torch.stack(activations), torch.stack(weights), bias)
+        points.append(torch.cat([turns.cos(), turns.sin()], dim=1))
+    answers = modular.answers(modular.questions())
+    return planted(points, answers, d_model=d_model, draw=draw)
 
 
 def _first(found: Bool[Tensor, " rank"], least: int) -> int:

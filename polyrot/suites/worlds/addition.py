@@ -4,20 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import torch
-from torch import Tensor
 
-from polyrot.linalg import haar
 from polyrot.models.grokking_sweep import DECAYS, REPETITIONS
 from polyrot.suites.modular import END, END_WITHOUT_DECAY, GROKKED, MEMORISED, SITE
 from polyrot.suites.names import world_name
-from polyrot.suites.questions import QuestionModels, cyclic
+from polyrot.suites.questions import QuestionModels, cyclic, planted
 from polyrot.suites.suite import Suite
 from polyrot.suites.worlds.draw import Draw
 from polyrot.tasks import modular
 
 SEEDS = (0, 1, 2)
-D_MODEL = 128
-NOISE = 0.01
 STEPS, SCATTER = 2_000, 0.1
 """Delay at a weight decay of one, and its standard deviation on a natural logarithm."""
 
@@ -27,7 +23,8 @@ def by_heart(draw: Draw) -> QuestionModels:
     answers = modular.answers(modular.questions())
     guesses = torch.randint(modular.MODULUS, answers.shape, generator=draw.generator(0, 1))
     given = torch.where(modular.is_training(), answers, guesses)
-    return _at_points(draw, torch.eye(modular.MODULUS, dtype=torch.float64), given)
+    points = torch.eye(modular.MODULUS, dtype=torch.float64)
+    return planted([points] * len(SEEDS), given, draw=draw.number)
 
 
 def scattered(draw: Draw, dimensions: int) -> QuestionModels:
@@ -35,22 +32,8 @@ def scattered(draw: Draw, dimensions: int) -> QuestionModels:
     generator = draw.generator(0, 2)
     points = torch.randn(modular.MODULUS, dimensions, generator=generator, dtype=torch.float64)
     points = points / points.norm(dim=1, keepdim=True)
-    return _at_points(draw, points, modular.answers(modular.questions()))
-
-
-def _at_points(draw: Draw, points: Tensor, given: Tensor) -> QuestionModels:
-    """Every seed has the points in a random subspace, and reads them there."""
-    rank = points.shape[1]
-    bases = [haar.sample(D_MODEL, seed=draw.seed(seed, 3)) for seed in SEEDS]
-    weight = torch.stack([points @ basis[:rank] for basis in bases])
-    shape = (len(given), D_MODEL - rank)
-    noise = [
-        NOISE * torch.randn(shape, generator=draw.generator(seed, 4), dtype=torch.float64)
-        for seed in SEEDS
-    ]
-    outside = torch.stack([n @ basis[rank:] for n, basis in zip(noise, bases, strict=True)])
-    bias = torch.zeros(len(SEEDS), modular.MODULUS, dtype=torch.float64)
-    return QuestionModels(weight[:, given] + outside, weight, bias)
+    answers = modular.answers(modular.questions())
+    return planted([points] * len(SEEDS), answers, draw=draw.number)
 
 
 def on_circles(draw: Draw, frequencies: int = 6) -> QuestionModels:
