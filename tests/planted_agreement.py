@@ -1,72 +1,38 @@
 """Readers of prompts, and suites of them, for which it is known whether agreement is one axis."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
 from planted_language import gpt2, saved, tokenizer_of
-from torch import Tensor
 
-from polyrot.suites.agreement import Observed, Placed, Reader
-from polyrot.suites.agreement_worlds import PlantedReader
-from polyrot.tasks.agreement import draw_prompts
+from polyrot.suites.agreement_worlds import LinearReader, planted_axis
+from polyrot.suites.suite import Suite
+from polyrot.suites.worlds.draw import Draw
+from polyrot.suites.worlds.verbs import VERB_WORLDS
+from polyrot.tasks.agreement import Prompts, draw_prompts
 
 PROMPTS = draw_prompts(1_200)
-Make = Callable[[int], Reader]
+Make = Callable[[int], LinearReader]
 """The reader of a seed."""
 
 
-def one_axis(seed: int) -> Reader:
-    return PlantedReader(PROMPTS.plural, d_model=12, seed=seed)
+def one_axis(seed: int) -> LinearReader:
+    return planted_axis(PROMPTS.plural, d_model=12, seed=seed)
 
 
-class TwoAxes:
-    """Half of the prompts have their number on one axis, half on another."""
-
-    def __init__(self, seed: int, d_model: int = 4) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randn(d_model, 2, generator=generator, dtype=torch.float64)
-        axes = torch.linalg.qr(drawn).Q.T
-        sign = 2 * torch.from_numpy(PROMPTS.plural).double() - 1
-        self.own = axes[torch.arange(len(sign)) % 2]
-        noise = torch.randn(len(sign), d_model, generator=generator, dtype=torch.float64)
-        # The core can be but one of them: that with the larger variance.
-        strength = torch.tensor([3.0, 1.5], dtype=torch.float64)[torch.arange(len(sign)) % 2]
-        self.states = ((strength * sign)[:, None] * self.own + 0.3 * noise)[None]
-
-    def observe(self) -> Observed:
-        return Observed(self.states, self.own[None], self.margins(self.states[0]))
-
-    def margins(self, states: Tensor) -> Tensor:
-        return (states * self.own).sum(-1)
-
-    def edited_margins(self, edits: Sequence[Placed], chosen: Tensor) -> Tensor:
-        margins = [self.margins(edit(self.states[layer])) for layer, edit in edits]
-        return torch.stack(margins)[:, chosen]
+def of_world(name: str, d_model: int = 32) -> Make:
+    return lambda seed: VERB_WORLDS[name](PROMPTS.plural, d_model + seed % 3, Draw(0), seed)
 
 
-class SharedCoordinate(PlantedReader):
-    """An axis of a seed's own that carries what all seeds have in common, and some noise."""
+class PlantedSuite(Suite):
+    """Readers as they are made, of named sizes."""
 
-    def __init__(self, seed: int, *, noise: float, common: float = 1.0) -> None:
-        super().__init__(PROMPTS.plural, d_model=32 + seed % 3, seed=seed)
-        sign = 2 * torch.from_numpy(PROMPTS.plural).double() - 1
-        one, other = (torch.Generator().manual_seed(s) for s in (99, 1_000 + seed))
-        shared = sign + common * torch.randn(len(sign), generator=one, dtype=torch.float64)
-        along = shared + noise * torch.randn(len(sign), generator=other, dtype=torch.float64)
-        self._states += (3 * along - self._states @ self._axis)[..., None] * self._axis
+    def __init__(self, make: Make, sizes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__("planted", sum(sizes.values(), ()), ("resid_post.0",))
+        self._make, self.sizes = make, sizes
 
-
-def shared(seed: int) -> Reader:
-    return SharedCoordinate(seed, noise=0.1)
-
-
-def label_alone(seed: int) -> Reader:
-    return SharedCoordinate(seed, noise=0.2, common=0.0)
-
-
-def apart(seed: int) -> Reader:
-    return SharedCoordinate(seed, noise=2.0)
+    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LinearReader:
+        return self._make(seed)
 
 
 SUITE = """\

@@ -6,15 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import planted_agreement
 import pytest
-from planted_agreement import PROMPTS, Make, TwoAxes, apart, label_alone, one_axis, write_gpt2
+from planted_agreement import Make, PlantedSuite, of_world, one_axis, write_gpt2
 from toy_claim import run_own_claims
 
 from polyrot.catalogue import load_module
 from polyrot.stats.estimate import Estimate
-from polyrot.suites import agreement_axes, agreement_suite
-from polyrot.suites.suite import Suite
+from polyrot.suites import agreement_suite
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.verdict.judge import Part, Verdict
 from polyrot.verdict.record import Record
@@ -30,28 +28,17 @@ def module_of(id: str) -> ModuleType:
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Record]:
+def measured() -> Callable[..., Record]:
     """Run a claim's own test function on readers whose truth is known."""
 
     def measure(id: str, which: str, make: Make, sizes: dict | None = None) -> Record:
         module, records = module_of(id), []
-        groups = sizes or SIZES
-        seeds = tuple(seed for own in groups.values() for seed in own)
-        studies = {seed: agreement_axes.study(make(seed), PROMPTS) for seed in seeds}
-        pairs = [(a, b) for a in groups["small"] for b in groups["large"]]
-        for name, own in {
-            "study_of": lambda suite, seed, last="": studies[seed],
-            "units": lambda suite: groups,
-            "by_size": lambda suite: groups,
-            "pairs_of_sizes": lambda suite: {"small and large": pairs},
-        }.items():
-            monkeypatch.setattr(module, name, own, raising=False)
 
         def judge(measure: Callable, **options: object) -> None:
             measurement = getattr(module, which.upper())
             records.append(run(measurement, measure, suite="planted", **options))
 
-        getattr(module, f"test_{which}")(Suite("planted", seeds, ("resid_post.0",)), judge)
+        getattr(module, f"test_{which}")(PlantedSuite(make, sizes or SIZES), judge)
         (record,) = records
         return record
 
@@ -81,7 +68,7 @@ def test_agreement_is_one_axis_where_it_is_planted(measured, which: str) -> None
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
 def test_two_axes_are_refuted_in_every_part(measured, which: str) -> None:
-    record = measured("CORE-11", which, TwoAxes)
+    record = measured("CORE-11", which, of_world("verb-two-axes", 4))
     assert {part.verdict for part in record.parts} == {Verdict.REFUTED}, record.reason
 
 
@@ -105,7 +92,7 @@ def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar(mea
         details = control(part, "random axis").details
         nearest = details[f"seed 2, {name}, of 4 random axes the nearest to the bar"]
         assert nearer * (nearest - details[f"seed 2, {name}"]) > 0
-    (part,) = measured("CORE-12", "hardened", planted_agreement.shared).parts
+    (part,) = measured("CORE-12", "hardened", of_world("verb-shared")).parts
     random = control(part, "random axis")
     assert random.value < random.details["largest of any axis"] < 1
 
@@ -116,7 +103,7 @@ def test_a_single_model_of_each_size_makes_models_the_units(measured) -> None:
 
 
 def test_a_shared_coordinate_is_found(measured) -> None:
-    record = measured("CORE-12", "hardened", planted_agreement.shared)
+    record = measured("CORE-12", "hardened", of_world("verb-shared"))
     assert record.verdict is Verdict.REPLICATED, record.reason
     (part,) = record.parts
     assert part.estimate.value > 0.97
@@ -125,12 +112,12 @@ def test_a_shared_coordinate_is_found(measured) -> None:
 
 
 def test_coordinates_that_go_apart_are_refuted(measured) -> None:
-    record = measured("CORE-12", "hardened", apart)
+    record = measured("CORE-12", "hardened", of_world("verb-apart"))
     assert record.verdict is Verdict.REFUTED
 
 
 def test_the_label_alone_meets_the_bar_and_the_details_say_so(measured) -> None:
-    record = measured("CORE-12", "hardened", label_alone)
+    record = measured("CORE-12", "hardened", of_world("verb-label-alone"))
     assert record.verdict is Verdict.REPLICATED
     details = record.parts[0].estimate.details
     assert abs(details["within each number"]) < 0.3

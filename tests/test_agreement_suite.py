@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted_agreement import PROMPTS, TwoAxes, one_axis, write_gpt2
+from planted_agreement import PROMPTS, of_world, one_axis, write_gpt2
 from planted_language import gpt2, llama, neox, tokenizer_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ from polyrot.suites.agreement_axes import (
     study,
 )
 from polyrot.suites.agreement_models import Plan, Size, build_agreement, recipe
-from polyrot.suites.agreement_suite import by_size, pairs_of_sizes, reader_of, study_of, units
+from polyrot.suites.agreement_suite import pairs_of_sizes, study_of, units
 from polyrot.suites.agreement_worlds import RotatedReader
 from polyrot.suites.artifacts import SHIPPED, Artifacts, DamagedArtifact, MissingArtifact
 from polyrot.suites.language import LanguageSuite
@@ -129,7 +129,7 @@ def test_verbs_are_single_tokens_or_nothing_is_measured() -> None:
 
 def test_interventions_on_a_planted_axis_do_as_they_say() -> None:
     own = study(one_axis(3), PROMPTS)
-    axis = own.reader._axis
+    axis = own.reader.readout[0]
     assert abs(float(own.cores[0] @ axis)) > 0.97
     for areas in (own.training, own.test):
         assert areas.base > 0.95
@@ -145,7 +145,7 @@ def test_interventions_on_a_planted_axis_do_as_they_say() -> None:
 
 
 def test_two_axes_are_not_one() -> None:
-    own = study(TwoAxes(1), PROMPTS)
+    own = study(of_world("verb-two-axes", 4)(0), PROMPTS)
     assert own.test.base > 0.99
     assert own.test.by_layer["keep"][0] < 0.9
     assert own.test.by_layer["remove"][0] > 0.65
@@ -186,7 +186,7 @@ def test_other_axes_are_units() -> None:
     assert torch.equal(drawn, random_directions(12, 3, seed=4))
     past = past_direction(own, 0)
     assert float(past.norm()) == pytest.approx(1)
-    assert abs(float(past @ own.reader._axis)) < 0.9
+    assert abs(float(past @ own.reader.readout[0])) < 0.9
 
 
 def test_interventions_are_of_cores() -> None:
@@ -201,10 +201,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_models_of_a_folder_read_the_prompts(tiny: Path) -> None:
     suite = load_suite(str(tiny))
     assert isinstance(suite, LanguageSuite)
-    assert by_size(suite) == {"small": (1,), "medium": (2,), "width 48": (3,)}
+    assert suite.sizes == {"small": (1,), "medium": (2,), "width 48": (3,)}
     assert units(suite) == {"": (1, 2, 3)}
     assert pairs_of_sizes(suite) == {"all sizes": [(1, 2), (1, 3), (2, 3)]}
-    seen = reader_of(suite, 2, PROMPTS).observe()
+    seen = suite.reader(2, PROMPTS).observe()
     assert seen.states.shape == (2, 1_200, 32)
     own = study_of(suite, 2)
     assert isinstance(own, Study)
@@ -220,7 +220,7 @@ def test_what_cannot_be_read_is_not_run(tiny: Path, tmp_path: Path) -> None:
     config = tmp_path / "short" / "seed1" / "config.json"
     config.write_text(config.read_text().replace('"n_positions": 64', '"n_positions": 4'))
     with pytest.raises(NotRun, match=r"prompts have up to \d+ tokens and .*seed1 reads 4"):
-        reader_of(load_suite(str(file)), 1, PROMPTS)
+        load_suite(str(file)).reader(1, PROMPTS)
     text = file.read_text()
     file.write_text(
         text[: text.index("[[models]]", text.index("size"))]
@@ -251,7 +251,7 @@ def test_the_shipped_models_agree_and_are_small() -> None:
 def test_the_suite_loads_what_is_shipped_and_trains_nothing(tmp_path: Path) -> None:
     suite = load_suite("agreement")
     sizes = {"small": (11, 12, 13), "medium": (21, 22, 23, 24, 25), "large": (31, 32, 33)}
-    assert by_size(suite) == units(suite) == sizes
+    assert suite.sizes == units(suite) == sizes
     assert [len(pairs) for pairs in pairs_of_sizes(suite).values()] == [15, 9, 15]
     assert suite.tokenizer()("the keys")["input_ids"]
     provenance = suite_provenance("agreement")

@@ -29,8 +29,8 @@ from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import agreement_axes as axes
 from polyrot.suites.agreement_axes import Study
 from polyrot.suites.agreement_figures import by_depth, depth_figures
-from polyrot.suites.agreement_suite import by_size, part_name, study_of, units
-from polyrot.suites.agreement_worlds import PlantedReader
+from polyrot.suites.agreement_suite import part_name, study_of, units
+from polyrot.suites.agreement_worlds import planted_axis
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
@@ -40,6 +40,8 @@ CLAIM = Claim(
     "CORE-11",
     "Subject-verb agreement is one axis",
     "arXiv 2602.22600, GPT-2; the areas are not printed",
+    true_in=("verb-one-axis",),
+    false_in=("verb-two-axes",),
 )
 KEPT, REMOVED, FLIPPED = 0.02, 0.60, 0.10
 BAR = Bar.at_least(
@@ -88,7 +90,7 @@ def axis_of_the_past(own: Study, choose: Choose, seed: int) -> dict[str, float]:
 def planted(own: Study, choose: Choose, seed: int) -> dict[str, float]:
     """A model as wide as this one, whose margin is one axis of its states."""
     width = own.cores.shape[1]
-    reader = PlantedReader(own.prompts.plural, d_model=width, seed=seed)
+    reader = planted_axis(own.prompts.plural, d_model=width, seed=seed)
     return core(axes.study(reader, own.prompts), choose, seed)
 
 
@@ -126,7 +128,7 @@ def measured(suite: Suite, choose: Choose, world: World, last: str = "") -> dict
                 }
             if world is core:
                 details |= {f"seed {s}, block": choose(studies[s]) for s in seeds}
-                for size, own in by_size(suite).items():
+                for size, own in suite.sizes.items():
                     if set(own) <= set(seeds):
                         details |= by_depth(size, name, {s: studies[s].test for s in own})
             values = {(s, s): to_the_bars(areas[s])[name] for s in seeds}

@@ -40,6 +40,8 @@ CLAIM = Claim(
     "The agreement axis is shared across sizes",
     "arXiv 2602.22600, GPT-2",
     {"gpt2": "well aligned"},
+    true_in=("verb-shared",),
+    false_in=("verb-one-axis", "verb-apart"),
 )
 Pair = tuple[int, int]
 Coordinates = tuple[Tensor, Tensor]

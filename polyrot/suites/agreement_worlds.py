@@ -1,7 +1,7 @@
 """Readers of prompts for which the truth is known: another basis, and a planted axis."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,30 +34,50 @@ class RotatedReader:
         return lambda x: (edit(x.double() @ turn.to(x.device)) @ turn.mT.to(x.device)).to(x.dtype)
 
 
-class PlantedReader:
-    """A world in which agreement is one axis: states in which one direction carries the label.
+@dataclass(frozen=True)
+class LinearReader:
+    """A reader whose states are given, and whose margins are linear in them behind any layer."""
+
+    states: Float[Tensor, "layer prompt d_model"]
+    readout: Float[Tensor, "prompt d_model"]
+    """What a prompt's state is multiplied with: its margin, and the gradient of that."""
+
+    def observe(self) -> Observed:
+        gradients = self.readout.expand_as(self.states)
+        return Observed(self.states, gradients, (self.states[-1] * self.readout).sum(-1))
+
+    def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
+        rows, readout = self.states[:, chosen], self.readout[chosen]
+        margins = torch.empty(len(edits), len(readout), dtype=rows.dtype)
+        for index, (layer, edit) in enumerate(edits):
+            margins[index] = (edit(rows[layer]) * readout).sum(-1)
+        return margins
+
+
+def planted_axis(plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int) -> LinearReader:
+    """Make a world in which agreement is one axis: a direction of the states carries the label.
 
     The margin is what is left of the state along it, at each of two layers.  The axis is
     estimated: with n prompts in d dimensions what its estimate misses, and so leaves behind when
     it is removed, tells the label to the order of sqrt(d / n).
     """
+    generator = torch.Generator().manual_seed(seed)
+    axis = torch.randn(d_model, generator=generator, dtype=torch.float64)
+    axis /= axis.norm()
+    sign = signs(plural)
+    states = 1.5 * sign[:, None] * axis + torch.randn(
+        2, len(sign), d_model, generator=generator, dtype=torch.float64
+    )
+    return along(LinearReader(states, axis.expand(states.shape[1:])), states[0] @ axis)
 
-    def __init__(self, plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int) -> None:
-        """Draw an axis and states about it."""
-        generator = torch.Generator().manual_seed(seed)
-        axis = torch.randn(d_model, generator=generator, dtype=torch.float64)
-        self._axis = axis / axis.norm()
-        sign = 2 * torch.from_numpy(plural).double() - 1
-        noise = torch.randn(2, len(sign), d_model, generator=generator, dtype=torch.float64)
-        self._states = 1.5 * sign[:, None] * self._axis + noise
-        # Behind both layers stands the same along the axis; elsewhere they differ.
-        along = self._states[0] @ self._axis
-        self._states[1] += (along - self._states[1] @ self._axis)[:, None] * self._axis
 
-    def observe(self) -> Observed:
-        gradients = self._axis.expand_as(self._states)
-        return Observed(self._states, gradients, self._states[-1] @ self._axis)
+def along(reader: LinearReader, coordinates: Float[Tensor, " prompt"]) -> LinearReader:
+    """Let states have these coordinates along what is read, behind every layer."""
+    axes = reader.readout / reader.readout.norm(dim=1, keepdim=True)
+    missing = coordinates - (reader.states * axes).sum(-1)
+    return replace(reader, states=reader.states + missing[..., None] * axes)
 
-    def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
-        rows = self._states[:, chosen]
-        return torch.stack([edit(rows[layer]) @ self._axis for layer, edit in edits])
+
+def signs(plural: Bool[np.ndarray, " prompt"]) -> Float[Tensor, " prompt"]:
+    """1 for a plural head, -1 for a singular one."""
+    return 2 * torch.from_numpy(plural).double() - 1

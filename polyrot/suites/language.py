@@ -1,10 +1,10 @@
 """Suites of causal language models: a suite file's models, run on its tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,6 +18,7 @@ from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.sae.model import SAE
 from polyrot.suites.activations import harvest_language
+from polyrot.suites.agreement import LanguageReader, copulas
 from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.checkpoints import Run, artifact_folder, check_tokens, runs, sites_of
 from polyrot.suites.language_autoencoders import LanguageAutoencoders
@@ -26,9 +27,7 @@ from polyrot.suites.suite import Suite
 from polyrot.suites.text_steering import TextSteered
 from polyrot.suites.textlm import TOKENS_FILE
 from polyrot.suites.tokens import Sequences, TokenData, load_tokens
-
-if TYPE_CHECKING:
-    from polyrot.suites.agreement_axes import Study
+from polyrot.tasks.agreement import Prompts
 
 SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
 """Fields of `[tokens]` that say which tokens; without any, those of what was trained here."""
@@ -60,8 +59,6 @@ class LanguageSuite(Suite):
         """
         self.file, self.base, self._device, self._progress = file, base, device, progress
         self._artifacts = artifacts
-        self.studies: dict[tuple[int, str], Study] = {}
-        """Of agreement: what was read of a model is read once."""
         self._runs = [run for entry in file.models for run in runs(entry, base, artifacts)]
         self._control_runs = [run for e in file.controls for run in runs(e, base, artifacts)]
         super().__init__(file.name, file.seeds, self._chosen_sites())
@@ -232,6 +229,38 @@ class LanguageSuite(Suite):
                 for tokens in (concept.toward.tokens, concept.away.tokens, typical):
                     check_tokens(run.last, tokens, f"steering {concept.name}")
         return steered
+
+    @cached_property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """One group for each `[[models]]` table, named by its `size` or the width of its models."""
+        groups: dict[str, tuple[int, ...]] = {}
+        for entry in self.file.models:
+            checkpoint = self.checkpoints[self.index(entry.all_seeds[0])]
+            name = entry.size or f"width {hub.architecture(checkpoint).hidden_size}"
+            groups[name] = (*groups.get(name, ()), *entry.all_seeds)
+        return groups
+
+    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LanguageReader:
+        """Let a model read prompts.
+
+        Raises:
+            NotRun: where a verb is not a single token, or the prompts are longer than the model
+                reads.
+        """
+        tokenizer = self.tokenizer()
+        tokens = tokenizer(prompts.texts)["input_ids"]
+        checkpoint = self.checkpoints[self.index(seed)]
+        longest = max(map(len, tokens))
+        context = getattr(hub.architecture(checkpoint), "max_position_embeddings", None) or longest
+        if longest > context:
+            raise NotRun(f"prompts have up to {longest} tokens and {checkpoint} reads {context}")
+        return LanguageReader(
+            partial(self.language_model, seed),
+            tokens,
+            copulas(tokenizer),
+            batch=self.file.tokens.batch,
+            last=last,
+        )
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         return self._autoencoders.of_model(seed, site, sae_seed)

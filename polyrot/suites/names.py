@@ -43,6 +43,7 @@ _ROTATION = frozenset(f"PIR-{number:02d}" for number in range(4, 10))
 """Claims about activations alone, which any residual stream can be asked."""
 _CHAIN = frozenset(f"CORE-{number:02d}" for number in range(1, 7))
 _GROKKING = frozenset(f"CORE-{number:02d}" for number in range(7, 11))
+_VERB = frozenset({"CORE-11", "CORE-12"})
 _X = frozenset({"X-01"})
 _ABOUT = {
     "dyck3": _PIR | _X,
@@ -57,6 +58,7 @@ _ABOUT_WORLDS = {
     "chain": _CHAIN,
     "addition": _GROKKING - {"CORE-10"},
     "delay": frozenset({"CORE-10"}),
+    "verb": _VERB,
 }
 """By the first word of a world's name; the other worlds are of activations."""
 

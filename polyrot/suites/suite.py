@@ -24,12 +24,17 @@ from polyrot.suites.pairs import Pair, PairMeasure, World, as_trained, over_pair
 from polyrot.tasks.dyck import LabelledSequences
 
 if TYPE_CHECKING:
+    from polyrot.suites.agreement import Reader
+    from polyrot.suites.agreement_axes import Study
     from polyrot.suites.chains import ChainModels
     from polyrot.suites.questions import QuestionModels
     from polyrot.suites.steering import Steered
+    from polyrot.tasks.agreement import Prompts
 
 LATE_SITE = "resid_post.1"
 """The paper's late sites, `resid_post_1` and `resid_pre_2`, are one tensor."""
+
+READERS = "language models that read English; run it with --suite agreement or gpt2"
 
 
 class Suite:
@@ -42,6 +47,8 @@ class Suite:
         self.sites = sites
         self.late_site = sites[-1]
         self.earlier: tuple[str, ...] = ("half way",)
+        self.studies: dict[tuple[int, str], Study] = {}
+        """Of agreement: what was read of a model is read once."""
         self._cores: dict[int, Core] = {}
         self._pairs: dict[str, dict[tuple[int, int], Pair]] = {}
 
@@ -182,6 +189,15 @@ class Suite:
     def delays(self) -> Mapping[float, list[int | None]]:
         """Steps that grokking took in every repetition, by weight decay."""
         raise self._lacks("delays of grokking; run it with --suite modular-addition")
+
+    @cached_property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """Seeds by the size of their language models."""
+        raise self._lacks(READERS)
+
+    def reader(self, seed: int, prompts: "Prompts", *, last: str = "") -> "Reader":
+        """Let a model read prompts; `last` as for `polyrot.suites.agreement.LanguageReader`."""
+        raise self._lacks(READERS)
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         """The autoencoder of a model; by default from the SAE seed that all models share."""

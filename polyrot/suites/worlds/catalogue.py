@@ -12,8 +12,9 @@ from polyrot.suites.worlds.addition import (
 )
 from polyrot.suites.worlds.chains import CHAIN_WORLDS, ChainWorld
 from polyrot.suites.worlds.synthetic import MAPS, WorldSuite
+from polyrot.suites.worlds.verbs import VERB_WORLDS, VerbWorld
 
-WORLDS = (*MAPS, *CHAIN_WORLDS, *ADDITION_WORLDS, *DELAY_WORLDS)
+WORLDS = (*MAPS, *CHAIN_WORLDS, *ADDITION_WORLDS, *DELAY_WORLDS, *VERB_WORLDS)
 
 
 def load_world(
@@ -29,7 +30,9 @@ def load_world(
         return ChainWorld(world, draw=draw)
     if world in ADDITION_WORLDS:
         return AdditionWorld(world, draw=draw)
-    return DelayWorld(world, draw=draw)
+    if world in DELAY_WORLDS:
+        return DelayWorld(world, draw=draw)
+    return VerbWorld(world, draw=draw)
 
 
 def parse_world(name: str) -> tuple[str, int] | None:
