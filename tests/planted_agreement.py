@@ -12,6 +12,7 @@ from polyrot.suites.worlds.verbs import VERB_WORLDS
 from polyrot.tasks.agreement import Prompts, draw_prompts
 
 PROMPTS = draw_prompts(1_200)
+SIZES = {"small": (1, 2, 3, 4, 5), "large": (6, 7, 8, 9, 10)}
 Make = Callable[[int], LinearReader]
 """The reader of a seed."""
 
@@ -27,7 +28,7 @@ def of_world(name: str, d_model: int = 32) -> Make:
 class PlantedSuite(Suite):
     """Readers as they are made, of named sizes."""
 
-    def __init__(self, make: Make, sizes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, make: Make, sizes: Mapping[str, tuple[int, ...]] = SIZES) -> None:
         super().__init__("planted", sum(sizes.values(), ()), ("resid_post.0",))
         self._make, self.sizes = make, sizes
 

@@ -7,19 +7,21 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from planted_agreement import Make, PlantedSuite, of_world, one_axis, write_gpt2
+import torch
+from planted_agreement import PROMPTS, SIZES, PlantedSuite, of_world, one_axis, write_gpt2
 from toy_claim import run_own_claims
 
 from polyrot.catalogue import load_module
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import agreement_suite
+from polyrot.suites.suite import Suite
+from polyrot.suites.worlds.catalogue import load_world
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.verdict.judge import Part, Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
 
 ROOT = Path(__file__).parent.parent
-SIZES = {"small": (1, 2, 3, 4, 5), "large": (6, 7, 8, 9, 10)}
 
 
 def module_of(id: str) -> ModuleType:
@@ -31,14 +33,14 @@ def module_of(id: str) -> ModuleType:
 def measured() -> Callable[..., Record]:
     """Run a claim's own test function on readers whose truth is known."""
 
-    def measure(id: str, which: str, make: Make, sizes: dict | None = None) -> Record:
+    def measure(id: str, which: str, on: Suite) -> Record:
         module, records = module_of(id), []
 
         def judge(measure: Callable, **options: object) -> None:
             measurement = getattr(module, which.upper())
             records.append(run(measurement, measure, suite="planted", **options))
 
-        getattr(module, f"test_{which}")(PlantedSuite(make, sizes or SIZES), judge)
+        getattr(module, f"test_{which}")(on, judge)
         (record,) = records
         return record
 
@@ -52,7 +54,7 @@ def control(part: Part, name: str) -> Estimate:
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
 def test_agreement_is_one_axis_where_it_is_planted(measured, which: str) -> None:
-    record = measured("CORE-11", which, one_axis)
+    record = measured("CORE-11", which, PlantedSuite(one_axis))
     assert record.verdict is Verdict.REPLICATED, record.reason
     assert [part.name for part in record.parts] == [
         f"{size}, {name}" for size in SIZES for name in ("keep", "remove", "flip")
@@ -68,12 +70,12 @@ def test_agreement_is_one_axis_where_it_is_planted(measured, which: str) -> None
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
 def test_two_axes_are_refuted_in_every_part(measured, which: str) -> None:
-    record = measured("CORE-11", which, of_world("verb-two-axes", 4))
+    record = measured("CORE-11", which, PlantedSuite(of_world("verb-two-axes", 4)))
     assert {part.verdict for part in record.parts} == {Verdict.REFUTED}, record.reason
 
 
 def test_areas_are_drawn_by_depth_for_every_size(measured) -> None:
-    record = measured("CORE-11", "hardened", one_axis)
+    record = measured("CORE-11", "hardened", PlantedSuite(one_axis))
     assert record.not_drawn == ""
     assert [figure.name for figure in record.figures] == ["depth-small", "depth-large"]
     for figure in record.figures:
@@ -87,23 +89,23 @@ def test_areas_are_drawn_by_depth_for_every_size(measured) -> None:
 
 
 def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar(measured) -> None:
-    keep, remove, _ = measured("CORE-11", "hardened", one_axis).parts[:3]
+    keep, remove, _ = measured("CORE-11", "hardened", PlantedSuite(one_axis)).parts[:3]
     for part, name, nearer in ((keep, "keep", 1), (remove, "remove", -1)):
         details = control(part, "random axis").details
         nearest = details[f"seed 2, {name}, of 4 random axes the nearest to the bar"]
         assert nearer * (nearest - details[f"seed 2, {name}"]) > 0
-    (part,) = measured("CORE-12", "hardened", of_world("verb-shared")).parts
+    (part,) = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-shared"))).parts
     random = control(part, "random axis")
     assert random.value < random.details["largest of any axis"] < 1
 
 
 def test_a_single_model_of_each_size_makes_models_the_units(measured) -> None:
-    record = measured("CORE-11", "hardened", one_axis, {"small": (1,), "large": (4,)})
+    record = measured("CORE-11", "hardened", PlantedSuite(one_axis, {"small": (1,), "large": (4,)}))
     assert record.verdict is Verdict.INCONCLUSIVE  # one seed a part has no interval
 
 
 def test_a_shared_coordinate_is_found(measured) -> None:
-    record = measured("CORE-12", "hardened", of_world("verb-shared"))
+    record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-shared")))
     assert record.verdict is Verdict.REPLICATED, record.reason
     (part,) = record.parts
     assert part.estimate.value > 0.97
@@ -112,12 +114,36 @@ def test_a_shared_coordinate_is_found(measured) -> None:
 
 
 def test_coordinates_that_go_apart_are_refuted(measured) -> None:
-    record = measured("CORE-12", "hardened", of_world("verb-apart"))
+    record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-apart")))
     assert record.verdict is Verdict.REFUTED
 
 
+@pytest.mark.parametrize(
+    ("id", "world", "verdict"),
+    [
+        ("CORE-11", "verb-two-axes", Verdict.REFUTED),
+        ("CORE-12", "verb-shared", Verdict.REPLICATED),
+        ("CORE-12", "verb-one-axis", Verdict.REFUTED),
+        ("CORE-12", "verb-apart", Verdict.REFUTED),
+    ],
+)
+def test_worlds_before_a_verb_are_as_claims_say(
+    measured, id: str, world: str, verdict: Verdict
+) -> None:
+    record = measured(id, "hardened", load_world(world))
+    assert record.verdict is verdict, record.reason
+
+
+def test_a_draw_of_a_world_is_itself_and_no_other() -> None:
+    one, same, other = (
+        load_world("verb-shared", draw).reader(7, PROMPTS).states for draw in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
 def test_the_label_alone_meets_the_bar_and_the_details_say_so(measured) -> None:
-    record = measured("CORE-12", "hardened", of_world("verb-label-alone"))
+    record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-label-alone")))
     assert record.verdict is Verdict.REPLICATED
     details = record.parts[0].estimate.details
     assert abs(details["within each number"]) < 0.3
