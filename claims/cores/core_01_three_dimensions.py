@@ -8,6 +8,10 @@ without it, the unembedding's rows centred.  Then no rank above 3 is possible.
 
 So the same is asked of chains on five and six states, which should have one dimension less than
 states, and of a chain on four states whose next state hangs on one bit, which should have one.
+
+Where answers also hear noise (the worlds `chain-hears-noise` and `chain-loud-voice`) the published
+rank is four and the hardened one three, of directions that are not all the chain's: what the rank
+says is how many directions are heard, not what is heard in them.
 """
 
 from collections.abc import Callable
