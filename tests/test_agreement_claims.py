@@ -29,22 +29,17 @@ def module_of(id: str) -> ModuleType:
     return load_module(path)
 
 
-@pytest.fixture
-def measured() -> Callable[..., Record]:
+def measured(id: str, which: str, on: Suite) -> Record:
     """Run a claim's own test function on readers whose truth is known."""
+    module, records = module_of(id), []
 
-    def measure(id: str, which: str, on: Suite) -> Record:
-        module, records = module_of(id), []
+    def judge(measure: Callable, **options: object) -> None:
+        measurement = getattr(module, which.upper())
+        records.append(run(measurement, measure, suite="planted", **options))
 
-        def judge(measure: Callable, **options: object) -> None:
-            measurement = getattr(module, which.upper())
-            records.append(run(measurement, measure, suite="planted", **options))
-
-        getattr(module, f"test_{which}")(on, judge)
-        (record,) = records
-        return record
-
-    return measure
+    getattr(module, f"test_{which}")(on, judge)
+    (record,) = records
+    return record
 
 
 def control(part: Part, name: str) -> Estimate:
@@ -53,7 +48,7 @@ def control(part: Part, name: str) -> Estimate:
 
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
-def test_agreement_is_one_axis_where_it_is_planted(measured, which: str) -> None:
+def test_agreement_is_one_axis_where_it_is_planted(which: str) -> None:
     record = measured("CORE-11", which, PlantedSuite(one_axis))
     assert record.verdict is Verdict.REPLICATED, record.reason
     assert [part.name for part in record.parts] == [
@@ -69,12 +64,12 @@ def test_agreement_is_one_axis_where_it_is_planted(measured, which: str) -> None
 
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
-def test_two_axes_are_refuted_in_every_part(measured, which: str) -> None:
+def test_two_axes_are_refuted_in_every_part(which: str) -> None:
     record = measured("CORE-11", which, PlantedSuite(of_world("verb-two-axes", 4)))
     assert {part.verdict for part in record.parts} == {Verdict.REFUTED}, record.reason
 
 
-def test_areas_are_drawn_by_depth_for_every_size(measured) -> None:
+def test_areas_are_drawn_by_depth_for_every_size() -> None:
     record = measured("CORE-11", "hardened", PlantedSuite(one_axis))
     assert record.not_drawn == ""
     assert [figure.name for figure in record.figures] == ["depth-small", "depth-large"]
@@ -88,7 +83,7 @@ def test_areas_are_drawn_by_depth_for_every_size(measured) -> None:
     assert 0.9 < details["seed 1, base"] <= 1
 
 
-def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar(measured) -> None:
+def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar() -> None:
     keep, remove, _ = measured("CORE-11", "hardened", PlantedSuite(one_axis)).parts[:3]
     for part, name, nearer in ((keep, "keep", 1), (remove, "remove", -1)):
         details = control(part, "random axis").details
@@ -99,12 +94,12 @@ def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar(mea
     assert random.value < random.details["largest of any axis"] < 1
 
 
-def test_a_single_model_of_each_size_makes_models_the_units(measured) -> None:
+def test_a_single_model_of_each_size_makes_models_the_units() -> None:
     record = measured("CORE-11", "hardened", PlantedSuite(one_axis, {"small": (1,), "large": (4,)}))
     assert record.verdict is Verdict.INCONCLUSIVE  # one seed a part has no interval
 
 
-def test_a_shared_coordinate_is_found(measured) -> None:
+def test_a_shared_coordinate_is_found() -> None:
     record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-shared")))
     assert record.verdict is Verdict.REPLICATED, record.reason
     (part,) = record.parts
@@ -113,7 +108,7 @@ def test_a_shared_coordinate_is_found(measured) -> None:
     assert len(part.estimate.pairs) == 25
 
 
-def test_coordinates_that_go_apart_are_refuted(measured) -> None:
+def test_coordinates_that_go_apart_are_refuted() -> None:
     record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-apart")))
     assert record.verdict is Verdict.REFUTED
 
@@ -127,9 +122,7 @@ def test_coordinates_that_go_apart_are_refuted(measured) -> None:
         ("CORE-12", "verb-apart", Verdict.REFUTED),
     ],
 )
-def test_worlds_before_a_verb_are_as_claims_say(
-    measured, id: str, world: str, verdict: Verdict
-) -> None:
+def test_worlds_before_a_verb_are_as_claims_say(id: str, world: str, verdict: Verdict) -> None:
     record = measured(id, "hardened", load_world(world))
     assert record.verdict is verdict, record.reason
 
@@ -142,7 +135,7 @@ def test_a_draw_of_a_world_is_itself_and_no_other() -> None:
     assert not torch.allclose(one, other)
 
 
-def test_the_label_alone_meets_the_bar_and_the_details_say_so(measured) -> None:
+def test_the_label_alone_meets_the_bar_and_the_details_say_so() -> None:
     record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-label-alone")))
     assert record.verdict is Verdict.REPLICATED
     details = record.parts[0].estimate.details

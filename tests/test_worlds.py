@@ -14,8 +14,11 @@ from polyrot.sae.metrics import l0, reconstruct
 from polyrot.suites.loading import SUITES
 from polyrot.suites.suite import LATE_SITE
 from polyrot.suites.worlds import synthetic
+from polyrot.suites.worlds.addition import ADDITION_WORLDS, DELAY_WORLDS
 from polyrot.suites.worlds.catalogue import WORLDS
-from polyrot.suites.worlds.synthetic import D_MODEL
+from polyrot.suites.worlds.chains import CHAIN_WORLDS
+from polyrot.suites.worlds.synthetic import ACTIVATION_WORLDS, D_MODEL
+from polyrot.suites.worlds.verbs import VERB_WORLDS
 from polyrot.verdict.run import NotRun
 
 
@@ -35,6 +38,18 @@ def condition_numbers(world: str) -> Tensor:
     centred = [x.double() - x.double().mean(0) for x in activations(world)]
     maps = [torch.linalg.lstsq(x, y).solution for i, x in enumerate(centred) for y in centred[:i]]
     return torch.stack([torch.linalg.cond(m) for m in maps])
+
+
+def test_worlds_are_named_by_their_kind() -> None:
+    kinds = {
+        "chain": CHAIN_WORLDS,
+        "addition": ADDITION_WORLDS,
+        "delay": DELAY_WORLDS,
+        "verb": VERB_WORLDS,
+    }
+    for kind, worlds in kinds.items():
+        assert all(name.startswith(f"{kind}-") for name in worlds)
+    assert not any(name.startswith(tuple(kinds)) for name in ACTIVATION_WORLDS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from polyrot.verdict.calibration import Calibration, Row
 
 CELL = 0.55, 0.3
 LEFT, BETWEEN, BELOW, ABOVE = 1.4, 1.5, 1.3, 0.4
-"""Inches: of a cell, and of what is left, between the blocks, below and above."""
+"""Inches: of a cell, and left of the blocks, between them, below and above."""
 
 
 def heat_map(calibration: Calibration, path: Path) -> None:

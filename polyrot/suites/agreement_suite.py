@@ -1,4 +1,4 @@
-"""Suites before a verb: every model studied once, and which models are the units of estimates."""
+"""Suites asked for agreement: each model is studied once, and which are units of estimates."""
 
 from collections.abc import Mapping
 from itertools import combinations

@@ -112,7 +112,7 @@ class Calibration:
 
     @property
     def blocks(self) -> list[tuple[tuple[str, ...], tuple[Row, ...]]]:
-        """Worlds that measurements have in common, and these; none of two blocks is the same."""
+        """Worlds that measurements have in common, and these; none is in two blocks."""
         groups: list[set[str]] = []
         for row in self.rows:
             own = {cell.world for cell in row.cells}

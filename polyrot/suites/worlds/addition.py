@@ -52,7 +52,10 @@ def learned(
     end: int = 6,
     without_decay: int = 6,
 ) -> Times:
-    """By heart, then as they grok; at the ends on so many circles."""
+    """By heart, then as they grok; at the ends on so many circles.
+
+    All times have the same circles, some of them more, so that what should stay does not change.
+    """
     return {
         MEMORISED: by_heart(draw),
         GROKKED: grokked(draw),

@@ -11,10 +11,10 @@ from polyrot.suites.worlds.addition import (
     DelayWorld,
 )
 from polyrot.suites.worlds.chains import CHAIN_WORLDS, ChainWorld
-from polyrot.suites.worlds.synthetic import MAPS, WorldSuite
+from polyrot.suites.worlds.synthetic import ACTIVATION_WORLDS, WorldSuite
 from polyrot.suites.worlds.verbs import VERB_WORLDS, VerbWorld
 
-WORLDS = (*MAPS, *CHAIN_WORLDS, *ADDITION_WORLDS, *DELAY_WORLDS, *VERB_WORLDS)
+WORLDS = (*ACTIVATION_WORLDS, *CHAIN_WORLDS, *ADDITION_WORLDS, *DELAY_WORLDS, *VERB_WORLDS)
 
 
 def load_world(
@@ -24,7 +24,7 @@ def load_world(
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Suite:
     """Make a random draw of a world of `WORLDS`."""
-    if world in MAPS:
+    if world in ACTIVATION_WORLDS:
         return WorldSuite(world, draw=draw, progress=progress)
     if world in CHAIN_WORLDS:
         return ChainWorld(world, draw=draw)

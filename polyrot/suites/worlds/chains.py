@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.models.encoder_cohorts import CHAINS
-from polyrot.suites.chains import ChainModels
+from polyrot.suites.chains import FEWER_SEQUENCES, ChainModels
 from polyrot.suites.names import world_name
 from polyrot.suites.suite import Suite
 from polyrot.suites.worlds.draw import Draw
@@ -21,7 +21,7 @@ from polyrot.tasks.markov import Chain
 SEEDS = (0, 1, 2, 3, 4)
 D_MODEL = 64
 SEQUENCES = 8_192
-"""Of the 12,288 of the suite `markov`."""
+"""Fewer than the 12,288 of the suite `markov`, for speed."""
 SITE = "resid_post.0"
 NOISE = 0.3
 """Standard deviation outside what is read; along an axis of the states' codes it is 0.5."""
@@ -56,9 +56,11 @@ def codes(chain: Chain) -> Float[Tensor, "state code"]:
     return corners
 
 
-def knows_the_state(draw: Draw, chain: Chain, bases: Bases = random_bases) -> ChainModels:
+def knows_the_state(
+    draw: Draw, chain: Chain, bases: Bases = random_bases, *, sequences: int = SEQUENCES
+) -> ChainModels:
     """The present state in a subspace that is read, noise in the others."""
-    states = chain.sample(SEQUENCES, seed=draw.seed(0, 2))
+    states = chain.sample(sequences, seed=draw.seed(0, 2))
     points = codes(chain)
     rank = points.shape[1]
     activations, weights = [], []
@@ -73,11 +75,11 @@ def knows_the_state(draw: Draw, chain: Chain, bases: Bases = random_bases) -> Ch
     return ChainModels(chain, states[:, 1:], torch.stack(activations), torch.stack(weights), bias)
 
 
-def knows_one_bit(draw: Draw) -> ChainModels:
-    """Of a chain that hangs on one bit: that bit is all that is read, and all that is there."""
+def knows_one_bit(draw: Draw, *, sequences: int = SEQUENCES) -> ChainModels:
+    """Of a chain that hangs on one bit: that bit is all that is read, and all that is known."""
     chain = CHAINS["markov-two-rows"]
-    models = knows_the_state(draw, chain)
-    states = chain.sample(SEQUENCES, seed=draw.seed(0, 2))
+    models = knows_the_state(draw, chain, sequences=sequences)
+    states = chain.sample(sequences, seed=draw.seed(0, 2))
     bit = (states[:, :-1] >= 2).float() - 0.5
     answers = torch.tensor([1.0, 0.0, -1.0, 0.0])
     activations, weights = [], []
@@ -94,7 +96,7 @@ def knows_nothing(draw: Draw, chain: Chain) -> ChainModels:
     models = knows_the_state(draw, chain)
     shapes = (models.activations.shape, models.weight.shape)
     noise, weight = (
-        torch.randn(shape, generator=draw.generator(salt, 4)) for salt, shape in enumerate(shapes)
+        torch.randn(shape, generator=draw.generator(index, 4)) for index, shape in enumerate(shapes)
     )
     return replace(models, activations=noise, weight=weight)
 
@@ -184,7 +186,8 @@ CHAIN_WORLDS: dict[str, Callable[[Draw], ChainModels]] = {
 class ChainWorld(Suite):
     """Given models of the four-state chain, or for `chain-one-bit` of that of one bit.
 
-    The models of controls know of theirs what decides the next state.
+    Controls have models of other chains, which know what decides the next state of theirs, and
+    models before training, which know nothing.
     """
 
     def __init__(self, world: str, *, draw: int = 0) -> None:
@@ -204,8 +207,8 @@ class ChainWorld(Suite):
     def other_chain(self, name: str) -> ChainModels:
         if name not in self._others:
             self._others[name] = (
-                knows_one_bit(self._draw)
+                knows_one_bit(self._draw, sequences=FEWER_SEQUENCES)
                 if name == "markov-two-rows"
-                else knows_the_state(self._draw, CHAINS[name])
+                else knows_the_state(self._draw, CHAINS[name], sequences=FEWER_SEQUENCES)
             )
         return self._others[name]

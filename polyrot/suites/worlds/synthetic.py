@@ -144,7 +144,7 @@ def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
     return base[order] @ _rotation(draw, seed)
 
 
-MAPS: dict[str, WorldMap] = {
+ACTIVATION_WORLDS: dict[str, WorldMap] = {
     "haar": _each_under(_rotation),
     "identity": _identity,
     "mean-shift-only": _each_under(lambda draw, seed: torch.eye(D_MODEL)),
@@ -174,9 +174,9 @@ class WorldSuite(Suite):
         draw: int = 0,
         progress: Callable[[float, str], None] = lambda share, what: None,
     ) -> None:
-        """Take a world of `MAPS` and the number of its random draw."""
+        """Take a world of `ACTIVATION_WORLDS` and the number of its random draw."""
         super().__init__(world_name(world, draw), SEEDS, (LATE_SITE,))
-        self._map = MAPS[world]
+        self._map = ACTIVATION_WORLDS[world]
         self._draw = Draw(draw)
         self._progress = progress
 
@@ -191,7 +191,7 @@ class WorldSuite(Suite):
         return _at_the_site([features(self._draw, 50 + seed) for seed in SEEDS])
 
     def tail(self, seed: int) -> Tail:
-        """A linear readout of each seed's own."""
+        """A linear readout of each seed's own: no two seeds have a core in common."""
         shape = (READOUTS, D_MODEL)
         weight = torch.randn(shape, generator=self._draw.generator(seed, 16))
         return affine(weight, torch.zeros(READOUTS))

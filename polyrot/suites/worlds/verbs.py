@@ -1,4 +1,4 @@
-"""Worlds of models before a verb: it is known what carries the number of the subject."""
+"""Worlds of subject-verb agreement: it is known what carries the number before the verb."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
