@@ -126,11 +126,6 @@ def test_a_core_says_what_it_was_of() -> None:
     assert [core.rank for core in world("chain-one-bit").chain.cores] == [1] * 5
 
 
-def test_an_eigenvalue_of_zero_has_no_relative_error() -> None:
-    with pytest.raises(NotRun, match="an eigenvalue of the chain is zero"):
-        measured("CORE-06", world("chain-one-bit"))
-
-
 class ThatWasThereBefore(AdditionWorld):
     """As the models grok, so they are while they memorise."""
 
