@@ -34,7 +34,7 @@ CLAIM = Claim(
     "arXiv 2602.22600, modular addition",
     {"modular-addition": "epoch about 800"},
     true_in=("addition-circles",),
-    false_in=("addition-by-heart",),
+    false_in=("addition-a-direction-each", "addition-by-heart"),
 )
 
 World = Callable[[Suite], QuestionModels]

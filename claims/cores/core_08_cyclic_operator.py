@@ -31,7 +31,12 @@ CLAIM = Claim(
     "arXiv 2602.22600, modular addition",
     {"modular-addition": "R2 to 1"},
     true_in=("addition-circles",),
-    false_in=("addition-by-heart", "addition-scattered-15", "addition-scattered-60"),
+    false_in=(
+        "addition-a-direction-each",
+        "addition-by-heart",
+        "addition-scattered-15",
+        "addition-scattered-60",
+    ),
 )
 RING, R2 = "ring share", "R2"
 LEAST = {RING: 0.9, R2: 0.99}

@@ -40,7 +40,7 @@ CLAIM = Claim(
     "CORE-11",
     "Subject-verb agreement is one axis",
     "arXiv 2602.22600, GPT-2; the areas are not printed",
-    true_in=("verb-one-axis",),
+    true_in=("verb-one-axis", "verb-label-alone"),
     false_in=("verb-two-axes",),
 )
 KEPT, REMOVED, FLIPPED = 0.02, 0.60, 0.10

@@ -41,7 +41,7 @@ CLAIM = Claim(
     "arXiv 2602.22600, GPT-2",
     {"gpt2": "well aligned"},
     true_in=("verb-shared",),
-    false_in=("verb-one-axis", "verb-apart"),
+    false_in=("verb-label-alone", "verb-one-axis", "verb-apart"),
 )
 Pair = tuple[int, int]
 Coordinates = tuple[Tensor, Tensor]

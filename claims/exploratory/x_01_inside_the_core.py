@@ -37,7 +37,13 @@ CLAIM = Claim(
     "The rotation acts inside the core and outside it",
     "exploratory, of no paper",
     true_in=("haar",),
-    false_in=("shuffled-tokens", "gaussian-matched", "unrelated"),
+    false_in=(
+        "shuffled-inside",
+        "shuffled-outside",
+        "shuffled-tokens",
+        "gaussian-matched",
+        "unrelated",
+    ),
 )
 INSIDE, OUTSIDE = PARTS = "inside the core", "outside it"
 

@@ -130,10 +130,11 @@ class QuestionModels:
 
 def planted(
     points: Sequence[Float[Tensor, "answer rank"]],
-    given: Int[Tensor, " question"],
+    given: Sequence[Int[Tensor, " question"]],
     *,
     d_model: int = 128,
     draw: int = 0,
+    time: int = 0,
 ) -> QuestionModels:
     """Plant answers as points in a random subspace of every seed, where they are read.
 
@@ -141,24 +142,25 @@ def planted(
 
     Args:
         points: of every answer, by seed.
-        given: what the models answer.
+        given: what each seed answers.
         d_model: dimensions of the space.
         draw: which random draw.
+        time: of training: every time has subspaces and noise of its own.
     """
     activations, weights = [], []
-    for index, own in enumerate(points):
-        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61))
-        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62))
+    for index, (own, answers) in enumerate(zip(points, given, strict=True)):
+        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61, time))
+        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62, time))
         inside, outside = basis[: own.shape[1]], basis[own.shape[1] :]
-        noise = torch.randn(len(given), len(outside), generator=generator, dtype=torch.float64)
-        activations.append(own[given] @ inside + NOISE * noise @ outside)
+        noise = torch.randn(len(answers), len(outside), generator=generator, dtype=torch.float64)
+        activations.append(own[answers] @ inside + NOISE * noise @ outside)
         weights.append(own @ inside)
     bias = torch.zeros(len(points), modular.MODULUS, dtype=torch.float64)
     return QuestionModels(torch.stack(activations), torch.stack(weights), bias)
 
 
 def cyclic(
-    seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0
+    seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0, time: int = 0
 ) -> QuestionModels:
     """Plant the algorithm: every answer a point on circles, of frequencies of each seed's own."""
     angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
@@ -169,7 +171,7 @@ def cyclic(
         turns = angles[:, None] * chosen
         points.append(torch.cat([turns.cos(), turns.sin()], dim=1))
     answers = modular.answers(modular.questions())
-    return planted(points, answers, d_model=d_model, draw=draw)
+    return planted(points, [answers] * seeds, d_model=d_model, draw=draw, time=time)
 
 
 def _first(found: Bool[Tensor, " rank"], least: int) -> int:

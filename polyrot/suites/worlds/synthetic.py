@@ -29,7 +29,7 @@ D_MODEL = 64
 SEQUENCES, LENGTH = 512, 32
 SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
 READOUTS = 8
-"""Of which a seed's core is made."""
+"""Numbers that a model reads of its activations: its core is made of them."""
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
 """Shorter than the paper's: the world is simpler than a model.  On held-out tokens of
 `world:haar` it explains 95% with about 48 features at a time."""
@@ -144,6 +144,25 @@ def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
     return base[order] @ _rotation(draw, seed)
 
 
+def readout(draw: Draw) -> Float[Tensor, "_ d_model"]:
+    """What models read of the base set."""
+    return torch.randn(READOUTS, D_MODEL, generator=draw.generator(0, 16))
+
+
+def _shuffled_in_part(*, read: bool) -> WorldMap:
+    """A rotation of the base set, of other tokens in what is read or in all the rest."""
+
+    def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
+        axes = torch.linalg.qr(readout(draw).mT).Q
+        within = base @ axes @ axes.mT
+        without = base - within
+        order = torch.randperm(len(base), generator=draw.generator(seed, 17))
+        mixed = within[order] + without if read else within + without[order]
+        return mixed @ _rotation(draw, seed)
+
+    return world
+
+
 ACTIVATION_WORLDS: dict[str, WorldMap] = {
     "haar": _each_under(_rotation),
     "identity": _identity,
@@ -157,6 +176,8 @@ ACTIVATION_WORLDS: dict[str, WorldMap] = {
     "noise-0.1": _each_under(_rotation, noise=0.1),
     "noise-0.3": _each_under(_rotation, noise=0.3),
     "noise-1": _each_under(_rotation, noise=1.0),
+    "shuffled-inside": _shuffled_in_part(read=True),
+    "shuffled-outside": _shuffled_in_part(read=False),
     "shuffled-tokens": _shuffled_tokens,
     "gaussian-matched": _gaussian_matched,
     "unrelated": _unrelated,
@@ -182,8 +203,11 @@ class WorldSuite(Suite):
 
     @cached_property
     def activations(self) -> Activations:
-        base = features(self._draw)
-        return _at_the_site([self._map(self._draw, base, seed) for seed in SEEDS])
+        return _at_the_site([self._map(self._draw, self._base, seed) for seed in SEEDS])
+
+    @cached_property
+    def _base(self) -> Tokens:
+        return features(self._draw)
 
     @cached_property
     def untrained_activations(self) -> Activations:
@@ -191,10 +215,12 @@ class WorldSuite(Suite):
         return _at_the_site([features(self._draw, 50 + seed) for seed in SEEDS])
 
     def tail(self, seed: int) -> Tail:
-        """A linear readout of each seed's own: no two seeds have a core in common."""
-        shape = (READOUTS, D_MODEL)
-        weight = torch.randn(shape, generator=self._draw.generator(seed, 16))
-        return affine(weight, torch.zeros(READOUTS))
+        """What is read of the base set, as well as a seed's activations tell it: least squares."""
+        x = self.activations.at(LATE_SITE)[self.index(seed)].double()
+        wanted = self._base.double() @ readout(self._draw).double().mT
+        x, wanted = x - x.mean(0), wanted - wanted.mean(0)
+        weight = torch.linalg.lstsq(x, wanted).solution.mT
+        return affine(weight.float(), torch.zeros(READOUTS))
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
