@@ -149,10 +149,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the claims that a suite file does not list."""
     session = session_of(config)
     session.check_claims(items)
-    left_out = [item for item in items if not session.applies(item)]
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (kept if session.applies(item) else left_out).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        items[:] = kept
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 from polyrot.catalogue import load_module
 from polyrot.cores.extraction import Core
 from polyrot.linalg import haar
+from polyrot.suites.suite import Suite
+from polyrot.suites.worlds.catalogue import load_world
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
@@ -46,7 +48,7 @@ class PlantedCores(planted.PlantedSuite):
         )
 
 
-def measured(on: PlantedCores) -> Record:
+def measured(on: Suite) -> Record:
     records = []
 
     def judge(measure: Callable[..., object], **options: object) -> None:
@@ -75,6 +77,18 @@ def test_each_part_is_judged_by_itself(
         "outside it": outside,
     }
     assert not record.not_drawn
+
+
+@pytest.mark.parametrize(
+    ("world", "inside", "outside"),
+    [("haar", True, True), ("shuffled-inside", False, True), ("shuffled-outside", True, False)],
+)
+def test_worlds_share_what_they_say(world: str, inside: bool, outside: bool) -> None:
+    parts = {part.name: part.placement for part in measured(load_world(world)).parts}
+    assert parts == {
+        "inside the core": "inside" if inside else "outside",
+        "outside it": "inside" if outside else "outside",
+    }
 
 
 def test_the_rotation_carries_the_core_that_it_found() -> None:

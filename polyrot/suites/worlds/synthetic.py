@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from polyrot.cores.gramians import Tail
@@ -139,9 +139,12 @@ def _gaussian_matched(draw: Draw, base: Tokens, seed: int) -> Tokens:
     return torch.mm(noise @ root + base.mean(0), _rotation(draw, seed))
 
 
+def _order(draw: Draw, seed: int) -> Int[Tensor, " token"]:
+    return torch.randperm(SEQUENCES * LENGTH, generator=draw.generator(seed, 13))
+
+
 def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
-    order = torch.randperm(len(base), generator=draw.generator(seed, 13))
-    return base[order] @ _rotation(draw, seed)
+    return base[_order(draw, seed)] @ _rotation(draw, seed)
 
 
 def readout(draw: Draw) -> Float[Tensor, "_ d_model"]:
@@ -156,9 +159,9 @@ def _shuffled_in_part(*, read: bool) -> WorldMap:
         axes = torch.linalg.qr(readout(draw).mT).Q
         within = base @ axes @ axes.mT
         without = base - within
-        order = torch.randperm(len(base), generator=draw.generator(seed, 17))
+        order = _order(draw, seed)
         mixed = within[order] + without if read else within + without[order]
-        return mixed @ _rotation(draw, seed)
+        return torch.mm(mixed, _rotation(draw, seed))
 
     return world
 
@@ -183,6 +186,8 @@ ACTIVATION_WORLDS: dict[str, WorldMap] = {
     "unrelated": _unrelated,
 }
 """By name: what is the same in all seeds, up to what."""
+READS_OTHER_TOKENS = ("shuffled-inside", "shuffled-tokens")
+"""Worlds in which what a seed reads is of the base set's tokens in an order of its own."""
 
 
 class WorldSuite(Suite):
@@ -197,7 +202,7 @@ class WorldSuite(Suite):
     ) -> None:
         """Take a world of `ACTIVATION_WORLDS` and the number of its random draw."""
         super().__init__(world_name(world, draw), SEEDS, (LATE_SITE,))
-        self._map = ACTIVATION_WORLDS[world]
+        self._world, self._map = world, ACTIVATION_WORLDS[world]
         self._draw = Draw(draw)
         self._progress = progress
 
@@ -218,6 +223,8 @@ class WorldSuite(Suite):
         """What is read of the base set, as well as a seed's activations tell it: least squares."""
         x = self.activations.at(LATE_SITE)[self.index(seed)].double()
         wanted = self._base.double() @ readout(self._draw).double().mT
+        if self._world in READS_OTHER_TOKENS:
+            wanted = wanted[_order(self._draw, seed)]
         x, wanted = x - x.mean(0), wanted - wanted.mean(0)
         weight = torch.linalg.lstsq(x, wanted).solution.mT
         return affine(weight.float(), torch.zeros(READOUTS))
