@@ -38,9 +38,10 @@ def markdown(calibration: Calibration) -> str:
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
         "**F**: it is false, a named alternative; **F!**: false, and the bar is not met",
         "significantly less often than in the first world of T (Fisher's exact test, one-sided,",
-        "level 0.05), so meeting it shows nothing.  A world is five seeds at one site, d = 64, but",
-        "of addition three, d = 128, and of agreement (verb) five of d = 12 and five of d = 16; a",
-        "suite of several sites is judged by the worst.",
+        "level 0.05), so meeting it shows nothing.  A world is five seeds at one site, d = 64; of",
+        "addition three, d = 128; of agreement (verb) five of d = 12 and five of d = 16; of delays",
+        "twelve repetitions at each of six weight decays.  A suite of several sites is judged by",
+        "the worst.",
         "",
         "![heat map](heatmap.svg)",
     ]

@@ -18,7 +18,7 @@ SEEDS = (0, 1, 2)
 STEPS, SCATTER = 2_000, 0.1
 """Delay at a weight decay of one, and its standard deviation on a natural logarithm."""
 DIRECTIONS = torch.eye(modular.MODULUS, dtype=torch.float64)
-
+"""Points of answers that have a direction each."""
 
 Make = Callable[[Draw, int], QuestionModels]
 """The models of a draw at a time of training."""
