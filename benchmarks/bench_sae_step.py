@@ -14,7 +14,8 @@ import polyrot as pr
 from harness.group import Case, Contender, Group
 from harness.measure import Measure
 from polyrot.sae.metrics import reconstruct
-from polyrot.sae.training import SAEConfig, SAEStack, initial_weights
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import SAEStack, initial_weights
 
 BATCH, SEEDS, RANK = 4_096, 5, 4
 DATA = 3 * BATCH

@@ -9,7 +9,8 @@ from torch import Tensor
 import polyrot as pr
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import TransformerConfig, initial_state
-from polyrot.sae.training import SAEConfig, initial_weights, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import initial_weights, train_saes
 from polyrot.suites.suite import LATE_SITE, Suite
 
 SEEDS = (0, 1, 2, 3, 4)

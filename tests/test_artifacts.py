@@ -9,7 +9,8 @@ import torch
 import polyrot as pr
 from polyrot.files import sha256, write_atomically
 from polyrot.missing import NotRun
-from polyrot.sae.training import SAEConfig, initial_weights
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import initial_weights
 from polyrot.suites.artifacts import (
     Artifacts,
     DamagedArtifact,

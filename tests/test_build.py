@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import polyrot as pr
 from polyrot.cli import app
 from polyrot.models import cohorts
-from polyrot.sae.training import SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.suites import build
 from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
 from polyrot.suites.trained import INTERNAL_SITES

@@ -18,7 +18,8 @@ from polyrot.interventions.places import FINAL_NORM
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
-from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
 from polyrot.suites.activations import harvest_language, read_sites
 from polyrot.suites.autoencoders import TrainedAutoencoders
 from polyrot.verdict.run import NotRun
@@ -247,7 +248,11 @@ def test_a_damaged_autoencoder_is_trained_anew(cache: Path) -> None:
     assert len(json.loads(index.read_text())) == 6
 
 
-def test_an_interrupted_training_of_autoencoders_leaves_nothing(cache: Path) -> None:
+def test_an_interrupted_training_of_autoencoders_is_taken_up(cache: Path) -> None:
+    whole, _ = trainer(Data(), RECIPE)
+    expected = whole.at("late", [0, 0, 0])[1].W_enc.clone()
+    shutil.rmtree(cache.parent / "saes")
+
     def interrupt(share: float, what: str) -> None:
         assert what == "toy: training 3 autoencoders at late"
         raise KeyboardInterrupt
@@ -255,4 +260,8 @@ def test_an_interrupted_training_of_autoencoders_leaves_nothing(cache: Path) -> 
     made = TrainedAutoencoders("toy", RECIPE, Data(), interrupt)
     with pytest.raises(KeyboardInterrupt):
         made.at("late", [0, 0, 0])
-    assert not [path for path in (cache.parent / "saes").iterdir() if path.is_dir()]
+    assert len(list((cache.parent / "saes").glob("*/training.pt"))) == 1
+    again, shares = trainer(Data())
+    assert torch.equal(again.at("late", [0, 0, 0])[1].W_enc, expected)
+    assert len(shares) == RECIPE.steps - 1
+    assert not list((cache.parent / "saes").glob("*/training.pt"))

@@ -16,7 +16,8 @@ from planted_language import D, change, saved, write_images, write_independent
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub, sources
 from polyrot.models.hub import Checkpoint
-from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
 from polyrot.suites import worlds
 from polyrot.suites.activations import read_sites
 from polyrot.suites.build import NOISE

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from polyrot.linalg import battery
 from polyrot.missing import NotRun
-from polyrot.sae.training import SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.stats import nulls
 from polyrot.suites.autoencoders import TrainedAutoencoders
 from polyrot.work import Workers, run_units, using

@@ -13,8 +13,9 @@ from torch import Tensor
 import polyrot as pr
 from polyrot.models.released import Checkpoint, read_checkpoint, write_checkpoint
 from polyrot.models.transformer import TransformerConfig, analytic_positions, initial_state
+from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.released import SAEFileName, read_sae, write_sae
-from polyrot.sae.training import SAEConfig, initial_weights
+from polyrot.sae.training import initial_weights
 
 METRICS = {"loss": 0.25, "acc_depth": 0.99}
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 import polyrot as pr
 from polyrot.sae.activations import Activation, JumpReLU, ReLU, TopK
 from polyrot.sae.metrics import ev, ev_published, firing_correlation, l0, reconstruct
-from polyrot.sae.training import SAEConfig, initial_weights, loss_gradients, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.relu_gradients import loss_gradients
+from polyrot.sae.training import initial_weights, train_saes
 
 
 def normal(*shape: int, seed: int) -> torch.Tensor:
@@ -35,7 +37,7 @@ def sae() -> pr.SAE:
 
 @pytest.mark.parametrize("block", [64, 1_000_000])
 def test_gradients_equal_autograd(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyrot.sae.training.CPU_BLOCK", block)
+    monkeypatch.setattr("polyrot.sae.relu_gradients.CPU_BLOCK", block)
     config = SAEConfig(expansion=3, l1=0.02)
     x = normal(2, 100, 8, seed=0)
     stacked = [initial_weights(SAEConfig(expansion=3, seed=s), 8) for s in (0, 1)]

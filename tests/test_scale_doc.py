@@ -8,7 +8,7 @@ import pytest
 
 import polyrot.plugin
 from polyrot.linalg import identifiable, streaming
-from polyrot.sae.training import SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.suites import activations, joint_fits, joint_moments
 from polyrot.work import CLUSTER
 

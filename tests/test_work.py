@@ -31,7 +31,7 @@ from polyrot.linalg.procrustes import align
 from polyrot.missing import NotRun
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
-from polyrot.sae.training import SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.stats import nulls
 from polyrot.suites import activations, joint_moments
 from polyrot.suites.activations import harvest_language

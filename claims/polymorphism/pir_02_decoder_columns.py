@@ -14,7 +14,8 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from polyrot.sae.training import SAEConfig, initial_weights
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import initial_weights
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar

@@ -28,11 +28,40 @@ def sparse_gradients(
     return gradients
 
 
+def auxiliary_gradients(
+    weights: Weights,
+    centred: Float[Tensor, "token d_model"],
+    left: Float[Tensor, "token d_model"],
+    activation: SparseActivation,
+) -> Weights:
+    """Differentiate the mean squared error of features of one autoencoder on what others leave.
+
+    Args:
+        weights: `W_enc`, `b_enc` and `W_dec` of those features alone.
+        centred: tokens less the decoder's bias, which this loss leaves as it is.
+        left: what they should reconstruct, without a bias; taken as given.
+        activation: which of them are on.
+    """
+    return _part_gradients(weights, centred, left, activation)[0]
+
+
 def _gradients(
     weights: Weights, x: Float[Tensor, "token d_model"], activation: SparseActivation
 ) -> Weights:
     """Differentiate the loss of one autoencoder."""
     centred = x - weights["b_dec"]
+    gradients, error = _part_gradients(weights, centred, centred, activation)
+    gradients["b_dec"] = error.sum(0) - weights["W_enc"] @ gradients["b_enc"]
+    return gradients
+
+
+def _part_gradients(
+    weights: Weights,
+    centred: Float[Tensor, "token d_model"],
+    wanted: Float[Tensor, "token d_model"],
+    activation: SparseActivation,
+) -> tuple[Weights, Float[Tensor, "token d_model"]]:
+    """Differentiate by all but the decoder's bias, and by what is decoded."""
     features = encode_sparse(centred, weights["W_enc"], weights["b_enc"], activation)
     # The tape of this one operation is torch's product of each row that is on with the error.
     values = features.values.requires_grad_()
@@ -40,20 +69,16 @@ def _gradients(
         decoded = embedding_bag(
             features.index, weights["W_dec"].detach(), per_sample_weights=values, mode="sum"
         )
-    error = (decoded.detach() - centred).mul_(2 / x.numel())
+    error = (decoded.detach() - wanted).mul_(2 / wanted.numel())
     (slope,) = torch.autograd.grad(decoded, values, error)
     if isinstance(activation, TopK):
         # The ReLU passes no gradient where it is off.
         slope = torch.ops.aten.threshold_backward(slope, values.detach(), 0.0)
     by_feature = _ByFeature(features, len(weights["W_dec"]))
     W_enc = by_feature.sum(slope, centred).mT
-    b_enc = by_feature.sum(slope, torch.ones_like(x[:, :1]))[:, 0]
-    return {
-        "W_enc": W_enc,
-        "b_enc": b_enc,
-        "W_dec": by_feature.sum(values.detach(), error),
-        "b_dec": error.sum(0) - weights["W_enc"] @ b_enc,
-    }
+    b_enc = by_feature.sum(slope, torch.ones_like(centred[:, :1]))[:, 0]
+    W_dec = by_feature.sum(values.detach(), error)
+    return {"W_enc": W_enc, "b_enc": b_enc, "W_dec": W_dec}, error
 
 
 class _ByFeature:

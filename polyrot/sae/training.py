@@ -6,57 +6,42 @@ the features, mean over tokens; Adam at 5e-4 on batches of 4,096 tokens drawn wi
 replacement; the decoder's gradient is projected off its columns, and after each
 step the columns are renormalised and their norms moved into the encoder.
 
-TopK and GroupTopK: the same but for the penalty, which they need not; the encoder starts as
-the decoder's transpose, and no norm moves into it (Gao et al. 2024, arXiv 2406.04093).
-GroupTopK's encoder columns are renormalised too (arXiv 2606.06333, released code).
+The other rules (`polyrot.sae.recipe`): the same but for the penalty; the encoder starts as the
+decoder's transpose, and no norm moves into it (Gao et al. 2024, arXiv 2406.04093).  GroupTopK's
+encoder columns are renormalised too (arXiv 2606.06333, released code).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyrot.sae.activations import GroupTopK, ReLU, TopK
+from polyrot.files import write_atomically
+from polyrot.models.resumable import Saves, saving
+from polyrot.sae import nuclear
+from polyrot.sae.activations import Activation, GroupTopK, JumpReLU, ReLU, TopK
+from polyrot.sae.autograd_gradients import (
+    batch_topk_gradients,
+    largest_of_batch,
+    pre_activations,
+    threshold_gradients,
+)
 from polyrot.sae.model import SAE
-from polyrot.sae.sparse_gradients import sparse_gradients
+from polyrot.sae.recipe import BatchTopK, LearnedThresholds, SAEConfig
+from polyrot.sae.relu_gradients import loss_gradients
+from polyrot.sae.sparse import decode_sparse, encode_sparse
+from polyrot.sae.sparse_gradients import auxiliary_gradients, sparse_gradients
 
 Weights = dict[str, Tensor]
+Batch = Float[Tensor, "stack token d_model"]
 
-CPU_BLOCK = 1_024
-"""Tokens that a CPU handles at a time; of a narrow stack, all its autoencoders together."""
-
-NARROW = 128
-"""Widest `d_model` whose gradients stay in a CPU's cache, so that only tokens need dividing."""
-
-
-@dataclass(frozen=True)
-class SAEConfig:
-    """What determines an autoencoder, besides its activations."""
-
-    expansion: int = 8
-    l1: float = 1e-3
-    steps: int = 4_000
-    batch: int = 4_096
-    learning_rate: float = 5e-4
-    seed: int = 0
-    activation: ReLU | TopK | GroupTopK = ReLU()
-    """TopK and GroupTopK fix how many features are on, and leave `l1` unread."""
-
-    def recipe(self) -> dict[str, Any]:
-        """Say it in plain values, for files and the keys of what is cached.
-
-        ReLU goes without saying: so it did before there was a choice, and what was cached
-        then is found.
-        """
-        recipe = asdict(self)
-        del recipe["activation"]
-        if not isinstance(self.activation, ReLU):
-            kind = type(self.activation).__name__
-            recipe["activation"] = {"kind": kind, **asdict(self.activation)}
-        return recipe
+THRESHOLD_BATCHES = 10
+"""Batches over which BatchTopK's threshold is averaged when the training has ended."""
 
 
 def initial_weights(config: SAEConfig, d_model: int) -> Weights:
@@ -67,12 +52,15 @@ def initial_weights(config: SAEConfig, d_model: int) -> Weights:
     decoder = torch.randn(d_model, features, generator=generator)
     decoder = decoder / decoder.norm(dim=0)
     tied = not isinstance(config.activation, ReLU)
-    return {
+    weights = {
         "W_enc": decoder.clone() if tied else encoder.mT.contiguous(),
         "b_enc": torch.zeros(features),
         "W_dec": decoder.mT.contiguous(),
         "b_dec": torch.zeros(d_model),
     }
+    if isinstance(config.activation, LearnedThresholds):
+        weights["log_threshold"] = torch.full((features,), config.activation.start).log()
+    return weights
 
 
 def train_saes(
@@ -80,6 +68,7 @@ def train_saes(
     configs: Sequence[SAEConfig],
     *,
     block: int | None = None,
+    checkpoint: Path | None = None,
     report: Callable[[int], None] = lambda step: None,
 ) -> list[SAE]:
     """Train one autoencoder for each activation set, all in one stack.
@@ -92,13 +81,35 @@ def train_saes(
         configs: of each.
         block: tokens that a CPU handles at a time under ReLU; see `stack_block`.  An
             autoencoder trained alone with the block of a stack equals that of the stack.
+        checkpoint: a file from which an interrupted training continues, kept while it lasts.
         report: called with the step after every step.
     """
     stack = SAEStack(activations, configs, block=block)
-    for step in range(configs[0].steps):
-        stack.step()
-        report(step + 1)
-    return stack.autoencoders()
+    if checkpoint is None:
+        _take_steps(stack, report)
+        return stack.autoencoders()
+    if checkpoint.is_file():
+        stack.restore(torch.load(checkpoint, weights_only=True))
+
+    def save() -> None:
+        write_atomically(checkpoint, lambda path: torch.save(stack.state(), path))
+
+    with saving(save) as saves:
+        _take_steps(stack, report, saves)
+    trained = stack.autoencoders()
+    checkpoint.unlink()
+    return trained
+
+
+def _take_steps(
+    stack: "SAEStack", report: Callable[[int], None], saves: Saves | None = None
+) -> None:
+    while stack.left:
+        with saves.step() if saves else nullcontext():
+            stack.step()
+        report(stack.steps)
+        if saves:
+            saves.now_and_then()
 
 
 class SAEStack:
@@ -123,23 +134,59 @@ class SAEStack:
         parameters = [self.weights[name].requires_grad_() for name in self.weights]
         self._optimizer = torch.optim.Adam(parameters, lr=self._config.learning_rate, fused=True)
         self._generators = [torch.Generator().manual_seed(c.seed + 1_000_003) for c in configs]
+        self._steps = 0
+        self._silent = torch.zeros(self.weights["b_enc"].shape, dtype=torch.int64)
 
     @torch.no_grad()
     def step(self) -> None:
         """Draw a batch for each, and take a step of the optimiser."""
-        weights, batch = self.weights, self._config.batch
-        draws = [
-            torch.randint(len(data), (batch,), generator=g).to(self._device)
-            for data, g in zip(self._data, self._generators, strict=True)
-        ]
-        x = torch.stack([data[rows] for data, rows in zip(self._data, draws, strict=True)])
-        gradients = _gradients(weights, x, self._config, self._block)
+        weights, config = self.weights, self._config
+        x = self._draw()
+        gradients = _gradients(weights, x, config, self._block)
+        if config.auxiliary:
+            self._revive(gradients, x)
+        if config.nuclear:
+            _add_nuclear(gradients, weights, config)
         along = (gradients["W_dec"] * weights["W_dec"]).sum(2, keepdim=True)
         gradients["W_dec"] -= along * weights["W_dec"]
         for name, parameter in weights.items():
             parameter.grad = gradients[name]
+        if config.decay:
+            left = (config.steps - self._steps) / (config.decay * config.steps)
+            self._optimizer.param_groups[0]["lr"] = config.learning_rate * min(1.0, left)
         self._optimizer.step()
-        _renormalise(weights, self._config)
+        self._steps += 1
+        _renormalise(weights, config)
+
+    def state(self) -> dict[str, Any]:
+        """Copy all that the next step depends on, for `restore`."""
+        return {
+            "weights": {name: w.detach().clone() for name, w in self.weights.items()},
+            "optimizer": deepcopy(self._optimizer.state_dict()),
+            "generators": [g.get_state() for g in self._generators],
+            "steps": self._steps,
+            "silent": self._silent.clone(),
+        }
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`, with the numbers that no interruption would have given."""
+        for name, weight in self.weights.items():
+            weight.copy_(state["weights"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        for generator, before in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(before)
+        self._steps, self._silent = state["steps"], state["silent"].clone()
+
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return self._steps
+
+    @property
+    def left(self) -> int:
+        """How many steps the recipe has left."""
+        return self._config.steps - self._steps
 
     def autoencoders(self) -> list[SAE]:
         """Copy them out of the stack, as they are now."""
@@ -150,18 +197,115 @@ class SAEStack:
                 b_enc=trained["b_enc"][i].clone(),
                 W_dec=trained["W_dec"][i].clone(),
                 b_dec=trained["b_dec"][i].clone(),
-                activation=self._config.activation,
+                activation=self._activation(i),
             )
             for i in range(len(self._data))
         ]
 
+    def _draw(self) -> Batch:
+        draws = [
+            torch.randint(len(data), (self._config.batch,), generator=g).to(self._device)
+            for data, g in zip(self._data, self._generators, strict=True)
+        ]
+        return torch.stack([data[rows] for data, rows in zip(self._data, draws, strict=True)])
 
-def _gradients(
-    weights: Weights, x: Float[Tensor, "stack token d_model"], config: SAEConfig, block: int | None
-) -> Weights:
-    if isinstance(config.activation, ReLU):
+    def _revive(self, gradients: Weights, x: Batch) -> None:
+        """Add the gradients by which features that have died reconstruct what is left."""
+        on = (gradients["W_dec"] != 0).any(2).cpu()
+        rank = _rank(self._config)
+        on = on.unflatten(1, (-1, rank)).any(2).repeat_interleave(rank, dim=1)
+        self._silent = torch.where(on, 0, self._silent + 1)
+        for i, dead in enumerate(self._silent >= self._config.dead_after):
+            if not bool(dead.any()):
+                continue
+            own = {name: w[i] for name, w in self.weights.items()}
+            features = dead.nonzero()[:, 0].to(self._device)
+            _add_auxiliary(gradients, i, own, x[i], features, self._config)
+
+    @torch.no_grad()
+    def _activation(self, i: int) -> Activation:
+        """What the rule makes of an autoencoder when its training has ended."""
+        rule = self._config.activation
+        if isinstance(rule, LearnedThresholds):
+            return JumpReLU(self.weights["log_threshold"][i].detach().exp().cpu())
+        if isinstance(rule, BatchTopK):
+            return JumpReLU(self._batch_threshold(i, rule).cpu())
+        return rule
+
+    def _batch_threshold(self, i: int, rule: BatchTopK) -> Float[Tensor, " feature"]:
+        own = {name: w[i : i + 1] for name, w in self.weights.items()}
+        generator = torch.Generator().manual_seed(self._generators[i].initial_seed() + 1)
+        data, smallest = self._data[i], []
+        for _ in range(THRESHOLD_BATCHES):
+            rows = torch.randint(len(data), (self._config.batch,), generator=generator)
+            pre = pre_activations(own, data[rows.to(self._device)][None])
+            smallest.append(largest_of_batch(pre, rule.k)[1])
+        return torch.cat(smallest).mean().expand(pre.shape[2]).clone()
+
+
+def _gradients(weights: Weights, x: Batch, config: SAEConfig, block: int | None) -> Weights:
+    rule = config.activation
+    if isinstance(rule, ReLU):
         return loss_gradients(weights, x, config.l1, block=block)
-    return sparse_gradients(weights, x, config.activation)
+    if isinstance(rule, BatchTopK):
+        return batch_topk_gradients(weights, x, rule)
+    if isinstance(rule, LearnedThresholds):
+        return threshold_gradients(weights, x, rule)
+    return sparse_gradients(weights, x, rule)
+
+
+def _rank(config: SAEConfig) -> int:
+    """Features that are on or off together."""
+    return config.activation.rank if isinstance(config.activation, GroupTopK) else 1
+
+
+def _add_auxiliary(
+    gradients: Weights,
+    i: int,
+    own: Weights,
+    x: Float[Tensor, "token d_model"],
+    features: Int[Tensor, " dead"],
+    config: SAEConfig,
+) -> None:
+    """Add, to the gradients of one autoencoder, those of its features that have died."""
+    rule, rank = config.activation, _rank(config)
+    centred = x - own["b_dec"]
+    if isinstance(rule, BatchTopK):
+        one = {name: w[None] for name, w in own.items()}
+        kept, _ = largest_of_batch(pre_activations(one, x[None]), rule.k)
+        decoded = kept[0] @ own["W_dec"]
+    else:
+        assert isinstance(rule, TopK | GroupTopK)
+        on = encode_sparse(centred, own["W_enc"], own["b_enc"], rule)
+        decoded = decode_sparse(on, own["W_dec"], torch.zeros_like(own["b_dec"]))
+    dead = {
+        "W_enc": own["W_enc"][:, features].contiguous(),
+        "b_enc": own["b_enc"][features],
+        "W_dec": own["W_dec"][features],
+    }
+    count = max(1, min(config.auxiliary, len(features)) // rank)
+    among = GroupTopK(count, rank) if isinstance(rule, GroupTopK) else TopK(count)
+    added = auxiliary_gradients(dead, centred, centred - decoded, among)
+    gradients["W_enc"][i].index_add_(1, features, added["W_enc"])
+    gradients["b_enc"][i].index_add_(0, features, added["b_enc"])
+    gradients["W_dec"][i].index_add_(0, features, added["W_dec"])
+
+
+def _add_nuclear(gradients: Weights, weights: Weights, config: SAEConfig) -> None:
+    """Add the gradients of the mean nuclear norm of the groups.
+
+    The loss is a mean over dimensions, the coefficient is beside a sum over them.
+    """
+    rank = _rank(config)
+    decoder = weights["W_dec"].unflatten(1, (-1, rank))
+    share = config.nuclear / (decoder.shape[1] * decoder.shape[3])
+    if config.nuclear_of == "decoder":
+        gradients["W_dec"] += share * nuclear.of_decoder(decoder)[1].flatten(1, 2)
+        return
+    encoder = weights["W_enc"].mT.unflatten(1, (-1, rank)).mT
+    _, by_encoder, by_decoder = nuclear.of_composition(encoder, decoder)
+    gradients["W_dec"] += share * by_decoder.flatten(1, 2)
+    gradients["W_enc"] += share * by_encoder.mT.flatten(1, 2).mT
 
 
 def _renormalise(weights: Weights, config: SAEConfig) -> None:
@@ -173,53 +317,3 @@ def _renormalise(weights: Weights, config: SAEConfig) -> None:
         weights["b_enc"] *= norms
     elif isinstance(config.activation, GroupTopK):
         weights["W_enc"] /= weights["W_enc"].norm(dim=1, keepdim=True)
-
-
-def stack_block(stack: int, d_model: int) -> int:
-    """Tokens of each autoencoder that a CPU handles at a time in a stack of so many.
-
-    Of wide ones each block adds to gradients that come from memory and go back there, which
-    small blocks do too often: at 204 tokens a step took 1.6 times as long as at 1,024.
-    """
-    return max(1, CPU_BLOCK // stack) if d_model <= NARROW else CPU_BLOCK
-
-
-def loss_gradients(
-    weights: Weights,
-    x: Float[Tensor, "stack token d_model"],
-    l1: float,
-    *,
-    block: int | None = None,
-) -> Weights:
-    """Differentiate the loss under ReLU by hand: six matrix products and no tape.
-
-    Returns the gradient of every weight; a test compares them with autograd.
-    """
-    # On a CPU the hidden layer of a block should stay in the second-level cache.
-    size = x.shape[1] if x.device.type != "cpu" else block or stack_block(len(x), x.shape[2])
-    total: Weights = {}
-    for tokens in x.split(size, dim=1):
-        for name, part in _block_gradients(weights, tokens, l1).items():
-            total[name] = total[name].add_(part) if name in total else part
-    gradients = {name: part.div_(x.shape[1]) for name, part in total.items()}
-    gradients["b_dec"] -= torch.bmm(gradients["b_enc"][:, None], weights["W_enc"].mT)[:, 0]
-    return gradients
-
-
-def _block_gradients(
-    weights: Weights, x: Float[Tensor, "stack token d_model"], l1: float
-) -> Weights:
-    """Sum of the gradients over the tokens of a block; of `b_dec` the decoder's share."""
-    centred = x - weights["b_dec"][:, None]
-    hidden = torch.baddbmm(weights["b_enc"][:, None], centred, weights["W_enc"]).relu_()
-    error = torch.bmm(hidden, weights["W_dec"]) - centred
-    error *= 2 / x.shape[2]
-    slope = torch.baddbmm(x.new_full((1, 1, 1), l1), error, weights["W_dec"].mT)
-    # The ReLU passes no gradient where it is off.
-    slope = torch.ops.aten.threshold_backward(slope, hidden, 0.0)
-    return {
-        "W_enc": torch.bmm(centred.mT, slope),
-        "b_enc": slope.sum(1),
-        "W_dec": torch.bmm(hidden.mT, error),
-        "b_dec": error.sum(1),
-    }

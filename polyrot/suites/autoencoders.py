@@ -15,7 +15,9 @@ from torch import Tensor
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import sha256, write_atomically
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig, stack_block, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.relu_gradients import stack_block
+from polyrot.sae.training import train_saes
 from polyrot.work import Progress, run_units, workers
 
 INDEX = "index.json"
@@ -71,7 +73,12 @@ def _train_together(
 ) -> None:
     steps = configs[0].steps
     there = [x.to(device) for x in data]
-    trained = train_saes(there, configs, report=lambda step: progress(step / steps))
+    trained = train_saes(
+        there,
+        configs,
+        checkpoint=folder / "training.pt",
+        report=lambda step: progress(step / steps),
+    )
     for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
         replace(sae, metadata=config.recipe()).save(folder / str(index))
 

@@ -28,7 +28,8 @@ from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
 from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.suite import LATE_SITE
 from polyrot.suites.trained import INTERNAL_SITES
@@ -212,6 +213,7 @@ def train_sae_stack(
         trained = train_saes(
             data,
             [config] * len(data),
+            checkpoint=work / f"sae-{key}" / "training.pt",
             report=lambda step: report(label, step, config.steps, ""),
         )
         for folder, sae in zip(folders, trained, strict=True):

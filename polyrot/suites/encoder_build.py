@@ -30,7 +30,7 @@ from polyrot.models.transformer import State, stack_states
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.suites import markov, modular
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.build import Report, retrained_directory, train_sae_stack

@@ -10,7 +10,7 @@ from torch import Tensor
 from polyrot.missing import NotRun
 from polyrot.models.harvest import Activations
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.autoencoders import TrainedAutoencoders
 from polyrot.suites.build import NOISE, noise_activations
 from polyrot.suites.tokens import Sequences

@@ -16,7 +16,8 @@ from torch import Tensor
 from polyrot.cores.gramians import Tail
 from polyrot.models.harvest import Activations
 from polyrot.sae.model import SAE
-from polyrot.sae.training import SAEConfig, train_saes
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
 from polyrot.suites.build import NOISE, noise_activations
 from polyrot.suites.chains import affine
 from polyrot.suites.names import world_name

@@ -1,0 +1,119 @@
+"""What determines an autoencoder, besides its activations."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from polyrot.sae.activations import GroupTopK, ReLU, TopK
+
+
+@dataclass(frozen=True)
+class BatchTopK:
+    """Keep the `k` times as many largest features of a batch as it has tokens.
+
+    Some tokens have more on than others (Bussmann et al. 2024, arXiv 2412.06410).  With
+    `prefixes` the loss is the mean over dictionaries nested in one another, each the first
+    features up to such a share of all (Matryoshka: Bussmann et al. 2025, arXiv 2503.17547).
+    What is trained is a `JumpReLU`, whose one threshold is the mean over batches of the
+    smallest feature kept.
+    """
+
+    k: int
+    prefixes: tuple[float, ...] = (1.0,)
+
+    def check(self, features: int) -> None:
+        """Raise ValueError where the rule does not fit so many features."""
+        TopK(self.k).check(features)
+        shares = self.prefixes
+        if not shares or shares[-1] != 1 or any(not 0 < s <= 1 for s in shares):
+            raise ValueError(f"Expected prefixes within (0, 1] that end at 1 but got {shares}")
+        if list(shares) != sorted(set(shares)):
+            raise ValueError(f"Expected prefixes that increase but got {shares}")
+
+
+@dataclass(frozen=True)
+class LearnedThresholds:
+    """Train a `JumpReLU`: a penalty on how many features are on moves each one's threshold.
+
+    The loss is the mean squared error plus `l0` times the mean number of features on; both jumps
+    are differentiated through a kernel of width `bandwidth` (Rajamanoharan et al. 2024, arXiv
+    2407.14435).  Thresholds start at `start`.
+    """
+
+    l0: float
+    bandwidth: float = 0.05
+    start: float = 0.01
+
+    def check(self, features: int) -> None:
+        """Any number of features will do."""
+        for name in ("bandwidth", "start"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Expected {name} > 0 but got {getattr(self, name)}")
+
+
+Rule = ReLU | TopK | GroupTopK | BatchTopK | LearnedThresholds
+"""How a training chooses which features are on."""
+
+LATER = ("nuclear", "nuclear_of", "auxiliary", "dead_after", "decay")
+"""What recipes did not say when the first autoencoders were kept."""
+
+
+@dataclass(frozen=True)
+class SAEConfig:
+    """What determines an autoencoder, besides its activations.
+
+    Args:
+        expansion: features for each dimension of the activations.
+        l1: of ReLU, the penalty on the sum of the features; other rules leave it unread.
+        steps, batch, learning_rate: of Adam; a batch is drawn with replacement.
+        seed: of the untrained weights and of the batches.
+        activation: the rule by which features are on.
+        nuclear: of GroupTopK, the coefficient of the mean nuclear norm of the groups, beside the
+            squared error summed over dimensions (arXiv 2606.06333).
+        nuclear_of: whose norm: of the decoder's rows of a group, or of its map from activations
+            to activations.
+        auxiliary: how many features that have died reconstruct what is left of a token (Gao et
+            al. 2024, arXiv 2406.04093); 0 for none.
+        dead_after: steps without being on after which a feature, or all of a group, has died.
+        decay: share of the steps, the last, in which the learning rate falls linearly to 0.
+    """
+
+    expansion: int = 8
+    l1: float = 1e-3
+    steps: int = 4_000
+    batch: int = 4_096
+    learning_rate: float = 5e-4
+    seed: int = 0
+    activation: Rule = ReLU()
+    nuclear: float = 0.0
+    nuclear_of: Literal["decoder", "composition"] = "decoder"
+    auxiliary: int = 0
+    dead_after: int = 100
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.nuclear and not isinstance(self.activation, GroupTopK):
+            raise ValueError(
+                f"Expected nuclear=0 without groups but got nuclear={self.nuclear} with "
+                f"{self.activation}; use activation=GroupTopK(groups, rank)"
+            )
+        if self.auxiliary and isinstance(self.activation, ReLU | LearnedThresholds):
+            raise ValueError(
+                f"Expected auxiliary=0 with {self.activation} but got {self.auxiliary}; TopK, "
+                "GroupTopK and BatchTopK have an auxiliary loss"
+            )
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"Expected decay in [0, 1] but got {self.decay}")
+
+    def recipe(self) -> dict[str, Any]:
+        """Say it in plain values, for files and the keys of what is cached.
+
+        What came later than the first recipes goes without saying where it changes nothing: what
+        was cached before is found.
+        """
+        later = {f.name: f.default for f in fields(self) if f.name in LATER}
+        recipe = {n: v for n, v in asdict(self).items() if n not in later or v != later[n]}
+        del recipe["activation"]
+        if not isinstance(self.activation, ReLU):
+            kind = type(self.activation).__name__
+            recipe["activation"] = {"kind": kind, **asdict(self.activation)}
+        return recipe
