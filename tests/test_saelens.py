@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import polyrot as pr
+from polyrot.sae.recipe import BatchTopK, LearnedThresholds, Rule, SAEConfig
+from polyrot.sae.training import initial_weights, train_saes
 
 with warnings.catch_warnings():
     # TransformerLens, which SAELens brings, imports a module that it has itself deprecated.
@@ -263,7 +265,7 @@ def test_architectures_of_saelens_that_are_none_of_the_three_are_refused(tmp_pat
         pr.SAE.load(tmp_path / "batchtopk")
     gated = sae_lens.GatedSAE(sae_lens.GatedSAEConfig(d_in=4, d_sae=8))
     gated.save_model(tmp_path / "gated")
-    with pytest.raises(ValueError, match="or 'jumprelu' in .* but got architecture='gated'"):
+    with pytest.raises(ValueError, match="or 'grouptopk' in .* but got architecture='gated'"):
         pr.SAE.load(tmp_path / "gated")
 
 
@@ -272,4 +274,45 @@ def test_a_fine_tunings_factors_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "sae_weights.safetensors"
     save_file(load_file(file) | {"scaling_factor": torch.full((24,), 2.0)}, file)
     with pytest.raises(ValueError, match=r"\['scaling_factor'\] are unknown"):
+        pr.SAE.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pr.ReLU(),
+        pr.TopK(6),
+        BatchTopK(6),
+        BatchTopK(6, prefixes=(0.25, 0.5, 1.0)),
+        LearnedThresholds(0.02, start=0.1),
+    ],
+    ids=["ReLU", "TopK", "BatchTopK", "Matryoshka", "LearnedThresholds"],
+)
+def test_what_is_trained_here_reads_alike(rule: Rule, tmp_path: Path) -> None:
+    x = torch.cat([batch for batch, _ in zip(batches(seed=2), range(4), strict=False)])
+    config = SAEConfig(expansion=4, steps=200, batch=BATCH, learning_rate=5e-3, activation=rule)
+    train_saes([x], [config])[0].save(tmp_path)
+    assert_reads_alike(tmp_path, x)
+
+
+def test_groups_come_back_and_saelens_does_not_mistake_them(tmp_path: Path) -> None:
+    x = next(batches(seed=2))
+    config = SAEConfig(expansion=3, steps=20, batch=64, activation=pr.GroupTopK(2, 4))
+    (sae,) = train_saes([x], [config])
+    replace(sae, metadata=config.recipe()).save(tmp_path)
+    again = pr.SAE.load(tmp_path)
+    assert again.activation == pr.GroupTopK(2, 4)
+    assert again.metadata["activation"] == {"kind": "GroupTopK", "groups": 2, "rank": 4}
+    assert torch.equal(again.encode(x), sae.encode(x))
+    with pytest.raises(Exception, match="grouptopk"):
+        sae_lens.SAE.load_from_disk(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("groups", 0), ("rank", 5), ("rank", None)])
+def test_groups_that_do_not_fit_are_refused(key: str, value: int | None, tmp_path: Path) -> None:
+    weights = initial_weights(SAEConfig(expansion=3), 16)
+    pr.SAE(**weights, activation=pr.GroupTopK(2, 4)).save(tmp_path)
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    (tmp_path / "cfg.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(ValueError, match=key):
         pr.SAE.load(tmp_path)

@@ -1,11 +1,13 @@
 """The layout of SAELens: `sae_weights.safetensors` with `cfg.json`.
 
 Read as versions 3 to 6 write it, written as version 6 does.  A key of the config that
-changes the arithmetic is respected or refused, never passed over.
+changes the arithmetic is respected or refused, never passed over.  SAELens has no subspace-aware
+architecture; here one is called `grouptopk`, which SAELens refuses to read.
 """
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ _ARITHMETIC = (
     "d_in",
     "d_sae",
     "k",
+    "groups",
+    "rank",
     "dtype",
     "device",
     "apply_b_dec_to_input",
@@ -50,7 +54,7 @@ _ARITHMETIC = (
 
 
 def read(folder: Path) -> SAE:
-    """Read a standard, TopK or JumpReLU autoencoder."""
+    """Read a standard, TopK, JumpReLU or GroupTopK autoencoder."""
     file = folder / CONFIG_FILE
     stored = read_config(file)
     config = _as_version_6(stored)
@@ -69,6 +73,11 @@ def read(folder: Path) -> SAE:
         key = "rescale_acts_by_decoder_norm"
         if one_of(file, config, key, [True, False], "choose one", default=False):
             weights = fold_decoder_norms(weights)
+    if architecture == "grouptopk":
+        groups, rank = (
+            count_of(file, config, key, most=config["d_sae"]) for key in ("groups", "rank")
+        )
+        activation = GroupTopK(groups, rank)
     metadata = config.get("metadata")
     if not isinstance(metadata, dict):
         metadata = {key: value for key, value in stored.items() if key not in _ARITHMETIC}
@@ -76,17 +85,7 @@ def read(folder: Path) -> SAE:
 
 
 def write(sae: SAE, folder: Path) -> None:
-    """Write an autoencoder; SAELens's `SAE.load_from_disk` reads it.
-
-    Raises:
-        ValueError: where SAELens has no architecture of its activation: GroupTopK.
-    """
-    if isinstance(sae.activation, GroupTopK):
-        raise ValueError(
-            f"Expected ReLU, TopK or JumpReLU but got {sae.activation}, which the layout of "
-            f"SAELens cannot say; keep its tensors in {folder} by other means, as "
-            "`torch.save` does"
-        )
+    """Write an autoencoder; SAELens's `SAE.load_from_disk` reads all but GroupTopK."""
     config = {
         "architecture": "standard",
         "d_in": sae.d_model,
@@ -108,6 +107,8 @@ def write(sae: SAE, folder: Path) -> None:
     elif isinstance(sae.activation, JumpReLU):
         config["architecture"] = "jumprelu"
         tensors["threshold"] = sae.activation.threshold
+    elif isinstance(sae.activation, GroupTopK):
+        config |= {"architecture": "grouptopk", **asdict(sae.activation)}
     tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     write_atomically(folder / WEIGHTS_FILE, lambda p: save_file(tensors, p))
     text = json.dumps(config, indent=1, sort_keys=True) + "\n"
@@ -137,7 +138,7 @@ def _architecture(file: Path, config: Config) -> str:
         file,
         config,
         "architecture",
-        ["standard", "topk", "jumprelu"],
+        ["standard", "topk", "jumprelu", "grouptopk"],
         "no other can be read; SAELens's `save_inference_model` writes batchtopk as jumprelu",
     )
     one_of(
