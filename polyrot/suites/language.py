@@ -21,7 +21,9 @@ from polyrot.suites.activations import harvest_language
 from polyrot.suites.agreement import LanguageReader, copulas
 from polyrot.suites.artifacts import SHIPPED
 from polyrot.suites.checkpoints import Run, artifact_folder, check_tokens, runs, sites_of
+from polyrot.suites.dictionaries import Dictionaries
 from polyrot.suites.language_autoencoders import LanguageAutoencoders
+from polyrot.suites.language_dictionaries import LanguageDictionaries
 from polyrot.suites.schema import SuiteFile
 from polyrot.suites.suite import Suite
 from polyrot.suites.text_steering import TextSteered
@@ -203,6 +205,12 @@ class LanguageSuite(Suite):
         return self.data.analysis[effects:means], self.data.analysis[:effects]
 
     @property
+    def middle_site(self) -> str:
+        """Behind the block in the middle."""
+        blocks = [s for s in self.sites if s.startswith("resid_post.")] or list(self.sites)
+        return blocks[len(blocks) // 2]
+
+    @property
     def steering_site(self) -> str:
         """Where steering vectors act: by default behind the block in the middle.
 
@@ -210,9 +218,7 @@ class LanguageSuite(Suite):
             NotRun: where the suite file names another site than those of the suite.
         """
         site = self.file.steering.site
-        if not site:
-            blocks = [s for s in self.sites if s.startswith("resid_post.")] or list(self.sites)
-            site = blocks[len(blocks) // 2]
+        site = site or self.middle_site
         stream = [s for s in self.sites if s != FINAL_NORM]
         if site not in stream:
             raise NotRun(f"steering.site: expected one of {', '.join(stream)} but got {site}")
@@ -267,6 +273,10 @@ class LanguageSuite(Suite):
 
     def control_sae(self, index: int, site: str) -> SAE:
         return self._autoencoders.of_control(index, site)
+
+    @cached_property
+    def dictionaries(self) -> Mapping[int, Dictionaries]:
+        return LanguageDictionaries(self, self._device, self._progress).by_unit()
 
     @cached_property
     def _autoencoders(self) -> LanguageAutoencoders:

@@ -11,7 +11,7 @@ def suite_file(name: str) -> Path | None:
     return Path(name) if name.endswith(".toml") else builtin_files().get(name)
 
 
-FAMILIES = ("PIR", "CORE", "X")
+FAMILIES = ("PIR", "CORE", "SASA", "X")
 """Of polyrot's own claims."""
 
 

@@ -148,6 +148,33 @@ class Autoencoders(_Table):
     """Of existing ones, with `{seed}` and `{site}` in it; relative to the suite file."""
 
 
+class Dictionaries(_Table):
+    """How two dictionaries of equal budget are trained: of subspaces, and of single columns.
+
+    Both have as many columns, as many of them on, and the same steps; the single columns are
+    those of TopK.
+    """
+
+    site: Site = ""
+    """By default behind the block in the middle."""
+    groups: Annotated[int, Field(ge=1)]
+    """Subspaces that a token has on."""
+    rank: Annotated[int, Field(ge=2)]
+    """Columns of a subspace."""
+    expansion: Annotated[int, Field(ge=1)] = 16
+    """Columns for each dimension of the activations."""
+    steps: Annotated[int, Field(ge=2)]
+    """Of all tokens; with half the tokens half of them."""
+    batch: Annotated[int, Field(ge=1)] = 4_096
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    nuclear: Annotated[float, Field(ge=0)] = 0.0
+    """Of the subspaces, the coefficient of their mean nuclear norm."""
+    auxiliary: Annotated[int, Field(ge=0)] = 512
+    """Columns that have died which reconstruct what is left of a token."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps, the last, in which the learning rate falls to 0."""
+
+
 class Contrast(_Table):
     """A steering vector: what it points to and away from, one text a line."""
 
@@ -183,6 +210,7 @@ class SuiteFile(_Table):
     """Which apply; all if empty."""
     tokens: Tokens = Tokens()
     sae: Autoencoders = Autoencoders()
+    dictionaries: Dictionaries | None = None
     steering: Steering = Steering()
     published: Mapping[Claim, str] = {}
     """Printed values, shown beside the verdicts."""
@@ -198,6 +226,7 @@ _TABLES: dict[str, type[_Table]] = {
     "controls": Models,
     "tokens": Tokens,
     "sae": Autoencoders,
+    "dictionaries": Dictionaries,
     "steering": Steering,
     "own": Contrast,
 }

@@ -1,0 +1,1 @@
+"""Claims of "Subspace-Aware Sparse Autoencoders" (2606.06333)."""

@@ -1,0 +1,207 @@
+"""Absorption and splitting of features: what a dictionary makes of an answer that a probe knows.
+
+A probe on the raw activations says in which direction an answer, say "the word begins with a",
+lies.  A dictionary should have a unit for it.  It splits the feature where several units are
+needed; one absorbs another where the main units write too little in that direction, and a few
+others that are aligned with it write what is missing (Chanin et al. 2024, arXiv 2409.14507; as
+scored in SAEBench, Karvonen et al. 2025, arXiv 2503.09532).
+
+A unit is a column, or a group of columns that are on together.  A group is read by its norm, and
+writes a vector that differs from token to token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.sae.activations import GroupTopK
+from polyrot.sae.logistic import f1, sparse_probes
+from polyrot.sae.model import SAE
+
+LARGEST_K, F1_GAIN = 10, 0.03
+"""Units that a probe may read, and what each further one must add to its F1."""
+ALIGNED, ALIGNED_FULL = 0.1, 0.025
+"""Least cosine with the probe of units that absorb: of the fraction, and of full absorption."""
+LEAST_SHARE = 0.4
+"""Of the token's projection on the probe, that those units write together."""
+ABSORBERS = 3
+"""Units that absorb together."""
+SILENT = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What the units of a dictionary do on tokens.
+
+    Args:
+        x: `[token, d_model]`, what they should write.
+        reading: `[token, unit]`, what a probe reads of each.
+        codes: `[token, unit, column]`, of the columns of each.
+        decoder: `[unit, column, d_model]`.
+    """
+
+    x: Float[Tensor, "token d_model"]
+    reading: Float[Tensor, "token unit"]
+    codes: Float[Tensor, "token unit column"]
+    decoder: Float[Tensor, "unit column d_model"]
+
+    @classmethod
+    def columns(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
+        """Take every column for itself, as SAEBench does and the code of arXiv 2606.06333.
+
+        What they should write is all of a token, the decoder's bias included.
+        """
+        codes = sae.encode(x)
+        return cls(x, codes, codes[:, :, None], sae.W_dec[:, None, :])
+
+    @classmethod
+    def groups(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
+        """Take groups where there are such, read by their norm, and columns where not.
+
+        What they should write is what the decoder's bias does not.
+        """
+        rule = sae.activation
+        rank = rule.rank if isinstance(rule, GroupTopK) else 1
+        codes = sae.encode(x).unflatten(1, (-1, rank))
+        reading = codes[:, :, 0] if rank == 1 else codes.norm(dim=2)
+        return cls(x - sae.b_dec, reading, codes, sae.W_dec.unflatten(0, (-1, rank)))
+
+    def of_tokens(self, chosen: Bool[Tensor, " token"]) -> "Units":
+        """Keep some tokens."""
+        return Units(self.x[chosen], self.reading[chosen], self.codes[chosen], self.decoder)
+
+    def along(
+        self, direction: Float[Tensor, " d_model"]
+    ) -> tuple[Float[Tensor, " token"], Float[Tensor, "token unit"], Float[Tensor, "token unit"]]:
+        """Project tokens, and what each unit writes, on a direction; float64.
+
+        Returns:
+            The projection of tokens, that of each unit, and each unit's cosine with the direction:
+            of one column its decoder row's, of several that of what they write on the token.
+        """
+        unit = direction.double() / direction.double().norm()
+        decoder, codes = self.decoder.double(), self.codes.double()
+        written = torch.einsum("tuc,uc->tu", codes, decoder @ unit)
+        if decoder.shape[1] == 1:
+            cosine = ((decoder @ unit) / decoder.norm(dim=2).clamp(min=1e-300))[:, 0]
+            return self.x.double() @ unit, written, cosine.expand_as(written)
+        gram = decoder @ decoder.mT
+        norm = torch.einsum("tuc,ucd,tud->tu", codes, gram, codes).clamp(min=0).sqrt()
+        return self.x.double() @ unit, written, written / norm.clamp(min=1e-300)
+
+
+def main_units(
+    fit: Units, fit_yes: Bool[Tensor, " fit"], scored: Units, yes: Bool[Tensor, " token"]
+) -> tuple[list[int], float]:
+    """Find the units that an answer is split into, and the F1 of the probe that reads them.
+
+    Probes of 1, 2, ... units are fitted on some tokens and scored on others, for as long as every
+    further unit adds more than `F1_GAIN` to the F1.  SAEBench's rule, but that its units are
+    ranked by the weights of a penalised probe; see `sparse_probes`.
+
+    >>> codes = torch.eye(3).repeat(8, 1)  # the answer is one of two units
+    >>> units = Units(codes, codes, codes[:, :, None], torch.eye(3)[:, None])
+    >>> yes = codes[:, 2] == 0
+    >>> main_units(units, yes, units, yes)
+    ([0, 1], 1.0)
+    """
+    best, kept = 0.0, list[int]()
+    for chosen, probe in sparse_probes(fit.reading, fit_yes, LARGEST_K):
+        score = f1(probe(scored.reading[:, chosen]), yes)
+        if kept and score <= best + F1_GAIN:
+            break
+        best, kept = score, chosen
+    return kept, best
+
+
+def absorption_fraction(
+    units: Units, direction: Float[Tensor, " d_model"], main: Sequence[int]
+) -> Float[Tensor, " token"]:
+    """Compute which share of an answer other units write than the main ones, token by token.
+
+    Of what the main units M and the absorbers A write along the probe's direction,
+    `a / (a + m)` with `a = min(sum_A, total - sum_M)`.  A are the three units outside M that write
+    most, of those that are aligned.  0 where M writes all of the token's projection, or A less
+    than `LEAST_SHARE` of it; 1 where M writes nothing.  The definition of SAEBench.
+
+    Args:
+        units: on the tokens of which the probe is right that the answer is yes.
+        direction: of the probe, `[d_model]`.
+        main: indices of the main units.
+
+    Returns:
+        `[token]`, in [0, 1].
+    """
+    total, written, cosine = units.along(direction)
+    by_main = written[:, list(main)].sum(1)
+    may = (cosine >= ALIGNED) & (written > 0)
+    may[:, list(main)] = False
+    others = torch.where(may, written, 0.0)
+    by_others = others.topk(min(ABSORBERS, others.shape[1]), dim=1).values.sum(1)
+    taken = torch.minimum(by_others, total - by_main)
+    share = torch.where(by_main <= 0, 1.0, taken / (taken + by_main)).clamp(0, 1)
+    none = (by_main >= total) | (by_others < LEAST_SHARE * total)
+    return torch.where(none, 0.0, share)
+
+
+def fully_absorbed(
+    units: Units, direction: Float[Tensor, " d_model"], main: Sequence[int]
+) -> Bool[Tensor, " token"]:
+    """Say on which tokens the main units are silent and one other, aligned unit speaks for them.
+
+    That which writes most must be aligned, and write `LEAST_SHARE` of the token's projection.
+    Arguments are those of `absorption_fraction`.
+    """
+    total, written, cosine = units.along(direction)
+    silent = (units.reading[:, list(main)].abs() < SILENT).all(1)
+    most, which = written.max(1)
+    aligned = cosine.gather(1, which[:, None])[:, 0] >= ALIGNED_FULL
+    return silent & aligned & (total > 0) & (most >= LEAST_SHARE * total)
+
+
+@dataclass(frozen=True)
+class Absorption:
+    """What a dictionary makes of one answer."""
+
+    fraction: float
+    """Mean of `absorption_fraction` over the tokens of which the probe is right."""
+    full: float
+    """Share of those tokens that are `fully_absorbed`."""
+    splits: int
+    """Main units."""
+    f1: float
+    """Of the probe that reads them."""
+
+
+def absorption(
+    fit: Units,
+    fit_yes: Bool[Tensor, " fit"],
+    scored: Units,
+    yes: Bool[Tensor, " token"],
+    right: Bool[Tensor, " token"],
+    direction: Float[Tensor, " d_model"],
+) -> Absorption:
+    """Measure absorption and splitting of one answer.
+
+    Args:
+        fit, fit_yes: units and answers on tokens that k-sparse probes are fitted to.
+        scored, yes: the same on others.
+        right: of these, where a probe on raw activations is right that the answer is yes.
+        direction: of that probe, `[d_model]`.
+
+    Raises:
+        ValueError: where it is right on none of them.
+    """
+    if not bool(right.any()):
+        raise ValueError("Expected a probe that finds some of the answers but it finds none")
+    main, score = main_units(fit, fit_yes, scored, yes)
+    known = scored.of_tokens(right)
+    return Absorption(
+        float(absorption_fraction(known, direction, main).mean()),
+        float(fully_absorbed(known, direction, main).double().mean()),
+        len(main),
+        score,
+    )
