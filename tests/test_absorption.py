@@ -76,7 +76,7 @@ def test_a_group_is_read_by_its_norm_and_writes_what_its_columns_write() -> None
     units, columns = Units.groups(sae, x), Units.columns(sae, x)
     direction = torch.randn(8, generator=torch.Generator().manual_seed(5))
     codes = sae.encode(x)
-    assert torch.allclose(units.reading, codes.unflatten(1, (4, 2)).norm(dim=2))
+    assert torch.allclose(units.reading, codes.unflatten(1, (4, 2)).norm(dim=2).double())
     total, written, cosine = units.along(direction)
     unit = direction.double() / direction.double().norm()
     assert torch.allclose(total, (x - sae.b_dec).double() @ unit)

@@ -64,6 +64,11 @@ held_out = 0.5
 [sae]
 folder = "saes/{seed}/{site}"
 l1 = 0
+[dictionaries]
+site = "resid_pre.2"
+groups = 3
+rank = 4
+steps = 100
 [steering]
 site = "final_norm"
 contrasts = []
@@ -81,6 +86,31 @@ away = "rude.txt"
     assert file.controls[0].all_seeds == (1, 2)
     assert file.sae.l1 == 0.0
     assert file.steering.own[0].away == "rude.txt"
+    assert file.dictionaries is not None
+    said = file.dictionaries
+    assert (said.site, said.groups, said.rank, said.expansion) == ("resid_post.1", 3, 4, 16)
+
+
+def test_dictionaries_say_their_budget_and_groups_are_of_several_columns(tmp_path: Path) -> None:
+    table = "[dictionaries]\ngroups = 0\nrank = 1\ndecay = 2\nl1 = 3\n"
+    said = problems(tmp_path, LEAST + table)
+    known = "site, groups, rank, expansion, steps, batch, learning_rate, nuclear, auxiliary, decay"
+    assert said == [
+        "5: dictionaries.steps: is missing",
+        "6: dictionaries.groups: input should be greater than or equal to 1 but got 0",
+        "7: dictionaries.rank: input should be greater than or equal to 2 but got 1",
+        "8: dictionaries.decay: input should be less than or equal to 1 but got 2",
+        f"9: dictionaries.l1: there is no such field; there are {known}",
+    ]
+
+
+def test_one_model_is_enough_where_dictionaries_are_compared(tmp_path: Path) -> None:
+    one = 'name = "one"\n[[models]]\nseed = 1\nfolder = "x"\n'
+    assert problems(tmp_path, one) == [
+        "2: models: expected at least two seeds: claims compare models with each other"
+    ]
+    file = read(tmp_path, one + "[dictionaries]\ngroups = 2\nrank = 2\nsteps = 10\n")
+    assert file.seeds == (1,)
 
 
 def test_all_is_a_word_for_no_choice(tmp_path: Path) -> None:

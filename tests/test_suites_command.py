@@ -144,6 +144,18 @@ def test_all_that_the_folders_show_is_told_at_once(folder: Path) -> None:
         ),
         ("expansion = 2", 'folder = "s/{seed}/{site}"', "sae.folder", "s/1/resid_pre.0"),
         ('away = "away.txt"', 'away = "few.txt"', "steering.own[1]", "class has 1 distinct"),
+        (
+            "[steering]",
+            "[dictionaries]\ngroups = 2\nrank = 5\nsteps = 2\n[steering]",
+            "dictionaries",
+            "Expected rank to divide 512 features",
+        ),
+        (
+            "[steering]",
+            '[dictionaries]\nsite = "resid_post.9"\ngroups = 2\nrank = 4\nsteps = 2\n[steering]',
+            "dictionaries.site",
+            "but got resid_post.9",
+        ),
     ],
 )
 def test_what_loading_shows_is_told_at_its_field(

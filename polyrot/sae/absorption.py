@@ -38,7 +38,7 @@ class Units:
 
     Args:
         x: `[token, d_model]`, what they should write.
-        reading: `[token, unit]`, what a probe reads of each.
+        reading: `[token, unit]`, what a probe reads of each; best in the float64 it reads it in.
         codes: `[token, unit, column]`, of the columns of each.
         decoder: `[unit, column, d_model]`.
     """
@@ -55,7 +55,7 @@ class Units:
         What they should write is all of a token, the decoder's bias included.
         """
         codes = sae.encode(x)
-        return cls(x, codes, codes[:, :, None], sae.W_dec[:, None, :])
+        return cls(x, codes.double(), codes[:, :, None], sae.W_dec[:, None, :])
 
     @classmethod
     def groups(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
@@ -67,7 +67,7 @@ class Units:
         rank = rule.rank if isinstance(rule, GroupTopK) else 1
         codes = sae.encode(x).unflatten(1, (-1, rank))
         reading = codes[:, :, 0] if rank == 1 else codes.norm(dim=2)
-        return cls(x - sae.b_dec, reading, codes, sae.W_dec.unflatten(0, (-1, rank)))
+        return cls(x - sae.b_dec, reading.double(), codes, sae.W_dec.unflatten(0, (-1, rank)))
 
     def of_tokens(self, chosen: Bool[Tensor, " token"]) -> "Units":
         """Keep some tokens."""

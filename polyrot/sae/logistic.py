@@ -94,10 +94,10 @@ def sparse_probes(
     weights = answer_weights(yes)
     weights = weights / weights.sum()
     data = units.double()
-    mean = weights @ data
-    spread = (weights @ data.square() - mean.square()).clamp(min=0).sqrt()
+    mean, square = weights @ data, weights @ data.square()
+    spread = (square - mean.square()).clamp(min=0).sqrt()
     # What rounding leaves of a constant's spread is no spread.
-    free = spread > 1e-6 * (weights @ data.square()).sqrt()
+    free = spread > 1e-6 * square.sqrt()
     chosen: list[int] = []
     left = yes.double() - 0.5
     for _ in range(min(largest, int(free.sum()))):

@@ -30,8 +30,16 @@ class LanguageDictionaries:
     """Trained, or taken from the cache, when asked for."""
 
     def __init__(
-        self, suite: "LanguageSuite", device: str, progress: Callable[[float, str], None]
+        self,
+        suite: "LanguageSuite",
+        device: str = "cpu",
+        progress: Callable[[float, str], None] = lambda share, what: None,
     ) -> None:
+        """Take the recipe of a suite file; nothing is loaded yet.
+
+        Raises:
+            NotRun: where there is none, or it does not fit the models.
+        """
         self._suite, self._device, self._progress = suite, device, progress
         table = suite.file.dictionaries
         if table is None:

@@ -10,6 +10,7 @@ from polyrot.models import hub
 from polyrot.suites.checkpoints import Run, artifact_folder, runs, sites_of
 from polyrot.suites.contrasts import load_contrasts
 from polyrot.suites.language import LanguageSuite
+from polyrot.suites.language_dictionaries import LanguageDictionaries
 from polyrot.suites.lines import Location, line_of
 from polyrot.suites.schema import (
     Models,
@@ -115,6 +116,8 @@ def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Foun
             yield from _of_controls(suite)
     if file.sae.folder:
         yield from _of_autoencoders(suite)
+    if file.dictionaries:
+        yield from _of_dictionaries(suite)
     try:
         _ = suite.steering_site
     except NotRun as error:
@@ -150,6 +153,13 @@ def _of_autoencoders(suite: LanguageSuite) -> Found:
             except NotRun as error:
                 yield _located(error, ("sae", "folder"))
                 return  # of the others likely the same
+
+
+def _of_dictionaries(suite: LanguageSuite) -> Found:
+    try:
+        LanguageDictionaries(suite)
+    except NotRun as error:
+        yield _located(error, ("dictionaries",))
 
 
 def _located(error: NotRun, where: Location) -> tuple[Location, str]:
