@@ -20,8 +20,8 @@ from polyrot.missing import NotRun
 from polyrot.sae.absorption import Units
 from polyrot.sae.activations import GroupTopK
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.dictionaries import COLUMNS, SUBSPACES, Dictionaries, Words
-from polyrot.suites.dictionary_worlds import planted_letters, shuffled_groups
+from polyrot.suites.budget_worlds import planted_letters, shuffled_groups
+from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget, Words
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite
 from polyrot.suites.suite import Suite
@@ -35,29 +35,29 @@ ROOT = Path(__file__).parent.parent
 D, RANK, WORDS = 64, 4, 3_000
 
 
-def empty(draw: int) -> Dictionaries:
+def empty(draw: int) -> Budget:
     """Say how wide activations are and of how many columns a group is: what planting asks."""
     weights = torch.eye(D), torch.zeros(D), torch.eye(D), torch.zeros(D)
     sae = pr.SAE(*weights, {}, GroupTopK(2, RANK))
     none = torch.zeros(WORDS, dtype=torch.int64)
     zeros = torch.zeros(WORDS, D)
-    return Dictionaries(Words(zeros, none, zeros, none), zeros, lambda arm, half: sae, draw)
+    return Budget(Words(zeros, none, zeros, none), zeros, lambda arm, half: sae, draw)
 
 
 @lru_cache
-def letters(draw: int) -> Dictionaries:
+def letters(draw: int) -> Budget:
     return planted_letters(empty(draw))
 
 
 class PlantedSuite(Suite):
-    """Dictionaries of known truth, of three seeds."""
+    """Budget of known truth, of three seeds."""
 
-    def __init__(self, world: Callable[[Dictionaries], Dictionaries] = lambda own: own) -> None:
+    def __init__(self, world: Callable[[Budget], Budget] = lambda own: own) -> None:
         super().__init__("toy", (1, 2, 3), ("resid_post.0",))
         self._world = world
 
     @cached_property
-    def dictionaries(self) -> Mapping[int, Dictionaries]:
+    def budgets(self) -> Mapping[int, Budget]:
         return {seed: self._world(letters(seed)) for seed in self.seeds}
 
 
@@ -66,7 +66,7 @@ def autoencoder(rows: torch.Tensor, rule: pr.TopK | GroupTopK) -> pr.SAE:
     return pr.SAE(rows.mT.contiguous(), zeros[0], rows, zeros[1], {}, rule)
 
 
-def otherwise(own: Dictionaries) -> Dictionaries:
+def otherwise(own: Budget) -> Budget:
     """Groups of one column each that absorb, the others never on; a single column per letter."""
     rows = own.sae(COLUMNS).W_dec
     padded = torch.stack([rows, *(RANK - 1) * [0 * rows]], dim=1).flatten(0, 1)
@@ -78,10 +78,10 @@ def otherwise(own: Dictionaries) -> Dictionaries:
     return replace(own, load=lambda arm, half: saes[arm])
 
 
-def worse_at_half(which: str) -> Callable[[Dictionaries], Dictionaries]:
+def worse_at_half(which: str) -> Callable[[Budget], Budget]:
     """Half the tokens leave columns of an arm that write too little."""
 
-    def world(own: Dictionaries) -> Dictionaries:
+    def world(own: Budget) -> Budget:
         def load(arm: str, half: bool) -> pr.SAE:
             sae = own.load(arm, half)
             return replace(sae, W_dec=0.8 * sae.W_dec) if half and arm == which else sae
@@ -190,7 +190,7 @@ def test_half_the_tokens_are_refuted_where_the_groups_lose() -> None:
 
 def test_a_suite_without_dictionaries_says_what_is_missing() -> None:
     with pytest.raises(NotRun, match="toy has no dictionaries to compare; run it with --suite"):
-        _ = Suite("toy", (1, 2), ("resid_post.0",)).dictionaries
+        _ = Suite("toy", (1, 2), ("resid_post.0",)).budgets
 
 
 TABLE = """
@@ -230,8 +230,8 @@ def language(file: Path) -> LanguageSuite:
 
 def test_the_arms_of_a_model_are_of_one_budget(file: Path) -> None:
     suite = language(file)
-    assert list(suite.dictionaries) == [1, 2, 3]
-    own = suite.dictionaries[2]
+    assert list(suite.budgets) == [1, 2, 3]
+    own = suite.budgets[2]
     groups, columns = own.sae(SUBSPACES), own.sae(COLUMNS)
     assert (groups.activation, columns.activation) == (GroupTopK(2, 4), pr.TopK(8))
     assert groups.features == columns.features == 4 * suite.d_model
@@ -245,7 +245,7 @@ def test_the_arms_of_a_model_are_of_one_budget(file: Path) -> None:
 
 def test_tokens_that_are_scored_are_not_those_of_the_training(file: Path) -> None:
     suite = language(file)
-    own = suite.dictionaries[1]
+    own = suite.budgets[1]
     assert own.x.shape[0] == suite.data.analysis.numel()
     assert torch.equal(own.x, suite.activations.at(suite.middle_site)[0])
     assert set(own.words.probes) <= set(range(26))
@@ -261,8 +261,8 @@ def test_one_model_has_three_autoencoders_of_an_arm(file: Path, tmp_path: Path) 
         .replace('"text.txt"', json.dumps(str(file.parent / "text.txt")))
     )
     suite = language(one)
-    assert list(suite.dictionaries) == [1, 2, 3]
-    saes = [own.sae(SUBSPACES) for own in suite.dictionaries.values()]
+    assert list(suite.budgets) == [1, 2, 3]
+    saes = [own.sae(SUBSPACES) for own in suite.budgets.values()]
     assert [sae.metadata["seed"] for sae in saes] == [1, 2, 3]
     assert not torch.equal(saes[0].W_dec, saes[1].W_dec)
 
@@ -283,7 +283,7 @@ def test_dictionaries_that_cannot_be_are_not_run(
     changed.write_text(file.read_text())
     suite = language(change(changed, (old, new)))
     with pytest.raises(NotRun, match=reason):
-        _ = suite.dictionaries
+        _ = suite.budgets
 
 
 def test_the_claims_run_through_on_a_suite_file(pytester: pytest.Pytester, file: Path) -> None:
@@ -301,5 +301,5 @@ def test_gpt2_is_read_before_its_block(tmp_path: Path) -> None:
     file = write_suite(tmp_path, [gpt2()], TABLE, 'site = "resid_pre.2"\n', name="gpt")
     change(file, ("seeds = [1]", "seed = 1"), ("seed{seed}", "seed1"))
     suite = language(file)
-    own = suite.dictionaries[1]
+    own = suite.budgets[1]
     assert torch.equal(own.x, suite.activations.at("resid_post.1")[0])

@@ -29,8 +29,8 @@ import pytest
 from polyrot.sae.absorption import Units
 from polyrot.stats.estimate import Estimate, beside, over_seeds
 from polyrot.suites import figures
-from polyrot.suites.dictionaries import COLUMNS, SUBSPACES, Dictionaries, Read
-from polyrot.suites.dictionary_worlds import planted_letters, planted_otherwise, shuffled_groups
+from polyrot.suites.budget_worlds import planted_letters, planted_otherwise, shuffled_groups
+from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget, Read
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
@@ -54,7 +54,7 @@ CONTROLS = (
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
-World = Callable[[Dictionaries], Dictionaries]
+World = Callable[[Budget], Budget]
 QUANTITIES = {
     ABSORPTION: "absorption fraction",
     SPLITTING: "split features",
@@ -62,11 +62,11 @@ QUANTITIES = {
 }
 
 
-def as_trained(own: Dictionaries) -> Dictionaries:
+def as_trained(own: Budget) -> Budget:
     return own
 
 
-def arm_of(own: Dictionaries, arm: str, read: Read) -> dict[str, float]:
+def arm_of(own: Budget, arm: str, read: Read) -> dict[str, float]:
     """What an arm makes of the letters, and how much it explains."""
     return own.absorption(arm, read) | {QUANTITIES[EXPLAINED]: own.ev(arm)}
 
@@ -80,7 +80,7 @@ def margins(subspaces: dict[str, float], columns: dict[str, float]) -> dict[str,
 def measured(suite: Suite, read: Read, world: World) -> dict[str, Estimate]:
     """Estimate the margins to the bars, by part."""
     found: dict[int, dict[str, dict[str, float]]] = {}
-    for seed, own in suite.dictionaries.items():
+    for seed, own in suite.budgets.items():
         placed = world(own)
         found[seed] = {arm: arm_of(placed, arm, read) for arm in (SUBSPACES, COLUMNS)}
     inside = {seed: margins(arms[SUBSPACES], arms[COLUMNS]) for seed, arms in found.items()}
@@ -121,7 +121,7 @@ def by_arm(estimates: figures.Worlds) -> list[Figure]:
             curves,
             name=what.replace(" ", "-"),
             title=what.capitalize(),
-            caption="Dictionaries of equal columns, l0 and tokens; mean over seeds.",
+            caption="Budget of equal columns, l0 and tokens; mean over seeds.",
             y=what,
         )
         for part, what in QUANTITIES.items()

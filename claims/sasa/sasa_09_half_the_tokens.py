@@ -18,8 +18,8 @@ import pytest
 
 from polyrot.stats.estimate import Estimate, beside, over_seeds
 from polyrot.suites import figures
-from polyrot.suites.dictionaries import COLUMNS, SUBSPACES, Dictionaries
-from polyrot.suites.dictionary_worlds import columns_at_half, planted_letters
+from polyrot.suites.budget_worlds import columns_at_half, planted_letters
+from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
@@ -36,17 +36,17 @@ AT_HALF = negative("single columns at half the tokens", columns_at_half)
 CONTROLS = (AT_HALF, positive("planted letters", planted_letters))
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
-World = Callable[[Dictionaries], Dictionaries]
+World = Callable[[Budget], Budget]
 PART = "EV"
 HALF, ALL = "subspaces, half the tokens", "single columns, all tokens"
 BOTH_ALL = "subspaces, all tokens"
 
 
-def as_trained(own: Dictionaries) -> Dictionaries:
+def as_trained(own: Budget) -> Budget:
     return own
 
 
-def explained(own: Dictionaries) -> dict[str, float]:
+def explained(own: Budget) -> dict[str, float]:
     """Explained variance by arm and tokens."""
     return {
         HALF: own.ev(SUBSPACES, half=True),
@@ -77,7 +77,7 @@ def by_budget(estimates: figures.Worlds) -> list[Figure]:
 @pytest.mark.measurement(HARDENED)
 def test_hardened(suite: Suite, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        found = {seed: explained(world(own)) for seed, own in suite.dictionaries.items()}
+        found = {seed: explained(world(own)) for seed, own in suite.budgets.items()}
         details: dict[str, float] = {}
         for which in (HALF, BOTH_ALL, ALL):
             details |= beside(which, over_seeds({seed: own[which] for seed, own in found.items()}))

@@ -20,8 +20,8 @@ from polyrot.sae.model import SAE
 from polyrot.suites.activations import harvest_language
 from polyrot.suites.agreement import LanguageReader, copulas
 from polyrot.suites.artifacts import SHIPPED
+from polyrot.suites.budgets import Budget
 from polyrot.suites.checkpoints import Run, artifact_folder, check_tokens, runs, sites_of
-from polyrot.suites.dictionaries import Dictionaries
 from polyrot.suites.language_autoencoders import LanguageAutoencoders
 from polyrot.suites.language_dictionaries import LanguageDictionaries
 from polyrot.suites.schema import SuiteFile
@@ -275,7 +275,7 @@ class LanguageSuite(Suite):
         return self._autoencoders.of_control(index, site)
 
     @cached_property
-    def dictionaries(self) -> Mapping[int, Dictionaries]:
+    def budgets(self) -> Mapping[int, Budget]:
         return LanguageDictionaries(self, self._device, self._progress).by_unit()
 
     @cached_property

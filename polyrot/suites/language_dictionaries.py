@@ -12,7 +12,7 @@ from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.autoencoders import TrainedAutoencoders
-from polyrot.suites.dictionaries import COLUMNS, SUBSPACES, Dictionaries, Words
+from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget, Words
 from polyrot.tasks.letters import first_letters
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LanguageDictionaries:
         except ValueError as error:
             raise NotRun(f"dictionaries: {error}") from None
 
-    def by_unit(self) -> dict[int, Dictionaries]:
+    def by_unit(self) -> dict[int, Budget]:
         """Give the dictionaries of each unit, which is a model, or an SAE seed of the only one."""
         suite = self._suite
         scored = suite.data.analysis[:SEQUENCES]
@@ -69,7 +69,7 @@ class LanguageDictionaries:
             x = activations[model]
             trained_on = self._activations[model][: len(fit_letters)]
             words = Words.among(trained_on, fit_letters, x, letters, fit_words=FIT_WORDS)
-            result[unit] = Dictionaries(words, x, partial(self._load, index), unit)
+            result[unit] = Budget(words, x, partial(self._load, index), unit)
         return result
 
     @property

@@ -26,8 +26,8 @@ from polyrot.tasks.dyck import LabelledSequences
 if TYPE_CHECKING:
     from polyrot.suites.agreement import Reader
     from polyrot.suites.agreement_axes import Study
+    from polyrot.suites.budgets import Budget
     from polyrot.suites.chains import ChainModels
-    from polyrot.suites.dictionaries import Dictionaries
     from polyrot.suites.questions import QuestionModels
     from polyrot.suites.steering import Steered
     from polyrot.tasks.agreement import Prompts
@@ -213,8 +213,8 @@ class Suite:
         raise self._lacks("autoencoders for controls")
 
     @cached_property
-    def dictionaries(self) -> Mapping[int, "Dictionaries"]:
-        """Autoencoders of two kinds at one budget, by seed; see `polyrot.suites.dictionaries`."""
+    def budgets(self) -> Mapping[int, "Budget"]:
+        """Autoencoders of two kinds at one budget, by seed; see `polyrot.suites.budgets`."""
         raise self._lacks("dictionaries to compare; run it with --suite textlm or gpt2-small")
 
     def _lacks(self, what: str) -> NotRun:

@@ -8,7 +8,7 @@ from torch import Tensor
 from polyrot.linalg import haar
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
-from polyrot.suites.dictionaries import COLUMNS, SUBSPACES, Dictionaries, Words
+from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget, Words
 from polyrot.tasks.letters import LETTERS
 
 SPLIT, ABSORBED = 0.25, 0.02
@@ -19,7 +19,7 @@ COS, THRESHOLD = 0.5, 0.8
 """Cosine of a letter's other features with its first; pre-activation that a feature must exceed."""
 
 
-def shuffled_groups(own: Dictionaries) -> Dictionaries:
+def shuffled_groups(own: Budget) -> Budget:
     """Deal the columns of the subspaces to groups at random."""
 
     def load(arm: str, half: bool) -> SAE:
@@ -34,12 +34,12 @@ def shuffled_groups(own: Dictionaries) -> Dictionaries:
     return replace(own, load=load)
 
 
-def columns_at_half(own: Dictionaries) -> Dictionaries:
+def columns_at_half(own: Budget) -> Budget:
     """Let single columns at half the tokens stand for the subspaces at half the tokens."""
     return replace(own, load=lambda arm, half: own.load(COLUMNS if arm == SUBSPACES else arm, half))
 
 
-def planted_letters(own: Dictionaries) -> Dictionaries:
+def planted_letters(own: Budget) -> Budget:
     """Put every letter into a subspace that one group holds, and single columns split and absorb.
 
     A letter's words lie in several directions of its own subspace, of as many dimensions as a
@@ -62,7 +62,7 @@ def planted_letters(own: Dictionaries) -> Dictionaries:
     return replace(own, words=words, x=words.scored, load=lambda arm, half: saes[arm])
 
 
-def planted_otherwise(own: Dictionaries) -> Dictionaries:
+def planted_otherwise(own: Budget) -> Budget:
     """Plant letters, and exchange the arms: here the single columns hold what groups do there."""
     planted = planted_letters(own)
     other = {SUBSPACES: COLUMNS, COLUMNS: SUBSPACES}

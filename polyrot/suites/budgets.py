@@ -90,7 +90,7 @@ class Words:
 
 
 @dataclass(frozen=True, eq=False)
-class Dictionaries:
+class Budget:
     """The arms of one model, and what they are measured on.
 
     Args:
