@@ -1,0 +1,148 @@
+"""What a dictionary makes of planted subspaces: the units that carry them, and their angles.
+
+A unit is what is on or off together: a group of a subspace-aware autoencoder, or one column.
+Protocols as in the released code of "Subspace-aware sparse autoencoders" (arXiv 2606.06333).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import squareform
+from torch import Tensor
+
+from polyrot.sae.activations import GroupTopK
+from polyrot.sae.model import SAE
+from polyrot.tasks.subspaces import Tokens
+
+ENERGY = 0.9
+"""Share of the energy that counts as all of it, in the released code."""
+
+Basis = Float[Tensor, "dim d_model"]
+"""Orthonormal rows."""
+Spectrum = Float[Tensor, " direction"]
+Directions = Float[Tensor, "direction d_model"]
+
+
+def unit_size(sae: SAE) -> int:
+    """Columns in a unit."""
+    return sae.activation.rank if isinstance(sae.activation, GroupTopK) else 1
+
+
+def carriers(sae: SAE, tokens: Tokens, bases: Sequence[Basis]) -> list[int]:
+    """Count the units that carry 90% of what is written into each feature's subspace.
+
+    Of the energy that the dictionary writes there while the feature is on, unit by unit; the
+    fewest units that add up to that share.
+    """
+    size = unit_size(sae)
+    codes = sae.encode(tokens.x).double()
+    counts = []
+    for feature, basis in enumerate(bases):
+        own = codes[tokens.on[:, feature]].unflatten(1, (-1, size))
+        # Second moments of the codes of a unit give the energy that it writes anywhere.
+        moments = torch.einsum("tur,tuq->urq", own, own)
+        written = (sae.W_dec.double() @ basis.double().mT).unflatten(0, (-1, size))
+        energy = torch.einsum("urq,urd,uqd->u", moments, written, written)
+        counts.append(components(energy))
+    return counts
+
+
+def components(energy: Spectrum, share: float = ENERGY) -> int:
+    """Count the fewest largest entries that add up to a share of the sum; 0 where that is 0."""
+    total = float(energy.sum())
+    if total <= 0:
+        return 0
+    largest = energy.sort(descending=True).values.cumsum(0)
+    return int((largest < share * total).sum()) + 1
+
+
+def effective_rank(energy: Spectrum) -> float:
+    """Compute the exponential of the entropy of shares of energy.
+
+    Roy & Vetterli 2007, doi:10.5281/zenodo.40298, of squared singular values.
+
+    >>> effective_rank(torch.tensor([1.0, 1.0, 0.0]))
+    2.0
+    """
+    shares = energy.double() / energy.double().sum()
+    return round(float(torch.special.entr(shares).sum().exp()), 12)
+
+
+def written(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Directions]:
+    """Find the principal directions of what each unit writes, and the energy along them.
+
+    Returns:
+        `[unit, direction]`, mean energy per token, largest first; and orthonormal
+        `[unit, direction, d_model]`: as many directions as a unit has columns.
+    """
+    size = unit_size(sae)
+    codes = sae.encode(x).double().unflatten(1, (-1, size))
+    moments = torch.einsum("tur,tuq->urq", codes, codes) / len(codes)
+    values, vectors = torch.linalg.eigh(moments)
+    rows = sae.W_dec.double().unflatten(0, (-1, size))
+    scaled = (vectors * values.clamp(min=0).sqrt()[:, None, :]).mT @ rows
+    _, singular, directions = torch.linalg.svd(scaled, full_matrices=False)
+    return singular.square(), directions
+
+
+def match(
+    directions: Directions, bases: Sequence[Basis], *, whole: bool = False
+) -> Int[Tensor, " feature"]:
+    """Give every feature a unit of its own that writes where it is.
+
+    The shares of the features' subspaces inside the units' first directions, as many as the
+    feature has dimensions, add up to the most (linear assignment); with `whole`, inside all of
+    the units' directions.
+    """
+    shares = torch.stack(
+        [
+            (directions[:, : None if whole else len(basis)] @ basis.double().mT)
+            .square()
+            .sum((1, 2))
+            / len(basis)
+            for basis in bases
+        ]
+    )
+    _, units = linear_sum_assignment(shares.numpy(), maximize=True)
+    return torch.from_numpy(units)
+
+
+def largest_angle(directions: Directions, basis: Basis) -> float:
+    """Compute the largest principal angle between two subspaces of one dimension, in degrees.
+
+    Where one has fewer dimensions than the other, 90: it leaves a direction out.
+    """
+    if len(directions) < len(basis):
+        return 90.0
+    cosines = torch.linalg.svdvals(directions[: len(basis)].double() @ basis.double().mT)
+    return float(torch.rad2deg(torch.arccos(cosines.min().clamp(max=1))))
+
+
+def clustered(sae: SAE, clusters: int, x: Float[Tensor, "token d_model"]) -> Directions:
+    """Make units of columns that point alike: average linkage of `1 - |cosine|`.
+
+    The nearest that a scalar autoencoder comes to groups without being told which columns
+    belong together.  The columns are the fewest that carry 90% of what is written: the rest
+    would be clusters of their own.
+
+    Returns:
+        Principal directions of what each cluster writes, `[cluster, d_model, d_model]`.
+    """
+    codes = sae.encode(x).double()
+    norms = sae.W_dec.double().norm(dim=1)
+    energy = codes.square().sum(0) * norms.square()
+    used = energy.argsort(descending=True)[: components(energy)]
+    rows = sae.W_dec[used].double() / norms[used, None]
+    distance = (1 - (rows @ rows.mT).abs()).clamp(min=0).fill_diagonal_(0)
+    tree = linkage(squareform(distance.numpy(), checks=False), "average")
+    labels = torch.from_numpy(np.asarray(fcluster(tree, clusters, "maxclust")))
+    found = []
+    for label in range(1, int(labels.max()) + 1):
+        own = used[labels == label]
+        wrote = codes[:, own] @ sae.W_dec[own].double()
+        found.append(torch.linalg.eigh(wrote.mT @ wrote)[1].mT.flip(0))
+    return torch.stack(found)
