@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.linalg import subspace_angles
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from torch import Tensor
@@ -114,12 +115,14 @@ def match(
 def largest_angle(directions: Directions, basis: Basis) -> float:
     """Compute the largest principal angle between two subspaces of one dimension, in degrees.
 
-    Where one has fewer dimensions than the other, 90: it leaves a direction out.
+    By their sines where they are small (Knyazev & Argentati 2002,
+    doi:10.1137/S1064827500377332).  Where the unit has fewer directions than the basis, 90: it
+    leaves one out.
     """
     if len(directions) < len(basis):
         return 90.0
-    cosines = torch.linalg.svdvals(directions[: len(basis)].double() @ basis.double().mT)
-    return float(torch.rad2deg(torch.arccos(cosines.min().clamp(max=1))))
+    own, other = directions[: len(basis)].double(), basis.double()
+    return float(np.rad2deg(subspace_angles(own.mT.numpy(), other.mT.numpy()).max()))
 
 
 def clustered(sae: SAE, clusters: int, x: Float[Tensor, "token d_model"]) -> Directions:

@@ -74,14 +74,14 @@ def _shapes() -> Experiment:
     }
     arms = {name: replace(recipe, activation=rule) for name, rule in rules.items()}
     arms[PENALISED] = replace(recipe, activation=group, nuclear=0.01)
-    return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2), 20_000)
+    return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2, 3), 20_000)
 
 
 def _dimensions(*, full: bool) -> Experiment:
     """As many groups as features, which differ in dimension; bases are not orthogonal."""
     dims: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    each, d_model, rank = 4, 96, 8
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    each, d_model, rank = 4, 128, 8
     active, steps, batch, tokens = 3, 6_000, 1_024, 50_000
     if full:
         dims, each, d_model, rank = (1, 2, 3, 4, 6, 8, 12, 16), 32, 768, 16
