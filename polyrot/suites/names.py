@@ -44,12 +44,13 @@ _ROTATION = frozenset(f"PIR-{number:02d}" for number in range(4, 10))
 _CHAIN = frozenset(f"CORE-{number:02d}" for number in range(1, 7))
 _GROKKING = frozenset(f"CORE-{number:02d}" for number in range(7, 11))
 _VERB = frozenset({"CORE-11", "CORE-12"})
-_X = frozenset({"X-01"})
+_INSIDE = frozenset({"X-01"})
+_X = _INSIDE | {"X-02"}
 _ABOUT = {
     "dyck3": _PIR | _X,
     "dyck3-independent": _PIR | _X,
-    "markov": _CHAIN | _ROTATION | _X,
-    "modular-addition": _GROKKING | _ROTATION | _X,
+    "markov": _CHAIN | _ROTATION | _INSIDE,
+    "modular-addition": _GROKKING | _ROTATION | _INSIDE,
 }
 """The claims of polyrot's families that are about a suite trained here."""
 
