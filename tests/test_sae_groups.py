@@ -35,15 +35,16 @@ def plane(*angles: float) -> Tensor:
     return rows
 
 
-def test_what_is_written_is_the_moment_of_the_contributions() -> None:
-    sae, x = planted(), normal(500, D_MODEL, seed=1)
+def test_what_is_written_is_the_covariance_of_the_contributions() -> None:
+    sae, x = planted(), 1 + normal(500, D_MODEL, seed=1)
     on = sae.encode(x).unflatten(1, (GROUPS, RANK))
     parts = torch.einsum("tgr,grd->tgd", on, sae.W_dec.unflatten(0, (GROUPS, RANK)))
     assert torch.allclose(parts.sum(1), sae.decode(sae.encode(x)))
-    expected = torch.einsum("tgi,tgj->gij", parts, parts) / len(x)
+    varying = parts - parts.mean(0)
+    expected = torch.einsum("tgi,tgj->gij", varying, varying) / len(x)
     own = groups.written(sae, x)
     assert torch.allclose(own.mT @ own, expected)
-    assert torch.allclose(groups.energies(own), parts.square().sum(2).mean(0))
+    assert torch.allclose(groups.energies(own), parts.var(0, correction=0).sum(1))
 
 
 def test_a_feature_is_a_group_of_one() -> None:

@@ -10,19 +10,19 @@ subspaces; the second is how much more they lose than the single directions: no 
 lets a rotation cost at all.  Where nothing is carried both kinds may lose alike: the second part
 says something beside the first alone.
 
-The details hold the dictionaries' own likeness.  Trained on each model, are the target's groups,
-rotated, those of the source?  A group counts for what it writes: rows that a group does not use
+The details hold how alike dictionaries are that were trained on each model: are the target's
+groups, rotated, those of the source?  A group counts for what it writes: rows that it does not use
 have no say.  Beside it the same for columns, under a random rotation, and for two SAE seeds of one
-model, whose likeness no rotation can be asked to exceed.
+model, which is all that a rotation can be asked for.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
 from polyrot.sae.metrics import ev, reconstruct
+from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import figures, worlds
 from polyrot.suites.dictionaries import KINDS, SCALAR, SUBSPACE
@@ -73,12 +73,12 @@ BAR = Bar.at_most(0.025, "EV lost")
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
-def lost(pair: Pair) -> tuple[float, float]:
+def lost(pair: Pair, sae: SAE) -> tuple[float, float]:
     """EV of the source's own activations lost when it is read from the rotated target, and left."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.fit(pair).apply(target).float()
-    left = ev(reconstruct(pair.sae, rotated), source)
-    return pair.within(ev, held_out=True) - left, left
+    left = ev(reconstruct(sae, rotated), source)
+    return replace(pair, load_sae=lambda: sae).within(ev, held_out=True) - left, left
 
 
 def what_is_lost(estimates: figures.Worlds) -> Figure:
@@ -116,7 +116,7 @@ def how_alike(estimates: figures.Worlds) -> Figure:
         "Another seed's own groups, rotated",
         "How alike what matched groups write is (of subspaces in all of which as much is written, "
         "the mean squared cosine of their principal angles), of dictionaries trained on either "
-        "seed; mean over pairs. Two SAE seeds of one model are what a rotation cannot exceed. "
+        "seed; mean over pairs. Two SAE seeds of one model show what a rotation can be asked for. "
         "Hollow: without an interval.",
         "",
         "overlap",
@@ -131,16 +131,15 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
         values: dict[str, dict[tuple[int, int], float]] = {part: {} for part in PARTS}
         beside = of_one_model(suite) if world is AS_TRAINED else {}
         for pair in suite.pairs(suite.late_site):
+            chosen = {kind: world(kind) for kind in KINDS}
+            placed = {own: own(pair) for own in set(chosen.values())}
             costs = {}
-            for kind in KINDS:
-                load = partial(suite.dictionary, pair.seeds[0], kind)
-                placed = world(kind)(replace(pair, load_sae=load))
-                costs[kind], left = lost(placed)
-                if world is not AS_TRAINED:
-                    continue
-                columns = {f"{kind} EV lost": costs[kind], f"{kind} EV rotated": left}
-                for name, value in (columns | likeness(suite, pair, kind)).items():
-                    beside.setdefault(name, {})[pair.seeds] = value
+            for kind, own in chosen.items():
+                costs[kind], left = lost(placed[own], suite.dictionary(pair.seeds[0], kind))
+                if world is AS_TRAINED:
+                    read = {f"{kind} EV lost": costs[kind], f"{kind} EV rotated": left}
+                    for name, value in (read | likeness(suite, pair, kind)).items():
+                        beside.setdefault(name, {})[pair.seeds] = value
             values[CARRIED][pair.seeds] = costs[SUBSPACE]
             values[BEYOND][pair.seeds] = costs[SUBSPACE] - costs[SCALAR]
         details = {CARRIED: means_beside(beside), BEYOND: {}}

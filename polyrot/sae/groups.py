@@ -15,41 +15,45 @@ from polyrot.sae.activations import GroupTopK
 from polyrot.sae.model import SAE
 
 Written = Float[Tensor, "group rank d_model"]
-"""Of each group rows `F` with `F'F` the mean over tokens of `w w'`, where `w` is what it writes."""
+"""Of each group rows `F` such that `F'F` is the covariance, over tokens, of what it writes."""
 
 
 def written(sae: SAE, x: Float[Tensor, "token d_model"]) -> Written:
     """Sum up what each group of a dictionary writes on tokens, as float64.
 
-    On a token a group writes `w = z D`: its features `[rank]` times its decoder rows
-    `[rank, d_model]`, zero where it is off.
+    On a token a group writes its features `[rank]` times its decoder rows `[rank, d_model]`, zero
+    where it is off.  What it writes on every token alike is left out: that is part of the mean of
+    the activations, which a shift carries and no rotation.
 
     >>> sae = SAE(torch.eye(2), torch.zeros(2), torch.eye(2), torch.zeros(2))
-    >>> written(sae, torch.tensor([[3.0, -1.0], [3.0, -1.0]])).tolist()
-    [[[3.0, 0.0]], [[0.0, 0.0]]]
+    >>> written(sae, torch.tensor([[3.0, 2.0], [1.0, 2.0]])).tolist()
+    [[[1.0, 0.0]], [[0.0, 0.0]]]
     """
     rank = sae.activation.rank if isinstance(sae.activation, GroupTopK) else 1
-    moments = torch.zeros(sae.features // rank, rank, rank, dtype=torch.float64, device=x.device)
+    shape = (sae.features // rank, rank)
+    means = torch.zeros(shape, dtype=torch.float64, device=x.device)
+    moments = torch.zeros(*shape, rank, dtype=torch.float64, device=x.device)
     for chunk in x.split(8192):
-        features = sae.encode(chunk).double().unflatten(1, (-1, rank))
-        moments += torch.einsum("tgi,tgj->gij", features, features)
-    values, vectors = torch.linalg.eigh(moments / len(x))
+        features = sae.encode(chunk).double().unflatten(1, shape)
+        means += features.sum(0) / len(x)
+        moments += torch.einsum("tgi,tgj->gij", features, features) / len(x)
+    values, vectors = torch.linalg.eigh(moments - means[:, :, None] * means[:, None])
     roots = values.clamp(min=0).sqrt()[:, :, None] * vectors.mT
-    rows: Tensor = roots @ sae.W_dec.double().unflatten(0, (-1, rank))
+    rows: Tensor = roots @ sae.W_dec.double().unflatten(0, shape)
     return rows
 
 
 def energies(own: Written) -> Float[Tensor, " group"]:
-    """Mean squared norm of what each group writes."""
+    """Variance of what each group writes, summed over dimensions."""
     energy: Tensor = own.square().sum((1, 2))
     return energy
 
 
 def overlaps(first: Written, second: Written) -> Float[Tensor, "group other"]:
-    """Measure how alike what any two groups write is: the cosine of their second moments.
+    """Measure how alike what any two groups write is: the cosine of their covariances.
 
-    `tr(A B) / sqrt(tr(A A) tr(B B))` of `A`, `B`, the means of `w w'`.  Of two directions it is
-    their squared cosine; of two subspaces of one dimension, in all directions of which as much is
+    `tr(A B) / sqrt(tr(A A) tr(B B))` of covariances `A` and `B`.  Of two directions it is their
+    squared cosine; of two subspaces of one dimension, in all directions of which as much is
     written, the mean squared cosine of their principal angles.  A group that writes nothing is
     like none.
 
