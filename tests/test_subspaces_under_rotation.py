@@ -34,7 +34,11 @@ def projection(kind: str, basis: Tensor) -> pr.SAE:
     count = len(columns)
     rule = pr.TopK(count) if scalar else pr.GroupTopK(count // 2, 2)
     return pr.SAE(
-        columns.mT.contiguous(), torch.zeros(count), columns, torch.zeros(D_MODEL), activation=rule
+        columns.mT.contiguous(),
+        torch.zeros(count),
+        columns,
+        torch.zeros(basis.shape[1]),
+        activation=rule,
     )
 
 
@@ -120,8 +124,7 @@ def test_the_dictionaries_that_a_rotation_carries_are_those_of_the_target() -> N
 def test_reading_the_rotated_target_is_what_a_carried_dictionary_does() -> None:
     suite = load_world("haar")
     pair = next(iter(suite.pairs(LATE_SITE)))
-    sae = projection(SUBSPACE, haar.sample(synthetic.D_MODEL, seed=9)[:8])
-    sae = replace(sae, b_dec=torch.zeros(synthetic.D_MODEL)).to(torch.float64)
+    sae = projection(SUBSPACE, haar.sample(synthetic.D_MODEL, seed=9)[:8]).to(torch.float64)
     fit = pair.fit(pair)
     target = pair.target[pair.held_out].double()
     carried = fit.inverse().carry_sae(sae)

@@ -88,6 +88,7 @@ def what_is_lost(estimates: figures.Worlds) -> Figure:
         shown[own.name] = {part: estimate for part, estimate in known if own.concerns(part)}
     curves = [
         ("models", Role.MODELS, MODELS, ""),
+        ("models, single directions", Role.BESIDE, MODELS, f"mean {SCALAR} EV lost"),
         *((own.name, Role(own.kind), own.name, "") for own in CONTROLS),
     ]
     return figures.by_part(
@@ -106,18 +107,22 @@ def what_is_lost(estimates: figures.Worlds) -> Figure:
 def how_alike(estimates: figures.Worlds) -> Figure:
     own = estimates[MODELS][CARRIED]
     series = []
-    for kind, role in ((SUBSPACE, Role.MODELS), (SCALAR, Role.BESIDE)):
+    for kind, label, role in (
+        (SUBSPACE, "subspaces", Role.MODELS),
+        (SCALAR, "single directions", Role.BESIDE),
+    ):
         names = {how: f"mean {kind} overlap, {how}" for how in HOW}
         have = {how: name for how, name in names.items() if name in own.details}
         drawn = (figures.detail_of(own, name) for name in have.values())
-        series.append(Series(f"{kind} groups", role, tuple(have), *zip(*drawn, strict=True)))
+        series.append(Series(label, role, tuple(have), *zip(*drawn, strict=True)))
     return Figure(
         "likeness",
         "Another seed's own groups, rotated",
         "How alike what matched groups write is (of subspaces in all of which as much is written, "
         "the mean squared cosine of their principal angles), of dictionaries trained on either "
-        "seed; mean over pairs. Two SAE seeds of one model show what a rotation can be asked for. "
-        "Hollow: without an interval.",
+        "seed; mean over pairs. Two SAE seeds of one model show what a rotation can be asked for; "
+        "as they are, both grew from the columns that one SAE seed drew. Hollow: without an "
+        "interval.",
         "",
         "overlap",
         Mark.POINTS,

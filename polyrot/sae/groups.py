@@ -17,6 +17,9 @@ from polyrot.sae.model import SAE
 Written = Float[Tensor, "group rank d_model"]
 """Of each group rows `F` such that `F'F` is the covariance, over tokens, of what it writes."""
 
+Others = Float[Tensor, "other other_rank d_model"]
+"""The same of a dictionary that may have more groups, or larger ones."""
+
 
 def written(sae: SAE, x: Float[Tensor, "token d_model"]) -> Written:
     """Sum up what each group of a dictionary writes on tokens, as float64.
@@ -49,7 +52,7 @@ def energies(own: Written) -> Float[Tensor, " group"]:
     return energy
 
 
-def overlaps(first: Written, second: Written) -> Float[Tensor, "group other"]:
+def overlaps(first: Written, second: Others) -> Float[Tensor, "group other"]:
     """Measure how alike what any two groups write is: the cosine of their covariances.
 
     `tr(A B) / sqrt(tr(A A) tr(B B))` of covariances `A` and `B`.  Of two directions it is their
@@ -70,7 +73,7 @@ def overlaps(first: Written, second: Written) -> Float[Tensor, "group other"]:
     return torch.where(scale > 0, shared / scale.clamp(min=torch.finfo(scale.dtype).tiny), 0.0)
 
 
-def matching(first: Written, second: Written) -> tuple[Int[Tensor, " group"], float]:
+def matching(first: Written, second: Others) -> tuple[Int[Tensor, " group"], float]:
     """Assign to each group another of as many, and measure how alike they are then.
 
     The linear assignment that makes the mean overlap largest, in which a group counts for its
