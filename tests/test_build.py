@@ -16,7 +16,7 @@ from polyrot.models import cohorts
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites import build
 from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
-from polyrot.suites.dictionaries import GROUPS, KINDS, RANK
+from polyrot.suites.dictionary_kinds import GROUPS, KINDS, RANK
 from polyrot.suites.trained import INTERNAL_SITES
 
 TINY = {

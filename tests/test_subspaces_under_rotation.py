@@ -13,7 +13,7 @@ import polyrot as pr
 from polyrot.catalogue import load_module
 from polyrot.linalg import haar
 from polyrot.missing import NotRun
-from polyrot.suites.dictionaries import GROUPS, KINDS, RANK, RECIPE, SCALAR, SUBSPACE, recipe_of
+from polyrot.suites.dictionary_kinds import GROUPS, KINDS, RANK, RECIPE, SCALAR, SUBSPACE, recipe_of
 from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.suites.worlds import synthetic
 from polyrot.suites.worlds.catalogue import load_world

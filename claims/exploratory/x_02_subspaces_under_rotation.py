@@ -25,7 +25,7 @@ from polyrot.sae.metrics import ev, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.suites import figures, worlds
-from polyrot.suites.dictionaries import KINDS, SCALAR, SUBSPACE
+from polyrot.suites.dictionary_kinds import KINDS, SCALAR, SUBSPACE
 from polyrot.suites.likeness import HOW, likeness, of_one_model
 from polyrot.suites.pairs import Pair, as_trained, means_beside
 from polyrot.suites.pairs import World as PairWorld

@@ -38,7 +38,7 @@ class SAEName:
     site: str
     sae_seed: int
     kind: str = ""
-    """Of `polyrot.suites.dictionaries`; empty for the autoencoders of the recipe of PIR."""
+    """Of `polyrot.suites.dictionary_kinds`; empty for the autoencoders of the recipe of PIR."""
 
     @property
     def folder(self) -> str:

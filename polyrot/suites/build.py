@@ -30,7 +30,7 @@ from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
-from polyrot.suites import dictionaries
+from polyrot.suites import dictionary_kinds
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.suite import LATE_SITE
 from polyrot.suites.trained import INTERNAL_SITES
@@ -57,7 +57,7 @@ def build_suite(
     work: Path,
     command: str,
     sae_config: SAEConfig = SAEConfig(),
-    dictionary_config: SAEConfig = dictionaries.RECIPE,
+    dictionary_config: SAEConfig = dictionary_kinds.RECIPE,
     device: str = "cpu",
     report: Report = lambda what, step, steps, remark: None,
 ) -> Artifacts:
@@ -130,14 +130,16 @@ def train_artifacts(
 
 def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
     """Say in a manifest how the dictionaries of every kind were trained."""
-    kinds = {kind: dictionaries.recipe_of(kind, config).recipe() for kind in dictionaries.KINDS}
+    kinds = {
+        kind: dictionary_kinds.recipe_of(kind, config).recipe() for kind in dictionary_kinds.KINDS
+    }
     return {"dictionary_training": kinds}
 
 
 def _total_steps(cohort: Cohort) -> int:
     """Steps of all stacks that train one after the other."""
     stacks = [s[0] for names in sae_plan(cohort).values() for s in _stacks(names)]
-    steps = sum((dictionaries.RECIPE if n.kind else SAEConfig()).steps for n in stacks)
+    steps = sum((dictionary_kinds.RECIPE if n.kind else SAEConfig()).steps for n in stacks)
     return (1 + cohort.shared_io) * cohort.training.steps + steps
 
 
@@ -157,7 +159,7 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
 
     Every model and site has one from the SAE seed 0 that all share, as in the paper; at
     the late site every model has another from an SAE seed of its own, and the dictionaries of
-    `polyrot.suites.dictionaries`; where nothing is shared between models, the first one has these
+    `polyrot.suites.dictionary_kinds`; where nothing is shared between models, the first one has these
     from an SAE seed of its own too.  The short cohort is measured by its outputs alone and has
     none.
     """
@@ -167,7 +169,7 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     if cohort.name == CONTROL_COHORT:
         return {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in (LATE_SITE, NOISE)}
     own = [SAEName(seed, LATE_SITE, 1 + index) for index, seed in enumerate(cohort.seeds)]
-    kinds = dictionaries.KINDS
+    kinds = dictionary_kinds.KINDS
     compared = [SAEName(seed, LATE_SITE, 0, kind) for kind in kinds for seed in cohort.seeds]
     if not cohort.shared_io:
         compared += [SAEName(cohort.seeds[0], LATE_SITE, 1, kind) for kind in kinds]
@@ -227,7 +229,7 @@ def train_planned(
                 own = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
                 data = [x.to(device) for x in own]
             kind, sae_seed = stack[0].kind, stack[0].sae_seed
-            config = dictionaries.recipe_of(kind, recipes[1]) if kind else recipes[0]
+            config = dictionary_kinds.recipe_of(kind, recipes[1]) if kind else recipes[0]
             label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}" + (kind and f", {kind}")
             saes |= train_sae_stack(
                 stack, data, replace(config, seed=sae_seed), work, label, report

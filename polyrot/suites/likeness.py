@@ -12,7 +12,7 @@ from polyrot.cores.comparison import principal_angles
 from polyrot.linalg import haar
 from polyrot.missing import NotRun
 from polyrot.sae import groups
-from polyrot.suites.dictionaries import KINDS, SUBSPACE
+from polyrot.suites.dictionary_kinds import KINDS, SUBSPACE
 from polyrot.suites.pairs import Pair
 from polyrot.suites.suite import Suite
 

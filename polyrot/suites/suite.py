@@ -212,7 +212,7 @@ class Suite:
         raise self._lacks("autoencoders for controls")
 
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
-        """One of two dictionaries of a model at `late_site`; see `polyrot.suites.dictionaries`.
+        """One of two dictionaries of a model at `late_site`; see `polyrot.suites.dictionary_kinds`.
 
         By default from the SAE seed that all models share.  The first seed may have others, from
         an SAE seed of its own.

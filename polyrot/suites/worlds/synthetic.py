@@ -20,8 +20,8 @@ from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.suites.build import NOISE, noise_activations
 from polyrot.suites.chains import affine
-from polyrot.suites.dictionaries import RECIPE as DICTIONARIES
-from polyrot.suites.dictionaries import recipe_of
+from polyrot.suites.dictionary_kinds import RECIPE as DICTIONARIES
+from polyrot.suites.dictionary_kinds import recipe_of
 from polyrot.suites.names import world_name
 from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.suites.trained import HELD_OUT_SHARE
