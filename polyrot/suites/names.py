@@ -45,12 +45,13 @@ _CHAIN = frozenset(f"CORE-{number:02d}" for number in range(1, 7))
 _GROKKING = frozenset(f"CORE-{number:02d}" for number in range(7, 11))
 _VERB = frozenset({"CORE-11", "CORE-12"})
 _PLANTED = frozenset(f"SASA-{number:02d}" for number in range(1, 8))
-_X = frozenset({"X-01"})
+_INSIDE = frozenset({"X-01"})
+_X = _INSIDE | {"X-02"}
 _ABOUT = {
     "dyck3": _PIR | _X,
     "dyck3-independent": _PIR | _X,
-    "markov": _CHAIN | _ROTATION | _X,
-    "modular-addition": _GROKKING | _ROTATION | _X,
+    "markov": _CHAIN | _ROTATION | _INSIDE,
+    "modular-addition": _GROKKING | _ROTATION | _INSIDE,
     "subspaces": _PLANTED,
     "subspaces-full": frozenset({"SASA-04", "SASA-06", "SASA-07"}),
 }

@@ -236,6 +236,14 @@ class Suite:
         """
         raise self._lacks("autoencoders for controls")
 
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        """One of two dictionaries of a model at `late_site`; see `polyrot.suites.dictionary_kinds`.
+
+        By default from the SAE seed that all models share.  The first seed may have others, from
+        an SAE seed of its own.
+        """
+        raise self._lacks("dictionaries of subspaces; run it with --suite dyck3-independent")
+
     def _lacks(self, what: str) -> NotRun:
         return NotRun(f"{self.name} has no {what}")
 
