@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from polyrot.missing import NotRun
+from polyrot.progress import Progress
 from polyrot.sae.activations import GroupTopK, JumpReLU, TopK
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.recipe import BatchTopK, SAEConfig
@@ -124,9 +125,12 @@ def test_retraining_goes_to_the_cache(
 ) -> None:
     monkeypatch.setenv("POLYROT_CACHE", str(tmp_path / "cache"))
     said: list[str] = []
-    train_suite(
-        SUBSPACES, command="a test", device="cpu", progress=lambda share, text: said.append(text)
-    )
+
+    class Heard(Progress):
+        def __call__(self, share: float, text: str) -> None:
+            said.append(text)
+
+    train_suite(SUBSPACES, command="a test", device="cpu", progress=Heard())
     assert (tmp_path / "cache/artifacts" / SUBSPACES / weights_file(RANKS, "0")).is_file()
     assert any("ranks, 0, 5 of 5" in text for text in said)
 

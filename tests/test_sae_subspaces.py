@@ -15,8 +15,8 @@ from polyrot.sae.subspaces import (
     effective_rank,
     largest_angle,
     match,
+    principal,
     unit_size,
-    written,
 )
 from polyrot.suites.planted_dictionaries import (
     penalised_decoder,
@@ -45,7 +45,7 @@ def test_one_group_carries_a_planted_feature_and_writes_in_its_subspace() -> Non
     tokens = planted.draw(2_000, 0)
     assert unit_size(sae) == 4
     assert carriers(sae, tokens, planted.bases) == [1, 1, 1]
-    energy, directions = written(sae, tokens.x)
+    energy, directions = principal(sae, tokens.x)
     units = match(directions, planted.bases)
     assert units.tolist() == [0, 1, 2]
     for unit, basis in zip(units.tolist(), planted.bases, strict=True):

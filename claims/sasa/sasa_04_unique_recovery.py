@@ -20,7 +20,7 @@ import torch
 
 from polyrot.linalg import haar
 from polyrot.sae.metrics import squared_error
-from polyrot.sae.subspaces import Directions, clustered, largest_angle, match, written
+from polyrot.sae.subspaces import Directions, clustered, largest_angle, match, principal
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import dictionary_figures
 from polyrot.suites.dictionaries import Dictionary
@@ -49,7 +49,7 @@ Units = Callable[[Dictionary], Directions]
 
 
 def groups(dictionary: Dictionary) -> Directions:
-    return written(dictionary.sae, dictionary.held_out().x)[1]
+    return principal(dictionary.sae, dictionary.held_out().x)[1]
 
 
 def clusters_of_columns(dictionary: Dictionary) -> Directions:

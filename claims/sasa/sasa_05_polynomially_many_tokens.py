@@ -9,6 +9,9 @@ by itself, on logarithms and from two dimensions on, by a power of the dimension
 exponential of it, and their information criteria (AIC) are compared; both have two parameters.
 What a fit leaves is at least what rounding to the numbers that were tried would.  Where a
 repetition never found the features of some dimension, nothing is decided.
+
+Of single directions the most that they can do stands for what a scalar autoencoder does: each
+token is an atom.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +25,7 @@ import torch
 from polyrot.missing import NotRun
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import dictionary_figures
-from polyrot.suites.dictionary_plan import SUBSPACE, TOPK
+from polyrot.suites.dictionary_plan import SUBSPACE
 from polyrot.suites.dictionary_samples import RESOLUTION, Samples
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
@@ -135,12 +138,6 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
             details[f"found at {dim}"] = len(known)
             if known:
                 details[f"mean tokens at {dim}"] = mean(known)
-        if world is as_trained:
-            scalar = suite.samples.get(TOPK, {})
-            details |= {
-                f"found by clusters of {TOPK} at {dim}": sum(n is not None for n in own)
-                for dim, own in scalar.items()
-            }
         return {"tokens": over_seeds(preferences(needed), details=details)}
 
     judge(

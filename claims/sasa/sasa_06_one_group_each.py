@@ -19,7 +19,7 @@ from statistics import mean
 import pytest
 
 from polyrot.sae.metrics import ev, l0, reconstruct
-from polyrot.sae.subspaces import carriers, components, written
+from polyrot.sae.subspaces import carriers, components, principal
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import figures
 from polyrot.suites.dictionaries import Dictionary
@@ -105,7 +105,7 @@ def measured(own: Dictionary) -> Measured:
     tokens, bases = own.held_out(), own.features.bases
     ranks, firsts = [], []
     for feature, basis in enumerate(bases):
-        energy, directions = written(own.sae, tokens.x[tokens.on[:, feature]])
+        energy, directions = principal(own.sae, tokens.x[tokens.on[:, feature]])
         inside = (directions @ basis.double().mT).square().sum(2)
         firsts.append(int((energy * inside).sum(1).argmax()))
         ranks.append(components(energy[firsts[-1]]))

@@ -23,7 +23,7 @@ from polyrot.sae.subspaces import Spectrum, components, effective_rank, match
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import dictionary_figures
 from polyrot.suites.dictionaries import Decoder
-from polyrot.suites.dictionary_plan import COEFFICIENTS
+from polyrot.suites.dictionary_plan import COEFFICIENTS, SUBSPACES
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.planted_dictionaries import penalised_decoder
 from polyrot.suites.suite import Suite
@@ -114,6 +114,16 @@ def best(decoders: Decoders, rank: Rank, least_share: float) -> tuple[str, dict[
     return min(every, key=lambda name: error(every[name][first])), every
 
 
+def proxy(suite: Suite) -> str:
+    """Say what falls short of the paper's protocol, but in the suite of its sizes."""
+    if suite.name != SUBSPACES:
+        return ""
+    return (
+        "6,000 steps of 1,024 tokens in 100 dimensions, where the paper takes 20,000 of 4,096 in "
+        "768: --suite subspaces-full"
+    )
+
+
 def judged(decoders: Decoders, rank: Rank, least_share: float) -> dict[str, Estimate]:
     chosen, every = best(decoders, rank, least_share)
     first, *others = every[chosen]
@@ -137,7 +147,10 @@ def judged(decoders: Decoders, rank: Rank, least_share: float) -> dict[str, Esti
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: judged(world(suite), components, 0.5))
+    judge(
+        lambda world=as_trained: judged(world(suite), components, 0.5),
+        proxy=proxy(suite),
+    )
 
 
 @pytest.mark.measurement(HARDENED)
@@ -153,4 +166,5 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(
         lambda world=as_trained: judged(world(suite), effective_rank, 0.0),
         figures=lambda estimates: [recovered()],
+        proxy=proxy(suite),
     )

@@ -16,6 +16,7 @@ from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from polyrot.sae.activations import GroupTopK
+from polyrot.sae.groups import written
 from polyrot.sae.model import SAE
 from polyrot.tasks.subspaces import Tokens
 
@@ -73,21 +74,15 @@ def effective_rank(energy: Spectrum) -> float:
     return round(float(torch.special.entr(shares).sum().exp()), 12)
 
 
-def written(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Directions]:
-    """Find the principal directions of what each unit writes, and the energy along them.
+def principal(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Directions]:
+    """Find the principal directions of what each unit writes, and the variance along them.
 
     Returns:
-        `[unit, direction]`, mean energy per token, largest first; and orthonormal
-        `[unit, direction, d_model]`: as many directions as a unit has columns.
+        `[unit, direction]`, largest first; and orthonormal `[unit, direction, d_model]`: as many
+        directions as a unit has columns.
     """
-    size = unit_size(sae)
-    codes = sae.encode(x).double().unflatten(1, (-1, size))
-    moments = torch.einsum("tur,tuq->urq", codes, codes) / len(codes)
-    values, vectors = torch.linalg.eigh(moments)
-    rows = sae.W_dec.double().unflatten(0, (-1, size))
-    scaled = (vectors * values.clamp(min=0).sqrt()[:, None, :]).mT @ rows
-    _, singular, directions = torch.linalg.svd(scaled, full_matrices=False)
-    return singular.square(), directions
+    _, sizes, directions = torch.linalg.svd(written(sae, x), full_matrices=False)
+    return sizes.square(), directions
 
 
 def match(

@@ -74,7 +74,7 @@ def _shapes() -> Experiment:
     }
     arms = {name: replace(recipe, activation=rule) for name, rule in rules.items()}
     arms[PENALISED] = replace(recipe, activation=group, nuclear=0.01)
-    return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2, 3), 20_000)
+    return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2), 20_000)
 
 
 def _dimensions(*, full: bool) -> Experiment:

@@ -9,13 +9,13 @@ import torch
 
 from polyrot.cache import content_key
 from polyrot.files import write_atomically
-from polyrot.sae.activations import GroupTopK, TopK
+from polyrot.sae.activations import GroupTopK
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import Rule, SAEConfig
-from polyrot.sae.subspaces import clustered, largest_angle, match, written
+from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
 from polyrot.suites.build import Report
-from polyrot.suites.dictionary_plan import SUBSPACE, TOPK
+from polyrot.suites.dictionary_plan import SUBSPACE
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[str, Mapping[int, list[int | None]]]
@@ -35,7 +35,7 @@ DEGREES = 5.0
 TOKENS = 4_096
 """On which it is told where a unit writes."""
 RECIPE = SAEConfig(columns=64, steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
-ARMS: Mapping[str, Rule] = {SUBSPACE: GroupTopK(ACTIVE, RANK), TOPK: TopK(ACTIVE * RANK)}
+ARMS: Mapping[str, Rule] = {SUBSPACE: GroupTopK(ACTIVE, RANK)}
 
 
 def planted(dim: int, repetition: int) -> Features:
@@ -109,12 +109,8 @@ def _angles(
 
 
 def median_angle(sae: SAE, truth: Features, x: torch.Tensor) -> float:
-    """Largest principal angle to the unit that is a feature's, of the median feature.
-
-    Units are groups, or clusters of columns, as many as there are features.
-    """
-    grouped = isinstance(sae.activation, GroupTopK)
-    directions = written(sae, x)[1] if grouped else clustered(sae, len(truth.bases), x)
+    """Largest principal angle to the group that is matched to a feature, of the median feature."""
+    _, directions = principal(sae, x)
     units = match(directions, truth.bases)
     angles = [
         largest_angle(directions[unit], basis)
