@@ -13,6 +13,7 @@ from polyrot.sae.subspaces import (
     clustered,
     components,
     effective_rank,
+    energies_inside,
     largest_angle,
     match,
     principal,
@@ -44,7 +45,7 @@ def test_one_group_carries_a_planted_feature_and_writes_in_its_subspace() -> Non
     sae = planted_dictionary(planted, like(20, GroupTopK(1, 4)))
     tokens = planted.draw(2_000, 0)
     assert unit_size(sae) == 4
-    assert carriers(sae, tokens, planted.bases) == [1, 1, 1]
+    assert carriers(energies_inside(sae, tokens, planted.bases)) == [1, 1, 1]
     energy, directions = principal(sae, tokens.x)
     units = match(directions, planted.bases)
     assert units.tolist() == [0, 1, 2]
@@ -57,7 +58,7 @@ def test_one_group_carries_a_planted_feature_and_writes_in_its_subspace() -> Non
 def test_a_tiling_spends_many_columns() -> None:
     planted = features(2, 3)
     sae = tiled_dictionary(planted, like(60, TopK(4)), 0)
-    counts = carriers(sae, planted.draw(3_000, 1), planted.bases)
+    counts = carriers(energies_inside(sae, planted.draw(3_000, 1), planted.bases))
     # Thirty directions each, of about the same use.
     assert min(counts) > 15
     assert max(counts) <= 30

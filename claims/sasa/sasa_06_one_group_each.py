@@ -17,9 +17,11 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 import pytest
+import torch
 
+from polyrot.sae.groups import written
 from polyrot.sae.metrics import ev, l0, reconstruct
-from polyrot.sae.subspaces import carriers, components, principal
+from polyrot.sae.subspaces import carriers, components, energies_inside
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import figures
 from polyrot.suites.dictionaries import Dictionary
@@ -102,18 +104,18 @@ class Measured:
 
 
 def measured(own: Dictionary) -> Measured:
-    tokens, bases = own.held_out(), own.features.bases
-    ranks, firsts = [], []
-    for feature, basis in enumerate(bases):
-        energy, directions = principal(own.sae, tokens.x[tokens.on[:, feature]])
-        inside = (directions @ basis.double().mT).square().sum(2)
-        firsts.append(int((energy * inside).sum(1).argmax()))
-        ranks.append(components(energy[firsts[-1]]))
+    tokens = own.held_out()
+    energies = energies_inside(own.sae, tokens, own.features.bases)
+    firsts = energies.argmax(1).tolist()
+    ranks = []
+    for feature, first in enumerate(firsts):
+        wrote = written(own.sae, tokens.x[tokens.on[:, feature]])[first]
+        ranks.append(components(torch.linalg.svdvals(wrote).square()))
     beside = {
         "EV": ev(reconstruct(own.sae, tokens.x), tokens.x),
         "columns on": l0(own.sae, tokens.x),
     }
-    return Measured(carriers(own.sae, tokens, bases), firsts, ranks, beside)
+    return Measured(carriers(energies), firsts, ranks, beside)
 
 
 def amiss(own: Measured, dims: Sequence[int]) -> float:

@@ -34,23 +34,27 @@ def unit_size(sae: SAE) -> int:
     return sae.activation.rank if isinstance(sae.activation, GroupTopK) else 1
 
 
-def carriers(sae: SAE, tokens: Tokens, bases: Sequence[Basis]) -> list[int]:
-    """Count the units that carry 90% of what is written into each feature's subspace.
+def energies_inside(
+    sae: SAE, tokens: Tokens, bases: Sequence[Basis]
+) -> Float[Tensor, "feature unit"]:
+    """Measure how much each unit writes into each feature's subspace while the feature is on.
 
-    Of the energy that the dictionary writes there while the feature is on, unit by unit; the
-    fewest units that add up to that share.
+    Summed over tokens, float64.
     """
     size = unit_size(sae)
     codes = sae.encode(tokens.x).double()
-    counts = []
+    found = []
     for feature, basis in enumerate(bases):
-        own = codes[tokens.on[:, feature]].unflatten(1, (-1, size))
-        # Second moments of the codes of a unit give the energy that it writes anywhere.
-        moments = torch.einsum("tur,tuq->urq", own, own)
-        written = (sae.W_dec.double() @ basis.double().mT).unflatten(0, (-1, size))
-        energy = torch.einsum("urq,urd,uqd->u", moments, written, written)
-        counts.append(components(energy))
-    return counts
+        # [unit, token, column]: second moments give the energy that a unit writes anywhere.
+        own = codes[tokens.on[:, feature]].unflatten(1, (-1, size)).movedim(1, 0)
+        inside = (sae.W_dec.double() @ basis.double().mT).unflatten(0, (-1, size))
+        found.append(((own.mT @ own) * (inside @ inside.mT)).sum((1, 2)))
+    return torch.stack(found)
+
+
+def carriers(energies: Float[Tensor, "feature unit"]) -> list[int]:
+    """Count, for each feature, the fewest units that carry 90% of what is written into it."""
+    return [components(own) for own in energies]
 
 
 def components(energy: Spectrum, share: float = ENERGY) -> int:
