@@ -1,5 +1,6 @@
 """SASA-01 to SASA-07 seen to hold where they are true and to fail where they are false."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
