@@ -27,6 +27,7 @@ DEFAULT_SUITES = (
     "modular-addition",
     "agreement",
     "agreement-medium",
+    "subspaces",
 )
 
 

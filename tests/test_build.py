@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 import polyrot as pr
 from polyrot.cli import app
+from polyrot.missing import NotRun
 from polyrot.models import cohorts
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites import build
 from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
+from polyrot.suites.dictionary_kinds import GROUPS, KINDS, RANK
 from polyrot.suites.trained import INTERNAL_SITES
 
 TINY = {
@@ -42,6 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 work=root / "work",
                 command=f"polyrot train {name}",
                 sae_config=SAEConfig(steps=2, batch=32),
+                dictionary_config=SAEConfig(expansion=2, steps=2, batch=32),
             )
     return root
 
@@ -59,7 +62,8 @@ def test_the_manifest_says_what_was_done(trained: Path) -> None:
         value for heads in accuracy.values() for value in heads.values()
     )
     assert manifest["versions"]["torch"] == torch.__version__
-    assert len(manifest["files"]) == 2 * 5 + 2 * 25
+    assert set(manifest["dictionary_training"]) == {"scalar", "subspace"}
+    assert len(manifest["files"]) == 2 * 5 + 2 * (25 + 10)
 
 
 def test_controls_are_kept_as_they_end(trained: Path) -> None:
@@ -96,6 +100,18 @@ def test_a_suite_loads_what_was_built(trained: Path) -> None:
     assert torch.equal(loaded.untrained.weight("W_E")[3], loaded.models.weight("W_E")[0])
     for head in ("W_U_tok", "W_U_depth", "W_U_valid"):
         assert torch.equal(loaded.models.weight(head)[4], loaded.models.weight(head)[0])
+
+
+def test_dictionaries_differ_in_their_rule_alone(trained: Path) -> None:
+    loaded = pr.load_suite("dyck3", artifacts=trained)
+    scalar, subspace = (loaded.dictionary(3, kind) for kind in KINDS)
+    assert scalar.activation == pr.TopK(GROUPS * RANK)
+    assert subspace.activation == pr.GroupTopK(GROUPS, RANK)
+    assert scalar.features == subspace.features == 2 * scalar.d_model
+    different = {"activation", "ev", "ev_published", "l0"}
+    assert {k for k, v in scalar.metadata.items() if v != subspace.metadata[k]} <= different
+    with pytest.raises(NotRun, match="no autoencoder sae/seed0-resid_post.1-sae1-subspace"):
+        loaded.dictionary(0, "subspace", 1)
 
 
 def test_each_model_has_its_own_autoencoder_from_the_shared_seed(trained: Path) -> None:
@@ -154,7 +170,12 @@ def test_the_plan_covers_every_internal_site_and_reseeds_the_late_one() -> None:
     assert set(plan) == set(INTERNAL_SITES)
     assert plan["resid_mid.0"] == [SAEName(s, "resid_mid.0", 0) for s in range(5)]
     late = plan["resid_post.1"]
-    assert [name.sae_seed for name in late] == [0] * 5 + [1, 2, 3, 4, 5]
+    assert [name.sae_seed for name in late if not name.kind] == [0] * 5 + [1, 2, 3, 4, 5]
+    for kind in KINDS:
+        own = [SAEName(seed, "resid_post.1", 0, kind) for seed in range(5)]
+        assert [name for name in late if name.kind == kind] == own
+        independent = build.sae_plan(cohorts.COHORTS["dyck3-independent"])["resid_post.1"]
+        assert SAEName(100, "resid_post.1", 1, kind) in independent
     noise = build.noise_activations(200, 500, 8)
     assert not torch.equal(noise, build.noise_activations(201, 500, 8))
 

@@ -116,10 +116,11 @@ def test_what_is_completed_is_what_there_is() -> None:
     from polyrot.models.cohorts import COHORTS
     from polyrot.models.encoder_cohorts import TRAINABLE
     from polyrot.suites.checkpoints import AGREEMENT
+    from polyrot.suites.dictionary_plan import FULL, SUBSPACES
     from polyrot.suites.textlm import NAME
     from polyrot.suites.worlds.catalogue import WORLDS
 
-    assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT}
+    assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL}
     assert set(names.worlds()) == set(WORLDS)
 
 

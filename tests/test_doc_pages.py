@@ -69,7 +69,10 @@ def test_what_the_pages_say_of_the_reference_runs_holds(page: Path, records) -> 
 
 
 def test_the_findings_name_every_claim_as_its_record_does(records) -> None:
-    text = "".join((DOCS / name).read_text() for name in ("findings.md", "findings-cores.md"))
+    text = "".join(
+        (DOCS / name).read_text()
+        for name in ("findings.md", "findings-cores.md", "findings-sasa.md")
+    )
     headings = re.findall(r"^### ([A-Z]+-\d+): (.*)$", text, re.MULTILINE)
     statements = {
         record.claim: record.statement

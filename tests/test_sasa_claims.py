@@ -50,7 +50,7 @@ def letters(draw: int) -> Budget:
 
 
 class PlantedSuite(Suite):
-    """Budget of known truth, of three seeds."""
+    """Dictionaries of known truth, of three seeds."""
 
     def __init__(self, world: Callable[[Budget], Budget] = lambda own: own) -> None:
         super().__init__("toy", (1, 2, 3), ("resid_post.0",))

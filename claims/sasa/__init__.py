@@ -1,1 +1,1 @@
-"""Claims of "Subspace-Aware Sparse Autoencoders" (2606.06333)."""
+"""Claims of the paper on subspace-aware sparse autoencoders (arXiv 2606.06333)."""

@@ -121,7 +121,7 @@ def by_arm(estimates: figures.Worlds) -> list[Figure]:
             curves,
             name=what.replace(" ", "-"),
             title=what.capitalize(),
-            caption="Budget of equal columns, l0 and tokens; mean over seeds.",
+            caption="Dictionaries of equal columns, l0 and tokens; mean over seeds.",
             y=what,
         )
         for part, what in QUANTITIES.items()

@@ -37,6 +37,7 @@ REFERENCE = (
     "modular-addition",
     "agreement",
     "agreement-medium",
+    "subspaces",
     "textlm",
 )
 REPORTS = {

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 
 from polyrot import shipped
 
-TEXTLM = "textlm"
+TEXTLM, FULL = "textlm", "subspaces-full"
 
 
 def trainable() -> list[str]:
-    """The suites that `polyrot train` makes: those that are shipped trained, and `textlm`."""
+    """The suites that `polyrot train` makes: those that are shipped trained, and others."""
     manifests = (shipped.PACKAGE / "artifacts").glob("*/manifest.json")
-    return [*sorted(file.parent.name for file in manifests), TEXTLM]
+    return [*sorted(file.parent.name for file in manifests), FULL, TEXTLM]
 
 
 def worlds() -> list[str]:

@@ -14,9 +14,9 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="dyck3, dyck3-independent, markov, modular-addition, agreement or textlm; a "
-            "cohort of controls, say two-back or markov-5; or grokking-sweep, whose delays CORE-10 "
-            "judges",
+            help="dyck3, dyck3-independent, markov, modular-addition, agreement, "
+            "subspaces, subspaces-full or textlm; a cohort of controls, say two-back or markov-5; "
+            "or grokking-sweep, whose delays CORE-10 judges",
             autocompletion=complete_trainable,
         ),
     ],
@@ -40,16 +40,18 @@ def train(
     from polyrot.suites.agreement_models import train_agreement
     from polyrot.suites.build import train_artifacts
     from polyrot.suites.checkpoints import AGREEMENT
+    from polyrot.suites.dictionary_build import train_dictionaries
+    from polyrot.suites.dictionary_plan import FULL, SUBSPACES
     from polyrot.suites.encoder_build import train_encoder_artifacts
     from polyrot.suites.textlm import NAME, train_textlm
 
-    if suite not in (known := (*COHORTS, *TRAINABLE, NAME, AGREEMENT)):
+    if suite not in (known := (*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL)):
         raise typer.BadParameter(unknown("a suite", suite, known))
     if device not in ("cpu", "cuda"):
         raise typer.BadParameter(f"Expected cpu or cuda but got {device!r}", param_hint="--device")
     if device == "cuda" and not torch.cuda.is_available():
         raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
-    if device == "cuda" and suite in TRAINABLE:
+    if device == "cuda" and suite in (*TRAINABLE, SUBSPACES, FULL):
         raise typer.BadParameter(f"{suite} is trained on the CPU alone", param_hint="--device")
     if threads:
         torch.set_num_threads(threads)
@@ -59,6 +61,8 @@ def train(
             folder = train_textlm(command=command, out=out, device=device)
         elif suite in TRAINABLE:
             folder = train_encoder_artifacts(suite, out=out, command=command)
+        elif suite in (SUBSPACES, FULL):
+            folder = train_dictionaries(suite, out=out, command=command)
         elif suite == AGREEMENT:
             folder = train_agreement(command=command, out=out, device=device)
         else:

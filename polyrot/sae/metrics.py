@@ -56,6 +56,12 @@ def reconstruct(sae: SAE, x: Activations) -> Activations:
     return torch.cat([sae.decode(sae.encode(chunk)) for chunk in x.split(8192)])
 
 
+def squared_error(sae: SAE, x: Activations) -> float:
+    """Sum the squared error of the reconstruction over dimensions; mean over tokens, float64."""
+    left = x.double() - reconstruct(sae, x).double()
+    return float(left.square().sum(1).mean())
+
+
 def l0(sae: SAE, x: Activations) -> float:
     """Mean number of active features per token."""
     active = sum(int((sae.encode(chunk) != 0).sum()) for chunk in x.split(8192))

@@ -53,7 +53,7 @@ class LearnedThresholds:
 Rule = ReLU | TopK | GroupTopK | BatchTopK | LearnedThresholds
 """How a training chooses which features are on."""
 
-LATER = ("nuclear", "nuclear_of", "auxiliary", "dead_after", "decay")
+LATER = ("columns", "nuclear", "nuclear_of", "auxiliary", "dead_after", "decay")
 """What recipes did not say when the first autoencoders were kept."""
 
 
@@ -63,6 +63,8 @@ class SAEConfig:
 
     Args:
         expansion: features for each dimension of the activations.
+        columns: features in all, where they are no multiple of the dimensions; 0 leaves it to
+            `expansion`.
         l1: of ReLU, the penalty on the sum of the features; other rules leave it unread.
         steps, batch, learning_rate: of Adam; a batch is drawn with replacement.
         seed: of the untrained weights and of the batches.
@@ -89,6 +91,7 @@ class SAEConfig:
     auxiliary: int = 0
     dead_after: int = 100
     decay: float = 0.0
+    columns: int = 0
 
     def __post_init__(self) -> None:
         if self.nuclear and not isinstance(self.activation, GroupTopK):
@@ -103,6 +106,10 @@ class SAEConfig:
             )
         if not 0 <= self.decay <= 1:
             raise ValueError(f"Expected decay in [0, 1] but got {self.decay}")
+
+    def features(self, d_model: int) -> int:
+        """Features in all, for activations of so many dimensions."""
+        return self.columns or self.expansion * d_model
 
     def recipe(self) -> dict[str, Any]:
         """Say it in plain values, for files and the keys of what is cached.

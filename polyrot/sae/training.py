@@ -47,7 +47,7 @@ THRESHOLD_BATCHES = 10
 def initial_weights(config: SAEConfig, d_model: int) -> Weights:
     """Draw the untrained autoencoder of an SAE seed: the same whatever the activations."""
     generator = torch.Generator().manual_seed(config.seed)
-    features = config.expansion * d_model
+    features = config.features(d_model)
     encoder = torch.randn(features, d_model, generator=generator) / d_model**0.5
     decoder = torch.randn(d_model, features, generator=generator)
     decoder = decoder / decoder.norm(dim=0)
@@ -126,7 +126,7 @@ class SAEStack:
         self._data, self._config, self._block = activations, configs[0], block
         self._device = activations[0].device
         d_model = activations[0].shape[1]
-        self._config.activation.check(self._config.expansion * d_model)
+        self._config.activation.check(self._config.features(d_model))
         stacked = [initial_weights(c, d_model) for c in configs]
         self.weights = {
             n: torch.stack([w[n] for w in stacked]).to(self._device) for n in stacked[0]

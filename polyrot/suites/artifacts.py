@@ -37,10 +37,13 @@ class SAEName:
     seed: int
     site: str
     sae_seed: int
+    kind: str = ""
+    """Of `polyrot.suites.dictionary_kinds`; empty for the autoencoders of the recipe of PIR."""
 
     @property
     def folder(self) -> str:
-        return f"sae/seed{self.seed}-{self.site}-sae{self.sae_seed}"
+        kind = f"-{self.kind}" if self.kind else ""
+        return f"sae/seed{self.seed}-{self.site}-sae{self.sae_seed}{kind}"
 
 
 @dataclass(frozen=True)

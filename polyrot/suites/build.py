@@ -1,6 +1,6 @@
 """Train everything a suite is made of, and write it with its manifest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from polyrot.models.cohorts import (
     train_cohort,
 )
 from polyrot.models.harvest import harvest
-from polyrot.models.transformer import StackedTransformer, stack_states
+from polyrot.models.transformer import StackedTransformer, State, stack_states
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
 from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
+from polyrot.suites import dictionary_kinds
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.suite import LATE_SITE
 from polyrot.suites.trained import INTERNAL_SITES
@@ -39,6 +40,11 @@ SAE_SEQUENCES = 4_096
 SAE_TOKENS_SEED = 2_026
 NOISE = "noise"
 """Site name of activations that belong to no model."""
+
+SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
+
+Plan = Mapping[str, list[SAEName]]
+"""Autoencoders by the site whose activations they are trained on."""
 
 Report = Callable[[str, int, int, str], None]
 """Called with what is trained, the step, the last step, and a remark."""
@@ -51,10 +57,11 @@ def build_suite(
     work: Path,
     command: str,
     sae_config: SAEConfig = SAEConfig(),
+    dictionary_config: SAEConfig = dictionary_kinds.RECIPE,
     device: str = "cpu",
     report: Report = lambda what, step, steps, remark: None,
 ) -> Artifacts:
-    """Train a cohort and its autoencoders and write them to `folder`.
+    """Train a cohort, its autoencoders and its dictionaries, and write them to `folder`.
 
     Finished parts and checkpoints stay in `work`: a second call continues there.
     """
@@ -63,7 +70,10 @@ def build_suite(
         report(f"{cohort.name}: seeds {_span(seeds)}", step, cohort.training.steps, remark)
 
     trained = train_cohort(cohort, directory=work, device=device, report=report_models)
-    saes = _train_saes(cohort, trained, sae_config, work, device, report)
+    plan = sae_plan(cohort)
+    states = [result.best for result in trained.values()]
+    recipes = (sae_config, dictionary_config)
+    saes = train_planned(cohort, states, plan, recipes, work=work, device=device, report=report)
     models = {model_file(seed): result.best for seed, result in trained.items()}
     if cohort.name not in CONTROLS:
         before = {model_file(s, half_way=True): result.half_way for s, result in trained.items()}
@@ -80,7 +90,9 @@ def build_suite(
         "machine": machine(),
     }
     if saes:
-        description["saes stored as"] = "float16; what is said of them is of the rounded weights"
+        description |= SAES_STORED_AS
+    if any(name.kind for name in saes):
+        description |= described_dictionaries(dictionary_config)
     return write_artifacts(folder, models, saes, description)
 
 
@@ -116,10 +128,25 @@ def train_artifacts(
     return folder
 
 
+def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
+    """Say in a manifest how the dictionaries of every kind were trained."""
+    kinds = {
+        kind: dictionary_kinds.recipe_of(kind, config).recipe() for kind in dictionary_kinds.KINDS
+    }
+    return {"dictionary_training": kinds}
+
+
 def _total_steps(cohort: Cohort) -> int:
     """Steps of all stacks that train one after the other."""
-    stacks = sum(len({name.sae_seed for name in names}) for names in sae_plan(cohort).values())
-    return (1 + cohort.shared_io) * cohort.training.steps + stacks * SAEConfig().steps
+    stacks = [s[0] for names in sae_plan(cohort).values() for s in _stacks(names)]
+    steps = sum((dictionary_kinds.RECIPE if n.kind else SAEConfig()).steps for n in stacks)
+    return (1 + cohort.shared_io) * cohort.training.steps + steps
+
+
+def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
+    """Group autoencoders of one site by what they are trained together with."""
+    keys = sorted({(name.kind, name.sae_seed) for name in names})
+    return [[name for name in names if (name.kind, name.sae_seed) == key] for key in keys]
 
 
 def retrained_directory() -> Path:
@@ -131,8 +158,10 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     """Name the autoencoders of a cohort, by the site whose activations train together.
 
     Every model and site has one from the SAE seed 0 that all share, as in the paper; at
-    the late site every model has another from an SAE seed of its own.  The short cohort is
-    measured by its outputs alone and has none.
+    the late site every model has another from an SAE seed of its own, and the dictionaries of
+    `polyrot.suites.dictionary_kinds`; where nothing is shared between models, the first one has
+    these from an SAE seed of its own too.  The short cohort is measured by its outputs alone and
+    has none.
     """
     if cohort.name == SHORT_COHORT:
         return {}
@@ -140,7 +169,11 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     if cohort.name == CONTROL_COHORT:
         return {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in (LATE_SITE, NOISE)}
     own = [SAEName(seed, LATE_SITE, 1 + index) for index, seed in enumerate(cohort.seeds)]
-    return {**shared, LATE_SITE: shared[LATE_SITE] + own}
+    kinds = dictionary_kinds.KINDS
+    compared = [SAEName(seed, LATE_SITE, 0, kind) for kind in kinds for seed in cohort.seeds]
+    if not cohort.shared_io:
+        compared += [SAEName(cohort.seeds[0], LATE_SITE, 1, kind) for kind in kinds]
+    return {**shared, LATE_SITE: shared[LATE_SITE] + own + compared}
 
 
 def sae_tokens() -> dyck.LabelledSequences:
@@ -158,34 +191,46 @@ def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "to
     return noise
 
 
-def _train_saes(
+def train_planned(
     cohort: Cohort,
-    trained: dict[int, TrainedSeed],
-    config: SAEConfig,
+    states: Sequence[State],
+    plan: Plan,
+    recipes: tuple[SAEConfig, SAEConfig],
+    *,
     work: Path,
-    device: str,
-    report: Report,
+    device: str = "cpu",
+    report: Report = lambda what, step, steps, remark: None,
 ) -> dict[SAEName, SAE]:
-    plan = sae_plan(cohort)
+    """Train autoencoders of a cohort's models on the activations of `sae_tokens`.
+
+    Args:
+        cohort: whose architecture and seeds these are.
+        states: the models' weights, in the order of its seeds.
+        plan: which to train.
+        recipes: of the autoencoders that are of no kind, and of the dictionaries.
+        work: keeps what is finished, and the checkpoint of what is not.
+        device: where to train.
+        report: called after every step.
+    """
     if not plan:
         return {}
-    states = stack_states([result.best for result in trained.values()])
-    model = StackedTransformer(cohort.architecture, states).to(device)
+    model = StackedTransformer(cohort.architecture, stack_states(states)).to(device)
     activations = harvest(
         model, sae_tokens(), tuple(site for site in plan if site in INTERNAL_SITES)
     )
     tokens = len(activations.sequence)
     saes: dict[SAEName, SAE] = {}
     for site, names in plan.items():
-        for sae_seed in sorted({name.sae_seed for name in names}):
-            stack = [name for name in names if name.sae_seed == sae_seed]
+        for stack in _stacks(names):
             if site == NOISE:
                 d_model = cohort.architecture.d_model
                 data = [noise_activations(n.seed, tokens, d_model).to(device) for n in stack]
             else:
                 own = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
                 data = [x.to(device) for x in own]
-            label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}"
+            kind, sae_seed = stack[0].kind, stack[0].sae_seed
+            config = dictionary_kinds.recipe_of(kind, recipes[1]) if kind else recipes[0]
+            label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}" + (kind and f", {kind}")
             saes |= train_sae_stack(
                 stack, data, replace(config, seed=sae_seed), work, label, report
             )
@@ -205,7 +250,9 @@ def train_sae_stack(
     They come back as they are shipped: rounded to half precision, and described as that.
     """
     digest = [float(x.double().square().sum()) for x in data]
-    key = content_key({"sae": config.recipe(), "names": [asdict(n) for n in names], "data": digest})
+    # A kind goes without saying where there is none: what was trained before is found.
+    named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
+    key = content_key({"sae": config.recipe(), "names": named, "data": digest})
     folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
     if all((folder / "cfg.json").is_file() for folder in folders):
         report(label, config.steps, config.steps, "trained earlier")

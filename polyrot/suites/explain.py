@@ -11,6 +11,7 @@ from polyrot.report.columns import entry, width
 from polyrot.shipped import guide, judging
 from polyrot.suites.artifacts import MANIFEST
 from polyrot.suites.checkpoints import AGREEMENT
+from polyrot.suites.dictionary_plan import FULL, SUBSPACES
 from polyrot.suites.language import LanguageSuite
 from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
@@ -37,6 +38,12 @@ def overview() -> Iterator[str]:
         MODULAR,
         f"encoders that grok addition modulo 53, {len(addition.seeds)} seeds; shipped",
         MARGIN,
+    )
+    yield from entry(
+        SUBSPACES, "dictionaries trained on planted subspaces, up to 5 seeds; shipped", MARGIN
+    )
+    yield from entry(
+        FULL, f"the same in the paper's sizes; `polyrot train {FULL}` first (a day)", MARGIN
     )
     for name, path in builtin_files().items():
         file = read_suite_file(path)

@@ -15,6 +15,9 @@ from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT
 from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS, SWEEP
 from polyrot.nearest import nearest, unknown
 from polyrot.suites.artifacts import MANIFEST, SHIPPED, Artifacts
+from polyrot.suites.build import retrained_directory
+from polyrot.suites.dictionaries import DictionarySuite
+from polyrot.suites.dictionary_plan import FULL, SUBSPACES
 from polyrot.suites.markov import NAME as MARKOV
 from polyrot.suites.markov import MarkovSuite
 from polyrot.suites.modular import NAME as MODULAR
@@ -34,6 +37,8 @@ NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
     MARKOV,
     MODULAR,
+    SUBSPACES,
+    FULL,
     *builtin_files(),
 )
 SUITES = (*NAMED, *(world_name(world) for world in WORLDS))
@@ -80,6 +85,8 @@ def load_suite(
         return MarkovSuite(artifacts, device)
     if name == MODULAR:
         return ModularSuite(artifacts, device)
+    if name in (SUBSPACES, FULL):
+        return DictionarySuite(name, _dictionaries(name, artifacts))
     return TrainedSuite(COHORTS[name], artifacts, device)
 
 
@@ -111,6 +118,8 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
         return {"seeds": list(load_world(*world).seeds)}
     if path := suite_file(name):
         return _file_provenance(path, artifacts)
+    if name in (SUBSPACES, FULL):
+        return _dictionary_provenance(_dictionaries(name, artifacts) / name / MANIFEST)
     if name in ENCODER_COHORTS:
         cohorts = {MARKOV: tuple(CHAINS), MODULAR: (MODULAR, SWEEP)}.get(name, (name,))
         return _encoder_provenance(name, cohorts, artifacts)
@@ -132,6 +141,16 @@ def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
         if (artifacts / other / "manifest.json").is_file()
     }
     return {**provenance, "compared with": others} if others else provenance
+
+
+def _dictionaries(name: str, artifacts: Path) -> Path:
+    """The folder of a suite's folder: those of the paper's sizes are never shipped."""
+    return retrained_directory() if name == FULL else artifacts
+
+
+def _dictionary_provenance(manifest: Path) -> Mapping[str, Any]:
+    own = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    return {"seeds": own.get("seeds", []), "artifacts": own.get("files", {})}
 
 
 def _encoder_provenance(name: str, cohorts: Iterable[str], artifacts: Path) -> Mapping[str, Any]:

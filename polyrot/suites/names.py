@@ -44,12 +44,16 @@ _ROTATION = frozenset(f"PIR-{number:02d}" for number in range(4, 10))
 _CHAIN = frozenset(f"CORE-{number:02d}" for number in range(1, 7))
 _GROKKING = frozenset(f"CORE-{number:02d}" for number in range(7, 11))
 _VERB = frozenset({"CORE-11", "CORE-12"})
-_X = frozenset({"X-01"})
+_PLANTED = frozenset(f"SASA-{number:02d}" for number in range(1, 8))
+_INSIDE = frozenset({"X-01"})
+_X = _INSIDE | {"X-02"}
 _ABOUT = {
     "dyck3": _PIR | _X,
     "dyck3-independent": _PIR | _X,
-    "markov": _CHAIN | _ROTATION | _X,
-    "modular-addition": _GROKKING | _ROTATION | _X,
+    "markov": _CHAIN | _ROTATION | _INSIDE,
+    "modular-addition": _GROKKING | _ROTATION | _INSIDE,
+    "subspaces": _PLANTED,
+    "subspaces-full": frozenset({"SASA-04", "SASA-06", "SASA-07"}),
 }
 """The claims of polyrot's families that are about a suite trained here."""
 
@@ -59,6 +63,9 @@ _ABOUT_WORLDS = {
     "addition": _GROKKING - {"CORE-10"},
     "delay": frozenset({"CORE-10"}),
     "verb": _VERB,
+    "points": frozenset({"SASA-01", "SASA-02"}),
+    "dictionary": frozenset({"SASA-03", "SASA-04", "SASA-06", "SASA-07"}),
+    "samples": frozenset({"SASA-05"}),
 }
 """By the first word of a world's name; the other worlds are of activations."""
 

@@ -6,6 +6,8 @@ from polyrot.progress import Progress
 from polyrot.suites import markov, modular
 from polyrot.suites.build import train_artifacts
 from polyrot.suites.checkpoints import AGREEMENT
+from polyrot.suites.dictionary_build import train_dictionaries
+from polyrot.suites.dictionary_plan import FULL, SUBSPACES
 from polyrot.suites.encoder_build import train_encoder_artifacts
 from polyrot.suites.names import described
 
@@ -17,6 +19,8 @@ def train_suite(name: str, *, command: str, device: str, progress: Progress) -> 
             train_artifacts(cohort, command=command, device=device, progress=progress)
     for cohort in {markov.NAME: tuple(CHAINS), modular.NAME: (modular.NAME, SWEEP)}.get(name, ()):
         train_encoder_artifacts(cohort, command=command, progress=progress)
+    if name in (SUBSPACES, FULL):
+        train_dictionaries(name, command=command, progress=progress)
     file = described(name)
     if file and any(entry.artifact == AGREEMENT for entry in file.models):
         # Imported here: `transformers` takes seconds, and no other suite wants it.

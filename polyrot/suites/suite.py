@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from polyrot.suites.agreement_axes import Study
     from polyrot.suites.budgets import Budget
     from polyrot.suites.chains import ChainModels
+    from polyrot.suites.dictionaries import Decoder, Dictionary
+    from polyrot.suites.dictionary_samples import Samples
     from polyrot.suites.questions import QuestionModels
     from polyrot.suites.steering import Steered
     from polyrot.tasks.agreement import Prompts
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 LATE_SITE = "resid_post.1"
 """The paper's late sites, `resid_post_1` and `resid_pre_2`, are one tensor."""
 
+PLANTED = "planted subspaces; run it with --suite subspaces"
 READERS = "language models that read English; run it with --suite agreement or gpt2"
 
 
@@ -200,6 +203,28 @@ class Suite:
         """Let a model read prompts; `last` as for `polyrot.suites.agreement.LanguageReader`."""
         raise self._lacks(READERS)
 
+    def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
+        """Unit vectors of a feature of so many dimensions; every repetition has its own."""
+        raise self._lacks(PLANTED)
+
+    def dictionaries(
+        self, experiment: str, arm: str, *, polished: bool = False
+    ) -> "list[Dictionary]":
+        """Dictionaries that were trained on planted features: see `dictionary_plan`.
+
+        With `polished`, those that started at the planted solution.
+        """
+        raise self._lacks(PLANTED)
+
+    def decoders(self, arm: str) -> "list[Decoder]":
+        """Decoders of a coefficient of rank recovery, one a seed."""
+        raise self._lacks(PLANTED)
+
+    @property
+    def samples(self) -> "Samples":
+        """Tokens that dictionaries needed to find subspaces, by arm and dimension."""
+        raise self._lacks(PLANTED)
+
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         """The autoencoder of a model; by default from the SAE seed that all models share."""
         raise self._lacks("autoencoders")
@@ -216,6 +241,14 @@ class Suite:
     def budgets(self) -> Mapping[int, "Budget"]:
         """Autoencoders of two kinds at one budget, by seed; see `polyrot.suites.budgets`."""
         raise self._lacks("dictionaries to compare; run it with --suite textlm or gpt2-small")
+
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        """One of two dictionaries of a model at `late_site`; see `polyrot.suites.dictionary_kinds`.
+
+        By default from the SAE seed that all models share.  The first seed may have others, from
+        an SAE seed of its own.
+        """
+        raise self._lacks("dictionaries of subspaces; run it with --suite dyck3-independent")
 
     def _lacks(self, what: str) -> NotRun:
         return NotRun(f"{self.name} has no {what}")

@@ -163,3 +163,6 @@ class TrainedSuite(DyckSuite):
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         return self._load_sae(self._artifacts, SAEName(seed, site, sae_seed))
+
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        return self._load_sae(self._artifacts, SAEName(seed, self.late_site, sae_seed, kind))

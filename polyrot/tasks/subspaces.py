@@ -18,13 +18,15 @@ Coordinates = Callable[[int, int, torch.Generator], Float[Tensor, "token dim"]]
 
 def gaussian(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor, "token dim"]:
     """Draw coordinates of total energy 1, the same in every direction."""
-    return torch.randn(tokens, dim, generator=generator) / dim**0.5
+    x: Tensor = torch.randn(tokens, dim, generator=generator) / dim**0.5
+    return x
 
 
 def sphere(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor, "token dim"]:
     """Draw points of the unit sphere uniformly: in two dimensions of the circle."""
     x = torch.randn(tokens, dim, generator=generator)
-    return x / x.norm(dim=1, keepdim=True)
+    x /= x.norm(dim=1, keepdim=True)
+    return x
 
 
 def helix(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor, "token 3"]:
@@ -67,10 +69,15 @@ class Features:
         """Dimensions of each."""
         return tuple(len(basis) for basis in self.bases)
 
+    @property
+    def d_model(self) -> int:
+        """Dimensions of the space that they are in."""
+        return self.bases[0].shape[1]
+
     def draw(self, tokens: int, seed: int) -> Tokens:
         """Draw tokens."""
         generator = torch.Generator().manual_seed(seed)
-        count, d_model = len(self.bases), self.bases[0].shape[1]
+        count, d_model = len(self.bases), self.d_model
         order = torch.rand(tokens, count, generator=generator).argsort(1)
         on = torch.zeros(tokens, count, dtype=torch.bool)
         on.scatter_(1, order[:, : self.active], value=True)
@@ -92,8 +99,8 @@ def random_bases(
     """Draw orthonormal bases; those of different features are orthogonal to one another, or not."""
     generator = torch.Generator().manual_seed(seed)
     if orthogonal:
-        every = torch.linalg.qr(torch.randn(d_model, sum(dims), generator=generator)).Q.mT
-        return every.split(list(dims))
+        every: Tensor = torch.linalg.qr(torch.randn(d_model, sum(dims), generator=generator)).Q
+        return tuple(every.mT.split(list(dims)))
     draws = (torch.randn(d_model, dim, generator=generator) for dim in dims)
     return tuple(torch.linalg.qr(draw).Q.mT.contiguous() for draw in draws)
 

@@ -11,10 +11,27 @@ from polyrot.suites.worlds.addition import (
     DelayWorld,
 )
 from polyrot.suites.worlds.chains import CHAIN_WORLDS, ChainWorld
+from polyrot.suites.worlds.dictionaries import (
+    DICTIONARY_WORLDS,
+    POINT_WORLDS,
+    SAMPLE_WORLDS,
+    DictionaryWorld,
+    PointWorld,
+    SampleWorld,
+)
 from polyrot.suites.worlds.synthetic import ACTIVATION_WORLDS, WorldSuite
 from polyrot.suites.worlds.verbs import VERB_WORLDS, VerbWorld
 
-WORLDS = (*ACTIVATION_WORLDS, *CHAIN_WORLDS, *ADDITION_WORLDS, *DELAY_WORLDS, *VERB_WORLDS)
+WORLDS = (
+    *ACTIVATION_WORLDS,
+    *CHAIN_WORLDS,
+    *ADDITION_WORLDS,
+    *DELAY_WORLDS,
+    *VERB_WORLDS,
+    *POINT_WORLDS,
+    *DICTIONARY_WORLDS,
+    *SAMPLE_WORLDS,
+)
 
 
 def load_world(
@@ -32,6 +49,12 @@ def load_world(
         return AdditionWorld(world, draw=draw)
     if world in DELAY_WORLDS:
         return DelayWorld(world, draw=draw)
+    if world in POINT_WORLDS:
+        return PointWorld(world, draw=draw)
+    if world in DICTIONARY_WORLDS:
+        return DictionaryWorld(world, draw=draw)
+    if world in SAMPLE_WORLDS:
+        return SampleWorld(world, draw=draw)
     return VerbWorld(world, draw=draw)
 
 

@@ -20,6 +20,8 @@ from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.suites.build import NOISE, noise_activations
 from polyrot.suites.chains import affine
+from polyrot.suites.dictionary_kinds import RECIPE as DICTIONARIES
+from polyrot.suites.dictionary_kinds import recipe_of
 from polyrot.suites.names import world_name
 from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.suites.trained import HELD_OUT_SHARE
@@ -34,6 +36,8 @@ READOUTS = 8
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
 """Shorter than the paper's: the world is simpler than a model.  On held-out tokens of
 `world:haar` it explains 95% with about 48 features at a time."""
+DICTIONARY_RECIPE = replace(DICTIONARIES, steps=300, batch=256, learning_rate=1e-2)
+"""Shorter, too."""
 
 Tokens = Float[Tensor, "token d_model"]
 
@@ -206,6 +210,7 @@ class WorldSuite(Suite):
         self._world, self._map = world, ACTIVATION_WORLDS[world]
         self._draw = Draw(draw)
         self._progress = progress
+        self._dictionaries: dict[tuple[str, int], list[SAE]] = {}
 
     @cached_property
     def activations(self) -> Activations:
@@ -241,6 +246,19 @@ class WorldSuite(Suite):
     def control_sae(self, index: int, site: str) -> SAE:
         return (self._noise_saes if site == NOISE else self._other_saes)[index]
 
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        if sae_seed and seed != SEEDS[0]:
+            raise self._lacks(f"second dictionary of seed {seed}, only of seed {SEEDS[0]}")
+        seeds = SEEDS[:1] if sae_seed else SEEDS
+        key = (kind, sae_seed)
+        if key not in self._dictionaries:
+            recipe = recipe_of(kind, DICTIONARY_RECIPE)
+            what = f"of the {kind} kind, SAE seed {sae_seed}"
+            self._dictionaries[key] = self._train(
+                self.activations, what, (sae_seed,) * len(seeds), recipe
+            )
+        return self._dictionaries[key][seeds.index(seed)]
+
     @cached_property
     def _saes(self) -> list[SAE]:
         return self._train(self.activations, "SAE seed 0")
@@ -260,13 +278,20 @@ class WorldSuite(Suite):
         return self._train(_at_the_site(sets), "of noise")
 
     def _train(
-        self, activations: Activations, what: str, sae_seeds: Sequence[int] = (0,) * len(SEEDS)
+        self,
+        activations: Activations,
+        what: str,
+        sae_seeds: Sequence[int] = (0,) * len(SEEDS),
+        recipe: SAEConfig | None = None,
     ) -> list[SAE]:
-        def report(step: int) -> None:
-            self._progress(step / RECIPE.steps, f"{self.name}: autoencoders, {what}")
+        """Train an autoencoder for the first of the seeds, as many as there are SAE seeds."""
+        base = recipe or RECIPE
 
-        configs = [replace(RECIPE, seed=seed) for seed in sae_seeds]
-        seen = activations.at(LATE_SITE)[:, ~self.held_out]
+        def report(step: int) -> None:
+            self._progress(step / base.steps, f"{self.name}: autoencoders, {what}")
+
+        configs = [replace(base, seed=seed) for seed in sae_seeds]
+        seen = activations.at(LATE_SITE)[: len(configs), ~self.held_out]
         return train_saes(seen.unbind(0), configs, report=report)
 
 

@@ -1,0 +1,108 @@
+"""Covering numbers: how few directions come near every point, a few of them at a time.
+
+"Subspace-aware sparse autoencoders" (arXiv 2606.06333, Definition 2 in the released code): the
+least number of atoms such that every unit vector of a subspace is within `error` of the span of
+at most `k` of them.  From above it is bounded by a greedy choice of atoms for a sample of points,
+with orthogonal matching pursuit for the span (Pati, Rezaiifar & Krishnaprasad 1993,
+doi:10.1109/ACSSC.1993.342465); from below by how large a share of the sphere a span can cover.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from scipy.special import betainc
+from torch import Tensor
+
+CANDIDATES = 128
+"""Points that are tried as the next atom."""
+NEGLIGIBLE = 1e-9
+"""Norm below which what is left of an atom is nothing but rounding."""
+
+Points = Float[Tensor, "point dim"]
+Spans = Float[Tensor, "point k dim"]
+
+
+def covering_number(
+    points: Points, error: float, k: int, seed: int, *, cap: int | None = None
+) -> int:
+    """Count atoms that a greedy choice needs: see `greedy_atoms`."""
+    return len(greedy_atoms(points, error, k, seed, cap=cap))
+
+
+def greedy_atoms(
+    points: Points, error: float, k: int, seed: int, *, cap: int | None = None
+) -> Float[Tensor, "atom dim"]:
+    """Choose atoms until every point is within `error` of the span of at most `k` of them.
+
+    Each is the one, of `CANDIDATES` points that are not covered yet, with which most of the
+    others are.  No fewer may be enough, so the number is an upper bound for these points; there
+    are points between them, so they want to be many more than the atoms.
+
+    Args:
+        points: unit vectors, float64.
+        error: norm of what a span leaves of a point.
+        k: atoms in a span.
+        seed: of the candidates.
+        cap: stop at so many atoms.
+    """
+    if not 0 < error < 1 or k < 1:
+        raise ValueError(f"Expected 0 < error < 1 and k >= 1 but got error={error} and k={k}")
+    generator = torch.Generator().manual_seed(seed)
+    atoms, left = points[:0], points
+    while len(left) and (cap is None or len(atoms) < cap):
+        tried = left[torch.randperm(len(left), generator=generator)[:CANDIDATES]]
+        covered = _covered_with(left, atoms, tried, error, k)
+        best = int(covered.sum(0).argmax())
+        atoms = torch.cat([atoms, tried[best : best + 1]])
+        now = covered[:, best]
+        if k > 1:  # the new atom may be the first of a span, not only the last
+            now |= pursue(left, atoms, k)[0].square().sum(1) <= error**2
+        left = left[~now]
+    return atoms
+
+
+def pursue(points: Points, atoms: Float[Tensor, "atom dim"], k: int) -> tuple[Points, Spans]:
+    """Find what at most `k` atoms leave of each point, by orthogonal matching pursuit.
+
+    Returns:
+        The residuals; and orthonormal bases of the spans, with rows of zeros where fewer atoms
+        leave nothing.
+    """
+    rest = points
+    spans = points.new_zeros(len(points), k, points.shape[1])
+    for step in range(min(k, len(atoms))):
+        chosen = atoms[(rest @ atoms.mT).abs().argmax(1)]
+        along = torch.einsum("pkd,pd->pk", spans, chosen)
+        new = chosen - torch.einsum("pk,pkd->pd", along, spans)
+        norms = new.norm(dim=1, keepdim=True)
+        new = torch.where(norms > NEGLIGIBLE, new / norms.clamp(min=NEGLIGIBLE), 0.0)
+        spans[:, step] = new
+        rest = rest - (rest * new).sum(1, keepdim=True) * new
+    return rest, spans
+
+
+def least_covering_number(dim: int, error: float, k: int) -> int:
+    """Bound the covering number of the unit sphere from below.
+
+    Fewer atoms than dimensions leave a unit vector that is orthogonal to all.  And the span of k
+    atoms comes within `error` of a share `I(error^2; (dim - k) / 2, k / 2)` of the sphere, the
+    regularised incomplete beta function, which the sets of k of N atoms must add up to 1.
+    """
+    if dim <= k:
+        return dim
+    share = float(betainc((dim - k) / 2, k / 2, error**2))
+    atoms = max(dim, k)
+    while math.comb(atoms, k) * share < 1:
+        atoms += 1
+    return atoms
+
+
+def _covered_with(
+    points: Points, atoms: Float[Tensor, "atom dim"], tried: Points, error: float, k: int
+) -> Tensor:
+    """Is each point covered by k - 1 of the atoms and each of the points that are tried?"""
+    rest, spans = pursue(points, atoms, k - 1)
+    within = torch.einsum("pkd,cd->pkc", spans, tried).square().sum(1)
+    along = (rest @ tried.mT).square() / (1 - within).clamp(min=NEGLIGIBLE)
+    return rest.square().sum(1, keepdim=True) - along <= error**2

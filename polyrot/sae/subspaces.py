@@ -1,0 +1,150 @@
+"""What a dictionary makes of planted subspaces: the units that carry them, and their angles.
+
+A unit is what is on or off together: a group of a subspace-aware autoencoder, or one column.
+Protocols as in the released code of "Subspace-aware sparse autoencoders" (arXiv 2606.06333).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.linalg import subspace_angles
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import squareform
+from torch import Tensor
+
+from polyrot.sae.activations import GroupTopK
+from polyrot.sae.groups import written
+from polyrot.sae.model import SAE
+from polyrot.tasks.subspaces import Tokens
+
+ENERGY = 0.9
+"""Share of the energy that counts as all of it, in the released code."""
+
+Basis = Float[Tensor, "dim d_model"]
+"""Orthonormal rows."""
+Spectrum = Float[Tensor, " direction"]
+Directions = Float[Tensor, "direction d_model"]
+
+
+def unit_size(sae: SAE) -> int:
+    """Columns in a unit."""
+    return sae.activation.rank if isinstance(sae.activation, GroupTopK) else 1
+
+
+def energies_inside(
+    sae: SAE, tokens: Tokens, bases: Sequence[Basis]
+) -> Float[Tensor, "feature unit"]:
+    """Measure how much each unit writes into each feature's subspace while the feature is on.
+
+    Summed over tokens, float64.
+    """
+    size = unit_size(sae)
+    codes = sae.encode(tokens.x).double()
+    found = []
+    for feature, basis in enumerate(bases):
+        # [unit, token, column]: second moments give the energy that a unit writes anywhere.
+        own = codes[tokens.on[:, feature]].unflatten(1, (-1, size)).movedim(1, 0)
+        inside = (sae.W_dec.double() @ basis.double().mT).unflatten(0, (-1, size))
+        found.append(((own.mT @ own) * (inside @ inside.mT)).sum((1, 2)))
+    return torch.stack(found)
+
+
+def carriers(energies: Float[Tensor, "feature unit"]) -> list[int]:
+    """Count, for each feature, the fewest units that carry 90% of what is written into it."""
+    return [components(own) for own in energies]
+
+
+def components(energy: Spectrum, share: float = ENERGY) -> int:
+    """Count the fewest largest entries that add up to a share of the sum; 0 where that is 0."""
+    total = float(energy.sum())
+    if total <= 0:
+        return 0
+    largest = energy.sort(descending=True).values.cumsum(0)
+    return int((largest < share * total).sum()) + 1
+
+
+def effective_rank(energy: Spectrum) -> float:
+    """Compute the exponential of the entropy of shares of energy.
+
+    Roy & Vetterli 2007, doi:10.5281/zenodo.40298, of squared singular values.
+
+    >>> effective_rank(torch.tensor([1.0, 1.0, 0.0]))
+    2.0
+    """
+    shares = energy.double() / energy.double().sum()
+    return round(float(torch.special.entr(shares).sum().exp()), 12)
+
+
+def principal(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Directions]:
+    """Find the principal directions of what each unit writes, and the variance along them.
+
+    Returns:
+        `[unit, direction]`, largest first; and orthonormal `[unit, direction, d_model]`: as many
+        directions as a unit has columns.
+    """
+    _, sizes, directions = torch.linalg.svd(written(sae, x), full_matrices=False)
+    return sizes.square(), directions
+
+
+def match(
+    directions: Directions, bases: Sequence[Basis], *, whole: bool = False
+) -> Int[Tensor, " feature"]:
+    """Give every feature a unit of its own that writes where it is.
+
+    The shares of the features' subspaces inside the units' first directions, as many as the
+    feature has dimensions, add up to the most (linear assignment); with `whole`, inside all of
+    the units' directions.
+    """
+    shares = torch.stack(
+        [
+            (directions[:, : None if whole else len(basis)] @ basis.double().mT)
+            .square()
+            .sum((1, 2))
+            / len(basis)
+            for basis in bases
+        ]
+    )
+    _, units = linear_sum_assignment(shares.numpy(), maximize=True)
+    return torch.from_numpy(units)
+
+
+def largest_angle(directions: Directions, basis: Basis) -> float:
+    """Compute the largest principal angle between two subspaces of one dimension, in degrees.
+
+    By their sines where they are small (Knyazev & Argentati 2002,
+    doi:10.1137/S1064827500377332).  Where the unit has fewer directions than the basis, 90: it
+    leaves one out.
+    """
+    if len(directions) < len(basis):
+        return 90.0
+    own, other = directions[: len(basis)].double(), basis.double()
+    return float(np.rad2deg(subspace_angles(own.mT.numpy(), other.mT.numpy()).max()))
+
+
+def clustered(sae: SAE, clusters: int, x: Float[Tensor, "token d_model"]) -> Directions:
+    """Make units of columns that point alike: average linkage of `1 - |cosine|`.
+
+    The nearest that a scalar autoencoder comes to groups without being told which columns
+    belong together.  The columns are the fewest that carry 90% of what is written: the rest
+    would be clusters of their own.
+
+    Returns:
+        Principal directions of what each cluster writes, `[cluster, d_model, d_model]`.
+    """
+    codes = sae.encode(x).double()
+    norms = sae.W_dec.double().norm(dim=1)
+    energy = codes.square().sum(0) * norms.square()
+    used = energy.argsort(descending=True)[: components(energy)]
+    rows = sae.W_dec[used].double() / norms[used, None]
+    distance = (1 - (rows @ rows.mT).abs()).clamp(min=0).fill_diagonal_(0)
+    tree = linkage(squareform(distance.numpy(), checks=False), "average")
+    labels = torch.from_numpy(np.asarray(fcluster(tree, clusters, "maxclust")))
+    found = []
+    for label in range(1, int(labels.max()) + 1):
+        own = used[labels == label]
+        wrote = codes[:, own] @ sae.W_dec[own].double()
+        found.append(torch.linalg.eigh(wrote.mT @ wrote)[1].mT.flip(0))
+    return torch.stack(found)

@@ -1,0 +1,143 @@
+"""Which dictionaries are trained on planted subspaces, on what, and by which recipe."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from polyrot.sae.activations import GroupTopK, ReLU, TopK
+from polyrot.sae.recipe import BatchTopK, LearnedThresholds, Rule, SAEConfig
+from polyrot.tasks.subspaces import Features, gaussian, random_bases, shapes
+
+SUBSPACES = "subspaces"
+FULL = "subspaces-full"
+SUBSPACE, TOPK = "subspace-aware", "TopK"
+SHAPES, DIMENSIONS, RANKS, STARTS = "shapes", "dimensions", "ranks", "starts"
+SMALL_GROUPS, PENALISED = "subspace-aware, rank 4", "subspace-aware, nuclear penalty"
+TOO_SMALL = "rank too small"
+SAMPLES_FILE = "samples.json"
+COEFFICIENTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Of the nuclear penalty in rank recovery."""
+POWER = 80_652.6
+"""Mean squared norm of GPT-2's activations before block 7, which rank recovery is matched to."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Planted features, one set a seed, and the dictionaries that are trained on them.
+
+    Args:
+        features: of a seed.
+        arms: recipe of each kind of dictionary.
+        seeds: of features, of tokens and of dictionaries.
+        tokens: to train on.
+        starts: dictionaries of each seed and arm, from initial weights of their own.
+        polished: is there one more, which starts at the planted solution?
+        decoders: is nothing kept but decoders?
+    """
+
+    features: Callable[[int], Features]
+    arms: Mapping[str, SAEConfig]
+    seeds: tuple[int, ...]
+    tokens: int
+    starts: int = 1
+    polished: bool = False
+    decoders: bool = False
+
+
+def plan(name: str) -> dict[str, Experiment]:
+    """Experiments of the suite that comes trained, or of the one of the paper's sizes."""
+    full = name == FULL
+    experiments = {
+        SHAPES: _shapes(),
+        DIMENSIONS: _dimensions(full=full),
+        RANKS: _ranks(full=full),
+    }
+    return experiments if full else {**experiments, STARTS: _starts()}
+
+
+def _shapes() -> Experiment:
+    """A circle, a sphere or a helix in every token: 256 columns in 64 dimensions, 16 on.
+
+    ReLU and JumpReLU have as many on as explain about what the others do.
+    """
+    recipe = SAEConfig(columns=256, l1=1e-3, steps=6_000, batch=512, decay=0.2)
+    group = GroupTopK(1, rank=16)
+    rules: dict[str, Rule] = {
+        SUBSPACE: group,
+        SMALL_GROUPS: GroupTopK(1, rank=4),
+        TOPK: TopK(16),
+        "BatchTopK": BatchTopK(16),
+        "Matryoshka": BatchTopK(16, prefixes=(1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)),
+        "JumpReLU": LearnedThresholds(l0=1e-4),
+        "ReLU": ReLU(),
+    }
+    arms = {name: replace(recipe, activation=rule) for name, rule in rules.items()}
+    arms[PENALISED] = replace(recipe, activation=group, nuclear=0.01)
+    return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2), 20_000)
+
+
+def _dimensions(*, full: bool) -> Experiment:
+    """As many groups as features, which differ in dimension; bases are not orthogonal."""
+    dims: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    each, d_model, rank = 4, 128, 8
+    active, steps, batch, tokens = 3, 6_000, 1_024, 50_000
+    if full:
+        dims, each, d_model, rank = (1, 2, 3, 4, 6, 8, 12, 16), 32, 768, 16
+        active, steps, batch, tokens, seeds = 4, 8_000, 4_096, 200_000, (0, 1, 2)
+    columns = rank * each * len(dims)
+    recipe = SAEConfig(columns=columns, steps=steps, batch=batch, decay=0.2)
+
+    def features(seed: int) -> Features:
+        every = [dim for dim in dims for _ in range(each)]
+        bases = random_bases(every, d_model, seed)
+        return Features(bases, (gaussian,) * len(every), active, (1.0,) * len(every))
+
+    arms = {
+        SUBSPACE: replace(recipe, activation=GroupTopK(active, rank)),
+        TOPK: replace(recipe, activation=TopK(active * rank)),
+    }
+    return Experiment(features, arms, seeds, tokens)
+
+
+def _ranks(*, full: bool) -> Experiment:
+    """Concepts of 1 to 8 dimensions, as many groups of rank 10, and the paper's coefficients."""
+    each, d_model, active, steps, batch, tokens = 2, 100, 2, 6_000, 1_024, 50_000
+    if full:
+        each, d_model, active, steps, batch, tokens = 32, 768, 8, 20_000, 4_096, 200_000
+    recipe = SAEConfig(
+        columns=8 * each * 10,
+        steps=steps,
+        batch=batch,
+        learning_rate=1e-3,
+        decay=0.2,
+        activation=GroupTopK(active, rank=10),
+    )
+
+    def features(seed: int) -> Features:
+        every = [dim for dim in range(1, 9) for _ in range(each)]
+        bases = random_bases(every, d_model, seed)
+        generator = torch.Generator().manual_seed(seed)
+        scales = 0.5 + 1.5 * torch.rand(len(every), generator=generator)
+        return Features(
+            bases, (gaussian,) * len(every), active, tuple(scales.tolist()), power=POWER
+        )
+
+    arms = {f"{c:g}": replace(recipe, nuclear=c) for c in COEFFICIENTS}
+    return Experiment(features, arms, (0, 1, 2, 3), tokens, decoders=True)
+
+
+def _starts() -> Experiment:
+    """Four orthogonal features of three dimensions, and twice as many groups as they need."""
+    recipe = SAEConfig(expansion=1, steps=1_500, batch=256, learning_rate=2e-3, decay=0.2)
+    arms = {
+        SUBSPACE: replace(recipe, activation=GroupTopK(2, rank=3)),
+        TOO_SMALL: replace(recipe, activation=GroupTopK(2, rank=2)),
+    }
+
+    def features(seed: int) -> Features:
+        bases = random_bases((3,) * 4, 24, seed, orthogonal=True)
+        return Features(bases, (gaussian,) * 4, 2, (1.0,) * 4)
+
+    return Experiment(features, arms, (0, 1, 2, 3, 4), 8_192, starts=20, polished=True)
