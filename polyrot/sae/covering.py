@@ -10,7 +10,7 @@ doi:10.1109/ACSSC.1993.342465); from below by how large a share of the sphere a 
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import betainc
 from torch import Tensor
 
@@ -99,8 +99,12 @@ def least_covering_number(dim: int, error: float, k: int) -> int:
 
 
 def _covered_with(
-    points: Points, atoms: Float[Tensor, "atom dim"], tried: Points, error: float, k: int
-) -> Tensor:
+    points: Points,
+    atoms: Float[Tensor, "atom dim"],
+    tried: Float[Tensor, "tried dim"],
+    error: float,
+    k: int,
+) -> Bool[Tensor, "point tried"]:
     """Is each point covered by k - 1 of the atoms and each of the points that are tried?"""
     rest, spans = pursue(points, atoms, k - 1)
     within = torch.einsum("pkd,cd->pkc", spans, tried).square().sum(1)

@@ -68,7 +68,7 @@ def nearest_axes(points: Points) -> Points:
     return torch.zeros_like(points).scatter_(1, largest, points.gather(1, largest).sign())
 
 
-def path_to_tiling(tiling: Atoms, steps: int) -> list[Atoms]:
+def path_to_tiling(tiling: Atoms, steps: int) -> list[Float[Tensor, "_ dim"]]:
     """Move copies of a basis and its negatives to the atoms of a tiling, in equal steps.
 
     Every atom comes from the axis that is nearest to it, straight, and is of unit norm on the way.

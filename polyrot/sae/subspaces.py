@@ -23,10 +23,11 @@ from polyrot.tasks.subspaces import Tokens
 ENERGY = 0.9
 """Share of the energy that counts as all of it, in the released code."""
 
-Basis = Float[Tensor, "dim d_model"]
-"""Orthonormal rows."""
-Spectrum = Float[Tensor, " direction"]
-Directions = Float[Tensor, "direction d_model"]
+Basis = Float[Tensor, "_ d_model"]
+"""Orthonormal rows, of a feature or of several one after the other."""
+Spectrum = Float[Tensor, "*unit direction"]
+Directions = Float[Tensor, "*unit direction d_model"]
+"""Of one unit, or of all."""
 
 
 def unit_size(sae: SAE) -> int:

@@ -64,7 +64,7 @@ def initial_weights(config: SAEConfig, d_model: int) -> Weights:
 
 
 def train_saes(
-    activations: Sequence[Float[Tensor, "token d_model"]],
+    activations: Sequence[Float[Tensor, "_ d_model"]],
     configs: Sequence[SAEConfig],
     *,
     block: int | None = None,
@@ -117,7 +117,7 @@ class SAEStack:
 
     def __init__(
         self,
-        activations: Sequence[Float[Tensor, "token d_model"]],
+        activations: Sequence[Float[Tensor, "_ d_model"]],
         configs: Sequence[SAEConfig],
         *,
         block: int | None = None,

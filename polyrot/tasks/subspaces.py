@@ -57,7 +57,7 @@ class Features:
         power: mean squared norm of a token without its noise; none for that of the features.
     """
 
-    bases: tuple[Float[Tensor, "dim d_model"], ...]
+    bases: tuple[Float[Tensor, "_ d_model"], ...]
     coordinates: tuple[Coordinates, ...]
     active: int
     scales: tuple[float, ...]
@@ -95,7 +95,7 @@ class Features:
 
 def random_bases(
     dims: Sequence[int], d_model: int, seed: int, *, orthogonal: bool = False
-) -> tuple[Float[Tensor, "dim d_model"], ...]:
+) -> tuple[Float[Tensor, "_ d_model"], ...]:
     """Draw orthonormal bases; those of different features are orthogonal to one another, or not."""
     generator = torch.Generator().manual_seed(seed)
     if orthogonal:
