@@ -43,7 +43,7 @@ def overview() -> Iterator[str]:
         SUBSPACES, "dictionaries trained on planted subspaces, up to 5 seeds; shipped", MARGIN
     )
     yield from entry(
-        FULL, f"the same in the paper's sizes; `polyrot train {FULL}` first (a day)", MARGIN
+        FULL, f"the same in the paper's sizes; `polyrot train {FULL}` first (long)", MARGIN
     )
     for name, path in builtin_files().items():
         file = read_suite_file(path)
