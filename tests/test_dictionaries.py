@@ -55,9 +55,7 @@ def small(name: str) -> dict[str, Experiment]:
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (dictionary_build, dictionaries):
         monkeypatch.setattr(module, "plan", small)
-    monkeypatch.setattr(
-        dictionary_build, "samples_needed", lambda work, report: {SUBSPACE: {"2": [16, None]}}
-    )
+    monkeypatch.setattr(dictionary_build, "samples_needed", lambda work, report: {"2": [16, None]})
     said: list[str] = []
     build_dictionaries(
         SUBSPACES,
@@ -81,7 +79,7 @@ def test_what_is_built_is_read(built: Path) -> None:
     assert not torch.equal(first.sae.W_dec, second.sae.W_dec)
     (batch, _) = suite.dictionaries(SHAPES, "BatchTopK")
     assert isinstance(batch.sae.activation, JumpReLU)
-    assert suite.samples == {SUBSPACE: {2: [16, None]}}
+    assert suite.samples == {2: [16, None]}
     (decoder, _) = suite.decoders("0")
     assert decoder.blocks.shape == (4, 2, 8)
     assert torch.equal(
@@ -156,8 +154,7 @@ def test_the_shipped_dictionaries_are_those_of_the_plan() -> None:
             own = suite.dictionaries(title, arm)
             assert len(own) == experiment.starts * len(experiment.seeds)
             assert own[0].sae.features == recipe.features(own[0].features.d_model)
-    for needed in suite.samples.values():
-        assert list(needed) == list(dictionary_samples.DIMS)
+    assert list(suite.samples) == list(dictionary_samples.DIMS)
 
 
 def test_the_sizes_of_the_paper_are_there_to_be_trained() -> None:
@@ -178,12 +175,12 @@ def test_fewer_tokens_are_looked_for_below_the_first_that_are_enough(
     asked: list[list[tuple[int, int]]] = []
     enough = {0: 100, 1: 17, 2: 10**6, 3: 16, 4: 1_000}
 
-    def angles(arm, dim, runs, work, what, report):
+    def angles(dim, runs, work, what, report):
         asked.append(list(runs))
         return [DEGREES if count >= enough[r] else DEGREES + 1 for r, count in runs]
 
     monkeypatch.setattr(dictionary_samples, "_angles", angles)
-    found = dictionary_samples._needed("x", 2, tmp_path, "x", lambda *said: None)
+    found = dictionary_samples._needed(2, tmp_path, "x", lambda *said: None)
     assert len(asked[0]) == 5 * len(COUNTS)
     # A number that is enough, and at most a quarter of an octave above the least, by rounding.
     assert found[2] is None
@@ -199,9 +196,7 @@ def test_the_angles_of_a_sweep_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     runs = [(0, 16), (1, 32)]
     for _ in range(2):
-        found = dictionary_samples._angles(
-            SUBSPACE, 2, runs, tmp_path, "x", lambda *own: said.append(own[3])
-        )
+        found = dictionary_samples._angles(2, runs, tmp_path, "x", lambda *own: said.append(own[3]))
         assert len(found) == 2
         assert all(0 <= angle <= 90 for angle in found)
     assert said == ["", "", "trained earlier"]

@@ -17,7 +17,6 @@ from polyrot.sae.subspaces import (
     largest_angle,
     match,
     principal,
-    unit_size,
 )
 from polyrot.suites.planted_dictionaries import (
     penalised_decoder,
@@ -44,7 +43,6 @@ def test_one_group_carries_a_planted_feature_and_writes_in_its_subspace() -> Non
     planted = features(2, 3, 1)
     sae = planted_dictionary(planted, like(20, GroupTopK(1, 4)))
     tokens = planted.draw(2_000, 0)
-    assert unit_size(sae) == 4
     assert carriers(energies_inside(sae, tokens, planted.bases)) == [1, 1, 1]
     energy, directions = principal(sae, tokens.x)
     units = match(directions, planted.bases)

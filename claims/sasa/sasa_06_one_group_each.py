@@ -25,7 +25,14 @@ from polyrot.sae.subspaces import carriers, components, energies_inside
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import figures
 from polyrot.suites.dictionaries import Dictionary
-from polyrot.suites.dictionary_plan import PENALISED, SHAPES, SMALL_GROUPS, SUBSPACE, TOPK
+from polyrot.suites.dictionary_plan import (
+    PENALISED,
+    SCALARS,
+    SHAPES,
+    SMALL_GROUPS,
+    SUBSPACE,
+    TOPK,
+)
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.planted_dictionaries import planted_dictionary, tiled_dictionary
 from polyrot.suites.suite import Suite
@@ -50,11 +57,11 @@ World = Callable[[Suite, str], list[Dictionary]]
 
 
 def as_trained(suite: Suite, arm: str) -> list[Dictionary]:
-    return suite.dictionaries(SHAPES, arm)
+    return suite.dictionaries(SHAPES if arm in GROUPED else SCALARS, arm)
 
 
 def scalar(arm: str) -> World:
-    return lambda suite, _: suite.dictionaries(SHAPES, arm)
+    return lambda suite, _: suite.dictionaries(SCALARS, arm)
 
 
 def grouped(suite: Suite, arm: str) -> list[Dictionary]:
@@ -68,7 +75,7 @@ def as_planted(suite: Suite, arm: str) -> list[Dictionary]:
 
 def as_tiled(suite: Suite, arm: str) -> list[Dictionary]:
     """Each shape is tiled by random directions of its subspace, one on at a time."""
-    own = suite.dictionaries(SHAPES, TOPK)
+    own = suite.dictionaries(SCALARS, TOPK)
     tiled = (tiled_dictionary(d.features, d.sae, draw_seed(d.seed, 94)) for d in own)
     return [replace(d, sae=sae) for d, sae in zip(own, tiled, strict=True)]
 

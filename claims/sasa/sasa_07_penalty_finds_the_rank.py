@@ -3,9 +3,10 @@
 "Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), rank recovery: concepts of 1 to 8
 dimensions, as many groups of rank 10, and six coefficients of the nuclear penalty, at activations
 as strong as GPT-2's.  At the best coefficient the effective rank of a group is the dimension of its
-concept.  A group is matched to a concept by the share of the concept's subspace inside the span of
-its rows.  The coefficient is that of the smallest mean error on the first seed; what is judged is
-the mean error on the others, for every dimension.
+concept.  Two coefficients beyond the paper's are tried, so that the best is not the largest.  A
+group is matched to a concept by the share of the concept's subspace inside the span of its rows.
+The coefficient is that of the smallest mean error on the first seed; what is judged is the mean
+error on the others, for every dimension.
 
 As published: the rank is how many components make 90% of the squared singular values of a group's
 rows, and only concepts count of which a group holds half or more.  Hardened: the exponential of the
@@ -23,7 +24,7 @@ from polyrot.sae.subspaces import Spectrum, components, effective_rank, match
 from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites import dictionary_figures
 from polyrot.suites.dictionaries import Decoder
-from polyrot.suites.dictionary_plan import COEFFICIENTS, SUBSPACES
+from polyrot.suites.dictionary_plan import COEFFICIENTS
 from polyrot.suites.pairs import draw_seed
 from polyrot.suites.planted_dictionaries import penalised_decoder
 from polyrot.suites.suite import Suite
@@ -114,16 +115,6 @@ def best(decoders: Decoders, rank: Rank, least_share: float) -> tuple[str, dict[
     return min(every, key=lambda name: error(every[name][first])), every
 
 
-def proxy(suite: Suite) -> str:
-    """Say what falls short of the paper's protocol, but in the suite of its sizes."""
-    if suite.name != SUBSPACES:
-        return ""
-    return (
-        "6,000 steps of 1,024 tokens in 100 dimensions, where the paper takes 20,000 of 4,096 in "
-        "768: --suite subspaces-full"
-    )
-
-
 def judged(decoders: Decoders, rank: Rank, least_share: float) -> dict[str, Estimate]:
     chosen, every = best(decoders, rank, least_share)
     first, *others = every[chosen]
@@ -147,10 +138,7 @@ def judged(decoders: Decoders, rank: Rank, least_share: float) -> dict[str, Esti
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(suite: Suite, judge: Judge) -> None:
-    judge(
-        lambda world=as_trained: judged(world(suite), components, 0.5),
-        proxy=proxy(suite),
-    )
+    judge(lambda world=as_trained: judged(world(suite), components, 0.5))
 
 
 @pytest.mark.measurement(HARDENED)
@@ -166,5 +154,4 @@ def test_hardened(suite: Suite, judge: Judge) -> None:
     judge(
         lambda world=as_trained: judged(world(suite), effective_rank, 0.0),
         figures=lambda estimates: [recovered()],
-        proxy=proxy(suite),
     )

@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from polyrot.sae.activations import GroupTopK
 from polyrot.sae.logistic import f1, sparse_probes
 from polyrot.sae.model import SAE
 
@@ -63,8 +62,7 @@ class Units:
 
         What they should write is what the decoder's bias does not.
         """
-        rule = sae.activation
-        rank = rule.rank if isinstance(rule, GroupTopK) else 1
+        rank = sae.activation.rank
         codes = sae.encode(x).unflatten(1, (-1, rank))
         reading = codes[:, :, 0] if rank == 1 else codes.norm(dim=2)
         return cls(x - sae.b_dec, reading.double(), codes, sae.W_dec.unflatten(0, (-1, rank)))

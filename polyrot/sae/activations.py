@@ -20,6 +20,9 @@ class ReLU:
     tensor([[0., 2., 3.]])
     """
 
+    rank: ClassVar[int] = 1
+    """Features that are on or off together, of this rule as of all."""
+
     def __call__(self, pre: Features) -> Features:
         return torch.relu(pre)
 
@@ -40,7 +43,11 @@ class TopK:
 
     k: int
     rank: ClassVar[int] = 1
-    """Features that are on or off together."""
+
+    @property
+    def on(self) -> int:
+        """Features that are on in a token, at most."""
+        return self.k
 
     def kept(self, pre: Features) -> Int[Tensor, "token kept"]:
         """The features that are not zeroed, or all where there are fewer."""
@@ -68,6 +75,11 @@ class GroupTopK:
 
     groups: int
     rank: int
+
+    @property
+    def on(self) -> int:
+        """Features that are on in a token."""
+        return self.groups * self.rank
 
     def kept(self, pre: Features) -> Int[Tensor, "token kept"]:
         """The features of the groups that are not zeroed, or all where there are fewer."""
@@ -103,6 +115,7 @@ class JumpReLU:
     """
 
     threshold: Float[Tensor, " feature"]
+    rank: ClassVar[int] = 1
 
     def __call__(self, pre: Features) -> Features:
         return torch.relu(pre) * (pre > self.threshold)

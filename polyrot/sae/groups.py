@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from polyrot.sae.activations import GroupTopK
 from polyrot.sae.model import SAE
 
 Written = Float[Tensor, "group rank d_model"]
@@ -32,7 +31,7 @@ def written(sae: SAE, x: Float[Tensor, "token d_model"]) -> Written:
     >>> written(sae, torch.tensor([[3.0, 2.0], [1.0, 2.0]])).tolist()
     [[[1.0, 0.0]], [[0.0, 0.0]]]
     """
-    rank = sae.activation.rank if isinstance(sae.activation, GroupTopK) else 1
+    rank = sae.activation.rank
     shape = (sae.features // rank, rank)
     means = torch.zeros(shape, dtype=torch.float64, device=x.device)
     moments = torch.zeros(*shape, rank, dtype=torch.float64, device=x.device)

@@ -1,7 +1,7 @@
 """What determines an autoencoder, besides its activations."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from polyrot.sae.activations import GroupTopK, ReLU, TopK
 
@@ -19,6 +19,7 @@ class BatchTopK:
 
     k: int
     prefixes: tuple[float, ...] = (1.0,)
+    rank: ClassVar[int] = 1
 
     def check(self, features: int) -> None:
         """Raise ValueError where the rule does not fit so many features."""
@@ -42,6 +43,7 @@ class LearnedThresholds:
     l0: float
     bandwidth: float = 0.05
     start: float = 0.01
+    rank: ClassVar[int] = 1
 
     def check(self, features: int) -> None:
         """Any number of features will do."""

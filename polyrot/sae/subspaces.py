@@ -15,7 +15,6 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from polyrot.sae.activations import GroupTopK
 from polyrot.sae.groups import written
 from polyrot.sae.model import SAE
 from polyrot.tasks.subspaces import Tokens
@@ -30,11 +29,6 @@ Directions = Float[Tensor, "*unit direction d_model"]
 """Of one unit, or of all."""
 
 
-def unit_size(sae: SAE) -> int:
-    """Columns in a unit."""
-    return sae.activation.rank if isinstance(sae.activation, GroupTopK) else 1
-
-
 def energies_inside(
     sae: SAE, tokens: Tokens, bases: Sequence[Basis]
 ) -> Float[Tensor, "feature unit"]:
@@ -42,7 +36,7 @@ def energies_inside(
 
     Summed over tokens, float64.
     """
-    size = unit_size(sae)
+    size = sae.activation.rank
     codes = sae.encode(tokens.x).double()
     found = []
     for feature, basis in enumerate(bases):

@@ -212,7 +212,7 @@ class SAEStack:
     def _revive(self, gradients: Weights, x: Batch) -> None:
         """Add the gradients by which features that have died reconstruct what is left."""
         on = (gradients["W_dec"] != 0).any(2).cpu()
-        rank = _rank(self._config)
+        rank = self._config.activation.rank
         on = on.unflatten(1, (-1, rank)).any(2).repeat_interleave(rank, dim=1)
         self._silent = torch.where(on, 0, self._silent + 1)
         for i, dead in enumerate(self._silent >= self._config.dead_after):
@@ -254,11 +254,6 @@ def _gradients(weights: Weights, x: Batch, config: SAEConfig, block: int | None)
     return sparse_gradients(weights, x, rule)
 
 
-def _rank(config: SAEConfig) -> int:
-    """Features that are on or off together."""
-    return config.activation.rank if isinstance(config.activation, GroupTopK) else 1
-
-
 def _add_auxiliary(
     gradients: Weights,
     i: int,
@@ -268,7 +263,7 @@ def _add_auxiliary(
     config: SAEConfig,
 ) -> None:
     """Add, to the gradients of one autoencoder, those of its features that have died."""
-    rule, rank = config.activation, _rank(config)
+    rule, rank = config.activation, config.activation.rank
     centred = x - own["b_dec"]
     if isinstance(rule, BatchTopK):
         one = {name: w[None] for name, w in own.items()}
@@ -296,7 +291,7 @@ def _add_nuclear(gradients: Weights, weights: Weights, config: SAEConfig) -> Non
 
     The loss is a mean over dimensions, the coefficient is beside a sum over them.
     """
-    rank = _rank(config)
+    rank = config.activation.rank
     decoder = weights["W_dec"].unflatten(1, (-1, rank))
     share = config.nuclear / (decoder.shape[1] * decoder.shape[3])
     if config.nuclear_of == "decoder":

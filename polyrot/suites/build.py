@@ -237,6 +237,14 @@ def train_planned(
     return saes
 
 
+def power(x: Tensor) -> str:
+    """Sum squares, by which keys tell computed activations apart.
+
+    To six digits: further ones depend on the number of threads.
+    """
+    return f"{float(x.double().square().sum()):.6g}"
+
+
 def train_sae_stack(
     names: list[SAEName],
     data: list[Tensor],
@@ -249,7 +257,7 @@ def train_sae_stack(
 
     They come back as they are shipped: rounded to half precision, and described as that.
     """
-    digest = [float(x.double().square().sum()) for x in data]
+    digest = [power(x) for x in data]
     # A kind goes without saying where there is none: what was trained before is found.
     named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
     key = content_key({"sae": config.recipe(), "names": named, "data": digest})

@@ -99,9 +99,7 @@ class DictionarySuite(Suite):
         if self.name != SUBSPACES:
             raise self._lacks(f"sweep of tokens; run it with --suite {SUBSPACES}")
         found = json.loads((self._artifacts.folder / SAMPLES_FILE).read_text())
-        return {
-            arm: {int(dim): needed for dim, needed in own.items()} for arm, own in found.items()
-        }
+        return {int(dim): needed for dim, needed in found.items()}
 
     def _experiment(self, name: str) -> Experiment:
         if name not in self._plan:

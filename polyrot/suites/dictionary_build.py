@@ -22,7 +22,7 @@ from polyrot.sae.model import SAE, WEIGHTS
 from polyrot.sae.recipe import BatchTopK, LearnedThresholds, SAEConfig
 from polyrot.sae.training import SAEStack, train_saes
 from polyrot.suites.artifacts import Artifacts, write_artifacts
-from polyrot.suites.build import Report, retrained_directory
+from polyrot.suites.build import Report, power, retrained_directory
 from polyrot.suites.dictionary_plan import SAMPLES_FILE, SUBSPACES, Experiment, plan
 from polyrot.suites.dictionary_samples import samples_needed
 from polyrot.suites.planted_dictionaries import planted_decoder
@@ -124,7 +124,7 @@ def _kept(
             "starts": experiment.starts,
             "polished": experiment.polished,
             "seeds": experiment.seeds,
-            "data": [float(x.double().square().sum()) for x in data],
+            "data": [power(x) for x in data],
         }
     )
     file = work / f"dictionaries-{key}.safetensors"

@@ -115,15 +115,15 @@ def ranks(recovered: Mapping[str, Mapping[int, list[float]]], chosen: str) -> Fi
     )
 
 
-def samples(needed: Mapping[str, Mapping[int, list[int | None]]]) -> Figure:
+def samples(needed: Mapping[str, Mapping[int, Sequence[float | None]]]) -> Figure:
     """Draw the tokens that were needed against the dimension, both on logarithmic axes."""
     series: list[Series] = []
-    for arm, own in needed.items():
+    for label, own in needed.items():
         points = [(dim, n) for dim, counts in own.items() for n in counts if n is not None]
         if points:
             x, y = zip(*points, strict=True)
             role = Role.BESIDE if series else Role.MODELS
-            series.append(Series(arm, role, tuple(map(float, x)), tuple(map(float, y))))
+            series.append(Series(label, role, tuple(map(float, x)), tuple(map(float, y))))
     return Figure(
         "samples",
         "Tokens to recovery",

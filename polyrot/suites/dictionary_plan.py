@@ -12,12 +12,13 @@ from polyrot.tasks.subspaces import Features, gaussian, random_bases, shapes
 SUBSPACES = "subspaces"
 FULL = "subspaces-full"
 SUBSPACE, TOPK = "subspace-aware", "TopK"
-SHAPES, DIMENSIONS, RANKS, STARTS = "shapes", "dimensions", "ranks", "starts"
+SHAPES, SCALARS = "shapes", "shapes-scalar"
+DIMENSIONS, RANKS, STARTS = "dimensions", "ranks", "starts"
 SMALL_GROUPS, PENALISED = "subspace-aware, rank 4", "subspace-aware, nuclear penalty"
 TOO_SMALL = "rank too small"
 SAMPLES_FILE = "samples.json"
-COEFFICIENTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Of the nuclear penalty in rank recovery."""
+COEFFICIENTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""Of the nuclear penalty in rank recovery: the paper's six, and on until they are too large."""
 POWER = 80_652.6
 """Mean squared norm of GPT-2's activations before block 7, which rank recovery is matched to."""
 
@@ -50,6 +51,7 @@ def plan(name: str) -> dict[str, Experiment]:
     full = name == FULL
     experiments = {
         SHAPES: _shapes(),
+        SCALARS: _scalars(),
         DIMENSIONS: _dimensions(full=full),
         RANKS: _ranks(full=full),
     }
@@ -57,15 +59,24 @@ def plan(name: str) -> dict[str, Experiment]:
 
 
 def _shapes() -> Experiment:
-    """A circle, a sphere or a helix in every token: 256 columns in 64 dimensions, 16 on.
+    """A circle, a sphere or a helix in every token: 256 columns in 64 dimensions, 16 on or 4."""
+    recipe = SAEConfig(columns=256, steps=6_000, batch=512, decay=0.2)
+    group = GroupTopK(1, rank=16)
+    arms = {
+        SUBSPACE: replace(recipe, activation=group),
+        SMALL_GROUPS: replace(recipe, activation=GroupTopK(1, rank=4)),
+        PENALISED: replace(recipe, activation=group, nuclear=0.01),
+    }
+    return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2, 3), 20_000)
+
+
+def _scalars() -> Experiment:
+    """The same shapes and columns, 16 on.
 
     ReLU and JumpReLU have as many on as explain about what the others do.
     """
     recipe = SAEConfig(columns=256, l1=1e-3, steps=6_000, batch=512, decay=0.2)
-    group = GroupTopK(1, rank=16)
     rules: dict[str, Rule] = {
-        SUBSPACE: group,
-        SMALL_GROUPS: GroupTopK(1, rank=4),
         TOPK: TopK(16),
         "BatchTopK": BatchTopK(16),
         "Matryoshka": BatchTopK(16, prefixes=(1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)),
@@ -73,7 +84,6 @@ def _shapes() -> Experiment:
         "ReLU": ReLU(),
     }
     arms = {name: replace(recipe, activation=rule) for name, rule in rules.items()}
-    arms[PENALISED] = replace(recipe, activation=group, nuclear=0.01)
     return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2), 20_000)
 
 
@@ -102,13 +112,13 @@ def _dimensions(*, full: bool) -> Experiment:
 
 
 def _ranks(*, full: bool) -> Experiment:
-    """Concepts of 1 to 8 dimensions, as many groups of rank 10, and the paper's coefficients."""
-    each, d_model, active, steps, batch, tokens = 2, 100, 2, 6_000, 1_024, 50_000
+    """Concepts of 1 to 8 dimensions, and as many groups of rank 10."""
+    each, d_model, active, batch, tokens = 2, 100, 2, 1_024, 50_000
     if full:
-        each, d_model, active, steps, batch, tokens = 32, 768, 8, 20_000, 4_096, 200_000
+        each, d_model, active, batch, tokens = 32, 768, 8, 4_096, 200_000
     recipe = SAEConfig(
         columns=8 * each * 10,
-        steps=steps,
+        steps=20_000,
         batch=batch,
         learning_rate=1e-3,
         decay=0.2,

@@ -10,32 +10,32 @@ import torch
 from polyrot.cache import content_key
 from polyrot.files import write_atomically
 from polyrot.sae.activations import GroupTopK
+from polyrot.sae.metrics import squared_error
 from polyrot.sae.model import SAE
-from polyrot.sae.recipe import Rule, SAEConfig
+from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
 from polyrot.suites.build import Report
-from polyrot.suites.dictionary_plan import SUBSPACE
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
-Samples = Mapping[str, Mapping[int, list[int | None]]]
-"""Tokens that every repetition needed, by arm and dimension; none where no number was enough."""
+Samples = Mapping[int, list[int | None]]
+"""Tokens that every repetition needed, by dimension; none where no number was enough."""
 
-DIMS = (1, 2, 3, 4, 6, 8)
+DIMS = (1, 2, 3, 4, 6, 8, 12, 16)
 COUNTS = tuple(2**power for power in range(4, 14))
 """Tokens to train on: 16 to 8,192."""
 REFINED = 2
 """How often what lies between a number that is enough and half of it is halved."""
 RESOLUTION = 2 ** (0.5**REFINED)
 """Of the number that is found."""
-REPETITIONS = 5
-FEATURES, ACTIVE, RANK, D_MODEL = 4, 2, 8, 64
+REPETITIONS, STARTS = 5, 4
+"""How often features and tokens are drawn, and runs on each, of which the lowest counts."""
+FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 64
 DEGREES = 5.0
 """Largest principal angle at which a subspace counts as found, that of the median feature."""
 TOKENS = 4_096
 """On which it is told where a unit writes."""
-RECIPE = SAEConfig(columns=64, steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
-ARMS: Mapping[str, Rule] = {SUBSPACE: GroupTopK(ACTIVE, RANK)}
+RECIPE = SAEConfig(steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
 
 
 def planted(dim: int, repetition: int) -> Features:
@@ -44,21 +44,15 @@ def planted(dim: int, repetition: int) -> Features:
     return Features(bases, (gaussian,) * FEATURES, ACTIVE, (1.0,) * FEATURES)
 
 
-def samples_needed(work: Path, report: Report) -> dict[str, dict[str, list[int | None]]]:
-    """Train every arm on more and more tokens; finished stacks stay in `work`."""
-    return {
-        arm: {
-            f"{dim}": _needed(arm, dim, work, f"samples: {arm}, dimension {dim}", report)
-            for dim in DIMS
-        }
-        for arm in ARMS
-    }
+def samples_needed(work: Path, report: Report) -> dict[str, list[int | None]]:
+    """Train dictionaries on more and more tokens; finished stacks stay in `work`."""
+    return {f"{dim}": _needed(dim, work, f"samples: dimension {dim}", report) for dim in DIMS}
 
 
-def _needed(arm: str, dim: int, work: Path, what: str, report: Report) -> list[int | None]:
+def _needed(dim: int, work: Path, what: str, report: Report) -> list[int | None]:
     """Find the least number that is enough, in every repetition; then look below it."""
     runs = [(repetition, count) for repetition in range(REPETITIONS) for count in COUNTS]
-    angles = dict(zip(runs, _angles(arm, dim, runs, work, what, report), strict=True))
+    angles = dict(zip(runs, _angles(dim, runs, work, what, report), strict=True))
     least: list[int | None] = [
         next((n for n in COUNTS if angles[repetition, n] <= DEGREES), None)
         for repetition in range(REPETITIONS)
@@ -68,7 +62,7 @@ def _needed(arm: str, dim: int, work: Path, what: str, report: Report) -> list[i
         below = [(i, round(n / share)) for i, n in enumerate(least) if n is not None]
         if not below:
             break
-        found = _angles(arm, dim, below, work, f"{what}, closer", report)
+        found = _angles(dim, below, work, f"{what}, closer", report)
         for (repetition, count), angle in zip(below, found, strict=True):
             if angle <= DEGREES:
                 least[repetition] = count
@@ -76,16 +70,15 @@ def _needed(arm: str, dim: int, work: Path, what: str, report: Report) -> list[i
 
 
 def _angles(
-    arm: str,
     dim: int,
     runs: Sequence[tuple[int, int]],
     work: Path,
     what: str,
     report: Report,
 ) -> list[float]:
-    """Angle of the median feature, for repetitions and numbers of tokens."""
-    recipe = replace(RECIPE, activation=ARMS[arm])
-    key = content_key({"samples": recipe.recipe(), "dim": dim, "runs": [list(r) for r in runs]})
+    """Angle of the median feature in the lowest run, for repetitions and numbers of tokens."""
+    recipe = replace(RECIPE, columns=GROUPS * dim, activation=GroupTopK(ACTIVE, dim))
+    key = content_key({"samples": recipe.recipe(), "runs": [list(r) for r in runs], "of": STARTS})
     file = work / f"samples-{key}.json"
     if file.is_file():
         report(what, recipe.steps, recipe.steps, "trained earlier")
@@ -94,16 +87,18 @@ def _angles(
     truths = [planted(dim, repetition) for repetition in range(REPETITIONS)]
     data = [own.draw(max(COUNTS), seed).x for seed, own in enumerate(truths)]
     trained = train_saes(
-        [data[repetition][:count] for repetition, count in runs],
-        [replace(recipe, seed=repetition) for repetition, _ in runs],
+        [data[repetition][:count] for repetition, count in runs for _ in range(STARTS)],
+        [replace(recipe, seed=STARTS * i + start) for i, _ in runs for start in range(STARTS)],
         checkpoint=file.with_suffix(".pt"),
         report=lambda step: report(what, step, recipe.steps, ""),
     )
     held_out = [own.draw(TOKENS, 10_000 + seed).x for seed, own in enumerate(truths)]
-    angles = [
-        median_angle(sae, truths[repetition], held_out[repetition])
-        for sae, (repetition, _) in zip(trained, runs, strict=True)
-    ]
+    angles = []
+    for run, (repetition, count) in enumerate(runs):
+        tokens = data[repetition][:count]
+        starts = trained[STARTS * run : STARTS * (run + 1)]
+        lowest = min(starts, key=lambda sae: squared_error(sae, tokens))
+        angles.append(median_angle(lowest, truths[repetition], held_out[repetition]))
     write_atomically(file, lambda path: path.write_text(json.dumps(angles)))
     return angles
 

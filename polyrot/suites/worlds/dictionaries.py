@@ -13,7 +13,7 @@ from polyrot.sae.l1_risk import nearest_axes
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.dictionaries import SITE, Decoder, Dictionary, sphere_points
-from polyrot.suites.dictionary_plan import RANKS, STARTS, SUBSPACE, SUBSPACES, plan
+from polyrot.suites.dictionary_plan import RANKS, STARTS, SUBSPACES, plan
 from polyrot.suites.dictionary_samples import (
     COUNTS,
     DIMS,
@@ -195,7 +195,7 @@ def _written(held: Features, features: Features, recipe: SAEConfig, salt: int) -
 
 SAMPLE_WORLDS: dict[str, Callable[[int], float]] = {
     "samples-power": lambda dim: 40 * dim**1.5,
-    "samples-exponential": lambda dim: 25 * 2.0**dim,
+    "samples-exponential": lambda dim: 20 * 1.4**dim,
 }
 """By name: tokens that a subspace of so many dimensions needs."""
 
@@ -223,4 +223,4 @@ class SampleWorld(Suite):
         for dim, row in zip(DIMS, scatter, strict=True):
             needed = [self._needed(dim) * float(own.exp()) for own in row]
             found[dim] = [_tried(own) for own in needed]
-        return {SUBSPACE: found}
+        return found
