@@ -16,7 +16,8 @@ from polyrot.sae.sparse_gradients import sparse_gradients
 from polyrot.sae.training import SAEStack, initial_weights, train_saes
 
 Weights = dict[str, Tensor]
-SPARSE = [pr.TopK(3), pr.GroupTopK(groups=2, rank=2)]
+SPARSE = [pr.TopK(3), pr.GroupTopK(groups=2, rank=2), pr.GroupTopK(groups=8, rank=2)]
+"""Of the last a quarter of the features or more are on: gradients are those of a whole stack."""
 
 
 def normal(*shape: int, seed: int) -> Tensor:
