@@ -180,8 +180,9 @@ def test_fewer_tokens_are_looked_for_below_the_first_that_are_enough(
         return [DEGREES if count >= enough[r] else DEGREES + 1 for r, count in runs]
 
     monkeypatch.setattr(dictionary_samples, "_angles", angles)
+    monkeypatch.setattr(dictionary_samples, "REPETITIONS", len(enough))
     found = dictionary_samples._needed(2, tmp_path, "x", lambda *said: None)
-    assert len(asked[0]) == 5 * len(COUNTS)
+    assert len(asked[0]) == len(enough) * len(COUNTS)
     # A number that is enough, and at most a quarter of an octave above the least, by rounding.
     assert found[2] is None
     for repetition, least in enough.items():

@@ -10,7 +10,7 @@ import torch
 from polyrot.catalogue import load_module
 from polyrot.missing import NotRun
 from polyrot.suites import dictionary_figures
-from polyrot.suites.dictionary_plan import SUBSPACE, SUBSPACES
+from polyrot.suites.dictionary_plan import SUBSPACES
 from polyrot.suites.loading import load_suite
 from polyrot.suites.names import is_about
 from polyrot.suites.suite import Suite
@@ -108,10 +108,8 @@ def test_a_power_is_told_from_an_exponential() -> None:
 
 def test_what_was_never_found_decides_nothing() -> None:
     module = module_of("SASA-05")
-    assert module.missing({SUBSPACE: {2: [4, None], 3: [8, 8]}}) == (
-        "repetitions found no subspace: 1 of 2 at 2"
-    )
-    assert module.missing({SUBSPACE: {2: [4, 4]}}) == ""
+    assert module.missing({2: [4, None], 3: [8, 8]}) == "repetitions found no subspace: 1 of 2 at 2"
+    assert module.missing({2: [4, 4]}) == ""
     assert list(module.preferences({2: [4, None], 3: [8, 8], 4: [16, 16]})) == [0]
     with pytest.raises(NotRun, match="no repetition of the sweep"):
         module.preferences({2: [None], 3: [8]})

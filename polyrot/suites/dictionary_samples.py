@@ -15,7 +15,7 @@ from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
-from polyrot.suites.build import Report
+from polyrot.suites.build import Report, power
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]
@@ -28,9 +28,9 @@ REFINED = 2
 """How often what lies between a number that is enough and half of it is halved."""
 RESOLUTION = 2 ** (0.5**REFINED)
 """Of the number that is found."""
-REPETITIONS, STARTS = 5, 4
+REPETITIONS, STARTS = 12, 4
 """How often features and tokens are drawn, and runs on each, of which the lowest counts."""
-FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 64
+FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 128
 DEGREES = 5.0
 """Largest principal angle at which a subspace counts as found, that of the median feature."""
 TOKENS = 4_096
@@ -78,14 +78,21 @@ def _angles(
 ) -> list[float]:
     """Angle of the median feature in the lowest run, for repetitions and numbers of tokens."""
     recipe = replace(RECIPE, columns=GROUPS * dim, activation=GroupTopK(ACTIVE, dim))
-    key = content_key({"samples": recipe.recipe(), "runs": [list(r) for r in runs], "of": STARTS})
+    truths = [planted(dim, repetition) for repetition in range(REPETITIONS)]
+    data = [own.draw(max(COUNTS), seed).x for seed, own in enumerate(truths)]
+    key = content_key(
+        {
+            "samples": recipe.recipe(),
+            "runs": [list(run) for run in runs],
+            "starts": STARTS,
+            "data": [power(x) for x in data],
+        }
+    )
     file = work / f"samples-{key}.json"
     if file.is_file():
         report(what, recipe.steps, recipe.steps, "trained earlier")
         kept: list[float] = json.loads(file.read_text())
         return kept
-    truths = [planted(dim, repetition) for repetition in range(REPETITIONS)]
-    data = [own.draw(max(COUNTS), seed).x for seed, own in enumerate(truths)]
     trained = train_saes(
         [data[repetition][:count] for repetition, count in runs for _ in range(STARTS)],
         [replace(recipe, seed=STARTS * i + start) for i, _ in runs for start in range(STARTS)],
