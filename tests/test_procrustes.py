@@ -121,6 +121,24 @@ def test_rank_deficient_data_leave_directions_open(rank: int, seed: int) -> None
     assert fit.condition_number > 1e9
 
 
+@given(st.integers(1, 7), seeds)
+def test_rounding_does_not_choose_the_directions_left_open(rank: int, seed: int) -> None:
+    x = normal(400, rank, seed=seed) @ normal(rank, 8, seed=seed + 1)
+    y = x @ pr.haar.sample(8, seed=seed)
+    fit = pr.align(x, y, holdout=0, seed=seed)
+    backwards = pr.align(x.flip(0), y.flip(0), holdout=0, seed=seed)  # sums in another order
+    torch.testing.assert_close(backwards.rotation, fit.rotation, rtol=0, atol=1e-6)
+
+
+def test_directions_left_open_are_turned_by_a_haar_matrix() -> None:
+    x = normal(400, 4, seed=0) * torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    fits = [pr.align(x, x, holdout=0, seed=seed) for seed in range(200)]
+    left_open = torch.stack([fit.rotation[1:, 1:] for fit in fits])
+    assert pr.haar.test(left_open, seed=0).pvalue > 0.01
+    assert {round(fit.det) for fit in fits} == {-1, 1}
+    assert all(round(pr.align(x, x, group="SO", seed=seed).det) == 1 for seed in range(20))
+
+
 @given(seeds)
 def test_nearly_singular_directions_are_still_rotated_correctly(seed: int) -> None:
     gains = torch.tensor([1.0, 1.0, 1e-6], dtype=torch.float64)

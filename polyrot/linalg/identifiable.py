@@ -1,10 +1,11 @@
-"""How many directions of a cross-covariance the data determine."""
+"""Which directions of a cross-covariance the data determine, and a turn for those they do not."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.linalg.moments import Moments
+from polyrot.linalg.polar import polar_factor
 
 NULL_DRAWS = 39
 NULL_NUMBERS = 2**24
@@ -34,6 +35,34 @@ def identifiable_rank(moments: Moments, seed: int) -> int:
     rounding = 8 * d * torch.finfo(s.dtype).eps * s[0]
     above = s > highest.clamp(min=rounding)
     return int(above.long().cumprod(0).sum())
+
+
+def turn_undetermined(
+    u: Float[Tensor, "d d"], s: Float[Tensor, " d"], vh: Float[Tensor, "d d"], seed: int
+) -> Float[Tensor, "d d"]:
+    """Replace the columns of u that rounding alone chose; with vh they are a random turn.
+
+    Where singular values are zero, up to the error of the decomposition, every orthogonal
+    map between the two null spaces fits equally well, and the one that a decomposition
+    happens to return differs between machines.  Here it is drawn from the Haar measure of
+    these maps: the polar factor of a Gaussian matrix, from `seed`, between the two spaces.
+    It depends on the spaces but not on their bases, and so not on rounding; and a rotation
+    that is Haar stays Haar.
+
+    >>> u, s, vh = torch.linalg.svd(torch.diag(torch.tensor([2.0, 0.0], dtype=torch.float64)))
+    >>> signs = [float((turn_undetermined(u, s, vh, i) @ vh)[1, 1]) for i in range(6)]
+    >>> set(signs) == {-1.0, 1.0}
+    True
+    """
+    d = len(s)
+    null = s <= d * torch.finfo(s.dtype).eps * s[0]
+    if not bool(null.any()):
+        return u
+    generator = torch.Generator().manual_seed(seed)
+    gaussian = torch.randn(d, d, generator=generator, dtype=s.dtype).to(s.device)
+    turned = u.clone()
+    turned[:, null] = u[:, null] @ polar_factor(u[:, null].mT @ gaussian @ vh[null].mT)
+    return turned
 
 
 def _square_root(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:

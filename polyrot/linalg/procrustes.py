@@ -12,7 +12,7 @@ from torch import Tensor
 from polyrot.linalg.assignment import nearest_permutation, nearest_signed_permutation
 from polyrot.linalg.checks import Array, as_activations, check_tokens
 from polyrot.linalg.cross import CrossMoments, cross_moments, whole_moments
-from polyrot.linalg.identifiable import identifiable_rank
+from polyrot.linalg.identifiable import identifiable_rank, turn_undetermined
 from polyrot.linalg.moments import Moments
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Alignment:
     def identifiable_rank(self) -> int:
         """Leading singular values above what shuffled pairing of the same tokens produces.
 
-        Where it is below d_model, the rotation of the remaining directions is arbitrary.
+        What the rotation does to the remaining directions is chance.
         """
         return identifiable_rank(self.moments, self.seed)
 
@@ -156,7 +156,8 @@ def align(
     Minimises `||(source - mean) @ R - (target - mean)||_F` over the group, with the
     means of the fitted tokens.  For `O` the minimiser is `U V'` from the float64 SVD of
     the centred cross-covariance (Schoenemann 1966, doi:10.1007/BF02289451); for `SO` the
-    sign of the last direction is chosen so that the determinant is 1.
+    sign of the last direction is chosen so that the determinant is 1.  Where the
+    cross-covariance is singular minimisers tie: `seed` chooses, and not rounding.
 
     Args:
         source, target: `[token, d_model]`, floating, the same tokens in the same order.
@@ -169,7 +170,7 @@ def align(
         holdout: share of the sequences kept out of the fit to measure `ev`.
         sequence: `[token]` ids; tokens of one sequence are held out together.  Without
             them consecutive blocks of up to 64 tokens are taken as sequences.
-        seed: chooses the held-out sequences and the draws of the shuffled-pairing null.
+        seed: chooses the held-out sequences, what ties, and the shuffled pairings.
 
     Raises:
         TypeError: where an array is not of a floating type.
@@ -177,8 +178,7 @@ def align(
             is 1, or one side does not vary.
 
     Notes:
-        Fewer tokens than dimensions are allowed; `identifiable_rank` then says how many
-        directions the data determine.  Nothing is rescaled or whitened.
+        Nothing is rescaled or whitened.  Tokens may be fewer than dimensions.
 
         An orthogonal fit of arrays takes one product of the tokens and O(d^2) memory beside
         them.  Its `moments` and `identifiable_rank` take two more, and are computed from the
@@ -250,7 +250,7 @@ def align_all(
         moments: of the tokens to fit.
         groups: as for `align`.
         holdout_moments: of other tokens, for `ev`.
-        seed: chooses the draws of the shuffled-pairing null.
+        seed: chooses what ties, and the shuffled pairings.
 
     Raises:
         ValueError: as `align`.
@@ -317,6 +317,7 @@ def _fit(
     u, s, vh = svd
     scale = 1.0
     if group in ("O", "SO", "scaled"):
+        u = turn_undetermined(u, s, vh, seed)
         rotation = u @ vh
         if group == "SO" and float(torch.linalg.det(rotation)) < 0:
             rotation = rotation - 2 * torch.outer(u[:, -1], vh[-1])

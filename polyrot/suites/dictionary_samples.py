@@ -28,7 +28,7 @@ REFINED = 2
 """How often what lies between a number that is enough and half of it is halved."""
 RESOLUTION = 2 ** (0.5**REFINED)
 """Of the number that is found."""
-REPETITIONS, STARTS = 5, 4
+REPETITIONS, STARTS = 12, 4
 """How often features and tokens are drawn, and runs on each, of which the lowest counts."""
 FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 128
 DEGREES = 5.0
