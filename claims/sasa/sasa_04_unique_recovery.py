@@ -6,7 +6,8 @@ holds which and a rotation inside it.  The subspace of a group is spanned by the
 directions of what it writes, as many as the feature has dimensions; features are matched to groups
 one to one.  Two parts.  Lowest objective: of the twenty runs of SASA-03, that which ends lowest,
 and its feature that is recovered worst.  Typical run: the median feature of one dictionary trained
-on features of 1 to 8 dimensions, whose bases are not orthogonal, with as many groups as features.
+on features of 1 to 8 dimensions, whose bases are not orthogonal, with as many groups as features;
+its worst is a matter of whether any two features share a group, and is told beside.
 A scalar autoencoder's columns are clustered by how alike they point, without being told which
 belong together.
 """
