@@ -121,7 +121,7 @@ def test_what_is_completed_is_what_there_is() -> None:
     from polyrot.suites.worlds.catalogue import WORLDS
 
     assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL}
-    assert set(names.worlds()) <= set(WORLDS)  # those that bars were calibrated in
+    assert set(names.worlds()) == set(WORLDS)
 
 
 def test_an_unknown_name_is_told_the_nearest_or_all() -> None:

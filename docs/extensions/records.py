@@ -1,8 +1,8 @@
 """Numbers of the pages: looked up in the verdicts of the reference runs, by a short name.
 
 A name is `SUITE ID [PART]`, then nothing for the models' own estimate, ` - CONTROL` or
-` + CONTROL` for that of a negative or positive control, or `: FIGURE` for a figure reported
-beside it.  Without a part the one that decides is taken; `*` is every part.  `low of ` and
+` + CONTROL` for that of a negative or positive control, and `: FIGURE` for a figure reported
+beside either.  Without a part the one that decides is taken; `*` is every part.  `low of ` and
 `high of ` before a name mean the ends of its interval.
 
     dyck3 PIR-04/published resid_post.1
@@ -125,8 +125,9 @@ def values(name: str) -> list[float]:
             return [getattr(own, end) for own in estimates(name.removeprefix(f"{end} of "))]
     where, found, figure = name.partition(": ")
     if found:
-        details = [part.estimate.details for part in parts(where)[1]]
-        return [float(_among(figure, own, f"figure of {where}")) for own in details]
+        return [
+            float(_among(figure, own.details, f"figure of {where}")) for own in estimates(where)
+        ]
     return [estimate.value for estimate in estimates(name)]
 
 

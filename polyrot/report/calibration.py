@@ -40,8 +40,8 @@ def markdown(calibration: Calibration) -> str:
         "significantly less often than in the first world of T (Fisher's exact test, one-sided,",
         "level 0.05), so meeting it shows nothing.  A world is five seeds at one site, d = 64; of",
         "addition three, d = 128; of agreement (verb) five of d = 12 and five of d = 16; of delays",
-        "twelve repetitions at each of six weight decays.  A suite of several sites is judged by",
-        "the worst.",
+        "twelve repetitions at each of six weight decays; of planted subspaces as many as",
+        "`subspaces` has.  A suite of several sites is judged by the worst.",
         "",
         "![heat map](heatmap.svg)",
     ]

@@ -127,7 +127,7 @@ def samples(needed: Mapping[str, Mapping[int, Sequence[float | None]]]) -> Figur
     return Figure(
         "samples",
         "Tokens to recovery",
-        "Fewest tokens from which the median feature was found to 5 degrees, of every repetition; "
+        "Fewest tokens from which half of the features were found to 5 degrees, by repetition; "
         "those that none sufficed for are left out. A power law is a straight line.",
         "dimension of the features",
         "tokens",

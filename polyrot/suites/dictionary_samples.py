@@ -32,7 +32,7 @@ REPETITIONS, STARTS = 12, 4
 """How often features and tokens are drawn, and runs on each, of which the lowest counts."""
 FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 128
 DEGREES = 5.0
-"""Largest principal angle at which a subspace counts as found, that of the median feature."""
+"""Largest principal angle at which a subspace counts as found; half of the features must be."""
 TOKENS = 4_096
 """On which it is told where a unit writes."""
 RECIPE = SAEConfig(steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
@@ -76,7 +76,7 @@ def _angles(
     what: str,
     report: Report,
 ) -> list[float]:
-    """Angle of the median feature in the lowest run, for repetitions and numbers of tokens."""
+    """Angle to which half are found in the lowest run, for repetitions and numbers of tokens."""
     recipe = replace(RECIPE, columns=GROUPS * dim, activation=GroupTopK(ACTIVE, dim))
     truths = [planted(dim, repetition) for repetition in range(REPETITIONS)]
     data = [own.draw(max(COUNTS), seed).x for seed, own in enumerate(truths)]
@@ -111,7 +111,7 @@ def _angles(
 
 
 def median_angle(sae: SAE, truth: Features, x: torch.Tensor) -> float:
-    """Largest principal angle to the group that is matched to a feature, of the median feature."""
+    """Largest principal angle to the matched group, to which half of the features are found."""
     _, directions = principal(sae, x)
     units = match(directions, truth.bases)
     angles = [
