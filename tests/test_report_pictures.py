@@ -154,6 +154,16 @@ def test_what_has_no_interval_is_hollow() -> None:
     assert hollow(points(replace(none, x=(0.1, 0.2)), diagonal=True)) == 0
 
 
+@pytest.mark.parametrize("mark", [Mark.POINTS, Mark.LINES])
+def test_the_diagonal_is_a_line(mark: Mark) -> None:
+    own = points(Series("it", Role.MODELS, (0.1, 0.2), (0.5, 0.6)), bar=(0.1,))
+    lines = [
+        drawing(replace(own, mark=mark, diagonal=diagonal)).count("stroke: var(--faint)")
+        for diagonal in (False, True)
+    ]
+    assert lines[1] == lines[0] + 1
+
+
 def test_the_bar_is_a_line_across() -> None:
     own = Series("it", Role.MODELS, ("early", "late"), (0.5, 0.6))
     dashed = "stroke-dasharray: 6,3"

@@ -42,8 +42,8 @@ CLAIM = Claim(
 )
 DIMS = range(1, 9)
 WITHOUT = "0"
-AS_IN_THE_PAPER = 100
-"""The largest coefficient of the paper."""
+LARGEST_PUBLISHED = 100
+"""Coefficient of the paper."""
 HALF = 0.5
 """Share of a concept that its group holds, to count as published."""
 
@@ -61,7 +61,7 @@ def as_trained(suite: Suite) -> Decoders:
 
 def as_published(suite: Suite) -> Decoders:
     every = as_trained(suite)
-    return {name: own for name, own in every.items() if float(name) <= AS_IN_THE_PAPER}
+    return {name: own for name, own in every.items() if float(name) <= LARGEST_PUBLISHED}
 
 
 def without_the_penalty(suite: Suite) -> Decoders:

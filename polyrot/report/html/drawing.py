@@ -156,8 +156,6 @@ def _points(axes: Axes, figure: Figure) -> None:
             ha="right" if tilted else "center",
             rotation_mode="anchor",
         )
-    if figure.diagonal:
-        axes.axline((0, 0), slope=1, color=STAND_IN["--faint"], linewidth=0.8)
 
 
 def _steps(axes: Axes, figure: Figure) -> None:
@@ -180,6 +178,8 @@ def _steps(axes: Axes, figure: Figure) -> None:
 
 def _dress(axes: Axes, figure: Figure) -> None:
     ink = STAND_IN["--ink"]
+    if figure.diagonal:
+        axes.axline((0, 0), slope=1, color=STAND_IN["--faint"], linewidth=0.8)
     axes.set_xlabel(figure.x, color=ink)
     axes.set_ylabel(textwrap.fill(figure.y, LABEL), color=ink)
     axes.tick_params(colors=ink, labelcolor=ink)
