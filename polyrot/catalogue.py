@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from polyrot.shipped import claim_files, claims_folders
+from polyrot.locations import claim_files, claims_folders
 
 if TYPE_CHECKING:
     from polyrot.verdict.claim import Measurement

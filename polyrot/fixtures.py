@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polyrot.items import measurement_of
-from polyrot.missing import NotRun
-from polyrot.session import artifact_folder, session_of
-from polyrot.shipped import judging
+from polyrot.errors import NotRun
+from polyrot.locations import judging
+from polyrot.run.items import measurement_of
+from polyrot.run.session import artifact_folder, session_of
 
 if TYPE_CHECKING:
     from polyrot.suites.suite import Suite
@@ -51,8 +51,8 @@ def suite(
     import torch
 
     from polyrot.suites.artifacts import MissingArtifact
+    from polyrot.suites.catalogue import parse_world
     from polyrot.suites.loading import load_suite
-    from polyrot.suites.worlds.catalogue import parse_world
 
     device = pytestconfig.getoption("--device")
     if device == "cuda" and not (parse_world(suite_name) or torch.cuda.is_available()):

@@ -12,11 +12,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from polyrot import shipped
-from polyrot.items import PROPERTY, attach, measurement_of, protocol_of, record_of
-from polyrot.missing import NotRun
-from polyrot.session import Session, session_of
-from polyrot.work import BACKENDS, CLUSTER, Workers, using
+from polyrot import locations
+from polyrot.errors import NotRun
+from polyrot.parallel import BACKENDS, CLUSTER, Workers, using
+from polyrot.run.items import PROPERTY, attach, measurement_of, protocol_of, record_of
+from polyrot.run.session import Session, session_of
 
 pytest_plugins = ["polyrot.fixtures"]
 
@@ -100,20 +100,20 @@ def pytest_configure(config: pytest.Config) -> None:
     except (NotRun, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.add_cleanup(chosen.close)
-    if shipped.IN_WHEEL.is_dir():
+    if locations.IN_WHEEL.is_dir():
         # Where `pytest --pyargs polyrot.claims` is started, no file of ours says so.
-        config.addinivalue_line("python_files", shipped.wheel_pattern())
+        config.addinivalue_line("python_files", locations.wheel_pattern())
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
     if config.getoption("--calibrate") is None:
         session = Session(config)
     else:
-        from polyrot.calibrate import CalibrationSession
+        from polyrot.run.calibration import CalibrationSession
 
         session = CalibrationSession(config)
     config.pluginmanager.register(session, "polyrot-session")
     if not hasattr(config, "workerinput"):
         _check_suites(config.getoption("--suite") or ())
-    elif config.getoption("--suite") or shipped.are_shipped(session.asked):
+    elif config.getoption("--suite") or locations.are_shipped(session.asked):
         # With `-n 2` the processes share the cores: threads that spin while they wait made it
         # four times slower.  Read when torch is loaded, which is later; alters no number.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from planted_language import gpt2, saved, tokenizer_of
 
-from polyrot.suites.agreement_worlds import LinearReader, planted_axis
+from polyrot.experiments.agreement.controls import LinearReader, planted_axis
+from polyrot.experiments.agreement.worlds import VERB_WORLDS
+from polyrot.suites.draws import Draw
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.draw import Draw
-from polyrot.suites.worlds.verbs import VERB_WORLDS
 from polyrot.tasks.agreement import Prompts, draw_prompts
 
 PROMPTS = draw_prompts(1_200)

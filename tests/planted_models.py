@@ -8,6 +8,8 @@ from planted import random_model, untrained_sae
 from torch import Tensor
 
 import polyrot as pr
+from polyrot.experiments.dyck.functions import averaged_depths
+from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import (
     StackedTransformer,
@@ -17,9 +19,7 @@ from polyrot.models.transformer import (
     stack_states,
 )
 from polyrot.suites.artifacts import SHIPPED, Artifacts
-from polyrot.suites.functions import averaged_depths
 from polyrot.suites.suite import Suite
-from polyrot.suites.trained import INTERNAL_SITES
 from polyrot.symmetry.group import WRITERS, Symmetry, random_symmetry
 from polyrot.tasks import dyck
 

@@ -12,10 +12,10 @@ from planted_agreement import PROMPTS, SIZES, PlantedSuite, of_world, one_axis, 
 from toy_claim import run_own_claims
 
 from polyrot.catalogue import load_module
+from polyrot.experiments.agreement import studies as agreement_suite
 from polyrot.stats.estimate import Estimate
-from polyrot.suites import agreement_suite
+from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.catalogue import load_world
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.verdict.judge import Part, Verdict
 from polyrot.verdict.record import Record

@@ -15,10 +15,23 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from polyrot.cores import flip, keep, remove
+from polyrot.errors import NotRun
+from polyrot.experiments.agreement import readers as agreement
+from polyrot.experiments.agreement.axes import (
+    INTERVENTIONS,
+    Study,
+    past_direction,
+    random_directions,
+    study,
+)
+from polyrot.experiments.agreement.controls import RotatedReader
+from polyrot.experiments.agreement.readers import Copulas, LanguageReader, copulas
+from polyrot.experiments.agreement.studies import pairs_of_sizes, study_of, units
+from polyrot.experiments.agreement.train import Plan, Size, build_agreement, recipe
+from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.interventions.edit import edited
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.linalg import haar
-from polyrot.missing import NotRun
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.models.language_training import (
@@ -27,20 +40,7 @@ from polyrot.models.language_training import (
     new_model,
     next_token_loss,
 )
-from polyrot.suites import agreement
-from polyrot.suites.agreement import Copulas, LanguageReader, copulas
-from polyrot.suites.agreement_axes import (
-    INTERVENTIONS,
-    Study,
-    past_direction,
-    random_directions,
-    study,
-)
-from polyrot.suites.agreement_models import Plan, Size, build_agreement, recipe
-from polyrot.suites.agreement_suite import pairs_of_sizes, study_of, units
-from polyrot.suites.agreement_worlds import RotatedReader
 from polyrot.suites.artifacts import SHIPPED, Artifacts, DamagedArtifact, MissingArtifact
-from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.tasks.agreement_language import new_tokenizer
 

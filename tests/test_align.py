@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 import polyrot as pr
 from polyrot.cli import app
+from polyrot.compare import scoring
+from polyrot.compare.compare import compare_models
+from polyrot.compare.request import Request, checkpoint, compare
+from polyrot.errors import NotRun
+from polyrot.experiments.language.activations import read_sites
 from polyrot.linalg import haar
-from polyrot.missing import NotRun
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
-from polyrot.suites import scoring
-from polyrot.suites.activations import read_sites
-from polyrot.suites.comparison import compare_models
-from polyrot.suites.comparison_request import Request, checkpoint, compare
 
 D = planted_language.D
 SITES = ("resid_pre.0", "resid_post.0", "resid_post.2")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import polyrot as pr
+from polyrot.errors import NotRun
 from polyrot.files import sha256, write_atomically
-from polyrot.missing import NotRun
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import initial_weights
 from polyrot.suites.artifacts import (

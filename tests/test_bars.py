@@ -13,6 +13,7 @@ from torch import Tensor
 
 import polyrot as pr
 from polyrot import bars
+from polyrot.experiments.dyck.functions import averaged_depths
 from polyrot.models.harvest import predict, real_labels
 from polyrot.models.transformer import (
     HEADS,
@@ -23,7 +24,6 @@ from polyrot.models.transformer import (
     initial_state,
     stack_states,
 )
-from polyrot.suites.functions import averaged_depths
 from polyrot.symmetry.group import Symmetry, random_symmetry
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences

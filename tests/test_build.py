@@ -10,14 +10,14 @@ from toy_claim import run_own_claims
 from typer.testing import CliRunner
 
 import polyrot as pr
+from polyrot.capabilities.dictionaries import GROUPS, KINDS, RANK
 from polyrot.cli import app
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
+from polyrot.experiments.dyck import train as build
+from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models import cohorts
 from polyrot.sae.recipe import SAEConfig
-from polyrot.suites import build
 from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
-from polyrot.suites.dictionary_kinds import GROUPS, KINDS, RANK
-from polyrot.suites.trained import INTERNAL_SITES
 
 TINY = {
     "steps": 4,

@@ -12,10 +12,10 @@ import torch
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
-from polyrot.cache_contents import IN_USE
 from polyrot.cli import app
 from polyrot.stats.estimate import Estimate
 from polyrot.stats.nulls import cached_draws
+from polyrot.upkeep.cache_contents import IN_USE
 from polyrot.verdict.cache import EstimateCache
 
 KEY = "0123456789abcdef01234567"
@@ -178,7 +178,7 @@ def test_a_lock_that_cannot_be_had_is_told(folder: Path, monkeypatch: pytest.Mon
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "some.lock")
 
-    monkeypatch.setattr("polyrot.cache_contents.FileLock", refuse)
+    monkeypatch.setattr("polyrot.upkeep.cache_contents.FileLock", refuse)
     result = cache("clear", "saes", "--yes")
     assert result.exit_code == 1
     assert result.stderr == (

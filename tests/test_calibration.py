@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from toy_claim import toy_suites
 
+import polyrot.experiments.synthetic.worlds  # noqa: F401
+
 # Imported here once: a run within this process then need not import them again.
-import polyrot.report.heatmap
-import polyrot.suites.worlds.synthetic  # noqa: F401
 from polyrot.report.calibration import findings, markdown, write_calibration
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.calibration import (

@@ -16,15 +16,15 @@ import planted_models
 import pytest
 from torch import Tensor
 
+from polyrot.capabilities import components, steering
+from polyrot.capabilities.steering import SteeringWorld
 from polyrot.catalogue import load_module
+from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate
-from polyrot.suites import components, steering
-from polyrot.suites.dyck_steering import DyckSteered
+from polyrot.suites.catalogue import WORLDS
 from polyrot.suites.names import is_about, world_name
-from polyrot.suites.steering import SteeringWorld
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.catalogue import WORLDS
 from polyrot.symmetry import search
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict

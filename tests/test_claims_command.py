@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from polyrot import catalogue
 from polyrot.cli import app
-from polyrot.shipped import claim_files
+from polyrot.locations import claim_files
 from polyrot.verdict.record import read_verdict
 
 ROOT = Path(__file__).parent.parent

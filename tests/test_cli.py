@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import polyrot
 from polyrot.cli import app
 from polyrot.commands import names
-from polyrot.nearest import unknown
+from polyrot.suggestions import unknown
 
 ROOT = Path(__file__).parent.parent
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -113,12 +113,12 @@ def test_the_shell_completes_names_of_arguments(line: str, expected: list[str]) 
 
 
 def test_what_is_completed_is_what_there_is() -> None:
+    from polyrot.experiments.language.checkpoints import AGREEMENT
+    from polyrot.experiments.language.train import NAME
+    from polyrot.experiments.planted.plan import FULL, SUBSPACES
     from polyrot.models.cohorts import COHORTS
     from polyrot.models.encoder_cohorts import TRAINABLE
-    from polyrot.suites.checkpoints import AGREEMENT
-    from polyrot.suites.dictionary_plan import FULL, SUBSPACES
-    from polyrot.suites.textlm import NAME
-    from polyrot.suites.worlds.catalogue import WORLDS
+    from polyrot.suites.catalogue import WORLDS
 
     assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL}
     assert set(names.worlds()) == set(WORLDS)

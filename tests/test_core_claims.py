@@ -8,14 +8,14 @@ import pytest
 
 from polyrot.catalogue import load_module
 from polyrot.cores.comparison import overlap
-from polyrot.missing import NotRun
-from polyrot.suites import core_figures
-from polyrot.suites.modular import END, GROKKED, MEMORISED
-from polyrot.suites.questions import QuestionModels
+from polyrot.errors import NotRun
+from polyrot.experiments.addition.models import QuestionModels
+from polyrot.experiments.addition.suite import END, GROKKED, MEMORISED
+from polyrot.experiments.addition.worlds import AdditionWorld
+from polyrot.experiments.chains import figures as core_figures
+from polyrot.experiments.chains.worlds import D_MODEL, SEEDS
+from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.addition import AdditionWorld
-from polyrot.suites.worlds.catalogue import load_world
-from polyrot.suites.worlds.chains import D_MODEL, SEEDS
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run

@@ -7,16 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrot.missing import NotRun
-from polyrot.progress import Progress
-from polyrot.sae.activations import GroupTopK, JumpReLU, TopK
-from polyrot.sae.metrics import squared_error
-from polyrot.sae.recipe import BatchTopK, SAEConfig
-from polyrot.suites import dictionaries, dictionary_build, dictionary_samples
-from polyrot.suites.artifacts import MissingArtifact
-from polyrot.suites.dictionaries import DictionarySuite
-from polyrot.suites.dictionary_build import build_dictionaries, weights_file
-from polyrot.suites.dictionary_plan import (
+from polyrot.errors import NotRun
+from polyrot.experiments.planted import samples as dictionary_samples
+from polyrot.experiments.planted import suite as dictionaries
+from polyrot.experiments.planted import train as dictionary_build
+from polyrot.experiments.planted.controls import planted_dictionary
+from polyrot.experiments.planted.plan import (
     COEFFICIENTS,
     DIMENSIONS,
     FULL,
@@ -28,9 +24,15 @@ from polyrot.suites.dictionary_plan import (
     Experiment,
     plan,
 )
-from polyrot.suites.dictionary_samples import COUNTS, DEGREES
+from polyrot.experiments.planted.samples import COUNTS, DEGREES
+from polyrot.experiments.planted.suite import DictionarySuite
+from polyrot.experiments.planted.train import build_dictionaries, weights_file
+from polyrot.progress import Progress
+from polyrot.sae.activations import GroupTopK, JumpReLU, TopK
+from polyrot.sae.metrics import squared_error
+from polyrot.sae.recipe import BatchTopK, SAEConfig
+from polyrot.suites.artifacts import MissingArtifact
 from polyrot.suites.loading import load_suite, suite_provenance
-from polyrot.suites.planted_dictionaries import planted_dictionary
 from polyrot.suites.retraining import train_suite
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 

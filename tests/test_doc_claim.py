@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 import polyrot as pr
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.pairs import World
 from polyrot.stats.estimate import Estimate
-from polyrot.suites import worlds
-from polyrot.suites.pairs import World
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record

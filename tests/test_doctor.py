@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from polyrot.cli import app
 from polyrot.commands.names import worlds
-from polyrot.shipped import claim_files
+from polyrot.locations import claim_files
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import artifacts
 from polyrot.verdict.cache import EstimateCache

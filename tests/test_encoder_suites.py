@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
+from polyrot.experiments.addition import suite as modular
+from polyrot.experiments.addition.models import QuestionModels
+from polyrot.experiments.chains import suite as markov
+from polyrot.experiments.chains import train as encoder_build
+from polyrot.experiments.chains.models import ChainModels
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS
 from polyrot.models.transformer import stack_states
-from polyrot.suites import encoder_build, markov, modular
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact
-from polyrot.suites.chains import ChainModels
 from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.suites.names import is_about
-from polyrot.suites.questions import QuestionModels
 from polyrot.tasks.markov import ring
 from polyrot.tasks.modular import is_training, questions
 

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import means_beside
 from polyrot.linalg import haar
 from polyrot.stats.estimate import Estimate, beside, exact, jackknife
-from polyrot.suites import figures
-from polyrot.suites.pairs import means_beside
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.run import MODELS

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from polyrot.experiments.addition import sweep
 from polyrot.models import grokking_sweep
 from polyrot.models.encoder_training import History
 from polyrot.models.grokking_sweep import DECAYS, delays, sweep_cohort
-from polyrot.suites import sweep
 from polyrot.suites.artifacts import MissingArtifact
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from polyrot.catalogue import load_module
 from polyrot.cores.extraction import Core
 from polyrot.linalg import haar
+from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.catalogue import load_world
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import joint_pairs, pairs
+from polyrot.capabilities.joint_pairs import JointPairs
+from polyrot.capabilities.pairs import Pair
 from polyrot.linalg.moments import Moments
-from polyrot.suites import joint_pairs, pairs, worlds
-from polyrot.suites.joint_pairs import JointPairs
-from polyrot.suites.pairs import Pair
 
 D, TOKENS = 6, 500
 SETS = torch.randn(3, TOKENS, D, generator=torch.Generator().manual_seed(0)).unbind(0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrot.missing import FigureWarning
+from polyrot.errors import FigureWarning
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.cache import EstimateCache

@@ -14,14 +14,14 @@ import torch
 from planted_language import VOCABULARY, D
 from torch import Tensor
 
+from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.experiments.language.activations import harvest_language, read_sites
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
-from polyrot.suites.activations import harvest_language, read_sites
-from polyrot.suites.autoencoders import TrainedAutoencoders
 from polyrot.verdict.run import NotRun
 
 SITES = ("resid_pre.0", "resid_post.1", FINAL_NORM)

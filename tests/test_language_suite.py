@@ -13,18 +13,18 @@ import torch
 import transformers
 from planted_language import D, change, saved, write_images, write_independent
 
+from polyrot.capabilities import controls as worlds
+from polyrot.experiments.dyck.train import NOISE
+from polyrot.experiments.language.activations import read_sites
+from polyrot.experiments.language.checkpoints import Run, runs
+from polyrot.experiments.language.suite import LanguageSuite
+from polyrot.experiments.language.suite_file import Models
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub, sources
 from polyrot.models.hub import Checkpoint
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
-from polyrot.suites import worlds
-from polyrot.suites.activations import read_sites
-from polyrot.suites.build import NOISE
-from polyrot.suites.checkpoints import Run, runs
-from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite, suite_provenance
-from polyrot.suites.schema import Models
 from polyrot.verdict.run import NotRun
 
 

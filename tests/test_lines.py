@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrot.suites.lines import Location, line_of
+from polyrot.experiments.language.toml_lines import Location, line_of
 
 TRICKY = '''\
 "name" = "a"            # name = "b"

@@ -14,12 +14,12 @@ import torch
 import units
 from torch import Tensor
 
+from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.errors import NotRun
 from polyrot.linalg import battery
-from polyrot.missing import NotRun
+from polyrot.parallel import Workers, run_units, using
 from polyrot.sae.recipe import SAEConfig
 from polyrot.stats import nulls
-from polyrot.suites.autoencoders import TrainedAutoencoders
-from polyrot.work import Workers, run_units, using
 
 # The package itself warns when it is imported and when it ends.
 pytestmark = pytest.mark.filterwarnings("ignore")

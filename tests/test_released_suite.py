@@ -10,6 +10,9 @@ from torch import Tensor
 from toy_claim import run_own_claims
 
 import polyrot as pr
+from polyrot.experiments.dyck.release_folder import Release
+from polyrot.experiments.dyck.release_name import ReleaseName, parse_released, spelled
+from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models import cohorts
 from polyrot.models.released import Checkpoint, write_checkpoint
 from polyrot.models.training import TrainingConfig, evaluate
@@ -18,10 +21,7 @@ from polyrot.report.files import report_folder
 from polyrot.sae.released import write_sae
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact, SAEName
 from polyrot.suites.loading import check_suite, suite_provenance
-from polyrot.suites.release_folder import Release
-from polyrot.suites.release_name import ReleaseName, parse_released, spelled
 from polyrot.suites.suite import LATE_SITE, Suite
-from polyrot.suites.trained import INTERNAL_SITES
 from polyrot.verdict.run import NotRun
 
 ROOT = Path(__file__).parent.parent

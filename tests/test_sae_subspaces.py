@@ -6,6 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from polyrot.experiments.planted.controls import (
+    penalised_decoder,
+    planted_dictionary,
+    shaken,
+    tiled_dictionary,
+)
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
 from polyrot.sae.subspaces import (
@@ -17,12 +23,6 @@ from polyrot.sae.subspaces import (
     largest_angle,
     match,
     principal,
-)
-from polyrot.suites.planted_dictionaries import (
-    penalised_decoder,
-    planted_dictionary,
-    shaken,
-    tiled_dictionary,
 )
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 

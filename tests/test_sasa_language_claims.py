@@ -16,13 +16,13 @@ from torch import nn
 from toy_claim import run_own_claims
 
 import polyrot as pr
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
+from polyrot.experiments.language.suite import LanguageSuite
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget, Words
+from polyrot.experiments.letters.controls import planted_letters, shuffled_groups
 from polyrot.sae.absorption import Units
 from polyrot.sae.activations import GroupTopK
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.budget_worlds import planted_letters, shuffled_groups
-from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget, Words
-from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.letters import LETTERS

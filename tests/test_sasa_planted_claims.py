@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from polyrot.catalogue import load_module
-from polyrot.missing import NotRun
-from polyrot.suites import dictionary_figures
-from polyrot.suites.dictionary_plan import SUBSPACES
+from polyrot.errors import NotRun
+from polyrot.experiments.planted import figures as dictionary_figures
+from polyrot.experiments.planted.plan import SUBSPACES
+from polyrot.suites.catalogue import load_world
 from polyrot.suites.loading import load_suite
 from polyrot.suites.names import is_about
 from polyrot.suites.suite import Suite
-from polyrot.suites.worlds.catalogue import load_world
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.figure import Figure
 

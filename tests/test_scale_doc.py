@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import polyrot.plugin
+from polyrot.compare import joint_fits, joint_moments
+from polyrot.experiments.language import activations
 from polyrot.linalg import identifiable, streaming
+from polyrot.parallel import CLUSTER
 from polyrot.sae.recipe import SAEConfig
-from polyrot.suites import activations, joint_fits, joint_moments
-from polyrot.work import CLUSTER
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "scale.md").read_text()

@@ -10,13 +10,21 @@ import torch
 from torch import Tensor
 
 import polyrot as pr
+from polyrot.capabilities.dictionaries import (
+    GROUPS,
+    KINDS,
+    RANK,
+    RECIPE,
+    SCALAR,
+    SUBSPACE,
+    recipe_of,
+)
 from polyrot.catalogue import load_module
+from polyrot.errors import NotRun
+from polyrot.experiments.synthetic import worlds as synthetic
 from polyrot.linalg import haar
-from polyrot.missing import NotRun
-from polyrot.suites.dictionary_kinds import GROUPS, KINDS, RANK, RECIPE, SCALAR, SUBSPACE, recipe_of
+from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import LATE_SITE, Suite
-from polyrot.suites.worlds import synthetic
-from polyrot.suites.worlds.catalogue import load_world
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from polyrot.experiments.language.suite_file import (
+    SuiteFile,
+    SuiteFileError,
+    builtin_files,
+    read_suite_file,
+)
+from polyrot.experiments.language.validation import problems_of
 from polyrot.suites.loading import SUITES, check_suite
 from polyrot.suites.names import suite_label
-from polyrot.suites.schema import SuiteFile, SuiteFileError, builtin_files, read_suite_file
-from polyrot.suites.validation import problems_of
 
 LEAST = """\
 name = "mine"

@@ -15,10 +15,10 @@ from local_hub import LocalHub, serving
 from planted_language import tokenizer_of
 from safetensors.numpy import save_file
 
+from polyrot.experiments.language.suite_file import Tokens
+from polyrot.experiments.language.tokens import TokenData, load_tokens
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
-from polyrot.suites.schema import Tokens
-from polyrot.suites.tokens import TokenData, load_tokens
 from polyrot.tasks import text
 from polyrot.verdict.run import NotRun
 
@@ -229,8 +229,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from polyrot.models import hub
-from polyrot.suites.schema import Tokens
-from polyrot.suites.tokens import load_tokens
+from polyrot.experiments.language.suite_file import Tokens
+from polyrot.experiments.language.tokens import load_tokens
 tokenizer = hub.load_tokenizer(hub.Checkpoint(sys.argv[1]))
 for field in sys.argv[3:]:
     tokens = Tokens(dataset=sys.argv[2], field=field, sequences=8, length=8)
@@ -289,6 +289,6 @@ def test_a_data_set_without_its_package_is_not_run(
     tmp_path: Path, tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As `find_spec` answers where the package is not installed.
-    monkeypatch.setattr("polyrot.suites.tokens.find_spec", lambda name: None)
+    monkeypatch.setattr("polyrot.experiments.language.tokens.find_spec", lambda name: None)
     expected = 'tokens.dataset wants a package: pip install "polyrot[hub]"'
     assert reason(Tokens(dataset="org/other"), tmp_path, tokenizer) == expected

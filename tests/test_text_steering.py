@@ -11,16 +11,23 @@ from planted_language import AWAY, NEITHER, TOWARD, D, lines, logits, planted, w
 from torch import Tensor
 from torch.nn import functional as F
 
+from polyrot.capabilities.steering import ALPHAS
+from polyrot.experiments.language import contrasts
+from polyrot.experiments.language import steering as text_steering
+from polyrot.experiments.language.activations import read_sites
+from polyrot.experiments.language.contrasts import (
+    BUILTIN,
+    TextContrast,
+    Texts,
+    as_text,
+    load_contrasts,
+)
+from polyrot.experiments.language.steering import TextSteered
+from polyrot.experiments.language.suite import LanguageSuite
+from polyrot.experiments.language.suite_file import Contrast, Steering
 from polyrot.interventions.edit import adding
 from polyrot.models import hub
-from polyrot.suites import contrasts, text_steering
-from polyrot.suites.activations import read_sites
-from polyrot.suites.contrasts import BUILTIN, TextContrast, Texts, as_text, load_contrasts
-from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite
-from polyrot.suites.schema import Contrast, Steering
-from polyrot.suites.steering import ALPHAS
-from polyrot.suites.text_steering import TextSteered
 from polyrot.tasks import text
 from polyrot.verdict.run import NotRun
 

@@ -12,6 +12,9 @@ import torch
 from safetensors.numpy import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from polyrot.experiments.language import train as textlm
+from polyrot.experiments.language.suite import LanguageSuite
+from polyrot.experiments.language.train import Plan, build_textlm, textlm_folder, train_textlm
 from polyrot.files import sha256
 from polyrot.models import hub, language_training, resumable
 from polyrot.models.hub import Checkpoint
@@ -21,11 +24,8 @@ from polyrot.models.language_training import (
     next_token_loss,
     train_language_model,
 )
-from polyrot.suites import textlm
 from polyrot.suites.artifacts import Artifacts
-from polyrot.suites.language import LanguageSuite
 from polyrot.suites.loading import load_suite
-from polyrot.suites.textlm import Plan, build_textlm, textlm_folder, train_textlm
 from polyrot.tasks import text
 from polyrot.tasks.text import SEPARATOR, Document, encode, prose, standard_library
 

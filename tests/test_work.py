@@ -25,20 +25,21 @@ from joblib.externals.loky import get_reusable_executor, process_executor
 from safetensors.torch import load_file
 from torch import Tensor
 
+from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.compare import joint_moments
+from polyrot.compare.joint_fits import fit_pairs
+from polyrot.compare.joint_moments import gather_moments
+from polyrot.errors import NotRun
+from polyrot.experiments.language import activations
+from polyrot.experiments.language.activations import harvest_language
 from polyrot.linalg import battery
 from polyrot.linalg.moments import Moments
 from polyrot.linalg.procrustes import align
-from polyrot.missing import NotRun
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
+from polyrot.parallel import Workers, _loky, run_units, using, workers
 from polyrot.sae.recipe import SAEConfig
 from polyrot.stats import nulls
-from polyrot.suites import activations, joint_moments
-from polyrot.suites.activations import harvest_language
-from polyrot.suites.autoencoders import TrainedAutoencoders
-from polyrot.suites.joint_fits import fit_pairs
-from polyrot.suites.joint_moments import gather_moments
-from polyrot.work import Workers, _loky, run_units, using, workers
 
 HERE, TWO = Workers(), Workers(jobs=2)
 TOKENS = torch.randint(
@@ -268,7 +269,7 @@ def test_what_a_unit_raises_comes_back(backend: str, dask: Workers) -> None:
 
 def test_what_is_missing_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POLYROT_CLUSTER", raising=False)
-    monkeypatch.setattr("polyrot.work.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("polyrot.parallel.CONNECT_SECONDS", 0.5)
     with pytest.raises(NotRun, match=r"`dask scheduler`.* then give --cluster ADDRESS or set POLY"):
         run_units(divmod, [(7, 2)], on=Workers("dask"))
     with pytest.raises(NotRun, match=r"no Dask scheduler answers at tcp://127.0.0.1:9 \(OSError\)"):
@@ -277,7 +278,7 @@ def test_what_is_missing_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch)
     with using(Workers("dask")):
         assert workers().address == "tcp://127.0.0.1:9"
     assert workers() == HERE
-    monkeypatch.setattr("polyrot.work.find_spec", lambda name: None)
+    monkeypatch.setattr("polyrot.parallel.find_spec", lambda name: None)
     with pytest.raises(NotRun, match=r'dask wants a package: pip install "polyrot\[dask\]"'):
         Workers("dask").check()
     with pytest.raises(NotRun, match=r'ray wants a package: pip install "polyrot\[ray\]"'):
@@ -303,7 +304,7 @@ def test_a_cluster_without_workers_is_named() -> None:
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1") as empty,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("polyrot.work.CONNECT_SECONDS", 1)
+        patch.setattr("polyrot.parallel.CONNECT_SECONDS", 1)
         with pytest.raises(NotRun, match="has no worker: `dask worker tcp://"):
             run_units(divmod, [(7, 2)], on=Workers("dask", cluster=empty.scheduler_address))
 
@@ -311,7 +312,7 @@ def test_a_cluster_without_workers_is_named() -> None:
 INTERRUPTED = """
 import units
 from pathlib import Path
-from polyrot.work import Workers, run_units
+from polyrot.parallel import Workers, run_units
 run_units(units.mark_and_wait, [(Path({folder!r}), i) for i in range(4)], on=Workers(jobs=2))
 """
 
@@ -338,7 +339,7 @@ def test_options_of_a_run_choose_the_workers(
     monkeypatch.delenv("POLYROT_CLUSTER", raising=False)
     pytester.makepyfile(
         """
-        from polyrot.work import workers
+        from polyrot.parallel import workers
         def test_workers():
             assert (workers().backend, workers().jobs) == ("loky", 2)
         """

@@ -9,8 +9,8 @@ from threading import Thread
 
 import psutil
 
-from polyrot.missing import NotRun
-from polyrot.work import Workers, run_units
+from polyrot.errors import NotRun
+from polyrot.parallel import Workers, run_units
 
 
 def where(number: int) -> tuple[int, int, int]:

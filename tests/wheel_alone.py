@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import polyrot
-from polyrot import shipped
+from polyrot import locations
 
 SUITE = "dyck3-independent"
 CLAIMS = ("PIR-02", "PIR-05")
@@ -34,19 +34,19 @@ def run(folder: Path, *command: str) -> str:
 
 def installed() -> set[Path]:
     """The package's files, but for what the interpreter keeps beside them."""
-    return {file for file in shipped.PACKAGE.rglob("*") if "__pycache__" not in file.parts}
+    return {file for file in locations.PACKAGE.rglob("*") if "__pycache__" not in file.parts}
 
 
 def main() -> None:
     """Judge, compare with the reference verdicts, and look where the files went."""
     start, before = time.monotonic(), installed()
-    if not shipped.IN_WHEEL.is_dir():
+    if not locations.IN_WHEEL.is_dir():
         raise SystemExit(f"{polyrot.__file__} is no installed wheel: run `tox -e wheel`")
     with tempfile.TemporaryDirectory() as name:
         empty = Path(name)
         chosen = ["-k", " or ".join(CLAIMS), "--suite", SUITE]
         expected = ["--expect", f"shipped:{SUITE}"]
-        run(empty, "pytest", "--pyargs", shipped.CLAIMS_PACKAGE, *chosen, *expected)
+        run(empty, "pytest", "--pyargs", locations.CLAIMS_PACKAGE, *chosen, *expected)
         judged = json.loads((empty / "reports" / SUITE / "verdict.json").read_text())
         assert {id.partition("/")[0] for id in judged["verdicts"]} == set(CLAIMS)
         assert judged["provenance"]["commit"] == "unknown"

@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 import pytest
 
+from polyrot.experiments.chains import figures as core_figures
+from polyrot.experiments.chains.models import ChainModels
 from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites import core_figures
-from polyrot.suites.chains import ChainModels
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

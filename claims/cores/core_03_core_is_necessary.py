@@ -8,10 +8,11 @@ from functools import partial
 
 import pytest
 
+from polyrot.capabilities import figures
 from polyrot.cores.ablation import remove
+from polyrot.experiments.chains import controls as subspaces
+from polyrot.experiments.chains.controls import Choice
 from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites import figures, subspaces
-from polyrot.suites.subspaces import Choice
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.cores.comparison import overlap, principal_angles, random_overlaps
+from polyrot.experiments.chains import controls as subspaces
+from polyrot.experiments.chains import figures as core_figures
 from polyrot.stats.estimate import Estimate, jackknife, monte_carlo_p
-from polyrot.suites import core_figures, subspaces
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

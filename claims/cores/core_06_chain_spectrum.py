@@ -16,11 +16,12 @@ from torch import Tensor
 
 from polyrot.cores.comparison import consensus
 from polyrot.cores.dynamics import Dynamics, fit_dynamics
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
+from polyrot.experiments.chains import controls as subspaces
+from polyrot.experiments.chains import figures as core_figures
+from polyrot.experiments.chains.controls import Choice
+from polyrot.experiments.chains.models import ChainModels
 from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites import core_figures, subspaces
-from polyrot.suites.chains import ChainModels
-from polyrot.suites.subspaces import Choice
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

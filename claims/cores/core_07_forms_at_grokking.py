@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from polyrot.experiments.addition.models import PROPER, QuestionModels, cyclic
+from polyrot.experiments.addition.suite import GROKKED, MEMORISED
+from polyrot.experiments.chains import figures as core_figures
 from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites import core_figures
-from polyrot.suites.modular import GROKKED, MEMORISED
-from polyrot.suites.questions import PROPER, QuestionModels, cyclic
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 from polyrot.verdict.bar import Bar

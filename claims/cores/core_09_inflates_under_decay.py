@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
+from polyrot.experiments.addition.models import QuestionModels, Ranks, cyclic
+from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED
+from polyrot.experiments.chains import figures as core_figures
 from polyrot.models.encoder_training import MASTERED
 from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites import core_figures
-from polyrot.suites.modular import END, END_WITHOUT_DECAY, GROKKED
-from polyrot.suites.questions import QuestionModels, Ranks, cyclic
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 from polyrot.verdict.bar import Bar

@@ -16,9 +16,9 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
+from polyrot.experiments.chains import figures as core_figures
 from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites import core_figures
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

@@ -24,13 +24,13 @@ from statistics import mean
 
 import pytest
 
+from polyrot.experiments.agreement import axes
+from polyrot.experiments.agreement.axes import Study
+from polyrot.experiments.agreement.controls import planted_axis
+from polyrot.experiments.agreement.figures import by_depth, depth_figures
+from polyrot.experiments.agreement.studies import part_name, study_of, units
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import agreement_axes as axes
-from polyrot.suites.agreement_axes import Study
-from polyrot.suites.agreement_figures import by_depth, depth_figures
-from polyrot.suites.agreement_suite import part_name, study_of, units
-from polyrot.suites.agreement_worlds import planted_axis
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -22,13 +22,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from polyrot.capabilities import figures
+from polyrot.experiments.agreement import axes
+from polyrot.experiments.agreement.axes import Study
+from polyrot.experiments.agreement.controls import RotatedReader
+from polyrot.experiments.agreement.studies import pairs_of_sizes, study_of
 from polyrot.linalg import haar
 from polyrot.stats.estimate import Estimate, beside, jackknife
-from polyrot.suites import agreement_axes as axes
-from polyrot.suites import figures
-from polyrot.suites.agreement_axes import Study
-from polyrot.suites.agreement_suite import pairs_of_sizes, study_of
-from polyrot.suites.agreement_worlds import RotatedReader
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

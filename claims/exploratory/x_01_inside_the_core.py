@@ -19,13 +19,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import Pair, as_trained, means_beside
+from polyrot.capabilities.pairs import World as PairWorld
 from polyrot.cores.comparison import overlap
 from polyrot.linalg import haar
 from polyrot.sae.metrics import ev
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import figures, worlds
-from polyrot.suites.pairs import Pair, as_trained, means_beside
-from polyrot.suites.pairs import World as PairWorld
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

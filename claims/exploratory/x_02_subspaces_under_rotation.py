@@ -21,14 +21,15 @@ from dataclasses import replace
 
 import pytest
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import figures
+from polyrot.capabilities.dictionaries import KINDS, SCALAR, SUBSPACE
+from polyrot.capabilities.likeness import HOW, likeness, of_one_model
+from polyrot.capabilities.pairs import Pair, as_trained, means_beside
+from polyrot.capabilities.pairs import World as PairWorld
 from polyrot.sae.metrics import ev, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import figures, worlds
-from polyrot.suites.dictionary_kinds import KINDS, SCALAR, SUBSPACE
-from polyrot.suites.likeness import HOW, likeness, of_one_model
-from polyrot.suites.pairs import Pair, as_trained, means_beside
-from polyrot.suites.pairs import World as PairWorld
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from polyrot import bars
+from polyrot.experiments.dyck import functions
+from polyrot.experiments.dyck.functions import FunctionWorld, Predictions, prediction_pairs
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import functions
-from polyrot.suites.functions import FunctionWorld, Predictions, prediction_pairs
 from polyrot.suites.suite import Suite
 from polyrot.tasks import dyck
 from polyrot.verdict.bar import Bar

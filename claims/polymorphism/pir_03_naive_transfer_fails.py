@@ -8,9 +8,9 @@ negative; the variance is about the mean of each dimension; all pairs.
 
 import pytest
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.sae.metrics import ev, ev_published, reconstruct
-from polyrot.suites import worlds
-from polyrot.suites.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

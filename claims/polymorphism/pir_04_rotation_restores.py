@@ -11,9 +11,10 @@ activation of the same token.
 
 import pytest
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.sae.metrics import ev, ev_published, reconstruct
-from polyrot.suites import figures, worlds
-from polyrot.suites.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import Pair, World, as_trained
 from polyrot.linalg.procrustes import COMPETITORS
 from polyrot.stats.estimate import Estimate, beside
-from polyrot.suites import figures, worlds
-from polyrot.suites.pairs import Pair, World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

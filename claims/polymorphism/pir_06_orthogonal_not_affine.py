@@ -7,8 +7,8 @@ an orthogonal one must lose next to nothing against it.
 
 import pytest
 
-from polyrot.suites import worlds
-from polyrot.suites.pairs import Pair, as_trained
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -10,10 +10,11 @@ all pairs against its Monte-Carlo null.
 import pytest
 import torch
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import World, as_trained
 from polyrot.linalg.battery import adjusted_pvalues
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import figures, worlds
-from polyrot.suites.pairs import World, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

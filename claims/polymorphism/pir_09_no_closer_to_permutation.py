@@ -8,9 +8,9 @@ Monte-Carlo null.
 
 import pytest
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.pairs import as_trained
 from polyrot.linalg.battery import adjusted_pvalues
-from polyrot.suites import worlds
-from polyrot.suites.pairs import as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

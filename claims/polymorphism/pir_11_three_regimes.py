@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import pytest
 from torch import Tensor
 
+from polyrot.capabilities import figures, steering
+from polyrot.capabilities.steering import ALPHAS, SteeringWorld, effects
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import figures, steering
-from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

@@ -16,9 +16,9 @@ import math
 import pytest
 from torch.nn import functional as F
 
+from polyrot.capabilities import figures, steering
+from polyrot.capabilities.steering import ALPHAS, SteeringWorld, effects
 from polyrot.stats.estimate import Estimate, jackknife, pair_name
-from polyrot.suites import figures, steering
-from polyrot.suites.steering import ALPHAS, SteeringWorld, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

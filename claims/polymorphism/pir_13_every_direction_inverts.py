@@ -9,9 +9,9 @@ Hardened: the signed change of the logit margin that the vector asks for is belo
 
 import pytest
 
+from polyrot.capabilities import figures, steering
+from polyrot.capabilities.steering import ALPHAS, Named, SteeringWorld, divergences, effects
 from polyrot.stats.estimate import Estimate, beside, jackknife
-from polyrot.suites import figures, steering
-from polyrot.suites.steering import ALPHAS, Named, SteeringWorld, divergences, effects
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

@@ -15,10 +15,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import Metric, Pair, means_beside
 from polyrot.sae.metrics import ev, ev_published, reconstruct
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import figures, worlds
-from polyrot.suites.pairs import Metric, Pair, means_beside
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

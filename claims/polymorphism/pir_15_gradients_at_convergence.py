@@ -12,9 +12,9 @@ import pytest
 from torch import Tensor
 
 from polyrot.bars import correlation
+from polyrot.capabilities import components, figures
+from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Compared
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import components, figures
-from polyrot.suites.components import ATTRIBUTED, INTEGRATED, Compared
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

@@ -12,9 +12,9 @@ import pytest
 from torch import Tensor
 
 from polyrot import bars
+from polyrot.experiments.dyck import functions
 from polyrot.models.harvest import real_labels
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import functions
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

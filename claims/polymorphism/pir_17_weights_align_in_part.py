@@ -16,10 +16,10 @@ import math
 import pytest
 
 from polyrot import bars
+from polyrot.experiments.dyck import weights
+from polyrot.experiments.dyck.weights import WeightWorld, alignment, weight_pair
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import weights
 from polyrot.suites.suite import Suite
-from polyrot.suites.weights import WeightWorld, alignment, weight_pair
 from polyrot.symmetry.refine import refine_rotation
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from polyrot import bars
+from polyrot.experiments.dyck import functions
+from polyrot.experiments.dyck.weights import align_models
 from polyrot.models.transformer import State
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites import functions
 from polyrot.suites.suite import Suite
-from polyrot.suites.weights import align_models
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
 from polyrot.verdict.run import Judge

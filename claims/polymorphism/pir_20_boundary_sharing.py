@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import pytest
 
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.experiments.dyck.functions import restacked
+from polyrot.experiments.dyck.weights import align_models, with_noise
 from polyrot.models.transformer import HEADS, StackedTransformer
 from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.functions import restacked
-from polyrot.suites.pairs import draw_seed
 from polyrot.suites.suite import Suite
-from polyrot.suites.weights import align_models, with_noise
 from polyrot.symmetry.group import Symmetry
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

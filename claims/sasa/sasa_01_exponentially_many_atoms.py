@@ -19,9 +19,10 @@ import pytest
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.capabilities import figures
+from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.sae.covering import covering_number, least_covering_number
 from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites import dictionary_figures, figures
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -19,13 +19,10 @@ from statistics import mean
 import pytest
 import torch
 
-from polyrot.sae.groups import written
-from polyrot.sae.metrics import ev, l0, reconstruct
-from polyrot.sae.subspaces import carriers, components, energies_inside
-from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites import figures
-from polyrot.suites.dictionaries import Dictionary
-from polyrot.suites.dictionary_plan import (
+from polyrot.capabilities import figures
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.experiments.planted.controls import planted_dictionary, tiled_dictionary
+from polyrot.experiments.planted.plan import (
     PENALISED,
     SCALARS,
     SHAPES,
@@ -33,8 +30,11 @@ from polyrot.suites.dictionary_plan import (
     SUBSPACE,
     TOPK,
 )
-from polyrot.suites.pairs import draw_seed
-from polyrot.suites.planted_dictionaries import planted_dictionary, tiled_dictionary
+from polyrot.experiments.planted.suite import Dictionary
+from polyrot.sae.groups import written
+from polyrot.sae.metrics import ev, l0, reconstruct
+from polyrot.sae.subspaces import carriers, components, energies_inside
+from polyrot.stats.estimate import Estimate, over_seeds
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

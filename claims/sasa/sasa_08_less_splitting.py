@@ -26,11 +26,11 @@ from collections.abc import Callable
 
 import pytest
 
+from polyrot.capabilities import figures
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget, Read
+from polyrot.experiments.letters.controls import planted_letters, planted_otherwise, shuffled_groups
 from polyrot.sae.absorption import Units
 from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites import figures
-from polyrot.suites.budget_worlds import planted_letters, planted_otherwise, shuffled_groups
-from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget, Read
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import pytest
 
+from polyrot.capabilities import figures
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget
+from polyrot.experiments.letters.controls import columns_at_half, planted_letters
 from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites import figures
-from polyrot.suites.budget_worlds import columns_at_half, planted_letters
-from polyrot.suites.budgets import COLUMNS, SUBSPACES, Budget
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -8,8 +8,8 @@ which it would be on average were directions uniform.
 import pytest
 from torch.nn.functional import normalize
 
-from polyrot.suites import worlds
-from polyrot.suites.pairs import Pair, as_trained
+from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

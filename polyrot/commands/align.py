@@ -59,14 +59,14 @@ def align(
     from filelock import FileLock
 
     from polyrot.cache import cache_directory
-    from polyrot.cache_contents import IN_USE
-    from polyrot.missing import NotRun
+    from polyrot.compare import carrying
+    from polyrot.compare.compare import write_rotations
+    from polyrot.compare.printed import comparison_lines, haar_lines
+    from polyrot.compare.request import Request, common_width, compare
+    from polyrot.errors import NotRun
+    from polyrot.parallel import Workers, check_backend, using
     from polyrot.progress import Progress
-    from polyrot.report.comparison import comparison_lines, haar_lines
-    from polyrot.suites import carrying
-    from polyrot.suites.comparison import write_rotations
-    from polyrot.suites.comparison_request import Request, common_width, compare
-    from polyrot.work import Workers, check_backend, using
+    from polyrot.upkeep.cache_contents import IN_USE
 
     chosen = site or []
     if (carry_sae or carry_vector) and len(chosen) != 1:

@@ -8,10 +8,10 @@ import typer
 
 from polyrot.commands import failure
 from polyrot.commands.names import complete_kind
-from polyrot.nearest import unknown
+from polyrot.suggestions import unknown
 
 if TYPE_CHECKING:
-    from polyrot.cache_contents import Entry
+    from polyrot.upkeep.cache_contents import Entry
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
 
@@ -68,9 +68,9 @@ def clear(
     Exits 0, 1 where it was not confirmed or something could not be removed, 2 where there is no
     such kind.
     """
-    from polyrot import cache_contents
     from polyrot.progress import Progress
     from polyrot.report.columns import size
+    from polyrot.upkeep import cache_contents
 
     known = cache_contents.KINDS
     for name in kinds or ():
@@ -98,8 +98,8 @@ def clear(
 
 
 def _look() -> "dict[str, list[Entry]]":
-    from polyrot.cache_contents import KINDS, entries
     from polyrot.progress import Progress
+    from polyrot.upkeep.cache_contents import KINDS, entries
 
     line = Progress()
     found = {name: entries(kind, line) for name, kind in KINDS.items()}
@@ -110,8 +110,8 @@ def _look() -> "dict[str, list[Entry]]":
 def _table(found: "Mapping[str, Sequence[Entry]]") -> Iterator[str]:
     """Yield a row for each kind, what they are in all, and where they are."""
     from polyrot.cache import cache_directory
-    from polyrot.cache_contents import KINDS
     from polyrot.report.columns import size
+    from polyrot.upkeep.cache_contents import KINDS
 
     yield f"{cache_directory()}"
     yield ""

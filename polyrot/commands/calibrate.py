@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from polyrot import shipped
+from polyrot import locations
 from polyrot.commands.names import complete_world
-from polyrot.nearest import unknown
+from polyrot.suggestions import unknown
 
 
 def calibrate(
@@ -35,13 +35,13 @@ def calibrate(
     Exits as pytest does: 0 where the matrix is whole, 1 where a claim failed, 2 interrupted or
     a wrong option, 3 where it could not be written.
     """
+    from polyrot.suites.catalogue import WORLDS
     from polyrot.suites.names import world_name
-    from polyrot.suites.worlds.catalogue import WORLDS
 
-    if Path(shipped.CLAIMS).is_dir():
-        arguments = [f"{shipped.CLAIMS}/"]
-    elif shipped.IN_WHEEL.is_dir():
-        arguments = ["--pyargs", shipped.CLAIMS_PACKAGE]
+    if Path(locations.CLAIMS).is_dir():
+        arguments = [f"{locations.CLAIMS}/"]
+    elif locations.IN_WHEEL.is_dir():
+        arguments = ["--pyargs", locations.CLAIMS_PACKAGE]
     else:
         raise typer.BadParameter("there is no folder claims/ here; change to a clone of polyrot")
     for name in world or ():

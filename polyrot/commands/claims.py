@@ -7,7 +7,7 @@ import typer
 
 from polyrot.commands import failure
 from polyrot.commands.names import complete_claim
-from polyrot.nearest import unknown
+from polyrot.suggestions import unknown
 
 if TYPE_CHECKING:
     from polyrot.verdict.record import Report
@@ -55,8 +55,8 @@ def show(
     Exits 0, or 2 where there is no such claim or folder, or the claim's module cannot be imported.
     """
     from polyrot.catalogue import find_claims, load_module
+    from polyrot.locations import calibration_file
     from polyrot.report.claim_page import claim_page
-    from polyrot.shipped import calibration_file
     from polyrot.verdict.calibration import read_calibration
 
     folder, found = find_claims()
@@ -94,8 +94,8 @@ def _meant(id: str) -> str:
 
 def _last(folder: Path | None) -> "tuple[dict[Path, Report], list[str]]":
     """The reports in a folder, the reference verdicts of suites that it lacks; what is unread."""
+    from polyrot.locations import REPORTS, VERDICTS, reference_verdicts
     from polyrot.report.reading import report_files
-    from polyrot.shipped import REPORTS, VERDICTS, reference_verdicts
     from polyrot.verdict.record import read_verdict
 
     found: dict[Path, Report] = {}

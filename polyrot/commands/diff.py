@@ -26,10 +26,10 @@ def diff(
     Exits 0 where all verdicts are equal, 1 where one differs, 2 where there is nothing to
     compare.
     """
+    from polyrot.locations import verdict_file
     from polyrot.report.difference import compare
     from polyrot.report.explanation import explanation
     from polyrot.report.reading import read_both
-    from polyrot.shipped import verdict_file
 
     try:
         before, after = read_both(verdict_file(old), verdict_file(new))

@@ -9,9 +9,9 @@ def doctor() -> None:
     Each line says ok, warning or problem; what is no good says how to mend it.
     Exits 0 where nothing prevents a run, 1 where a problem does.
     """
-    from polyrot.health import GROUPS, Finding, Level
     from polyrot.progress import Progress
     from polyrot.report.columns import entry
+    from polyrot.upkeep.installation import GROUPS, Finding, Level
 
     def said(finding: Finding) -> None:
         label = f"{finding.level:<9}{finding.what}"

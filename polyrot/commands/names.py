@@ -6,20 +6,20 @@ Read from files that are small, so that a key press does not wait for torch.
 import json
 from collections.abc import Iterable
 
-from polyrot import shipped
+from polyrot import locations
 
 TEXTLM, FULL = "textlm", "subspaces-full"
 
 
 def trainable() -> list[str]:
     """The suites that `polyrot train` makes: those that are shipped trained, and others."""
-    manifests = (shipped.PACKAGE / "artifacts").glob("*/manifest.json")
+    manifests = (locations.PACKAGE / "artifacts").glob("*/manifest.json")
     return [*sorted(file.parent.name for file in manifests), FULL, TEXTLM]
 
 
 def worlds() -> list[str]:
     """The synthetic worlds that bars were calibrated in."""
-    file = shipped.calibration_file(shipped.home())
+    file = locations.calibration_file(locations.home())
     return list(json.loads(file.read_text())["worlds"]) if file else []
 
 
@@ -30,7 +30,7 @@ def complete_trainable(incomplete: str) -> list[str]:
 
 def complete_suite_file(incomplete: str) -> list[str]:
     """Complete a suite that a file describes."""
-    from polyrot.suites.schema import builtin_files
+    from polyrot.experiments.language.suite_file import builtin_files
 
     return _starting(incomplete, builtin_files())
 
@@ -49,7 +49,7 @@ def complete_claim(incomplete: str) -> list[str]:
 
 def complete_kind(incomplete: str) -> list[str]:
     """Complete a kind of what the cache holds."""
-    from polyrot.cache_contents import KINDS
+    from polyrot.upkeep.cache_contents import KINDS
 
     return _starting(incomplete, KINDS)
 

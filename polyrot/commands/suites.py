@@ -7,8 +7,8 @@ import typer
 
 from polyrot.commands import failure
 from polyrot.commands.names import complete_suite_file
-from polyrot.nearest import unknown
-from polyrot.shipped import guide
+from polyrot.locations import guide
+from polyrot.suggestions import unknown
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
 
@@ -21,7 +21,7 @@ def suites(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from polyrot.suites.explain import overview
+    from polyrot.report.suite_list import overview
 
     for line in overview():
         typer.echo(line)
@@ -38,7 +38,7 @@ def show(
 
     Exits 2 where the suite has none.
     """
-    from polyrot.suites.schema import builtin_files
+    from polyrot.experiments.language.suite_file import builtin_files
 
     files = builtin_files()
     if name not in files:
@@ -54,9 +54,9 @@ def check(
 
     Exits 0 where it can run, 1 where it has problems, 2 where there is no such file.
     """
-    from polyrot.suites.explain import summary
+    from polyrot.experiments.language.validation import problems_of
+    from polyrot.report.suite_list import summary
     from polyrot.suites.names import suite_file
-    from polyrot.suites.validation import problems_of
 
     path = suite_file(str(file)) or file
     try:

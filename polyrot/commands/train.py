@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polyrot.commands.names import complete_trainable
-from polyrot.nearest import unknown
+from polyrot.suggestions import unknown
 
 
 def train(
@@ -35,15 +35,15 @@ def train(
     """
     import torch
 
+    from polyrot.experiments.agreement.train import train_agreement
+    from polyrot.experiments.chains.train import train_encoder_artifacts
+    from polyrot.experiments.dyck.train import train_artifacts
+    from polyrot.experiments.language.checkpoints import AGREEMENT
+    from polyrot.experiments.language.train import NAME, train_textlm
+    from polyrot.experiments.planted.plan import FULL, SUBSPACES
+    from polyrot.experiments.planted.train import train_dictionaries
     from polyrot.models.cohorts import COHORTS
     from polyrot.models.encoder_cohorts import TRAINABLE
-    from polyrot.suites.agreement_models import train_agreement
-    from polyrot.suites.build import train_artifacts
-    from polyrot.suites.checkpoints import AGREEMENT
-    from polyrot.suites.dictionary_build import train_dictionaries
-    from polyrot.suites.dictionary_plan import FULL, SUBSPACES
-    from polyrot.suites.encoder_build import train_encoder_artifacts
-    from polyrot.suites.textlm import NAME, train_textlm
 
     if suite not in (known := (*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL)):
         raise typer.BadParameter(unknown("a suite", suite, known))

@@ -19,6 +19,7 @@ from torch import Tensor
 from polyrot.linalg import haar
 from polyrot.linalg.checks import Array, as_orthogonal
 from polyrot.linalg.lu import determinants
+from polyrot.parallel import one_thread, run_units
 from polyrot.stats.estimate import (
     CONFIDENCE,
     Estimate,
@@ -28,7 +29,6 @@ from polyrot.stats.estimate import (
     monte_carlo_p,
 )
 from polyrot.stats.nulls import Draws, cached_draws
-from polyrot.work import one_thread, run_units
 
 POWERS = 8
 DRAWS = 2_000

@@ -20,8 +20,8 @@ import psutil
 import torch
 from torch import nn
 
+from polyrot.errors import NotRun
 from polyrot.files import sha256
-from polyrot.missing import NotRun
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -5,8 +5,8 @@ from itertools import groupby
 from pathlib import Path
 
 from polyrot.catalogue import Listed, family
+from polyrot.locations import CLAIMS_PACKAGE, IN_WHEEL
 from polyrot.report.columns import entry
-from polyrot.shipped import CLAIMS_PACKAGE, IN_WHEEL
 
 KINDS = 22
 """Columns of a claim's measurements."""

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from polyrot.experiments.dyck.release_name import parse_released
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
 from polyrot.report.html.drawing import file_text
 from polyrot.report.html.page import page
 from polyrot.report.markdown import markdown
-from polyrot.suites.release_name import parse_released
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report, read_verdict

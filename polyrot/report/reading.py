@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from polyrot.shipped import VERDICTS, judging
+from polyrot.locations import VERDICTS, judging
 from polyrot.verdict.record import Report, read_verdict
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from polyrot.errors import NotRun
 from polyrot.files import sha256, write_atomically
-from polyrot.missing import NotRun
+from polyrot.locations import judging
 from polyrot.models.transformer import State
 from polyrot.sae.formats.saelens import CONFIG_FILE, WEIGHTS_FILE
 from polyrot.sae.model import SAE
-from polyrot.shipped import judging
 
 SHIPPED = Path(__file__).parent.parent / "artifacts"
 MANIFEST = "manifest.json"
@@ -38,7 +38,7 @@ class SAEName:
     site: str
     sae_seed: int
     kind: str = ""
-    """Of `polyrot.suites.dictionary_kinds`; empty for the autoencoders of the recipe of PIR."""
+    """Of `polyrot.capabilities.dictionaries`; empty for the autoencoders of the recipe of PIR."""
 
     @property
     def folder(self) -> str:

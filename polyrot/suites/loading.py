@@ -9,29 +9,29 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from polyrot.errors import NotRun
+from polyrot.experiments.addition.suite import NAME as MODULAR
+from polyrot.experiments.addition.suite import ModularSuite
+from polyrot.experiments.chains.suite import NAME as MARKOV
+from polyrot.experiments.chains.suite import MarkovSuite
+from polyrot.experiments.dyck.release_folder import Release
+from polyrot.experiments.dyck.release_name import parse_released
+from polyrot.experiments.dyck.released import ReleasedSuite, released_provenance
+from polyrot.experiments.dyck.suite import TrainedSuite
+from polyrot.experiments.dyck.train import retrained_directory
+from polyrot.experiments.language.suite_file import SuiteFile, builtin_files, read_suite_file
+from polyrot.experiments.language.train import NAME as TEXTLM
+from polyrot.experiments.language.train import train_textlm
+from polyrot.experiments.planted.plan import FULL, SUBSPACES
+from polyrot.experiments.planted.suite import DictionarySuite
 from polyrot.files import sha256
-from polyrot.missing import NotRun
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT, SHORT_COHORT
 from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS, SWEEP
-from polyrot.nearest import nearest, unknown
+from polyrot.suggestions import nearest, unknown
 from polyrot.suites.artifacts import MANIFEST, SHIPPED, Artifacts
-from polyrot.suites.build import retrained_directory
-from polyrot.suites.dictionaries import DictionarySuite
-from polyrot.suites.dictionary_plan import FULL, SUBSPACES
-from polyrot.suites.markov import NAME as MARKOV
-from polyrot.suites.markov import MarkovSuite
-from polyrot.suites.modular import NAME as MODULAR
-from polyrot.suites.modular import ModularSuite
+from polyrot.suites.catalogue import WORLDS, load_world, parse_world
 from polyrot.suites.names import described, suite_file, world_name
-from polyrot.suites.release_folder import Release
-from polyrot.suites.release_name import parse_released
-from polyrot.suites.released import ReleasedSuite, released_provenance
-from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
 from polyrot.suites.suite import Suite
-from polyrot.suites.textlm import NAME as TEXTLM
-from polyrot.suites.textlm import train_textlm
-from polyrot.suites.trained import TrainedSuite
-from polyrot.suites.worlds.catalogue import WORLDS, load_world, parse_world
 
 NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),
@@ -175,8 +175,8 @@ def _language_suite(
     path: Path, device: str, artifacts: Path, progress: Callable[[float, str], None]
 ) -> Suite:
     # Imported here: `transformers` takes seconds, and no other suite wants it.
-    from polyrot.suites.checkpoints import AGREEMENT
-    from polyrot.suites.language import LanguageSuite
+    from polyrot.experiments.language.checkpoints import AGREEMENT
+    from polyrot.experiments.language.suite import LanguageSuite
 
     file = read_suite_file(path)
     if any(entry.artifact == AGREEMENT for entry in file.models):
@@ -189,8 +189,8 @@ def _language_suite(
 @lru_cache(maxsize=32)  # asked for by every test
 def _file_provenance(path: Path, artifacts: Path) -> Mapping[str, Any]:
     """Hashes of the file and of all that it names, as far as that is there."""
+    from polyrot.experiments.language.checkpoints import runs
     from polyrot.models import hub
-    from polyrot.suites.checkpoints import runs
 
     file, base = read_suite_file(path), path.parent
     found: dict[str, dict[str, list[str]]] = {"models": {}, "controls": {}}
@@ -210,9 +210,9 @@ def _file_provenance(path: Path, artifacts: Path) -> Mapping[str, Any]:
 
 def _other_files(file: SuiteFile, base: Path, artifacts: Path) -> list[Path]:
     """What a suite file names besides models, as far as it is there."""
-    from polyrot.suites.checkpoints import artifact_folder
-    from polyrot.suites.textlm import TOKENIZER_FILE, TOKENS_FILE
-    from polyrot.suites.tokens import token_files
+    from polyrot.experiments.language.checkpoints import artifact_folder
+    from polyrot.experiments.language.tokens import token_files
+    from polyrot.experiments.language.train import TOKENIZER_FILE, TOKENS_FILE
 
     names = [file.tokens.tokenizer and f"{file.tokens.tokenizer}/*"]
     names += [name for contrast in file.steering.own for name in (contrast.toward, contrast.away)]

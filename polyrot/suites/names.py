@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from polyrot.suites.schema import SuiteFile, builtin_files, read_suite_file
+from polyrot.experiments.language.suite_file import SuiteFile, builtin_files, read_suite_file
 
 
 def suite_file(name: str) -> Path | None:

@@ -1,14 +1,15 @@
 """Train everything that a built-in suite is judged with: its cohort and those of its controls."""
 
+from polyrot.experiments.addition import suite as modular
+from polyrot.experiments.chains import suite as markov
+from polyrot.experiments.chains.train import train_encoder_artifacts
+from polyrot.experiments.dyck.train import train_artifacts
+from polyrot.experiments.language.checkpoints import AGREEMENT
+from polyrot.experiments.planted.plan import FULL, SUBSPACES
+from polyrot.experiments.planted.train import train_dictionaries
 from polyrot.models.cohorts import COHORTS, COMPARED_WITH, CONTROL_COHORT
 from polyrot.models.encoder_cohorts import CHAINS, SWEEP
 from polyrot.progress import Progress
-from polyrot.suites import markov, modular
-from polyrot.suites.build import train_artifacts
-from polyrot.suites.checkpoints import AGREEMENT
-from polyrot.suites.dictionary_build import train_dictionaries
-from polyrot.suites.dictionary_plan import FULL, SUBSPACES
-from polyrot.suites.encoder_build import train_encoder_artifacts
 from polyrot.suites.names import described
 
 
@@ -24,6 +25,6 @@ def train_suite(name: str, *, command: str, device: str, progress: Progress) -> 
     file = described(name)
     if file and any(entry.artifact == AGREEMENT for entry in file.models):
         # Imported here: `transformers` takes seconds, and no other suite wants it.
-        from polyrot.suites.agreement_models import train_agreement
+        from polyrot.experiments.agreement.train import train_agreement
 
         train_agreement(command=command, device=device, progress=progress)

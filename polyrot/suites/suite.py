@@ -12,26 +12,26 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from polyrot.capabilities.joint_pairs import JointPairs
+from polyrot.capabilities.pairs import Pair, PairMeasure, World, as_trained, over_pairs
 from polyrot.cores.extraction import Core, extract
 from polyrot.cores.gramians import Tail
-from polyrot.missing import NotRun
+from polyrot.errors import NotRun
 from polyrot.models.harvest import Activations, real_labels
 from polyrot.models.transformer import StackedTransformer
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.joint_pairs import JointPairs
-from polyrot.suites.pairs import Pair, PairMeasure, World, as_trained, over_pairs
 from polyrot.tasks.dyck import LabelledSequences
 
 if TYPE_CHECKING:
-    from polyrot.suites.agreement import Reader
-    from polyrot.suites.agreement_axes import Study
-    from polyrot.suites.budgets import Budget
-    from polyrot.suites.chains import ChainModels
-    from polyrot.suites.dictionaries import Decoder, Dictionary
-    from polyrot.suites.dictionary_samples import Samples
-    from polyrot.suites.questions import QuestionModels
-    from polyrot.suites.steering import Steered
+    from polyrot.capabilities.steering import Steered
+    from polyrot.experiments.addition.models import QuestionModels
+    from polyrot.experiments.agreement.axes import Study
+    from polyrot.experiments.agreement.readers import Reader
+    from polyrot.experiments.chains.models import ChainModels
+    from polyrot.experiments.letters.budgets import Budget
+    from polyrot.experiments.planted.samples import Samples
+    from polyrot.experiments.planted.suite import Decoder, Dictionary
     from polyrot.tasks.agreement import Prompts
 
 LATE_SITE = "resid_post.1"
@@ -143,7 +143,7 @@ class Suite:
     def steered(self) -> "Steered":
         """The models, to be steered at one site."""
         # Imported here: it is about suites.
-        from polyrot.suites.dyck_steering import DyckSteered
+        from polyrot.experiments.dyck.steering import DyckSteered
 
         return DyckSteered.of(self)
 
@@ -180,7 +180,7 @@ class Suite:
     def questions(self, checkpoint: str) -> "QuestionModels":
         """The seeds at the site of their core at a time of learning modular addition.
 
-        See `polyrot.suites.modular.CHECKPOINTS`.
+        See `polyrot.experiments.addition.suite.CHECKPOINTS`.
         """
         raise self._lacks("models of modular addition; run it with --suite modular-addition")
 
@@ -200,7 +200,7 @@ class Suite:
         raise self._lacks(READERS)
 
     def reader(self, seed: int, prompts: "Prompts", *, last: str = "") -> "Reader":
-        """Let a model read prompts; `last` as for `polyrot.suites.agreement.LanguageReader`."""
+        """Let a model read prompts; `last` as for `polyrot.experiments.agreement.readers.LanguageReader`."""
         raise self._lacks(READERS)
 
     def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
@@ -239,11 +239,11 @@ class Suite:
 
     @cached_property
     def budgets(self) -> Mapping[int, "Budget"]:
-        """Autoencoders of two kinds at one budget, by seed; see `polyrot.suites.budgets`."""
+        """Autoencoders of two kinds at one budget, by seed; see `polyrot.experiments.letters.budgets`."""
         raise self._lacks("dictionaries to compare; run it with --suite textlm or gpt2-small")
 
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
-        """One of two dictionaries of a model at `late_site`; see `polyrot.suites.dictionary_kinds`.
+        """One of two dictionaries of a model at `late_site`; see `polyrot.capabilities.dictionaries`.
 
         By default from the SAE seed that all models share.  The first seed may have others, from
         an SAE seed of its own.

@@ -16,8 +16,8 @@ from typing import Any
 
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import write_atomically
+from polyrot.locations import IN_WHEEL
 from polyrot.provenance import versions
-from polyrot.shipped import IN_WHEEL
 from polyrot.verdict.figure import figure_from_json
 from polyrot.verdict.record import estimate_from_json, plain
 from polyrot.verdict.run import Estimates, Figures, Kept

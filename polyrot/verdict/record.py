@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyrot.shipped import judging
+from polyrot.locations import judging
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell, Characteristic

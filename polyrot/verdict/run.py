@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from polyrot.missing import FigureWarning
-from polyrot.missing import NotRun as NotRun
+from polyrot.errors import FigureWarning
+from polyrot.errors import NotRun as NotRun
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
 from polyrot.verdict.claim import Measurement

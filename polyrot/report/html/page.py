@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from polyrot.locations import judging
 from polyrot.report.conclusion import findings
 from polyrot.report.html.drawing import DARK, LIGHT, drawing
 from polyrot.report.html.picture import Picture, picture
@@ -23,7 +24,6 @@ from polyrot.report.words import (
     operating_characteristic,
     prediction,
 )
-from polyrot.shipped import judging
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import Verdict, worst_part
 from polyrot.verdict.record import Record, Report

@@ -1,0 +1,176 @@
+"""Worlds in which the truth of a claim about a pair is known.
+
+Each is a transformation of a `Pair`; the source, and so its autoencoder, is left
+alone wherever the control allows.  Draws are functions of the pair's seeds.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from scipy.linalg import fractional_matrix_power
+from torch import Tensor
+
+from polyrot.capabilities.pairs import Pair, World
+from polyrot.linalg import haar
+from polyrot.linalg.procrustes import Alignment
+
+Matrix = Float[Tensor, "d_model d_model"]
+
+
+def untrained(pair: Pair) -> Pair:
+    """The target is the same seed before training."""
+    return pair.with_target(pair.untrained)
+
+
+def shuffled_tokens(pair: Pair) -> Pair:
+    """The target's activations are of other tokens than the source's."""
+    order = torch.randperm(len(pair.target), generator=pair.generator(1))
+    return pair.with_target(pair.target[order])
+
+
+def matched_gaussian(pair: Pair) -> Pair:
+    """The target is Gaussian noise of the target's own mean and covariance."""
+    x = pair.target.double()
+    values, vectors = torch.linalg.eigh(torch.cov(x.mT))
+    root = vectors * values.clamp(min=0).sqrt()
+    noise = torch.randn(pair.target.shape, generator=pair.generator(2))
+    return pair.with_target(noise @ root.mT.float() + x.mean(0).float())
+
+
+def noise_clouds(pair: Pair) -> Pair:
+    """Source and target are unrelated isotropic Gaussian noise: nothing is shared."""
+    x, y = torch.randn(2, *pair.source.shape, generator=pair.generator(3))
+    return replace(pair, source=x, target=y)
+
+
+def random_rotation(pair: Pair) -> Pair:
+    """The means are matched, but the rotation is drawn instead of fitted."""
+
+    def fit(p: Pair) -> Alignment:
+        rotation = haar.sample(p.d_model, group="O", seed=p.draw_seed(4))
+        return replace(p.procrustes(), rotation=rotation)
+
+    return replace(pair, fit=fit)
+
+
+def haar_world(noise: float = 0.0) -> World:
+    """The target is the source under a Haar rotation, plus noise.
+
+    `noise` is the standard deviation of isotropic noise relative to the source's.
+    """
+
+    def world(pair: Pair) -> Pair:
+        rotation = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(6))
+        return _mapped(pair, rotation, noise)
+
+    return world
+
+
+def turned(share: float) -> World:
+    """The target is the source under a share of a Haar rotation: all its angles, scaled."""
+
+    def world(pair: Pair) -> Pair:
+        whole = haar.sample(pair.d_model, group="SO", seed=pair.draw_seed(18))
+        part = fractional_matrix_power(whole.numpy(), share).real
+        return _mapped(replace(pair, target=pair.source), torch.from_numpy(part))
+
+    return world
+
+
+def identity_world(noise: float) -> World:
+    """The target is the source itself, plus noise relative to its standard deviation."""
+
+    def world(pair: Pair) -> Pair:
+        return _mapped(pair, torch.eye(pair.d_model, dtype=torch.float64), noise)
+
+    return world
+
+
+def linear(condition: float) -> World:
+    """The target is the source under a linear map with singular values from 1 to 1/condition."""
+
+    def world(pair: Pair) -> Pair:
+        left, right = haar.sample(pair.d_model, 2, group="O", seed=pair.draw_seed(15))
+        gains = torch.logspace(0, -math.log10(condition), pair.d_model, dtype=torch.float64)
+        return _mapped(pair, left @ torch.diag(gains) @ right)
+
+    return world
+
+
+def aligned_axes(count: int) -> World:
+    """A Haar rotation of all dimensions but a few, which only change places."""
+
+    def world(pair: Pair) -> Pair:
+        d = pair.d_model
+        inner = haar.sample(d - count, group="O", seed=pair.draw_seed(16))
+        whole = torch.block_diag(torch.eye(count, dtype=torch.float64), inner)
+        generator = pair.generator(17)
+        rows, columns = (torch.randperm(d, generator=generator) for _ in range(2))
+        return _mapped(pair, whole[rows][:, columns])
+
+    return world
+
+
+def half_rotation(pair: Pair) -> Pair:
+    """Half of the dimensions are rotated, the others are the source's own."""
+    half = pair.d_model // 2
+    rotation = torch.eye(pair.d_model, dtype=torch.float64)
+    rotation[:half, :half] = haar.sample(half, group="SO", seed=pair.draw_seed(7))
+    return _mapped(pair, rotation)
+
+
+def permutation(noise: float = 0.0) -> World:
+    """The target's dimensions are the source's in another order, plus relative noise."""
+
+    def world(pair: Pair) -> Pair:
+        order = torch.randperm(pair.d_model, generator=pair.generator(8))
+        return _mapped(pair, torch.eye(pair.d_model, dtype=torch.float64)[order], noise)
+
+    return world
+
+
+def signed_permutation(pair: Pair) -> Pair:
+    """As `permutation`, with random signs."""
+    generator = pair.generator(9)
+    order = torch.randperm(pair.d_model, generator=generator)
+    signs = torch.randint(0, 2, (pair.d_model,), generator=generator).double() * 2 - 1
+    return _mapped(pair, torch.diag(signs)[order])
+
+
+def block_haar(pair: Pair) -> Pair:
+    """Eight blocks of dimensions are rotated, each within itself."""
+    size = pair.d_model // 8
+    blocks = haar.sample(size, 8, group="O", seed=pair.draw_seed(10))
+    return _mapped(pair, torch.block_diag(*blocks))
+
+
+def partly_identity(share: float) -> World:
+    """A Haar rotation that fixes a share of the dimensions, in a random basis."""
+
+    def world(pair: Pair) -> Pair:
+        d = pair.d_model
+        fixed = max(1, round(share * d))
+        inner = haar.sample(d - fixed, group="O", seed=pair.draw_seed(11))
+        basis = haar.sample(d, group="O", seed=pair.draw_seed(12))
+        eye = torch.eye(fixed, dtype=torch.float64)
+        return _mapped(pair, basis.mT @ torch.block_diag(inner, eye) @ basis)
+
+    return world
+
+
+def qr_without_sign_fix(pair: Pair) -> Pair:
+    """The rotation is Q of a Gaussian matrix as LAPACK returns it, which is not Haar."""
+    shape = (pair.d_model, pair.d_model)
+    gaussian = torch.randn(shape, generator=pair.generator(13), dtype=torch.float64)
+    return _mapped(pair, torch.linalg.qr(gaussian).Q)
+
+
+def _mapped(pair: Pair, matrix: Matrix, noise: float = 0.0) -> Pair:
+    """Make the target the source under a linear map, plus isotropic noise."""
+    y = pair.source @ matrix.float()
+    if noise:
+        spread = noise * (pair.source - pair.source.mean(0)).square().mean().sqrt()
+        y += spread * torch.randn(y.shape, generator=pair.generator(14))
+    return pair.with_target(y)

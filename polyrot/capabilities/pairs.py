@@ -1,0 +1,177 @@
+"""Two seeds at one site, on the same tokens: what most measurements take."""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.capabilities.joint_pairs import JointPairs, PairMoments
+from polyrot.linalg.moments import Centred, Moments
+from polyrot.linalg.procrustes import Alignment, Group, align
+from polyrot.sae.metrics import reconstruct
+from polyrot.sae.model import SAE
+from polyrot.stats.estimate import Estimate, beside, jackknife
+
+KEPT_NUMBERS = 2**23
+"""Of one activation set, which stays in memory as float64 while it is in many pairs; larger ones
+stream."""
+
+Metric = Callable[[Tensor, Tensor], float]
+"""An explained variance of (reconstruction, activations)."""
+
+PairMeasure = Callable[["Pair"], float | tuple[float, dict[str, float]]]
+"""The number measured on a pair, or that number and figures to report beside it."""
+
+World = Callable[["Pair"], "Pair"]
+"""A transformation of a pair after which the truth of a claim is known."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An ordered pair of seeds: the source, whose autoencoder it is, and the target."""
+
+    seeds: tuple[int, int]
+    site: str
+    source: Float[Tensor, "token d_model"]
+    target: Float[Tensor, "token d_model"]
+    untrained: Float[Tensor, "token d_model"]
+    """The target before training, on the same tokens: for a control."""
+    held_out: Bool[Tensor, " token"]
+    load_sae: Callable[[], SAE]
+    """Brings the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
+    joint: JointPairs | None = None
+    """The sets of the site, where they are so large that their moments are summed together."""
+    fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
+    """How target activations are brought into the source's basis; a control replaces it."""
+
+    @property
+    def d_model(self) -> int:
+        return self.source.shape[1]
+
+    @property
+    def sae(self) -> SAE:
+        """Of the source, at this site."""
+        return self.load_sae()
+
+    def draw_seed(self, salt: int) -> int:
+        """Seed of a control's random draw: a function of the pair, the site and the control."""
+        return draw_seed(*self.seeds, zlib.crc32(self.site.encode()), salt)
+
+    def generator(self, salt: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.draw_seed(salt))
+
+    @cached_property
+    def moments(self) -> PairMoments:
+        """From target to source: of the tokens to fit, and of those held out, if any."""
+        if self.source.numel() > KEPT_NUMBERS:
+            return self._streamed_moments()
+        (y, held_y), (x, held_x) = (_halves(z, self.held_out) for z in (self.target, self.source))
+        held = Moments.from_centred(held_y, held_x) if held_y and held_x else None
+        return Moments.from_centred(y, x), held
+
+    def _streamed_moments(self) -> PairMoments:
+        shared = self.joint and self.joint.moments(self.source, self.target, self.held_out)
+        if shared:
+            return shared
+        held = self.held_out if bool(self.held_out.any()) else None
+        if held is None:
+            return Moments.from_arrays(self.target, self.source), None
+        fit = Moments.from_arrays(self.target[~held], self.source[~held])
+        return fit, Moments.from_arrays(self.target[held], self.source[held])
+
+    def procrustes(self, group: Group = "O") -> Alignment:
+        """Fit target onto source on the tokens that are not held out."""
+        fit, held = self.moments
+        seed = self.draw_seed(19)  # of its own: what ties is not turned alike in all pairs
+        return align(moments=fit, holdout_moments=held, group=group, seed=seed)
+
+    def within(self, explained: Metric, *, held_out: bool) -> float:
+        """How well the source's autoencoder reconstructs the source: the within-seed EV."""
+        return _within(self.sae, self.source, self.held_out if held_out else None, explained)
+
+    @property
+    def scored(self) -> Bool[Tensor, " token"]:
+        """The tokens to score on: those held out, or all where none are."""
+        return self.held_out if bool(self.held_out.any()) else ~self.held_out
+
+    def on_fit_tokens(self) -> "Pair":
+        """Hold nothing out: fit and score on the same tokens, as the paper does."""
+        return replace(self, held_out=_nothing(len(self.held_out)))
+
+    def with_target(self, target: Float[Tensor, "token d_model"]) -> "Pair":
+        return replace(self, target=target)
+
+
+@lru_cache(maxsize=32)  # the same for every target and control; tensors hash by identity
+def _within(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> float:
+    x = x if rows is None else x[rows]
+    return explained(reconstruct(sae, x), x)
+
+
+@lru_cache(maxsize=32)  # a trained model is in many pairs; a control's target in one
+def _halves(x: Tensor, held_out: Tensor) -> tuple[Centred, Centred | None]:
+    """Centre the tokens to fit and those held out, each about their own mean."""
+    held = Centred.of("held-out activations", x[held_out]) if bool(held_out.any()) else None
+    return Centred.of("activations", x[~held_out] if held else x), held
+
+
+@lru_cache(maxsize=2)
+def _nothing(tokens: int) -> Bool[Tensor, " token"]:
+    return torch.zeros(tokens, dtype=torch.bool)
+
+
+def draw_seed(*parts: int) -> int:
+    """Mix small integers into one seed, the same in every process."""
+    seed = 17
+    for part in parts:
+        seed = (seed * 1_000_003 + part) % 2**62
+    return seed
+
+
+def as_trained(pair: Pair) -> Pair:
+    """The models themselves: no control."""
+    return pair
+
+
+def over_pairs(
+    pairs: Iterable[Pair], measure: PairMeasure, *, anchor: int | None = None
+) -> Estimate:
+    """Average a measurement over pairs, with a seed-level interval.
+
+    The estimate's details hold the extremes over pairs and, where every seed is a source,
+    the mean over the pairs from the first seed, which is what the papers print; and the
+    means of the figures that the measurement returns beside its number, with their intervals.
+    """
+    values: dict[tuple[int, int], float] = {}
+    columns: dict[str, dict[tuple[int, int], float]] = {}
+    for pair in pairs:
+        measured = measure(pair)
+        value, figures = measured if isinstance(measured, tuple) else (measured, {})
+        values[pair.seeds] = value
+        for name, figure in figures.items():
+            columns.setdefault(name, {})[pair.seeds] = figure
+    first = min(source for source, _ in values)
+    anchored = [value for (source, _), value in values.items() if source == first]
+    details = {
+        "lowest pair": min(values.values()),
+        "highest pair": max(values.values()),
+        f"mean from seed {first}": sum(anchored) / len(anchored),
+        **means_beside(columns, anchor=anchor),
+    }
+    return jackknife(values, anchor=anchor, details=details)
+
+
+def means_beside(
+    columns: Mapping[str, Mapping[tuple[int, int], float]], *, anchor: int | None = None
+) -> dict[str, float]:
+    """Average figures over pairs, to report beside an estimate: `mean NAME`, and its interval."""
+    details: dict[str, float] = {}
+    with np.errstate(invalid="ignore"):  # an infinite figure has no interval
+        for name, values in columns.items():
+            details |= beside(f"mean {name}", jackknife(values, anchor=anchor))
+    return details

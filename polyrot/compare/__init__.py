@@ -1,0 +1,1 @@
+"""`polyrot align`: the rotation between two language models."""

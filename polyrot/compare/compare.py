@@ -1,0 +1,117 @@
+"""Two language models at one site and another: the rotation between them, and how good it is.
+
+Each model runs once over the text.  Maps are fitted on some sequences, from moments alone; the
+others only score them, so that neither activations nor held-out moments are kept.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from polyrot.compare.joint_fits import fit_pairs
+from polyrot.compare.joint_moments import gather_moments
+from polyrot.compare.scoring import score_pairs
+from polyrot.experiments.language.tokens import Sequences
+from polyrot.files import write_atomically
+from polyrot.linalg.battery import HaarTest, haar_test
+from polyrot.linalg.procrustes import Alignment, Group
+from polyrot.models.sources import ModelSource
+from polyrot.stats.estimate import Estimate
+
+PAIR = ("source", "target")
+ALTERNATIVES: tuple[Group, ...] = ("identity", "signed-permutation", "permutation", "affine")
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class SiteComparison:
+    """The rotation between two models at a site."""
+
+    site: str
+    fit: Alignment
+    """From the source onto the target, over O(d)."""
+    ev: Mapping[str, Estimate]
+    """Held-out alignment EV of the rotation, `O`, and of each alternative."""
+    haar: HaarTest
+
+
+def compare_models(
+    source: ModelSource,
+    target: ModelSource,
+    tokens: Sequences,
+    sites: Sequence[str],
+    folder: Path,
+    *,
+    batch: int = 16,
+    held_out: float = 0.25,
+    seed: int = 0,
+    progress: Progress = lambda share, what: None,
+) -> list[SiteComparison]:
+    """Fit a rotation at every site on some sequences and score it on the others.
+
+    Running a shard, fitting a site and scoring a shard are units of work.
+
+    Args:
+        source: a causal language model, whose activations are carried.
+        target: another, as wide.
+        tokens: what both run on, every row a sequence.
+        sites: places of the residual stream that both have.
+        folder: where moments and maps go; the rotations read from it as long as they are used.
+        batch: sequences that run together.
+        held_out: share of the sequences that only score.
+        seed: chooses them, and draws the nulls.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: where fewer than two sequences would be left on either side.
+        NotRun: where a model cannot be had.
+    """
+    count = round(held_out * len(tokens))
+    if not 2 <= count <= len(tokens) - 2:
+        raise ValueError(
+            f"Expected at least two sequences to fit and two to score but got {len(tokens)} "
+            f"with {held_out=}"
+        )
+    order = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(seed))
+    joint = gather_moments(
+        {PAIR[0]: source, PAIR[1]: target},
+        tokens[order[count:]],
+        torch.zeros(len(tokens) - count, dtype=torch.bool),
+        sites,
+        folder,
+        batch=batch,
+        progress=lambda share: progress(0.7 * share, "running both models to fit"),
+    )
+    fitted = fit_pairs(joint, groups=("O", *ALTERNATIVES), seed=seed)
+    scores = score_pairs(
+        joint,
+        fitted,
+        tokens[order[:count]],
+        progress=lambda share: progress(0.7 + 0.2 * share, "running both models to score"),
+    )
+    comparisons = []
+    for done, own in enumerate(fitted):
+        progress(0.9 + 0.1 * done / len(fitted), f"testing the rotation at {own.site}")
+        fit = own.read(joint.at(own.site, PAIR)[0])["O"]
+        test = haar_test(fit.rotation, seed=seed)
+        comparisons.append(SiteComparison(own.site, fit, scores[own.site], test))
+    return comparisons
+
+
+def write_rotations(
+    path: Path, comparisons: Sequence[SiteComparison], names: Mapping[str, str]
+) -> None:
+    """Write the rotations as safetensors: `SITE.rotation`, `.source_mean` and `.target_mean`.
+
+    Row vectors are carried by `(x - source_mean) @ rotation + target_mean`.
+    """
+    tensors = {}
+    for c in comparisons:
+        tensors[f"{c.site}.rotation"] = c.fit.rotation.contiguous()
+        tensors[f"{c.site}.source_mean"] = c.fit.source_mean.contiguous()
+        tensors[f"{c.site}.target_mean"] = c.fit.target_mean.contiguous()
+    write_atomically(path, lambda p: save_file(tensors, p, metadata=dict(names)))

@@ -1,0 +1,1 @@
+"""Encoders that learn modular addition, and when they grok it."""

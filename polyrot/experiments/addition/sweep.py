@@ -1,0 +1,64 @@
+"""The recorded result of the grokking sweep: delays by weight decay, with where they are from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from polyrot.experiments.dyck.train import Report
+from polyrot.files import write_atomically
+from polyrot.models.encoder_cohorts import SWEEP
+from polyrot.models.encoder_training import History
+from polyrot.models.grokking_sweep import delays, sweep_cohort, train_sweep
+from polyrot.provenance import machine, versions
+from polyrot.suites.artifacts import Artifacts, write_manifest
+
+RESULT = "delays.json"
+Delays = Mapping[float, list[int | None]]
+"""Steps of every repetition, none where it did not grok, by weight decay."""
+
+
+def build_sweep(
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    report: Report = lambda what, step, steps, remark: None,
+) -> Artifacts:
+    """Train the sweep and write its delays; finished parts and checkpoints stay in `work`."""
+
+    def report_epoch(decay: float, epoch: int, text: str) -> None:
+        epochs = sweep_cohort(decay).training.epochs
+        report(f"{SWEEP}, weight decay {decay:g}: epoch", epoch, epochs, text)
+
+    return write_sweep(folder, train_sweep(directory=work, report=report_epoch), command=command)
+
+
+def write_sweep(folder: Path, histories: Mapping[float, History], *, command: str) -> Artifacts:
+    """Write the delays of a sweep, the manifest last."""
+    found = {f"{decay:g}": delays(decay, histories[decay]) for decay in sorted(histories)}
+    text = json.dumps(found, indent=1) + "\n"
+    write_atomically(folder / RESULT, lambda path: path.write_text(text))
+    first = sweep_cohort(min(histories))
+    description = {
+        "name": SWEEP,
+        "command": command,
+        "architecture": asdict(first.architecture),
+        "training": asdict(first.training) | {"weight_decay": sorted(histories)},
+        "training seconds": round(sum(history.seconds for history in histories.values()), 1),
+        "versions": versions(),
+        "machine": machine(),
+        "seeds": {},
+    }
+    return write_manifest(folder, [RESULT], description)
+
+
+def read_sweep(folder: Path) -> Delays:
+    """Read the delays of a sweep.
+
+    Raises:
+        MissingArtifact: where there is none.
+    """
+    artifacts = Artifacts.open(folder)
+    found = json.loads((artifacts.folder / RESULT).read_text())
+    return {float(decay): steps for decay, steps in found.items()}

@@ -1,0 +1,138 @@
+"""Worlds of modular addition: models of which it is known how they answer, and known delays."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from polyrot.experiments.addition.models import QuestionModels, cyclic, planted
+from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED, MEMORISED, SITE
+from polyrot.models.grokking_sweep import DECAYS, REPETITIONS
+from polyrot.suites.draws import Draw
+from polyrot.suites.names import world_name
+from polyrot.suites.suite import Suite
+from polyrot.tasks import modular
+
+SEEDS = (0, 1, 2)
+STEPS, SCATTER = 2_000, 0.1
+"""Delay at a weight decay of one, and its standard deviation on a natural logarithm."""
+DIRECTIONS = torch.eye(modular.MODULUS, dtype=torch.float64)
+"""Points of answers that have a direction each."""
+
+Make = Callable[[Draw, int], QuestionModels]
+"""The models of a draw at a time of training."""
+
+
+def by_heart(draw: Draw, time: int) -> QuestionModels:
+    """A direction for each training answer; held-out questions are answered at random."""
+    answers = modular.answers(modular.questions())
+    given = [
+        torch.where(
+            modular.is_training(),
+            answers,
+            torch.randint(modular.MODULUS, answers.shape, generator=draw.generator(seed, 1)),
+        )
+        for seed in SEEDS
+    ]
+    return planted([DIRECTIONS] * len(SEEDS), given, draw=draw.number, time=time)
+
+
+def a_direction_each(draw: Draw, time: int) -> QuestionModels:
+    """Right answers, each in a direction of its own: all of them are needed."""
+    return right([DIRECTIONS] * len(SEEDS), draw, time)
+
+
+def scattered(dimensions: int) -> Make:
+    """Right answers, at points that have nothing to do with their order."""
+
+    def make(draw: Draw, time: int) -> QuestionModels:
+        shape = (modular.MODULUS, dimensions)
+        drawn = [
+            torch.randn(shape, generator=draw.generator(seed, 2), dtype=torch.float64)
+            for seed in SEEDS
+        ]
+        return right([points / points.norm(dim=1, keepdim=True) for points in drawn], draw, time)
+
+    return make
+
+
+def right(points: Sequence[Tensor], draw: Draw, time: int) -> QuestionModels:
+    """Answer all questions rightly, at given points of the answers."""
+    answers = [modular.answers(modular.questions())] * len(SEEDS)
+    return planted(points, answers, draw=draw.number, time=time)
+
+
+def on_circles(frequencies: int) -> Make:
+    """Right answers, in their order on circles of so many frequencies."""
+    return lambda draw, time: cyclic(
+        len(SEEDS), frequencies=frequencies, draw=draw.number, time=time
+    )
+
+
+Times = Mapping[str, Make]
+"""The models by the time of their training."""
+
+
+def learned(*, grokked: Make = on_circles(6), end: int = 6, without_decay: int = 6) -> Times:
+    """By heart, then as they grok; at the ends on so many circles.
+
+    At all times those of a seed have the same frequencies, some of them more.
+    """
+    return {
+        MEMORISED: by_heart,
+        GROKKED: grokked,
+        END: on_circles(end),
+        END_WITHOUT_DECAY: on_circles(without_decay),
+    }
+
+
+ADDITION_WORLDS: dict[str, Times] = {
+    "addition-circles": learned(),
+    "addition-by-heart": learned(grokked=by_heart),
+    "addition-a-direction-each": learned(grokked=a_direction_each),
+    "addition-scattered-15": learned(grokked=scattered(15)),
+    "addition-scattered-60": learned(grokked=scattered(60)),
+    "addition-inflates": learned(end=15),
+    "addition-inflates-anyway": learned(end=15, without_decay=15),
+}
+"""By name: how the answers lie when the models grok, and on how many circles in the end."""
+
+
+class AdditionWorld(Suite):
+    """Given models of addition modulo 53, three seeds."""
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `ADDITION_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), SEEDS, (SITE,))
+        self._makes, self._draw = ADDITION_WORLDS[world], Draw(draw)
+        self._models: dict[str, QuestionModels] = {}
+
+    def questions(self, checkpoint: str) -> QuestionModels:
+        if checkpoint not in self._models:
+            time = list(self._makes).index(checkpoint)
+            self._models[checkpoint] = self._makes[checkpoint](self._draw, time)
+        return self._models[checkpoint]
+
+
+DELAY_WORLDS = {"delay-inverse": -1.0, "delay-root": -0.5, "delay-square": -2.0, "delay-flat": 0.0}
+"""By name: the power of the weight decay that delays go as."""
+
+
+class DelayWorld(Suite):
+    """Delays of grokking that are a power of the weight decay, each with its own scatter."""
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `DELAY_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), SEEDS, (SITE,))
+        self._power, self._draw = DELAY_WORLDS[world], Draw(draw)
+
+    @cached_property
+    def delays(self) -> dict[float, list[int | None]]:
+        scatter = SCATTER * torch.randn(
+            len(DECAYS), REPETITIONS, generator=self._draw.generator(0, 5)
+        )
+        return {
+            decay: [round(STEPS * decay**self._power * float(own.exp())) for own in row]
+            for decay, row in zip(DECAYS, scatter, strict=True)
+        }

@@ -1,0 +1,1 @@
+"""Language models before a verb: is subject-verb agreement one axis?"""

@@ -1,0 +1,187 @@
+"""One axis a layer that should carry agreement: how it is found, and what follows without it.
+
+Found on the training prompts alone; what interventions on it do is the area under the ROC curve
+of the plural margin, for a plural head, on either half of the prompts (arXiv 2602.22600).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.cores.ablation import flip, keep, remove
+from polyrot.cores.extraction import core_of
+from polyrot.cores.gramians import reachability
+from polyrot.experiments.agreement.readers import Observed, Reader
+from polyrot.interventions.blocks import Edit
+from polyrot.stats.ranking import area_under_curve
+from polyrot.tasks.agreement import Prompts
+
+INTERVENTIONS = {"keep": keep, "remove": remove, "flip": flip}
+"""About the mean of the training prompts, at the last token alone."""
+
+TIE = 1e-4
+"""Of the standard deviation of a model's margins: differences below it are ties."""
+Direction = Float[Tensor, " d_model"]
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Areas under the curve on one half of the prompts."""
+
+    base: float
+    """Without intervention."""
+    by_layer: Mapping[str, tuple[float, ...]]
+    """By intervention; the first layer is the state behind the first block."""
+
+    @property
+    def best_layer(self) -> int:
+        """Where to flip the axis does most, the first of such layers, as published."""
+        return int(np.argmin(self.by_layer["flip"]))
+
+    def at(self, layer: int) -> dict[str, float]:
+        """Areas at one layer, by intervention."""
+        return {name: areas[layer] for name, areas in self.by_layer.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What one model has at every layer, and what its cores do there."""
+
+    reader: Reader
+    prompts: Prompts
+    states: Float[Tensor, "layer prompt d_model"]
+    margins: Float[Tensor, " prompt"]
+    cores: Float[Tensor, "layer d_model"]
+    """Top directions of algorithmic core extraction, unit vectors, float64."""
+    training: Areas
+    test: Areas
+
+    def intervene(
+        self, layer: int, directions: Sequence[Direction]
+    ) -> tuple[dict[str, float], ...]:
+        """Intervene on other axes at a layer: areas under the curve on the test prompts."""
+        mean = _means(self.states, self.prompts)[layer]
+        edits = [(layer, own) for axis in directions for own in _edits(axis, mean)]
+        test = ~self.prompts.training
+        edited = self.reader.edited_margins(edits, torch.from_numpy(test))
+        scale = _scale(self.margins)
+        areas = [_area(margins / scale, self.prompts.plural[test]) for margins in edited]
+        rows = np.array(areas).reshape(-1, len(INTERVENTIONS)).tolist()
+        return tuple(dict(zip(INTERVENTIONS, row, strict=True)) for row in rows)
+
+    def coordinates(self, layer: int, direction: Direction) -> Float[Tensor, " prompt"]:
+        """Express states along an axis, about their training mean.
+
+        The sign is such that coordinates rise with the margin of the training prompts.
+        """
+        centred = self.states[layer].double() - _means(self.states, self.prompts)[layer]
+        along = centred @ direction.double()
+        training = torch.from_numpy(self.prompts.training)
+        margins = self.margins.double()[training]
+        rises = float(along[training] @ (margins - margins.mean())) >= 0
+        return along if rises else -along
+
+
+def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> Study:
+    """Find the core of every layer on the training prompts, and intervene on it.
+
+    Args:
+        reader: of these prompts.
+        prompts: labels and split.
+        known: of the same model with its states read at other places; where a layer is read at
+            the same place, its areas are taken from there.
+    """
+    observed = reader.observe()
+    cores = cores_of(observed, prompts)
+    means = _means(observed.states, prompts)
+    same = [
+        known is not None and torch.equal(own, other)
+        for own, other in zip(observed.states, known.states if known else cores, strict=True)
+    ]
+    edits = [
+        (layer, own)
+        for layer, (axis, mean) in enumerate(zip(cores, means, strict=True))
+        if not same[layer]
+        for own in _edits(axis, mean)
+    ]
+    scale = _scale(observed.margins)
+    every = torch.ones(len(prompts.plural), dtype=torch.bool)
+    edited = reader.edited_margins(edits, every) / scale
+    halves = []
+    for half, before in (
+        (prompts.training, known and known.training),
+        (~prompts.training, known and known.test),
+    ):
+        new = iter(edited[:, torch.from_numpy(half)])
+        rows = [
+            before.at(layer) if before and same[layer] else _rows(new, prompts.plural[half])
+            for layer in range(len(cores))
+        ]
+        base = _area(observed.margins[torch.from_numpy(half)] / scale, prompts.plural[half])
+        halves.append(Areas(base, {n: tuple(row[n] for row in rows) for n in INTERVENTIONS}))
+    return Study(reader, prompts, observed.states, observed.margins, cores, *halves)
+
+
+def random_directions(d_model: int, count: int, *, seed: int) -> Float[Tensor, "count d_model"]:
+    """Draw axes that know nothing of a model."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(count, d_model, generator=generator, dtype=torch.float64)
+    units: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+    return units
+
+
+def past_direction(own: Study, layer: int) -> Direction:
+    """Point from the prompts without "In the past," to those with it: an unrelated label's axis."""
+    training, past = (torch.from_numpy(x) for x in (own.prompts.training, own.prompts.past))
+    states = own.states[layer].double()
+    difference = states[training & past].mean(0) - states[training & ~past].mean(0)
+    unit: Tensor = difference / difference.norm()
+    return unit
+
+
+def cores_of(observed: Observed, prompts: Prompts) -> Float[Tensor, "layer d_model"]:
+    """Find the top direction of algorithmic core extraction at every layer, a unit vector."""
+    training = torch.from_numpy(prompts.training)
+    found = []
+    for states, gradients in zip(observed.states, observed.gradients.double(), strict=True):
+        own = gradients[training]
+        core = core_of(reachability(states[training]), own.mT @ own / len(own))
+        found.append(core.basis(1)[:, 0])
+    return torch.stack(found)
+
+
+def _means(states: Tensor, prompts: Prompts) -> Float[Tensor, "layer d_model"]:
+    """Of the training prompts, at every layer."""
+    means: Tensor = states[:, torch.from_numpy(prompts.training)].double().mean(1)
+    return means
+
+
+def _edits(axis: Direction, mean: Direction) -> list[Edit]:
+    """Make the three interventions on an axis, in double precision."""
+
+    def edit(intervention: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Edit:
+        def changed(x: Tensor) -> Tensor:
+            basis, centre = axis[:, None].to(x.device), mean.to(x.device)
+            return intervention(x.double(), basis, centre).to(x.dtype)
+
+        return changed
+
+    return [edit(intervention) for intervention in INTERVENTIONS.values()]
+
+
+def _rows(edited: Iterator[Tensor], plural: Bool[np.ndarray, " _"]) -> dict[str, float]:
+    """Areas of the next layer's interventions."""
+    return {name: _area(next(edited), plural) for name in INTERVENTIONS}
+
+
+def _area(margins: Float[Tensor, " _"], plural: Bool[np.ndarray, " _"]) -> float:
+    return area_under_curve(margins.double().round().numpy(), plural)
+
+
+def _scale(margins: Float[Tensor, " prompt"]) -> float:
+    """Differences of margins that count as ties: what an exact removal leaves is rounding."""
+    return TIE * float(margins.double().std())

@@ -1,0 +1,83 @@
+"""Readers of prompts for which the truth is known: another basis, and a planted axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from polyrot.experiments.agreement.readers import Chosen, Observed, Placed, Reader
+from polyrot.interventions.blocks import Edit
+
+
+@dataclass(frozen=True)
+class RotatedReader:
+    """A reader whose states are expressed in a rotated basis; it says what the other says."""
+
+    reader: Reader
+    rotation: Float[Tensor, "d_model d_model"]
+    """Orthogonal: states become `x @ rotation`."""
+
+    def observe(self) -> Observed:
+        own, turn = self.reader.observe(), self.rotation
+        # A gradient turns as states do, because the rotation is orthogonal.
+        return Observed((own.states.double() @ turn), (own.gradients.double() @ turn), own.margins)
+
+    def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
+        turned = [(layer, self._turned(edit)) for layer, edit in edits]
+        return self.reader.edited_margins(turned, chosen)
+
+    def _turned(self, edit: Edit) -> Edit:
+        turn = self.rotation
+        return lambda x: (edit(x.double() @ turn.to(x.device)) @ turn.mT.to(x.device)).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class LinearReader:
+    """A reader whose states are given, and whose margins are linear in them behind any layer."""
+
+    states: Float[Tensor, "layer prompt d_model"]
+    readout: Float[Tensor, "prompt d_model"]
+    """What a prompt's state is multiplied with: its margin, and the gradient of that."""
+
+    def observe(self) -> Observed:
+        gradients = self.readout.expand_as(self.states)
+        return Observed(self.states, gradients, (self.states[-1] * self.readout).sum(-1))
+
+    def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
+        rows, readout = self.states[:, chosen], self.readout[chosen]
+        margins = torch.empty(len(edits), len(readout), dtype=rows.dtype)
+        for index, (layer, edit) in enumerate(edits):
+            margins[index] = (edit(rows[layer]) * readout).sum(-1)
+        return margins
+
+
+def planted_axis(plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int) -> LinearReader:
+    """Make a world in which agreement is one axis: a direction of the states carries the label.
+
+    The margin is what is left of the state along it, at each of two layers.  The axis is
+    estimated: with n prompts in d dimensions what its estimate misses, and so leaves behind when
+    it is removed, tells the label to the order of sqrt(d / n).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    axis = torch.randn(d_model, generator=generator, dtype=torch.float64)
+    axis /= axis.norm()
+    sign = signs(plural)
+    states = 1.5 * sign[:, None] * axis + torch.randn(
+        2, len(sign), d_model, generator=generator, dtype=torch.float64
+    )
+    return along(LinearReader(states, axis.expand(states.shape[1:])), states[0] @ axis)
+
+
+def along(reader: LinearReader, coordinates: Float[Tensor, " prompt"]) -> LinearReader:
+    """Let states have these coordinates along what is read, behind every layer."""
+    axes = reader.readout / reader.readout.norm(dim=1, keepdim=True)
+    missing = coordinates - (reader.states * axes).sum(-1)
+    return replace(reader, states=reader.states + missing[..., None] * axes)
+
+
+def signs(plural: Bool[np.ndarray, " prompt"]) -> Float[Tensor, " prompt"]:
+    """1 for a plural head, -1 for a singular one."""
+    return 2 * torch.from_numpy(plural).double() - 1

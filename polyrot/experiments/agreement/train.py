@@ -1,0 +1,226 @@
+"""`agreement`: GPT-2 in miniature, in three sizes, trained on a language of agreement; shipped."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.numpy import save_file
+
+from polyrot.cache import cache_directory
+from polyrot.experiments.agreement.readers import LanguageReader, copulas
+from polyrot.experiments.dyck.train import retrained_directory
+from polyrot.experiments.language.checkpoints import AGREEMENT as NAME
+from polyrot.experiments.language.train import TOKENIZER_FILE, TOKENS_FILE
+from polyrot.files import write_atomically
+from polyrot.models import hub
+from polyrot.models.hub import Checkpoint
+from polyrot.models.language_training import LanguageConfig, train_language_model
+from polyrot.progress import Progress
+from polyrot.provenance import machine, versions
+from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
+from polyrot.tasks.agreement import draw_prompts
+from polyrot.tasks.agreement_language import draw_rows, new_tokenizer
+from polyrot.tasks.text import Tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CONTEXT = 32
+TRAINING_SEED, HELD_OUT_SEED = 2_602, 22_600
+STORED = torch.float16
+"""In which weights are stored: half the megabytes.  Accuracies are those of what is stored."""
+
+Report = Callable[[float, str], None]
+
+
+def recipe(d_model: int, layers: int, *, steps: int = 1_000) -> LanguageConfig:
+    """How a model of a size is made, with 16 dimensions a head."""
+    return LanguageConfig(
+        vocabulary=len(new_tokenizer()),
+        d_model=d_model,
+        layers=layers,
+        heads=d_model // 16,
+        context=CONTEXT,
+        steps=steps,
+        batch=64,
+        learning_rate=3e-3,
+        warmup=100,
+        bfloat16=False,
+        architecture="gpt2",
+        rows=True,
+    )
+
+
+@dataclass(frozen=True)
+class Size:
+    """Models of one size."""
+
+    models: LanguageConfig
+    seeds: tuple[int, ...]
+
+
+def sizes() -> dict[str, Size]:
+    """The three sizes; more seeds of the medium one, which rotations are measured on too.
+
+    The small ones train longer: after 1,000 steps two of three did not agree yet.
+    """
+    return {
+        "small": Size(recipe(32, 2, steps=4_000), (11, 12, 13)),
+        "medium": Size(recipe(48, 3), (21, 22, 23, 24, 25)),
+        "large": Size(recipe(64, 4), (31, 32, 33)),
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained; tests make it smaller."""
+
+    sizes: Mapping[str, Size]
+    training_rows: int = 16_384
+    analysis_rows: int = 256
+    sae_rows: int = 1_024
+
+    @property
+    def steps(self) -> int:
+        """Of all models together."""
+        return sum(size.models.steps * len(size.seeds) for size in self.sizes.values())
+
+
+def train_agreement(
+    *, command: str, out: Path | None = None, device: str = "cpu", progress: Report | None = None
+) -> Path:
+    """Train the suite with a progress line; return the folder written.
+
+    `out` is by default a folder of the cache directory.  A second call, or a second process,
+    continues where the first stopped.
+    """
+    folder = out or retrained_directory() / NAME
+    work = cache_directory() / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    line = progress or Progress()
+    with FileLock(work / f"{NAME}.lock"):
+        if not (folder / MANIFEST).is_file():
+            build_agreement(
+                Plan(sizes()),
+                folder,
+                work=work,
+                command=command,
+                device=device,
+                report=line,
+            )
+    if isinstance(line, Progress):
+        line.clear()
+    return folder
+
+
+def build_agreement(
+    plan: Plan,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    device: str = "cpu",
+    report: Report = lambda share, what: None,
+) -> Artifacts:
+    """Train every model of a plan and write them, the tokenizer and the held-out tokens.
+
+    Finished parts and checkpoints stay in `work`.
+    """
+    report(0, f"{NAME}: drawing sentences")
+    tokenizer = new_tokenizer()
+    training = _training_tokens(plan, tokenizer)
+    files = [_write_tokens(plan, folder, tokenizer), _write_tokenizer(folder, tokenizer)]
+    seeds: dict[str, Any] = {}
+    done = 0
+    for name, size in plan.sizes.items():
+        for seed in size.seeds:
+            what = f"{NAME}: {name}, seed {seed}"
+            config = size.models
+            _, model = train_language_model(
+                config,
+                seed,
+                training,
+                work,
+                device=device,
+                report=partial(_report_step, report, plan.steps, done, what, config),
+            )
+            done += config.steps
+            files += _write_model(folder / f"seed{seed}", model, tokenizer)
+            stored = hub.load(Checkpoint(str(folder / f"seed{seed}")), torch.float32)
+            seeds[str(seed)] = {"size": name, "accuracy": accuracies(stored, tokenizer)}
+    description = {
+        "name": NAME,
+        "command": command,
+        "training": {name: asdict(size.models) for name, size in plan.sizes.items()},
+        "weights": f"stored as {str(STORED).removeprefix('torch.')}; accuracies are of these",
+        "accuracy": "share of the 1,200 published prompts whose head's copulas win the margin",
+        "seeds": seeds,
+        "versions": versions(),
+        "machine": machine(),
+    }
+    return write_manifest(folder, files, description)
+
+
+def accuracies(model: Any, tokenizer: "PreTrainedTokenizerFast") -> dict[str, float]:
+    """Measure how often the plural margin has the sign of the head's number.
+
+    On all published prompts, and on those whose pair of nouns no model was trained on.
+    """
+    prompts = draw_prompts()
+    reader = LanguageReader(
+        lambda: model, tokenizer(prompts.texts)["input_ids"], copulas(tokenizer)
+    )
+    right = (reader.observe().margins > 0).numpy() == prompts.plural
+    held_out = prompts.held_out
+    return {
+        "all prompts": round(float(right.mean()), 4),
+        "held-out pairs": round(float(right[held_out].mean()), 4),
+    }
+
+
+def _report_step(
+    report: Report,
+    total: int,
+    done: int,
+    what: str,
+    config: LanguageConfig,
+    step: int,
+    remark: str,
+) -> None:
+    report((done + step) / total, f"{what}, step {step} of {config.steps}  {remark}")
+
+
+def _training_tokens(plan: Plan, tokenizer: "PreTrainedTokenizerFast") -> Tokens:
+    rng = np.random.default_rng(TRAINING_SEED)
+    rows = draw_rows(tokenizer, plan.training_rows, CONTEXT + 1, held_out=False, rng=rng)
+    return rows.astype(np.int32).reshape(-1)
+
+
+def _write_tokens(plan: Plan, folder: Path, tokenizer: "PreTrainedTokenizerFast") -> str:
+    """Write sentences of the held-out pairs, for what else is measured on the models."""
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    arrays = {
+        name: draw_rows(tokenizer, count, CONTEXT, held_out=True, rng=rng)
+        for name, count in (("analysis", plan.analysis_rows), ("sae", plan.sae_rows))
+    }
+    write_atomically(folder / TOKENS_FILE, partial(save_file, arrays))
+    return TOKENS_FILE
+
+
+def _write_tokenizer(folder: Path, tokenizer: "PreTrainedTokenizerFast") -> str:
+    write_atomically(
+        folder / TOKENIZER_FILE, lambda path: tokenizer.backend_tokenizer.save(str(path))
+    )
+    return TOKENIZER_FILE
+
+
+def _write_model(folder: Path, model: Any, tokenizer: "PreTrainedTokenizerFast") -> list[str]:
+    with hub.quiet():
+        model.to(STORED).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return [f"{folder.name}/{file.name}" for file in sorted(folder.iterdir())]

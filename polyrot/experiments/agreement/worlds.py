@@ -1,0 +1,81 @@
+"""Worlds of subject-verb agreement: it is known what carries the number before the verb."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from polyrot.experiments.agreement.controls import LinearReader, along, planted_axis, signs
+from polyrot.suites.draws import Draw
+from polyrot.suites.names import world_name
+from polyrot.suites.suite import Suite
+from polyrot.tasks.agreement import Prompts
+
+SIZES = {"small": (0, 1, 2, 3, 4), "large": (5, 6, 7, 8, 9)}
+WIDTHS = {"small": 12, "large": 16}
+SITE = "resid_post.0"
+
+Plural = Bool[np.ndarray, " prompt"]
+
+
+def one_axis(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
+    """The number stands on one axis; how far out a prompt lies is every seed's own affair."""
+    return planted_axis(plural, d_model=d_model, seed=draw.seed(seed, 1))
+
+
+def two_axes(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
+    """Half of the prompts have their number on one axis, half on another."""
+    second = torch.arange(len(plural)) % 2
+    # The core can be but one of them: that with the larger variance.
+    strength = torch.tensor([3.0, 1.5], dtype=torch.float64)[second]
+    own = draw.haar(d_model, seed, 1).double()[second]
+    generator = draw.generator(seed, 2)
+    noise = torch.randn(len(plural), d_model, generator=generator, dtype=torch.float64)
+    return LinearReader(((strength * signs(plural))[:, None] * own + 0.3 * noise)[None], own)
+
+
+def shared(
+    plural: Plural, d_model: int, draw: Draw, seed: int, *, common: float = 1.0, noise: float = 0.1
+) -> LinearReader:
+    """On an axis of a seed's own stand the label, what all seeds have in common, and noise.
+
+    `common` and `noise` are standard deviations; the label's is one.
+    """
+    all_seeds, own = (
+        torch.randn(len(plural), generator=draw.generator(*salt), dtype=torch.float64)
+        for salt in ((0, 3), (seed, 4))
+    )
+    coordinates = signs(plural) + common * all_seeds + noise * own
+    return along(one_axis(plural, d_model, draw, seed), 3 * coordinates)
+
+
+Make = Callable[[Plural, int, Draw, int], LinearReader]
+"""The reader of a seed, given labels, its width, a draw and the seed."""
+
+VERB_WORLDS: dict[str, Make] = {
+    "verb-one-axis": one_axis,
+    "verb-two-axes": two_axes,
+    "verb-shared": shared,
+    "verb-label-alone": lambda *given: shared(*given, common=0.0, noise=0.2),
+    "verb-apart": lambda *given: shared(*given, noise=2.0),
+}
+"""By name: where the number of the subject stands, and what seeds have in common there."""
+
+
+class VerbWorld(Suite):
+    """Given readers of prompts: five seeds of each of two widths."""
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `VERB_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), sum(SIZES.values(), ()), (SITE,))
+        self._make, self._draw = VERB_WORLDS[world], Draw(draw)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return SIZES
+
+    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LinearReader:
+        (size,) = (name for name, seeds in SIZES.items() if seed in seeds)
+        return self._make(prompts.plural, WIDTHS[size], self._draw, seed)

@@ -1,0 +1,1 @@
+"""Encoders that predict a Markov chain."""

@@ -1,0 +1,87 @@
+"""The suite `markov`: encoders that predict a four-state chain, and those of other chains."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from polyrot.cores.gramians import Tail
+from polyrot.errors import NotRun
+from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels, affine
+from polyrot.models.encoder import StackedEncoder, initial_state
+from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
+from polyrot.models.harvest import Activations
+from polyrot.models.transformer import stack_states
+from polyrot.sae.model import SAE
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
+from polyrot.suites.suite import Suite
+
+NAME = "markov"
+SITES = ("resid_mid.0", "resid_post.0")
+ANALYSIS_SEQUENCES, ANALYSIS_SEED = 1_024, 2_027
+HELD_OUT_SHARE = 0.25
+
+
+class MarkovSuite(Suite):
+    """The paper's chain; activations for alignment are of fewer sequences than cores are."""
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        """Load the models; `folder` holds one folder of trained files a cohort."""
+        super().__init__(NAME, ENCODER_COHORTS[NAME].seeds, SITES)
+        self._folder, self._device = folder, device
+        self._artifacts = Artifacts.open(folder / NAME)
+
+    @cached_property
+    def chain(self) -> ChainModels:
+        return ChainModels.of(CHAINS[NAME], self._trained(NAME))
+
+    @cached_property
+    def untrained_chain(self) -> ChainModels:
+        return ChainModels.of(CHAINS[NAME], self._untrained)
+
+    def other_chain(self, name: str) -> ChainModels:
+        return ChainModels.of(CHAINS[name], self._trained(name), sequences=FEWER_SEQUENCES)
+
+    @cached_property
+    def activations(self) -> Activations:
+        return self._harvest(self._trained(NAME))
+
+    @cached_property
+    def untrained_activations(self) -> Activations:
+        return self._harvest(self._untrained)
+
+    def tail(self, seed: int) -> Tail:
+        state = self._artifacts.model(seed)
+        return affine(state["lm_head.weight"].float(), state["lm_head.bias"].float())
+
+    @cached_property
+    def held_out(self) -> Bool[Tensor, " token"]:
+        first = round((1 - HELD_OUT_SHARE) * ANALYSIS_SEQUENCES)  # drawn at random as they are
+        return self.activations.sequence >= first
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        return self._artifacts.sae(SAEName(seed, site, sae_seed))
+
+    @cached_property
+    def _untrained(self) -> StackedEncoder:
+        cohort = ENCODER_COHORTS[NAME]
+        states = [initial_state(cohort.architecture, seed) for seed in self.seeds]
+        return StackedEncoder(cohort.architecture, stack_states(states)).to(self._device)
+
+    def _trained(self, name: str) -> StackedEncoder:
+        cohort = ENCODER_COHORTS[name]
+        try:
+            artifacts = Artifacts.open(self._folder / name)
+        except MissingArtifact as error:
+            raise NotRun(str(error)) from None
+        states = [artifacts.model(seed) for seed in cohort.seeds]
+        return StackedEncoder(cohort.architecture, stack_states(states)).to(self._device)
+
+    def _harvest(self, models: StackedEncoder) -> Activations:
+        states = CHAINS[NAME].sample(ANALYSIS_SEQUENCES, seed=ANALYSIS_SEED)[:, :-1]
+        with torch.inference_mode():
+            _, residual = models(states.to(self._device).expand(models.seeds, -1, -1))
+        sequence = torch.arange(len(states)).repeat_interleave(states.shape[1])
+        return Activations({s: residual[s].flatten(1, 2).cpu() for s in self.sites}, sequence)

@@ -1,0 +1,214 @@
+"""Worlds of Markov chains: models of which it is known what they know, and where.
+
+Five seeds in 64 dimensions.  Activations and unembedding are given; no encoder is behind them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels
+from polyrot.models.encoder_cohorts import CHAINS
+from polyrot.suites.draws import Draw
+from polyrot.suites.names import world_name
+from polyrot.suites.suite import Suite
+from polyrot.tasks.markov import Chain
+
+SEEDS = (0, 1, 2, 3, 4)
+D_MODEL = 64
+SEQUENCES = 8_192
+"""Fewer than the 12,288 of the suite `markov`, for speed."""
+SITE = "resid_post.0"
+NOISE = 0.3
+"""Standard deviation outside what is read; along an axis of the states' codes it is 0.5."""
+SHARPNESS = 10.0
+"""By how much the right logit is above the others."""
+CONSTANT = 10.0
+"""How far a constant lies from zero."""
+
+Bases = Callable[[Draw, int], Float[Tensor, "d_model d_model"]]
+"""Axes of a seed's space: the first hold the state."""
+
+
+def random_bases(draw: Draw, seed: int) -> Tensor:
+    """Every seed has a basis of its own."""
+    return draw.haar(D_MODEL, seed, 1)
+
+
+def disjoint_bases(draw: Draw, seed: int) -> Tensor:
+    """Every seed begins at axes of its own."""
+    return random_bases(draw, 0).roll(-8 * seed, dims=1)
+
+
+def one_basis(draw: Draw, seed: int) -> Tensor:
+    """All seeds have the same."""
+    return random_bases(draw, 0)
+
+
+def codes(chain: Chain) -> Float[Tensor, "state code"]:
+    """A point for every state, in one dimension less: the corners of a simplex."""
+    centred = torch.eye(chain.states) - 1 / chain.states
+    corners: Tensor = torch.linalg.svd(centred).U[:, :-1]
+    return corners
+
+
+def knows_the_state(
+    draw: Draw, chain: Chain, bases: Bases = random_bases, *, sequences: int = SEQUENCES
+) -> ChainModels:
+    """The present state in a subspace that is read, noise in the others."""
+    states = chain.sample(sequences, seed=draw.seed(0, 2))
+    points = codes(chain)
+    rank = points.shape[1]
+    activations, weights = [], []
+    for seed in SEEDS:
+        basis = bases(draw, seed)
+        inside, outside = basis[:, :rank], basis[:, rank:]
+        shape = (*states[:, 1:].shape, D_MODEL - rank)
+        noise = NOISE * torch.randn(shape, generator=draw.generator(seed, 3))
+        activations.append(points[states[:, :-1]] @ inside.mT + noise @ outside.mT)
+        weights.append(SHARPNESS * points @ inside.mT)
+    bias = torch.zeros(len(SEEDS), chain.states)
+    return ChainModels(chain, states[:, 1:], torch.stack(activations), torch.stack(weights), bias)
+
+
+def knows_one_bit(draw: Draw, *, sequences: int = SEQUENCES) -> ChainModels:
+    """Of a chain that hangs on one bit: that bit is all that is read, and all that is known."""
+    chain = CHAINS["markov-two-rows"]
+    models = knows_the_state(draw, chain, sequences=sequences)
+    states = chain.sample(sequences, seed=draw.seed(0, 2))
+    bit = (states[:, :-1] >= 2).float() - 0.5
+    answers = torch.tensor([1.0, 0.0, -1.0, 0.0])
+    activations, weights = [], []
+    for seed, x in zip(SEEDS, models.activations, strict=True):
+        inside = random_bases(draw, seed)[:, : chain.states - 1]
+        axis = inside[:, 0]
+        activations.append(x - x @ inside @ inside.mT + bit[..., None] * axis)
+        weights.append(SHARPNESS * answers[:, None] * axis)
+    return replace(models, activations=torch.stack(activations), weight=torch.stack(weights))
+
+
+def knows_nothing(draw: Draw, chain: Chain) -> ChainModels:
+    """Noise, all of which is read."""
+    models = knows_the_state(draw, chain)
+    shapes = (models.activations.shape, models.weight.shape)
+    noise, weight = (
+        torch.randn(shape, generator=draw.generator(index, 4)) for index, shape in enumerate(shapes)
+    )
+    return replace(models, activations=noise, weight=weight)
+
+
+def reads_noise_too(draw: Draw, chain: Chain) -> ChainModels:
+    """Each answer hears a noise of its own besides the state."""
+    models = knows_the_state(draw, chain)
+    ears = torch.randn(models.weight.shape, generator=draw.generator(0, 5))
+    return replace(models, weight=models.weight + 3 * ears)
+
+
+def hears_a_loud_voice(draw: Draw, chain: Chain) -> ChainModels:
+    """All answers hear one loud noise alike, which alters none of them and is first in the core.
+
+    Three directions are then not enough, nor all that is needed.
+    """
+    models = knows_the_state(draw, chain)
+    voice = torch.stack([random_bases(draw, seed)[:, 20] for seed in SEEDS])
+    shape = models.activations.shape[:3]
+    loud = 30 * torch.randn(shape, generator=draw.generator(0, 6))
+    return replace(
+        models,
+        activations=models.activations + loud[..., None] * voice[:, None, None],
+        weight=models.weight + voice[:, None],
+    )
+
+
+def needs_its_mean(draw: Draw, chain: Chain) -> ChainModels:
+    """A constant outside the core holds back an answer that would otherwise always win."""
+    models = knows_the_state(draw, chain)
+    away = torch.stack([random_bases(draw, seed)[:, 21] for seed in SEEDS])
+    noise = torch.einsum("nsld,nd->nsl", models.activations, away)
+    weight, bias = models.weight.clone(), models.bias.clone()
+    weight[:, 0] -= SHARPNESS * away
+    bias[:, 0] = SHARPNESS * CONSTANT
+    moved = models.activations + (CONSTANT - noise)[..., None] * away[:, None, None]
+    return replace(models, activations=moved, weight=weight, bias=bias)
+
+
+def of_other_sequences(draw: Draw, chain: Chain) -> ChainModels:
+    """Every seed's states are of the sequences of another order."""
+    models = knows_the_state(draw, chain)
+    orders = [torch.randperm(SEQUENCES, generator=draw.generator(seed, 7)) for seed in SEEDS]
+    moved = [x[order] for x, order in zip(models.activations, orders, strict=True)]
+    return replace(models, activations=torch.stack(moved))
+
+
+def a_third_of_its_own(draw: Draw, chain: Chain) -> ChainModels:
+    """One dimension of what is read is every seed's own noise, as large as the state's were."""
+    models = knows_the_state(draw, chain)
+    spread = float(codes(chain).std())
+    activations = []
+    for seed, x in zip(SEEDS, models.activations, strict=True):
+        axis = random_bases(draw, seed)[:, chain.states - 2]
+        generator = draw.generator(seed, 8)
+        own = spread * torch.randn(x.shape[:2], generator=generator)
+        activations.append(x + (own - x @ axis)[..., None] * axis)
+    return replace(models, activations=torch.stack(activations))
+
+
+def out_of_order(draw: Draw, chain: Chain) -> ChainModels:
+    """The states of every sequence, at positions that say nothing of their order."""
+    models = knows_the_state(draw, chain)
+    length = models.targets.shape[1]
+    order = torch.rand(SEQUENCES, length, generator=draw.generator(0, 9)).argsort(1)
+    index = order[None, :, :, None].expand(len(SEEDS), -1, -1, D_MODEL)
+    return replace(models, activations=models.activations.gather(2, index))
+
+
+CHAIN = CHAINS["markov"]
+
+CHAIN_WORLDS: dict[str, Callable[[Draw], ChainModels]] = {
+    "chain-state": lambda draw: knows_the_state(draw, CHAIN),
+    "chain-apart": lambda draw: knows_the_state(draw, CHAIN, disjoint_bases),
+    "chain-together": lambda draw: knows_the_state(draw, CHAIN, one_basis),
+    "chain-one-bit": knows_one_bit,
+    "chain-hears-noise": lambda draw: reads_noise_too(draw, CHAIN),
+    "chain-loud-voice": lambda draw: hears_a_loud_voice(draw, CHAIN),
+    "chain-needs-its-mean": lambda draw: needs_its_mean(draw, CHAIN),
+    "chain-own-third": lambda draw: a_third_of_its_own(draw, CHAIN),
+    "chain-other-sequences": lambda draw: of_other_sequences(draw, CHAIN),
+    "chain-out-of-order": lambda draw: out_of_order(draw, CHAIN),
+}
+"""By name: what the models of the four-state chain know, and where they have it."""
+
+
+class ChainWorld(Suite):
+    """Given models of the four-state chain, or for `chain-one-bit` of that of one bit.
+
+    Controls have models of other chains, which know what decides the next state of theirs, and
+    models before training, which know nothing.
+    """
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `CHAIN_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), SEEDS, (SITE,))
+        self._make, self._draw = CHAIN_WORLDS[world], Draw(draw)
+        self._others: dict[str, ChainModels] = {}
+
+    @cached_property
+    def chain(self) -> ChainModels:
+        return self._make(self._draw)
+
+    @cached_property
+    def untrained_chain(self) -> ChainModels:
+        return knows_nothing(self._draw, CHAIN)
+
+    def other_chain(self, name: str) -> ChainModels:
+        if name not in self._others:
+            self._others[name] = (
+                knows_one_bit(self._draw, sequences=FEWER_SEQUENCES)
+                if name == "markov-two-rows"
+                else knows_the_state(self._draw, CHAINS[name], sequences=FEWER_SEQUENCES)
+            )
+        return self._others[name]

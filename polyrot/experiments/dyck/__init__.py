@@ -1,0 +1,1 @@
+"""Transformers that classify bounded-depth Dyck-3: the models of "Polymorphism Is Rotation"."""

@@ -1,0 +1,120 @@
+"""Pairs of models as functions: predictions on the same tokens, and controls of them."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.bars import PerSeed, behavioural, specification
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.models.harvest import predict
+from polyrot.models.transformer import StackedTransformer, State, stack_states
+from polyrot.suites.suite import Suite
+from polyrot.symmetry.group import random_symmetry
+from polyrot.tasks.dyck import LabelledSequences
+
+Predictions = dict[str, Float[Tensor, "token label"]]
+"""Logits by head."""
+
+FunctionWorld = Callable[[Suite, int, int], tuple[StackedTransformer, int]]
+"""The model that takes the target's place, given the suite and the seeds of the pair.
+
+As a stack and the position in it, so that one run serves every pair."""
+
+
+def as_trained(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+    """The models themselves: no control."""
+    return suite.models, suite.index(target)
+
+
+def untrained(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+    """Each target is its seed before training."""
+    return suite.untrained, suite.index(target)
+
+
+def decoy(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+    """Each target has its depth unembedding averaged in pairs of rows (0 and 1, 2 and 3, ...).
+
+    The paper's decoy: a model that looks trained and is wrong about depth.
+    """
+    return _decoys(suite), suite.index(target)
+
+
+def symmetric_image(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+    """Each target is the source under a random exact symmetry of its weights."""
+    return _images(suite), suite.index(source)
+
+
+def averaged_depths(state: State) -> State:
+    """Average the rows of the depth unembedding in pairs: 0 and 1, 2 and 3, ..."""
+    rows = state["W_U_depth"].clone()
+    for row in range(0, len(rows) - 1, 2):
+        rows[row : row + 2] = rows[row : row + 2].mean(0)
+    return {**state, "W_U_depth": rows}
+
+
+def swapped_blocks(state: State) -> State:
+    """Exchange the first two blocks: the paper's other decoy."""
+    other = {"0": "1", "1": "0"}
+
+    def swapped(name: str) -> str:
+        kind, _, rest = name.partition(".")
+        return f"blocks.{other.get(rest[0], rest[0])}{rest[1:]}" if kind == "blocks" else name
+
+    return {name: state[swapped(name)] for name in state}
+
+
+@lru_cache(maxsize=6)
+def changed_models(suite: Suite, change: Callable[[State], State]) -> StackedTransformer:
+    """Change the weights of every model of the suite in the same way."""
+    return restacked(suite, [change(suite.models.state(i)) for i in range(len(suite.seeds))])
+
+
+@lru_cache(maxsize=6)
+def divergence_from_labels(models: StackedTransformer, sequences: int) -> PerSeed:
+    """Bar B of every model of a stack, in nats; see `polyrot.bars.behavioural`."""
+    return behavioural(models, specification(sequences))
+
+
+@lru_cache(maxsize=1)
+def _decoys(suite: Suite) -> StackedTransformer:
+    return changed_models(suite, averaged_depths)
+
+
+@lru_cache(maxsize=1)
+def _images(suite: Suite) -> StackedTransformer:
+    models = suite.models
+    return restacked(
+        suite,
+        [
+            random_symmetry(models.state(i), models.config, draw_seed(seed))
+            for i, seed in enumerate(suite.seeds)
+        ],
+    )
+
+
+def restacked(suite: Suite, states: list[State]) -> StackedTransformer:
+    """Build a stack of models like the suite's, on its device."""
+    stacked = StackedTransformer(suite.models.config, stack_states(states))
+    return stacked.to(suite.models.weight("W_E").device)
+
+
+def prediction_pairs(
+    suite: Suite, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
+) -> Iterator[tuple[tuple[int, int], Predictions, Predictions]]:
+    """Yield `(seeds, of the source, of the target)` on the non-PAD tokens of a batch."""
+    for source, target in suite.seed_pairs(anchored=anchored):
+        sources, targets = (
+            {head: logits[index] for head, logits in _predictions(models, batch).items()}
+            for models, index in (
+                (suite.models, suite.index(source)),
+                world(suite, source, target),
+            )
+        )
+        yield (source, target), sources, targets
+
+
+@lru_cache(maxsize=6)  # the trained models are compared with every control
+def _predictions(models: StackedTransformer, batch: LabelledSequences) -> dict[str, Tensor]:
+    return predict(models, batch)

@@ -1,0 +1,116 @@
+"""Suites of checkpoints in the layout that the paper's author released: `published:DIR`."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from polyrot.experiments.dyck.release_folder import EXPANSION, Release
+from polyrot.experiments.dyck.release_name import ReleaseName, spelled
+from polyrot.experiments.dyck.suite import DyckSuite
+from polyrot.files import sha256
+from polyrot.models import cohorts
+from polyrot.models.harvest import Activations, harvest
+from polyrot.models.released import read_checkpoint
+from polyrot.models.training import TrainingConfig
+from polyrot.sae.model import SAE
+from polyrot.sae.released import SAEFileName, read_sae
+from polyrot.stats.estimate import Estimate, exact
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
+from polyrot.verdict.cache import EstimateCache
+from polyrot.verdict.run import NotRun
+
+
+class ReleasedSuite(DyckSuite):
+    """Seeds read from released files; what the files lack is NOT RUN, and says so."""
+
+    def __init__(
+        self,
+        name: str,
+        release: Release,
+        *,
+        artifacts: Path,
+        device: str = "cpu",
+        progress: Callable[[float, str], None] = lambda share, what: None,
+    ) -> None:
+        """Take the files of a release; `artifacts` has the control cohort's trained files.
+
+        Raises:
+            MissingArtifact: where the release has one seed, or the control cohort is missing.
+        """
+        if len(release.files) < 2:
+            raise MissingArtifact(
+                f"{release.folder} has checkpoints of seed {next(iter(release.files))} alone, and "
+                "claims compare seeds; add the folder of another one"
+            )
+        super().__init__(
+            name,
+            {seed: checkpoint.state for seed, checkpoint in release.checkpoints.items()},
+            controls=Artifacts.open(artifacts / cohorts.CONTROL_COHORT),
+            device=device,
+        )
+        self._release = release
+        self._progress = progress
+        self._read: dict[SAEName, SAE] = {}
+
+    @cached_property
+    def shares_io(self) -> bool:
+        return self._release.shares_io
+
+    @cached_property
+    def lowest_accuracy(self) -> float:
+        """Measured as that of the shipped models is, and kept in the cache folder."""
+        hashes = {seed: sha256(self._release.analysed(seed)) for seed in self.seeds}
+        sequences = cohorts.FINAL_METRIC_SEQUENCES
+        cache = EstimateCache(
+            Path(__file__), {"files": hashes, "sequences": sequences, "device": self._device}
+        )
+
+        def measure() -> Mapping[str, Estimate]:
+            self._progress(0, f"{self.name}: accuracy on held-out data")
+            accuracies = cohorts.final_accuracy(self.models, TrainingConfig())
+            value = min(map(cohorts.lowest, accuracies))
+            return {"all": exact(value, unit="seed", n=len(self.seeds), method="lowest of all")}
+
+        return cache.measured("lowest accuracy", measure)["all"].value
+
+    @cached_property
+    def half_way_activations(self) -> Activations:
+        paths = {seed: self._release.half_way(seed) for seed in self.seeds}
+        missing = [seed for seed, path in paths.items() if path is None]
+        if missing:
+            raise NotRun(
+                f"{self.name} has no checkpoint of seeds {spelled(missing)} from a quarter to "
+                "three quarters of the analysed step; the release in full has one every 200 "
+                "steps, its small version the last alone"
+            )
+        states = [read_checkpoint(path).state for path in paths.values() if path]
+        return harvest(self._stack(states), self.tokens, self.sites)
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        name = SAEName(seed, site, sae_seed)
+        if name not in self._read:
+            path = self._release.saes.get(name)
+            if path is None:
+                raise NotRun(
+                    f"{self.name} has no autoencoder of seed {seed} at {site} from SAE seed "
+                    f"{sae_seed}; put {SAEFileName(site, EXPANSION, sae_seed)} into a folder of "
+                    "that seed: the release in full has them from SAE seeds 0 and 1, its small "
+                    "version has none"
+                )
+            self._read[name] = read_sae(path, d_model=self._architecture.d_model)
+        return self._read[name]
+
+
+def released_provenance(name: ReleaseName) -> dict[str, Any]:
+    """Seeds, which checkpoints are measured, and the hash of every file that may be read."""
+    release = Release.open(name)
+    analysed = {seed: release.analysed(seed) for seed in release.files}
+    half_way = {seed: path for seed in release.files if (path := release.half_way(seed))}
+    files = [*analysed.values(), *half_way.values(), *release.saes.values()]
+    return {
+        "seeds": list(release.files),
+        "analysed": {str(seed): release.named(path) for seed, path in analysed.items()},
+        "half way": {str(seed): release.named(path) for seed, path in half_way.items()},
+        "artifacts": {release.named(path): sha256(path) for path in sorted(files)},
+    }

@@ -1,0 +1,114 @@
+"""Steering the Dyck-3 models: concepts that labels define, read on the output heads."""
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.capabilities.steering import ALPHAS, Steered, Vectors, seen_and_scored
+from polyrot.interventions.steering import (
+    CONCEPTS,
+    Concept,
+    Effects,
+    difference_of_means,
+    divergence,
+    steer,
+)
+from polyrot.models.harvest import harvest
+from polyrot.models.transformer import StackedTransformer, stack_states
+from polyrot.suites.suite import Suite
+from polyrot.symmetry.group import Symmetry
+
+SITE = "resid_mid.1"
+DIVERGENCE_STRIDE = 16
+"""One sequence in so many is run for the divergence over all positions: 64, as in the paper."""
+
+
+class DyckSteered(Steered):
+    """A stack of models at `resid_mid.1`."""
+
+    concepts = CONCEPTS
+
+    def __init__(self, suite: Suite, models: StackedTransformer, activations: Tensor) -> None:
+        """Take a suite for its tokens, and models with their activations on them."""
+        self._suite, self._models = suite, models
+        self.activations = activations
+
+    @classmethod
+    def of(cls, suite: Suite) -> "DyckSteered":
+        """Steer a suite's own models.
+
+        Raises:
+            NotRun: where it has none.
+        """
+        return cls(suite, suite.models, suite.activations.at(SITE))
+
+    def own_vectors(self, concept: Concept, *, held_out: bool) -> Vectors:
+        return _own_vectors(self._suite, self.activations, concept, held_out)
+
+    def effects(
+        self, vectors: Vectors, concept: Concept, alphas: tuple[float, ...], *, held_out: bool
+    ) -> Effects:
+        return _effects(
+            self._suite, self._models, self.activations, vectors, concept, alphas, held_out
+        )
+
+    def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
+        some = self._suite.activations.sequence % DIVERGENCE_STRIDE == 0
+        return divergence(self._models, SITE, self.activations[:, some], vectors, ALPHAS)
+
+    def images(self, source: int) -> "DyckSteered":
+        return _images(self._suite, self._models, source)
+
+
+@lru_cache(maxsize=128)
+def _own_vectors(
+    suite: Suite, activations: Tensor, concept: Concept, held_out: bool
+) -> Float[Tensor, "*seed d_model"]:
+    seen, _ = seen_and_scored(suite, held_out=held_out)
+    toward, away = (where(suite.labels) & seen for where in (concept.toward, concept.away))
+    return difference_of_means(activations, toward, away)
+
+
+@lru_cache(maxsize=512)  # tensors hash by identity: a model's own effect is read once
+def _effects(
+    suite: Suite,
+    models: StackedTransformer,
+    activations: Tensor,
+    vectors: Tensor,
+    concept: Concept,
+    alphas: tuple[float, ...],
+    held_out: bool,
+) -> Effects:
+    _, scored = seen_and_scored(suite, held_out=held_out)
+    where = concept.away(suite.labels) & scored
+    true = suite.labels[concept.head][where]
+    return steer(
+        models,
+        SITE,
+        activations[:, where],
+        vectors,
+        head=concept.head,
+        true=true,
+        asked=concept.asked(true),
+        alphas=alphas,
+    )
+
+
+@lru_cache(maxsize=8)
+def _images(suite: Suite, models: StackedTransformer, source: int) -> DyckSteered:
+    """A source's images in Haar-rotated bases, and their activations on the suite's tokens."""
+    config, state = models.config, models.state(source)
+    code = models.positions(source)
+    drawn = [
+        Symmetry.random(config, draw_seed(source, target, 32), residual=True)
+        for target in range(len(suite.seeds))
+    ]
+    images = StackedTransformer(
+        config,
+        stack_states([symmetry.apply(state) for symmetry in drawn]),
+        torch.stack([symmetry.positions(config, own=code) for symmetry in drawn]),
+    ).to(models.W_pos.device)
+    return DyckSteered(suite, images, harvest(images, suite.tokens, (SITE,)).at(SITE))

@@ -1,0 +1,168 @@
+"""Suites of Dyck-3 transformers; those that were trained here, from their files."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from polyrot.cores.gramians import Tail
+from polyrot.errors import NotRun
+from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
+from polyrot.models.harvest import Activations, harvest
+from polyrot.models.transformer import (
+    SHARED_IO,
+    StackedTransformer,
+    State,
+    TransformerConfig,
+    initial_state,
+    stack_states,
+)
+from polyrot.sae.model import SAE
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
+from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.tasks import dyck
+from polyrot.tasks.dyck import LabelledSequences
+
+INTERNAL_SITES = ("resid_mid.0", "resid_post.0", "resid_mid.1", LATE_SITE)
+"""Distinct residual sites behind the embedding: the paper's internal sites."""
+
+ANALYSIS_SEQUENCES = 1_024
+ANALYSIS_SEED = 2_027
+HELD_OUT_SHARE = 0.25
+
+
+class DyckSuite(Suite):
+    """Seeds of the Dyck-3 transformer, wherever their weights are from."""
+
+    def __init__(
+        self,
+        name: str,
+        states: Mapping[int, State],
+        *,
+        controls: Artifacts,
+        architecture: TransformerConfig = TransformerConfig(),
+        device: str = "cpu",
+    ) -> None:
+        """Take the weights by seed, and the files of the control cohort."""
+        super().__init__(name, tuple(states), INTERNAL_SITES)
+        self._states = list(states.values())
+        self._controls = controls
+        self._architecture = architecture
+        self._device = device
+        self._saes: dict[SAEName, SAE] = {}
+
+    @cached_property
+    def models(self) -> StackedTransformer:
+        return self._stack(self._states)
+
+    @cached_property
+    def untrained(self) -> StackedTransformer:
+        # Twins share what the seeds share: the hardest untrained control.
+        shared = {n: self._states[0][n] for n in SHARED_IO} if self.shares_io else {}
+        return self._stack(
+            [initial_state(self._architecture, seed) | shared for seed in self.seeds]
+        )
+
+    @cached_property
+    def tokens(self) -> LabelledSequences:
+        """The analysis batch: 1,024 sequences of content lengths 2-48, one for all seeds."""
+        return dyck.sample(
+            ANALYSIS_SEQUENCES,
+            rng=np.random.default_rng(ANALYSIS_SEED),
+            lengths=dyck.ANALYSIS_LENGTHS,
+        )
+
+    @cached_property
+    def activations(self) -> Activations:
+        return harvest(self.models, self.tokens, self.sites)
+
+    @cached_property
+    def untrained_activations(self) -> Activations:
+        return harvest(self.untrained, self.tokens, self.sites)
+
+    @cached_property
+    def held_out(self) -> Bool[Tensor, " token"]:
+        order = torch.randperm(
+            ANALYSIS_SEQUENCES, generator=torch.Generator().manual_seed(ANALYSIS_SEED)
+        )
+        sequence = self.activations.sequence
+        return torch.isin(sequence, order[: int(HELD_OUT_SHARE * ANALYSIS_SEQUENCES)])
+
+    def tail(self, seed: int) -> Tail:
+        model = self.models.take(self.index(seed)).cpu()
+
+        def logits(states: Tensor) -> Tensor:
+            by_head = model.unembed(states[None, :, None])
+            return torch.cat([own[0, :, 0] for own in by_head.values()], dim=1)
+
+        return logits
+
+    def control_sae(self, index: int, site: str) -> SAE:
+        seeds = COHORTS[CONTROL_COHORT].seeds
+        if index >= len(seeds):
+            raise NotRun(
+                f"{self.name} has {len(self.seeds)} seeds, and there are autoencoders for "
+                f"controls of {len(seeds)} alone; choose fewer seeds"
+            )
+        return self._load_sae(self._controls, SAEName(seeds[index], site, 0))
+
+    def _stack(self, states: Sequence[State]) -> StackedTransformer:
+        stacked = StackedTransformer(self._architecture, stack_states(states))
+        return stacked.to(self._device)
+
+    def _load_sae(self, artifacts: Artifacts, name: SAEName) -> SAE:
+        if name not in self._saes:
+            self._saes[name] = artifacts.sae(name)
+        return self._saes[name]
+
+
+class TrainedSuite(DyckSuite):
+    """A cohort that was trained here; its autoencoders and activations load when asked for."""
+
+    def __init__(self, cohort: Cohort, folder: Path, device: str = "cpu") -> None:
+        """Load the models of a cohort; `folder` holds one folder of trained files a cohort."""
+        self._artifacts = artifacts = Artifacts.open(folder / cohort.name)
+        super().__init__(
+            cohort.name,
+            {seed: artifacts.model(seed) for seed in cohort.seeds},
+            controls=Artifacts.open(folder / CONTROL_COHORT),
+            architecture=cohort.architecture,
+            device=device,
+        )
+        self._cohort = cohort
+        self._folder = folder
+        self._cohorts: dict[str, StackedTransformer] = {}
+
+    @cached_property
+    def lowest_accuracy(self) -> float:
+        seeds = self._artifacts.manifest["seeds"].values()
+        return min(float(seed["lowest accuracy"]) for seed in seeds)
+
+    @cached_property
+    def shares_io(self) -> bool:
+        return self._cohort.shared_io
+
+    def cohort(self, name: str) -> StackedTransformer:
+        if name not in self._cohorts:
+            try:
+                artifacts = Artifacts.open(self._folder / name)
+            except MissingArtifact as error:
+                raise NotRun(str(error)) from None
+            states = [artifacts.model(seed) for seed in COHORTS[name].seeds]
+            self._cohorts[name] = self._stack(states)
+        return self._cohorts[name]
+
+    @cached_property
+    def half_way_activations(self) -> Activations:
+        states = [self._artifacts.model(seed, half_way=True) for seed in self.seeds]
+        return harvest(self._stack(states), self.tokens, self.sites)
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        return self._load_sae(self._artifacts, SAEName(seed, site, sae_seed))
+
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        return self._load_sae(self._artifacts, SAEName(seed, self.late_site, sae_seed, kind))

@@ -1,0 +1,308 @@
+"""Train everything a suite is made of, and write it with its manifest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.cache import cache_directory, content_key
+from polyrot.capabilities import dictionaries as dictionary_kinds
+from polyrot.experiments.dyck.suite import INTERNAL_SITES
+from polyrot.models.cohorts import (
+    COHORTS,
+    CONTROL_COHORT,
+    CONTROLS,
+    SHORT_COHORT,
+    Cohort,
+    TrainedSeed,
+    lowest,
+    train_cohort,
+)
+from polyrot.models.harvest import harvest
+from polyrot.models.transformer import StackedTransformer, State, stack_states
+from polyrot.progress import Progress
+from polyrot.provenance import machine, versions
+from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
+from polyrot.sae.model import SAE
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
+from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
+from polyrot.suites.suite import LATE_SITE
+from polyrot.tasks import dyck
+
+SAE_SEQUENCES = 4_096
+SAE_TOKENS_SEED = 2_026
+NOISE = "noise"
+"""Site name of activations that belong to no model."""
+
+SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
+
+Plan = Mapping[str, list[SAEName]]
+"""Autoencoders by the site whose activations they are trained on."""
+
+Report = Callable[[str, int, int, str], None]
+"""Called with what is trained, the step, the last step, and a remark."""
+
+
+def build_suite(
+    cohort: Cohort,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    sae_config: SAEConfig = SAEConfig(),
+    dictionary_config: SAEConfig = dictionary_kinds.RECIPE,
+    device: str = "cpu",
+    report: Report = lambda what, step, steps, remark: None,
+) -> Artifacts:
+    """Train a cohort, its autoencoders and its dictionaries, and write them to `folder`.
+
+    Finished parts and checkpoints stay in `work`: a second call continues there.
+    """
+
+    def report_models(seeds: tuple[int, ...], step: int, remark: str) -> None:
+        report(f"{cohort.name}: seeds {_span(seeds)}", step, cohort.training.steps, remark)
+
+    trained = train_cohort(cohort, directory=work, device=device, report=report_models)
+    plan = sae_plan(cohort)
+    states = [result.best for result in trained.values()]
+    recipes = (sae_config, dictionary_config)
+    saes = train_planned(cohort, states, plan, recipes, work=work, device=device, report=report)
+    models = {model_file(seed): result.best for seed, result in trained.items()}
+    if cohort.name not in CONTROLS:
+        before = {model_file(s, half_way=True): result.half_way for s, result in trained.items()}
+        models |= before
+    description = {
+        "name": cohort.name,
+        "command": command,
+        "architecture": asdict(cohort.architecture),
+        "training": asdict(cohort.training),
+        "shared_io_of": cohort.seeds[0] if cohort.shared_io else None,
+        "sae_training": sae_config.recipe(),
+        "seeds": {str(seed): _metrics(result) for seed, result in trained.items()},
+        "versions": versions(),
+        "machine": machine(),
+    }
+    if saes:
+        description |= SAES_STORED_AS
+    if any(name.kind for name in saes):
+        description |= described_dictionaries(dictionary_config)
+    return write_artifacts(folder, models, saes, description)
+
+
+def train_artifacts(
+    name: str,
+    *,
+    command: str,
+    out: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Path:
+    """Train a built-in cohort with a progress line; return the folder written.
+
+    `out` is by default a folder of the cache directory, which `pytest --retrain` uses.
+    Two processes that ask for one folder train it once: the second waits.
+    """
+    cache = cache_directory()
+    folder = out or retrained_directory() / name
+    work = cache / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    line = progress or Progress()
+    cohort = COHORTS[name]
+    total = _total_steps(cohort)
+    done: dict[str, int] = {}
+
+    def report(what: str, step: int, steps: int, remark: str) -> None:
+        done[what] = step
+        line(sum(done.values()) / total, f"{what}, step {step} of {steps}  {remark}")
+
+    with FileLock(work / f"{name}.lock"):
+        build_suite(cohort, folder, work=work, command=command, device=device, report=report)
+    line.clear()
+    return folder
+
+
+def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
+    """Say in a manifest how the dictionaries of every kind were trained."""
+    kinds = {
+        kind: dictionary_kinds.recipe_of(kind, config).recipe() for kind in dictionary_kinds.KINDS
+    }
+    return {"dictionary_training": kinds}
+
+
+def _total_steps(cohort: Cohort) -> int:
+    """Steps of all stacks that train one after the other."""
+    stacks = [s[0] for names in sae_plan(cohort).values() for s in _stacks(names)]
+    steps = sum((dictionary_kinds.RECIPE if n.kind else SAEConfig()).steps for n in stacks)
+    return (1 + cohort.shared_io) * cohort.training.steps + steps
+
+
+def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
+    """Group autoencoders of one site by what they are trained together with."""
+    keys = sorted({(name.kind, name.sae_seed) for name in names})
+    return [[name for name in names if (name.kind, name.sae_seed) == key] for key in keys]
+
+
+def retrained_directory() -> Path:
+    """Where artifacts trained on this machine are kept, one folder a suite."""
+    return cache_directory() / "artifacts"
+
+
+def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
+    """Name the autoencoders of a cohort, by the site whose activations train together.
+
+    Every model and site has one from the SAE seed 0 that all share, as in the paper; at
+    the late site every model has another from an SAE seed of its own, and the dictionaries of
+    `polyrot.capabilities.dictionaries`; where nothing is shared between models, the first one has
+    these from an SAE seed of its own too.  The short cohort is measured by its outputs alone and
+    has none.
+    """
+    if cohort.name == SHORT_COHORT:
+        return {}
+    shared = {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in INTERNAL_SITES}
+    if cohort.name == CONTROL_COHORT:
+        return {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in (LATE_SITE, NOISE)}
+    own = [SAEName(seed, LATE_SITE, 1 + index) for index, seed in enumerate(cohort.seeds)]
+    kinds = dictionary_kinds.KINDS
+    compared = [SAEName(seed, LATE_SITE, 0, kind) for kind in kinds for seed in cohort.seeds]
+    if not cohort.shared_io:
+        compared += [SAEName(cohort.seeds[0], LATE_SITE, 1, kind) for kind in kinds]
+    return {**shared, LATE_SITE: shared[LATE_SITE] + own + compared}
+
+
+def sae_tokens() -> dyck.LabelledSequences:
+    """The autoencoders' training batch: 4,096 sequences of content lengths 2-48."""
+    rng = np.random.default_rng(SAE_TOKENS_SEED)
+    return dyck.sample(SAE_SEQUENCES, rng=rng, lengths=dyck.ANALYSIS_LENGTHS)
+
+
+def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "token d_model"]:
+    """Gaussian activations with a random mean and covariance, related to no model."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(d_model, d_model, generator=generator) / d_model**0.5
+    mean = torch.randn(d_model, generator=generator)
+    noise: Tensor = torch.randn(tokens, d_model, generator=generator) @ mixing + mean
+    return noise
+
+
+def train_planned(
+    cohort: Cohort,
+    states: Sequence[State],
+    plan: Plan,
+    recipes: tuple[SAEConfig, SAEConfig],
+    *,
+    work: Path,
+    device: str = "cpu",
+    report: Report = lambda what, step, steps, remark: None,
+) -> dict[SAEName, SAE]:
+    """Train autoencoders of a cohort's models on the activations of `sae_tokens`.
+
+    Args:
+        cohort: whose architecture and seeds these are.
+        states: the models' weights, in the order of its seeds.
+        plan: which to train.
+        recipes: of the autoencoders that are of no kind, and of the dictionaries.
+        work: keeps what is finished, and the checkpoint of what is not.
+        device: where to train.
+        report: called after every step.
+    """
+    if not plan:
+        return {}
+    model = StackedTransformer(cohort.architecture, stack_states(states)).to(device)
+    activations = harvest(
+        model, sae_tokens(), tuple(site for site in plan if site in INTERNAL_SITES)
+    )
+    tokens = len(activations.sequence)
+    saes: dict[SAEName, SAE] = {}
+    for site, names in plan.items():
+        for stack in _stacks(names):
+            if site == NOISE:
+                d_model = cohort.architecture.d_model
+                data = [noise_activations(n.seed, tokens, d_model).to(device) for n in stack]
+            else:
+                own = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
+                data = [x.to(device) for x in own]
+            kind, sae_seed = stack[0].kind, stack[0].sae_seed
+            config = dictionary_kinds.recipe_of(kind, recipes[1]) if kind else recipes[0]
+            label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}" + (kind and f", {kind}")
+            saes |= train_sae_stack(
+                stack, data, replace(config, seed=sae_seed), work, label, report
+            )
+    return saes
+
+
+def power(x: Tensor) -> str:
+    """Sum squares, by which keys tell computed activations apart.
+
+    To six digits: further ones depend on the number of threads.
+    """
+    return f"{float(x.double().square().sum()):.6g}"
+
+
+def train_sae_stack(
+    names: list[SAEName],
+    data: list[Tensor],
+    config: SAEConfig,
+    work: Path,
+    label: str,
+    report: Report,
+) -> dict[SAEName, SAE]:
+    """Train one stack, or take it from `work` where it was trained on the same data.
+
+    They come back as they are shipped: rounded to half precision, and described as that.
+    """
+    digest = [power(x) for x in data]
+    # A kind goes without saying where there is none: what was trained before is found.
+    named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
+    key = content_key({"sae": config.recipe(), "names": named, "data": digest})
+    folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
+    if all((folder / "cfg.json").is_file() for folder in folders):
+        report(label, config.steps, config.steps, "trained earlier")
+    else:
+        trained = train_saes(
+            data,
+            [config] * len(data),
+            checkpoint=work / f"sae-{key}" / "training.pt",
+            report=lambda step: report(label, step, config.steps, ""),
+        )
+        for folder, sae in zip(folders, trained, strict=True):
+            sae.save(folder)
+    loaded = map(SAE.load, folders)
+    return {
+        name: as_shipped(sae, x, config) for name, sae, x in zip(names, loaded, data, strict=True)
+    }
+
+
+def as_shipped(sae: SAE, x: Float[Tensor, "token d_model"], config: SAEConfig) -> SAE:
+    """Round an autoencoder to half precision; say how it was made and what it does on tokens."""
+    rounded = sae.to(torch.float16)
+    return replace(rounded, metadata=_metadata(rounded.to(torch.float32), x.cpu(), config))
+
+
+def _metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
+    reconstruction = reconstruct(sae, x)
+    figures = {
+        "ev": ev(reconstruction, x),
+        "ev_published": ev_published(reconstruction, x),
+        "l0": l0(sae, x),
+    }
+    return {**config.recipe(), **{key: float(f"{value:.6g}") for key, value in figures.items()}}
+
+
+def _metrics(result: TrainedSeed) -> dict[str, Any]:
+    return {
+        "step": result.best_step,
+        "lowest accuracy": lowest(result.accuracy),
+        "accuracy": result.accuracy,
+        "training seconds": round(result.seconds, 1),
+    }
+
+
+def _span(seeds: tuple[int, ...]) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

@@ -1,0 +1,172 @@
+"""Pairs of models as weights, up to their symmetries, and controls of them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.experiments.dyck.functions import averaged_depths
+from polyrot.linalg import haar
+from polyrot.linalg.moments import Centred, Moments
+from polyrot.models.transformer import StackedTransformer, State
+from polyrot.suites.suite import Suite
+from polyrot.symmetry.group import Symmetry, fold_gains
+from polyrot.symmetry.search import WeightAlignment, align_weights
+
+
+@dataclass(frozen=True)
+class WeightPair:
+    """Weights of two models, and how their activations lie to each other."""
+
+    source: State
+    target: State
+    activations: tuple[Moments, ...]
+    """By site, from the target's activations to the source's."""
+
+
+WeightWorld = Callable[[Suite, int, int], WeightPair]
+"""The pair that stands for two seeds of the suite."""
+
+
+def as_trained(suite: Suite, source: int, target: int) -> WeightPair:
+    """The models themselves: no control."""
+    pairs = [
+        {pair.seeds: pair for pair in suite.pairs(site)}[source, target] for site in suite.sites
+    ]
+    moments = tuple(pair.moments[0] for pair in pairs)
+    return WeightPair(_state(suite, source), _state(suite, target), moments)
+
+
+def image(suite: Suite, source: int, target: int) -> WeightPair:
+    """Each target is an image of the source in its own basis: the weights do align."""
+    return _image(suite, source, target, residual=False)
+
+
+def turned_image(suite: Suite, source: int, target: int) -> WeightPair:
+    """Each target is an image of the source in a Haar-rotated basis."""
+    return _image(suite, source, target, residual=True)
+
+
+def decoy(suite: Suite, source: int, target: int) -> WeightPair:
+    """Each target is the source with its depth unembedding averaged in pairs of rows."""
+    state = _state(suite, source)
+    return WeightPair(state, averaged_depths(state), _own_moments(suite, source, None))
+
+
+PLANTED, FLOOR = 0.55, 0.05
+"""Largest squared difference that is planted, and that which no alignment removes."""
+
+
+def part_turned(suite: Suite, source: int, target: int) -> WeightPair:
+    """Each target is the source in a basis turned by one angle in every plane, with noise.
+
+    The angle moves the tensor that moves most by `PLANTED`: the squared difference that a search
+    finds which leaves the basis alone.  Turned back, the noise is left: `FLOOR`.
+    """
+    folded = fold_gains({name: t.double() for name, t in _state(suite, source).items()})
+    largest = max(float(t.square().mean()) for n, t in folded.items() if not n.endswith("gain"))
+    angle = math.acos(max(-1.0, 1 - (PLANTED - FLOOR) / (2 * largest)))
+    rotation = _planes(suite.models.config.d_model, angle, draw_seed(source, target, 21))
+    turned = Symmetry(Symmetry.identity(suite.models.config).layers, rotation).apply(folded)
+    noisy = with_noise(turned, FLOOR, draw_seed(source, target, 22))
+    return WeightPair(folded, noisy, _own_moments(suite, source, rotation))
+
+
+def scaled(suite: Suite, source: int, target: int) -> WeightPair:
+    """Each target is the source with a longer token unembedding: no symmetry changes its length.
+
+    The squared difference is `PLANTED` where the bases agree, and larger elsewhere.
+    """
+    state = fold_gains(_state(suite, source))
+    unembedding = state["W_U_tok"]
+    longer = 1 + (PLANTED / float(unembedding.square().mean())) ** 0.5
+    changed = {**state, "W_U_tok": longer * unembedding}
+    return WeightPair(state, changed, _own_moments(suite, source, None))
+
+
+def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ...] = ()) -> State:
+    """Add Gaussian noise to some weights, or to all but gains."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = names or tuple(name for name in state if not name.endswith("gain"))
+    draws = {
+        name: variance**0.5 * torch.randn(state[name].shape, generator=generator) for name in chosen
+    }
+    return {name: tensor + draws.get(name, 0) for name, tensor in state.items()}
+
+
+@lru_cache(maxsize=256)
+def weight_pair(suite: Suite, world: WeightWorld, source: int, target: int) -> WeightPair:
+    """The pair of a world, made once for all that is measured on it."""
+    return world(suite, source, target)
+
+
+@lru_cache(maxsize=256)
+def alignment(
+    suite: Suite, world: WeightWorld, source: int, target: int, *, turn_residual: bool
+) -> WeightAlignment:
+    """Search for the symmetry that brings a pair's target closest to its source."""
+    i, j = suite.index(source), suite.index(target)
+    if world is as_trained:
+        return align_models(suite.models, i, suite.models, j, turn_residual=turn_residual)
+    pair = weight_pair(suite, world, source, target)
+    config = suite.models.config
+    return align_weights(
+        pair.target, pair.source, config, turn_residual=turn_residual, seed=draw_seed(i, j)
+    )
+
+
+@lru_cache(maxsize=256)
+def align_models(
+    sources: StackedTransformer,
+    i: int,
+    targets: StackedTransformer,
+    j: int,
+    *,
+    turn_residual: bool = True,
+) -> WeightAlignment:
+    """Search for the symmetry that brings one model of a stack closest to one of another."""
+    return align_weights(
+        targets.state(j),
+        sources.state(i),
+        sources.config,
+        turn_residual=turn_residual,
+        seed=draw_seed(i, j),
+    )
+
+
+def _state(suite: Suite, seed: int) -> State:
+    return suite.models.state(suite.index(seed))
+
+
+def _image(suite: Suite, source: int, target: int, *, residual: bool) -> WeightPair:
+    state = _state(suite, source)
+    symmetry = Symmetry.random(
+        suite.models.config, draw_seed(source, target, 20), residual=residual
+    )
+    moments = _own_moments(suite, source, symmetry.residual)
+    return WeightPair(state, symmetry.apply(state), moments)
+
+
+def _own_moments(suite: Suite, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
+    """From a seed's activations, rotated, to themselves."""
+    result = []
+    for site in suite.sites:
+        x = suite.activations.at(site)[suite.index(seed)][~suite.held_out]
+        own = Centred.of("activations", x)
+        other = own if rotation is None else Centred.of("activations", x.double() @ rotation)
+        result.append(Moments.from_centred(other, own))
+    return tuple(result)
+
+
+def _planes(d: int, angle: float, seed: int) -> Float[Tensor, "d d"]:
+    """Turn every plane of a random set of orthogonal ones by the same angle."""
+    c, s = math.cos(angle), math.sin(angle)
+    plane = torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
+    basis = haar.sample(d, group="O", seed=seed)
+    matrix: Tensor = basis.mT @ torch.block_diag(*[plane] * (d // 2)) @ basis
+    return matrix

@@ -1,0 +1,105 @@
+"""Autoencoders of a suite's language models: those of its file, or trained by its recipe."""
+
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.errors import NotRun
+from polyrot.experiments.dyck.train import NOISE, noise_activations
+from polyrot.experiments.language.tokens import Sequences
+from polyrot.models.harvest import Activations
+from polyrot.sae.model import SAE
+from polyrot.sae.recipe import SAEConfig
+
+if TYPE_CHECKING:
+    from polyrot.experiments.language.suite import LanguageSuite
+
+
+class LanguageAutoencoders:
+    """Loaded, or trained, when asked for."""
+
+    def __init__(
+        self, suite: "LanguageSuite", device: str, progress: Callable[[float, str], None]
+    ) -> None:
+        self._suite, self._device, self._progress = suite, device, progress
+        self._given: dict[str, SAE] = {}
+
+    def of_model(self, seed: int, site: str, sae_seed: int) -> SAE:
+        """Take that of a model at a site, from an SAE seed; see `Suite.sae`."""
+        suite = self._suite
+        folder = suite.file.sae.folder
+        if not folder:
+            own = sae_seed != 0
+            seeds = [suite.sae_seed(s) if own else 0 for s in suite.seeds]
+            return self._models.at(site, seeds)[suite.index(seed)]
+        if sae_seed != 0 and "{sae_seed}" not in folder:
+            raise NotRun(
+                "sae.folder names one autoencoder of each model; put {sae_seed} into it where "
+                "there are others (0 for the first, then 1, 2, ... for each model's own)"
+            )
+        for name, value in (("seed", seed), ("site", site), ("sae_seed", sae_seed)):
+            folder = folder.replace(f"{{{name}}}", str(value))
+        if folder not in self._given:
+            self._given[folder] = self._load(suite.base / folder)
+        return self._given[folder]
+
+    def of_control(self, index: int, site: str) -> SAE:
+        """Take that of a model of another task, or of noise; see `Suite.control_sae`."""
+        autoencoders = self._noise if site == NOISE else self._controls
+        return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
+
+    def _load(self, folder: Path) -> SAE:
+        try:
+            sae = SAE.load(folder)
+        except (OSError, ValueError) as error:
+            raise NotRun(f"sae.folder: {error}") from None
+        if sae.d_model != self._suite.d_model:
+            raise NotRun(
+                f"sae.folder: {folder} is of activations {sae.d_model} wide, and those of "
+                f"{self._suite.name} are {self._suite.d_model}"
+            )
+        return sae
+
+    @cached_property
+    def _models(self) -> TrainedAutoencoders:
+        return self._trained_on(self._suite.harvest_models)
+
+    @cached_property
+    def _controls(self) -> TrainedAutoencoders:
+        return self._trained_on(self._suite.harvest_controls)
+
+    @cached_property
+    def _noise(self) -> TrainedAutoencoders:
+        tokens, d = self._suite.data.sae.numel(), self._suite.d_model
+
+        def noise(site: str) -> list[Tensor]:
+            return [noise_activations(seed, tokens, d) for seed in self._suite.seeds]
+
+        return self._trained(f"{self._suite.name}: noise", noise)
+
+    def _trained_on(self, harvest: Callable[[Sequences], Activations]) -> TrainedAutoencoders:
+        @lru_cache(maxsize=1)  # to look whether the files are whole takes long
+        def once() -> Activations:
+            return harvest(self._suite.data.sae)
+
+        return self._trained(self._suite.name, lambda site: list(once().at(site).unbind(0)))
+
+    def _trained(
+        self, name: str, activations: Callable[[str], list[Tensor]]
+    ) -> TrainedAutoencoders:
+        return TrainedAutoencoders(name, self._recipe, activations, self._progress, self._device)
+
+    @property
+    def _recipe(self) -> SAEConfig:
+        recipe = self._suite.file.sae
+        return SAEConfig(
+            expansion=recipe.expansion,
+            l1=recipe.l1,
+            steps=recipe.steps,
+            batch=recipe.batch,
+            learning_rate=recipe.learning_rate,
+        )

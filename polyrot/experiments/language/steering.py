@@ -1,0 +1,218 @@
+"""Steering language models: vectors from contrasting texts, read on their next tokens.
+
+A vector is the mean activation over the texts that it points to less that over the others.  Its
+effect is read on other texts of the class it points away from: the signed change of the logit
+margin, the mean logit of the tokens that are typical of the one class less that of those
+typical of the other; and the drop of the share of next tokens that are predicted.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.capabilities.steering import ALPHAS, Steered, Vectors
+from polyrot.experiments.language.activations import read_sites
+from polyrot.experiments.language.contrasts import TextContrast, Texts, load_contrasts
+from polyrot.interventions.edit import adding
+from polyrot.interventions.steering import Effects
+from polyrot.linalg import haar
+
+if TYPE_CHECKING:
+    from polyrot.experiments.language.suite import LanguageSuite
+
+DIVERGENCE_SEQUENCES = 64
+"""The paper's number."""
+BATCH = 32
+LOGITS = 2**24
+"""That a divergence holds at a time, of each of two runs in float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextSteered(Steered):
+    """A suite's language models; or images of one of them in other bases."""
+
+    suite: "LanguageSuite"
+    concepts: list[TextContrast]
+    site: str
+    activations: Float[Tensor, "seed token d_model"]
+    """Of the suite's own models, also where these are images."""
+    source: int | None = None
+    """Position of the model whose images these are."""
+    bases: Float[Tensor, "seed d_model d_model"] | None = None
+    """Of the images: each sees the source's stream times its own."""
+
+    @classmethod
+    def of(cls, suite: "LanguageSuite", site: str) -> "TextSteered":
+        """Steer a suite's own models at a site."""
+        held_out = suite.held_out.view(len(suite.data.analysis), -1)[:, 0]
+        concepts = load_contrasts(
+            suite.file.steering,
+            suite.base,
+            suite.tokenizer(),
+            seen=suite.data.analysis[~held_out],
+        )
+        return cls(suite, concepts, site, suite.activations.at(site))
+
+    def own_vectors(self, concept: TextContrast, *, held_out: bool) -> Vectors:
+        return torch.stack(
+            [
+                self._turned(
+                    _difference(self.suite, self._seed(i), self.site, concept, held_out), i
+                )
+                for i in range(len(self.activations))
+            ]
+        )
+
+    def effects(
+        self,
+        vectors: Vectors,
+        concept: TextContrast,
+        alphas: tuple[float, ...],
+        *,
+        held_out: bool,
+    ) -> Effects:
+        drops, margins = zip(
+            *(
+                _effect(
+                    self.suite,
+                    self._seed(i),
+                    self.site,
+                    self._turned(vector, i, back=True).double().numpy().tobytes(),
+                    concept,
+                    alphas,
+                    held_out,
+                )
+                for i, vector in enumerate(vectors)
+            ),
+            strict=True,
+        )
+        return Effects(_by_dose(drops), _by_dose(margins))
+
+    def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
+        tokens = self.suite.data.analysis[:DIVERGENCE_SEQUENCES]
+        columns = []
+        for i, vector in enumerate(vectors):
+            model = self.suite.language_model(self._seed(i))
+            own = self._turned(vector, i, back=True)
+            columns.append(_divergences(model, self.site, own, tokens))
+        return torch.stack(columns, dim=-1)
+
+    def images(self, source: int) -> "TextSteered":
+        d = self.activations.shape[-1]
+        bases = torch.stack(
+            [
+                haar.sample(d, group="SO", seed=draw_seed(source, target, 32))
+                for target in range(len(self.activations))
+            ]
+        )
+        return TextSteered(self.suite, self.concepts, self.site, self.activations, source, bases)
+
+    def activations_of(self, index: int) -> Float[Tensor, "token d_model"]:
+        if self.bases is None or self.source is None:
+            return self.activations[index]
+        # Made when asked for: those of every image of every model would fill the memory.
+        return (self.activations[self.source].double() @ self.bases[index]).float()
+
+    def _seed(self, index: int) -> int:
+        return self.suite.seeds[index if self.source is None else self.source]
+
+    def _turned(self, vector: Tensor, index: int, *, back: bool = False) -> Tensor:
+        """From the basis of the model that runs into that of its image, or back."""
+        if self.bases is None:
+            return vector
+        return vector @ (self.bases[index].mT if back else self.bases[index])
+
+
+def _by_dose(of_models: Sequence[Sequence[float]]) -> Float[Tensor, "alpha seed"]:
+    return torch.tensor(of_models, dtype=torch.float64).mT
+
+
+@lru_cache(maxsize=256)
+def _difference(
+    suite: "LanguageSuite", seed: int, site: str, concept: TextContrast, held_out: bool
+) -> Float[Tensor, " d_model"]:
+    model = suite.language_model(seed)
+    means = []
+    for texts in (concept.toward, concept.away):
+        chosen = ~texts.scored if held_out else torch.ones_like(texts.scored)
+        tokens, real = texts.tokens[chosen], texts.real[chosen]
+        x = read_sites(model, tokens, [site])[site]
+        means.append(x[real].double().mean(0))
+    return means[0] - means[1]
+
+
+@lru_cache(maxsize=4096)  # of one model under one vector: many trials of a claim share it
+def _effect(
+    suite: "LanguageSuite",
+    seed: int,
+    site: str,
+    vector: bytes,
+    concept: TextContrast,
+    alphas: tuple[float, ...],
+    held_out: bool,
+) -> tuple[list[float], list[float]]:
+    """By dose: the drop of the share that is predicted, and the change of the margin."""
+    texts, model = concept.away, suite.language_model(seed)
+    chosen = texts.scored if held_out else torch.ones_like(texts.scored)
+    right, margin = _clean(suite, seed, concept, held_out)
+    direction = torch.frombuffer(bytearray(vector), dtype=torch.float64)
+    read = [_read(model, site, alpha * direction, texts, chosen, concept) for alpha in alphas]
+    return [right - steered for steered, _ in read], [steered - margin for _, steered in read]
+
+
+@lru_cache(maxsize=256)
+def _clean(
+    suite: "LanguageSuite", seed: int, concept: TextContrast, held_out: bool
+) -> tuple[float, float]:
+    texts = concept.away
+    chosen = texts.scored if held_out else torch.ones_like(texts.scored)
+    return _read(suite.language_model(seed), "", None, texts, chosen, concept)
+
+
+def _read(
+    model: nn.Module,
+    site: str,
+    vector: Tensor | None,
+    texts: Texts,
+    chosen: Tensor,
+    concept: TextContrast,
+) -> tuple[float, float]:
+    """Share of next tokens predicted, and the logit margin, over the chosen texts."""
+    tokens, real = texts.tokens[chosen], texts.real[chosen]
+    right = margin = 0.0
+    for ids, there in zip(tokens.split(BATCH), real.split(BATCH), strict=True):
+        logits = _logits(model, site, vector, ids)
+        followed = there[:, 1:]
+        predicted = logits[:, :-1].argmax(-1) == ids[:, 1:]
+        right += float((predicted & followed).sum())
+        up, down = (logits[..., which].double().mean(-1) for which in concept.typical)
+        margin += float((up - down)[there].sum())
+    return right / float(real[:, 1:].sum()), margin / float(real.sum())
+
+
+def _divergences(model: Any, site: str, vector: Tensor, tokens: Tensor) -> Float[Tensor, " alpha"]:
+    totals = torch.zeros(len(ALPHAS), dtype=torch.float64)
+    most = LOGITS // (tokens.shape[1] * int(model.config.vocab_size))
+    for ids in tokens.split(min(BATCH, max(1, most))):
+        clean = _logits(model, site, None, ids).double().log_softmax(-1)
+        for i, alpha in enumerate(ALPHAS):
+            steered = _logits(model, site, alpha * vector, ids).double().log_softmax(-1)
+            totals[i] += (clean.exp() * (clean - steered)).sum()
+    return totals / tokens.numel()
+
+
+def _logits(model: nn.Module, site: str, vector: Tensor | None, ids: Tensor) -> Tensor:
+    parameter = next(model.parameters())
+    ids = ids.to(parameter.device)
+    with torch.inference_mode():
+        steered = nullcontext() if vector is None else adding(model, site, vector.to(parameter))
+        with steered:
+            logits: Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits.float().cpu()

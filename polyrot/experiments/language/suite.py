@@ -1,0 +1,405 @@
+"""Suites of causal language models: a suite file's models, run on its tokens."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from polyrot.errors import NotRun
+from polyrot.experiments.agreement.readers import LanguageReader, copulas
+from polyrot.experiments.language.activations import harvest_language
+from polyrot.experiments.language.autoencoders import LanguageAutoencoders
+from polyrot.experiments.language.checkpoints import (
+    Run,
+    artifact_folder,
+    check_tokens,
+    runs,
+    sites_of,
+)
+from polyrot.experiments.language.steering import TextSteered
+from polyrot.experiments.language.suite_file import SuiteFile
+from polyrot.experiments.language.tokens import Sequences, TokenData, load_tokens
+from polyrot.experiments.language.train import TOKENS_FILE
+from polyrot.experiments.letters.budgets import Budget
+from polyrot.experiments.letters.dictionaries import LanguageDictionaries
+from polyrot.interventions.places import FINAL_NORM
+from polyrot.models import hub
+from polyrot.models.harvest import Activations
+from polyrot.models.hub import Checkpoint
+from polyrot.models.sources import ModelSource, loaded
+from polyrot.sae.model import SAE
+from polyrot.suites.artifacts import SHIPPED
+from polyrot.suites.suite import Suite
+from polyrot.tasks.agreement import Prompts
+
+SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
+"""Fields of `[tokens]` that say which tokens; without any, those of what was trained here."""
+HELD_OUT_SEED = 2_027
+COMPONENT_SEQUENCES, MEAN_SEQUENCES = 8, 64
+"""On which components are ablated, which is the paper's number, and others, whose mean activation
+takes their place."""
+Progress = Callable[[float, str], None]
+
+
+class LanguageSuite(Suite):
+    """Language models; weights, tokens and activations load when asked for."""
+
+    def __init__(
+        self,
+        file: SuiteFile,
+        base: Path,
+        *,
+        device: str = "cpu",
+        artifacts: Path = SHIPPED,
+        progress: Progress = lambda share, what: None,
+    ) -> None:
+        """Take a suite file whose paths are relative to `base`.
+
+        `artifacts` holds one folder of trained files for each suite that is shipped.
+
+        Raises:
+            NotRun: where a model's configuration cannot be had.
+        """
+        self.file, self.base, self._device, self._progress = file, base, device, progress
+        self._artifacts = artifacts
+        self._runs = [run for entry in file.models for run in runs(entry, base, artifacts)]
+        self._control_runs = [run for e in file.controls for run in runs(e, base, artifacts)]
+        super().__init__(file.name, file.seeds, self._chosen_sites())
+        self.earlier = tuple(file.models[0].earlier) or ("half way",)
+
+    @cached_property
+    def d_model(self) -> int:
+        """Width of the residual stream, one for all models.
+
+        Raises:
+            NotRun: where they differ.
+        """
+        widths = {run.seed: int(hub.architecture(run.last).hidden_size) for run in self._runs}
+        if len(set(widths.values())) > 1:
+            raise NotRun(
+                f"the models of {self.name} differ in width ({_listed(widths)}); a rotation wants "
+                "one"
+            )
+        return next(iter(widths.values()))
+
+    @property
+    def data(self) -> TokenData:
+        """The sequences that the models run on.
+
+        Raises:
+            NotRun: where they cannot be had, or hold a token that a model does not know.
+        """
+        if isinstance(self._data, NotRun):
+            raise NotRun(str(self._data))
+        return self._data
+
+    @cached_property
+    def _data(self) -> TokenData | NotRun:
+        """Those, or why not: a hub that does not answer is asked once, not by every claim."""
+        try:
+            return self._load_data()
+        except NotRun as error:
+            return error
+
+    def _load_data(self) -> TokenData:
+        wanted = self.file.tokens
+        if not wanted.model_fields_set & SOURCES and (artifact := self._artifact) is not None:
+            wanted, base = wanted.model_copy(update={"file": TOKENS_FILE}), artifact
+        else:
+            base = self.base
+        data = load_tokens(
+            wanted, base, self.tokenizer, lambda what: self._progress(0, f"{self.name}: {what}")
+        )
+        for run in self._runs:
+            for tokens in (data.analysis, data.sae):
+                check_tokens(run.last, tokens, "tokens")
+        return data
+
+    def tokenizer(self) -> Any:
+        """The tokenizer that the suite file names, or that of the first model.
+
+        Raises:
+            NotRun: where it cannot be had.
+        """
+        name = self.file.tokens.tokenizer
+        folder = self.base / name
+        missing = ""
+        if not name:
+            place = Checkpoint(str(self._artifact)) if self._artifact else self._runs[0].last
+        elif folder.is_dir():
+            place = Checkpoint(str(folder))
+        else:
+            place, missing = Checkpoint(name, "main"), f"there is no folder {folder}, and "
+        try:
+            return hub.load_tokenizer(place)
+        except NotRun as error:
+            raise NotRun(f"tokens.tokenizer: {missing}{error}") from None
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """Where the models are."""
+        return [run.last for run in self._runs]
+
+    def language_model(self, seed: int) -> nn.Module:
+        """Load the model of a seed; the latest ones are kept while they are small."""
+        return loaded([self._own_source(self._runs[self.index(seed)])])[0]
+
+    def untrained_language_model(self, seed: int) -> nn.Module:
+        """Load, or draw, the model of a seed as it was before training."""
+        return loaded([self._untrained_source(self._runs[self.index(seed)])])[0]
+
+    @cached_property
+    def shares_io(self) -> bool:
+        models: Iterator[Any] = map(self.language_model, self.seeds)
+        first, *others = (
+            (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+            for model in models
+        )
+        return all(
+            a.shape == b.shape and bool((a == b).all())
+            for other in others
+            for a, b in zip(first, other, strict=True)
+        )
+
+    @cached_property
+    def activations(self) -> Activations:
+        return self.harvest_models(self.data.analysis)
+
+    @cached_property
+    def untrained_activations(self) -> Activations:
+        sources = [partial(self._untrained_source, run) for run in self._runs]
+        stand = [
+            f"seed {run.seed} of {hub.identity(run.untrained or run.last)}" for run in self._runs
+        ]
+        return self._harvest("before training", sources, stand, self.data.analysis)
+
+    def earlier_activations(self, index: int) -> Activations:
+        checkpoints = [run.earlier[index : index + 1] for run in self._runs]
+        if not all(checkpoints):
+            raise NotRun(
+                f"{self.name} has no earlier checkpoints of its models; name them as "
+                "models.earlier in the suite file"
+            )
+        named = [checkpoint for (checkpoint,) in checkpoints]
+        sources = [partial(self._source, checkpoint) for checkpoint in named]
+        stand = [hub.identity(checkpoint) for checkpoint in named]
+        return self._harvest(f"earlier {index}", sources, stand, self.data.analysis)
+
+    @cached_property
+    def held_out(self) -> Bool[Tensor, " token"]:
+        count, length = self.data.analysis.shape
+        generator = torch.Generator().manual_seed(HELD_OUT_SEED)
+        held = max(1, int(self.file.tokens.held_out * count))
+        chosen = torch.randperm(count, generator=generator)[:held]
+        sequence = torch.arange(count).repeat_interleave(length)
+        return torch.isin(sequence, chosen)
+
+    def component_models(self, *, trained: bool = True) -> Iterator[nn.Module]:
+        load = self.language_model if trained else self.untrained_language_model
+        return map(load, self.seeds)
+
+    @cached_property
+    def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
+        effects, means = COMPONENT_SEQUENCES, COMPONENT_SEQUENCES + MEAN_SEQUENCES
+        if len(self.data.analysis) <= effects:
+            raise NotRun(f"tokens.sequences: components want more than {effects} sequences")
+        return self.data.analysis[effects:means], self.data.analysis[:effects]
+
+    @property
+    def middle_site(self) -> str:
+        """Behind the block in the middle."""
+        blocks = [s for s in self.sites if s.startswith("resid_post.")] or list(self.sites)
+        return blocks[len(blocks) // 2]
+
+    @property
+    def steering_site(self) -> str:
+        """Where steering vectors act: by default behind the block in the middle.
+
+        Raises:
+            NotRun: where the suite file names another site than those of the suite.
+        """
+        site = self.file.steering.site
+        site = site or self.middle_site
+        stream = [s for s in self.sites if s != FINAL_NORM]
+        if site not in stream:
+            raise NotRun(f"steering.site: expected one of {', '.join(stream)} but got {site}")
+        return site
+
+    @cached_property
+    def steered(self) -> TextSteered:
+        if not (self.file.steering.contrasts or self.file.steering.own):
+            raise NotRun("steering: the suite file names no contrast, neither in contrasts nor own")
+        steered = TextSteered.of(self, self.steering_site)
+        for run in self._runs:
+            for concept in steered.concepts:
+                typical = torch.stack(concept.typical)
+                for tokens in (concept.toward.tokens, concept.away.tokens, typical):
+                    check_tokens(run.last, tokens, f"steering {concept.name}")
+        return steered
+
+    @cached_property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """One group for each `[[models]]` table, named by its `size` or the width of its models."""
+        groups: dict[str, tuple[int, ...]] = {}
+        for entry in self.file.models:
+            checkpoint = self.checkpoints[self.index(entry.all_seeds[0])]
+            name = entry.size or f"width {hub.architecture(checkpoint).hidden_size}"
+            groups[name] = (*groups.get(name, ()), *entry.all_seeds)
+        return groups
+
+    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LanguageReader:
+        """Let a model read prompts.
+
+        Raises:
+            NotRun: where a verb is not a single token, or the prompts are longer than the model
+                reads.
+        """
+        tokenizer = self.tokenizer()
+        tokens = tokenizer(prompts.texts)["input_ids"]
+        checkpoint = self.checkpoints[self.index(seed)]
+        longest = max(map(len, tokens))
+        context = getattr(hub.architecture(checkpoint), "max_position_embeddings", None) or longest
+        if longest > context:
+            raise NotRun(f"prompts have up to {longest} tokens and {checkpoint} reads {context}")
+        return LanguageReader(
+            partial(self.language_model, seed),
+            tokens,
+            copulas(tokenizer),
+            batch=self.file.tokens.batch,
+            last=last,
+        )
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        return self._autoencoders.of_model(seed, site, sae_seed)
+
+    def control_sae(self, index: int, site: str) -> SAE:
+        return self._autoencoders.of_control(index, site)
+
+    @cached_property
+    def budgets(self) -> Mapping[int, Budget]:
+        return LanguageDictionaries(self, self._device, self._progress).by_unit()
+
+    @cached_property
+    def _autoencoders(self) -> LanguageAutoencoders:
+        return LanguageAutoencoders(self, self._device, self._progress)
+
+    def _lacks(self, what: str) -> NotRun:
+        if what == "models":
+            return NotRun(f"the claim is about models of the Dyck-3 task; {self.name} has others")
+        return super()._lacks(what)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.file.dtype)
+        return dtype
+
+    @property
+    def _artifact(self) -> Path | None:
+        """The folder of what was trained here, where the models are such."""
+        artifact = self.file.models[0].artifact
+        return artifact_folder(artifact, self.base, self._artifacts) if artifact else None
+
+    def _chosen_sites(self) -> tuple[str, ...]:
+        # Those of the shallowest model: every model has them.
+        known = min((sites_of(run.last) for run in self._runs), key=len)
+        unknown = [s for s in self.file.sites if s not in (*known, FINAL_NORM)]
+        if unknown:
+            raise NotRun(
+                f"sites: {self.file.name} has no {', '.join(unknown)}; it has "
+                f"{', '.join(known)} and {FINAL_NORM}"
+            )
+        return tuple(self.file.sites) or known
+
+    def _own_source(self, run: Run) -> ModelSource:
+        return ModelSource(run.last, self._dtype, self._device)
+
+    def _untrained_source(self, run: Run) -> ModelSource:
+        if run.untrained:
+            return self._source(run.untrained)
+        return ModelSource(run.last, self._dtype, self._device, drawn=run.seed)
+
+    def _source(self, checkpoint: Checkpoint) -> ModelSource:
+        """Take a checkpoint beside the models, once it is such as they are.
+
+        Raises:
+            NotRun: where it is of another width or depth or knows fewer tokens.
+        """
+        width = int(hub.architecture(checkpoint).hidden_size)
+        if width != self.d_model:
+            raise NotRun(
+                f"{checkpoint} is {width} wide, and the models of {self.name} are {self.d_model}"
+            )
+        known = (*sites_of(checkpoint), FINAL_NORM)
+        if missing := [site for site in self.sites if site not in known]:
+            raise NotRun(
+                f"{checkpoint} has no {', '.join(missing)}, which {self.name} is measured at; name "
+                "the sites that all have as sites in the suite file"
+            )
+        for tokens in (self.data.analysis, self.data.sae):
+            check_tokens(checkpoint, tokens, "tokens")
+        return ModelSource(checkpoint, self._dtype, self._device)
+
+    def harvest_models(self, tokens: Sequences) -> Activations:
+        """Run the models on tokens, or take what was kept of them."""
+        sources = [partial(self._own_source, run) for run in self._runs]
+        stand = [hub.identity(run.last) for run in self._runs]
+        return self._harvest("trained", sources, stand, tokens)
+
+    def harvest_controls(self, tokens: Sequences) -> Activations:
+        """Run as many models of another task on tokens, or take what was kept of them.
+
+        Raises:
+            NotRun: as `check_controls`.
+        """
+        self.check_controls()
+        runs = self._control_runs[: len(self.seeds)]
+        sources = [partial(self._source, run.last) for run in runs]
+        stand = [hub.identity(run.last) for run in runs]
+        return self._harvest("controls", sources, stand, tokens)
+
+    def check_controls(self) -> None:
+        """Look at the models of another task, without loading weights.
+
+        Raises:
+            NotRun: where the suite file names none, or fewer than models, or others than these.
+        """
+        if len(self._control_runs) < len(self.seeds):
+            raise NotRun(
+                f"{self.name} names {len(self._control_runs) or 'no'} models of another task; give "
+                "some as [[controls]], as many and as wide as its models"
+            )
+        for run in self._control_runs[: len(self.seeds)]:
+            self._source(run.last)
+
+    def _harvest(
+        self,
+        which: str,
+        sources: Sequence[Callable[[], ModelSource]],
+        stand: list[str],
+        tokens: Sequences,
+    ) -> Activations:
+        """Harvest models, or take from the cache what was kept of those that `stand` names."""
+        return harvest_language(
+            sources,
+            self.d_model,
+            tokens,
+            self.sites,
+            batch=self.file.tokens.batch,
+            what={
+                "which": which,
+                "models": stand,
+                "dtype": self.file.dtype,
+                "device": self._device,
+                "transformers": version("transformers"),
+            },
+            progress=lambda share: self._progress(share, f"{self.name}: running models, {which}"),
+        )
+
+
+def _listed(widths: dict[int, int]) -> str:
+    return ", ".join(f"seed {seed}: {width}" for seed, width in widths.items())

@@ -1,0 +1,301 @@
+"""Suite files: which models, at which sites, on which tokens, with which autoencoders.
+
+TOML, validated as a whole: every problem is reported with its line, and nothing is loaded.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from polyrot.experiments.language.consistency import canonical, inconsistencies
+from polyrot.experiments.language.toml_lines import Location, line_of
+
+BUILTIN = Path(__file__).parent / "builtin"
+"""The suite files that come with polyrot."""
+
+
+class SuiteFileError(ValueError):
+    """A suite file that cannot be used; the message holds a line for every problem."""
+
+    def __init__(self, path: Path, problems: list["Problem"]) -> None:
+        """Say what is wrong with a file, in the order of its lines."""
+        self.path = path
+        self.problems = sorted(problems, key=lambda problem: problem.line)
+        super().__init__("\n".join(f"{path}:{p.line}: {p}" for p in self.problems))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a suite file, and where."""
+
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _claim(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]+-\d+", value):
+        raise ValueError(f"expected the id of a claim, say PIR-05, but got {value!r}")
+    return value
+
+
+def _site(value: str) -> str:
+    if not re.fullmatch(r"resid_(pre|post)\.\d+|final_norm", value):
+        raise ValueError(
+            f"expected resid_pre.N, resid_post.N or final_norm (behind the last norm) "
+            f"but got {value!r}"
+        )
+    return canonical(value)
+
+
+def _all(value: Any) -> Any:
+    """Read `"all"` as the empty list."""
+    if isinstance(value, str):
+        if value != "all":
+            raise ValueError(f'expected "all" or a list but got {value!r}')
+        return []
+    return value
+
+
+Claim = Annotated[str, AfterValidator(_claim)]
+Site = Annotated[str, AfterValidator(_site)]
+Claims = Annotated[list[Claim], BeforeValidator(_all)]
+Sites = Annotated[list[Site], BeforeValidator(_all)]
+Seed = Annotated[int, Field(ge=0)]
+
+
+class Models(_Table):
+    """One model, or with `seeds` several whose place holds `{seed}`."""
+
+    seed: Seed | None = None
+    seeds: list[Seed] = []
+    hub: str = ""
+    """Id on the hub, say `EleutherAI/pythia-70m-seed{seed}`."""
+    revision: str = "main"
+    """Branch, tag or commit on the hub."""
+    folder: str = ""
+    """Written by `save_pretrained`; relative to the suite file."""
+    artifact: str = ""
+    """What `polyrot train` makes: `textlm` or `agreement`."""
+    earlier: list[str] = []
+    """Checkpoints of the same run, the first half way: revisions of the hub, or folders."""
+    untrained: str = ""
+    """Before training: a revision or folder.  By default drawn from the architecture."""
+    size: str = ""
+    """What reports call models of this size, where a suite has several: say `small`."""
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        return tuple(self.seeds) or ((self.seed,) if self.seed is not None else ())
+
+
+class Tokens(_Table):
+    """What the models run on: a data set, text files, or a file of tokens.
+
+    By default the text of Python's standard library, which every machine has.
+    """
+
+    dataset: str = ""
+    """Data set on the hub."""
+    split: str = "train"
+    field: str = "text"
+    """Of the data set, which holds the text."""
+    files: list[Annotated[str, Field(min_length=1)]] = []
+    """Text files, patterns allowed; relative to the suite file."""
+    file: str = ""
+    """`.npy` or `.safetensors` of token ids, `[sequence, position]`."""
+    tokenizer: str = ""
+    """Folder or hub id; by default that of the first model."""
+    sequences: Annotated[int, Field(ge=8)] = 256
+    """To analyse; as many others train the autoencoders."""
+    length: Annotated[int, Field(ge=8)] = 256
+    """Tokens of a sequence."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Sequences that run together."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Share of the sequences that no fit sees."""
+
+
+class Autoencoders(_Table):
+    """How sparse autoencoders are trained, or where trained ones are."""
+
+    expansion: Annotated[int, Field(ge=1)] = 8
+    l1: Annotated[float, Field(ge=0)] = 1e-5
+    steps: Annotated[int, Field(ge=1)] = 4_000
+    batch: Annotated[int, Field(ge=1)] = 4_096
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    folder: str = ""
+    """Of existing ones, with `{seed}` and `{site}` in it; relative to the suite file."""
+
+
+class Dictionaries(_Table):
+    """How two dictionaries of equal budget are trained: of subspaces, and of single columns.
+
+    Both have as many columns, as many of them on, and the same steps; the single columns are
+    those of TopK.
+    """
+
+    site: Site = ""
+    """By default behind the block in the middle."""
+    groups: Annotated[int, Field(ge=1)]
+    """Subspaces that a token has on."""
+    rank: Annotated[int, Field(ge=2)]
+    """Columns of a subspace."""
+    expansion: Annotated[int, Field(ge=1)] = 16
+    """Columns for each dimension of the activations."""
+    steps: Annotated[int, Field(ge=2)]
+    """Of all tokens; with half the tokens half of them."""
+    batch: Annotated[int, Field(ge=1)] = 4_096
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    nuclear: Annotated[float, Field(ge=0)] = 0.0
+    """Of the subspaces, the coefficient of their mean nuclear norm."""
+    auxiliary: Annotated[int, Field(ge=0)] = 512
+    """Columns that have died which reconstruct what is left of a token."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps, the last, in which the learning rate falls to 0."""
+
+
+class Contrast(_Table):
+    """A steering vector: what it points to and away from, one text a line."""
+
+    name: str
+    toward: str
+    """Text file, relative to the suite file."""
+    away: str
+
+
+class Steering(_Table):
+    """Where steering vectors act, and what they stand for."""
+
+    site: Site = ""
+    """By default behind the block in the middle."""
+    contrasts: list[Literal["code", "string", "comment"]] = ["code", "string", "comment"]
+    """Of the standard library's text: against prose, against numbers, against statements."""
+    own: list[Contrast] = []
+
+
+class SuiteFile(_Table):
+    """A suite of language models that should compute the same function."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    description: str = ""
+    models: Annotated[list[Models], Field(min_length=1)]
+    controls: list[Models] = []
+    """Models of another task, as wide: for controls."""
+    sites: Sites = []
+    """In the order of depth, the last is the late one; all of the residual stream if empty."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """In which weights are loaded."""
+    claims: Claims = []
+    """Which apply; all if empty."""
+    tokens: Tokens = Tokens()
+    sae: Autoencoders = Autoencoders()
+    dictionaries: Dictionaries | None = None
+    steering: Steering = Steering()
+    published: Mapping[Claim, str] = {}
+    """Printed values, shown beside the verdicts."""
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(seed for entry in self.models for seed in entry.all_seeds)
+
+
+_TABLES: dict[str, type[_Table]] = {
+    "": SuiteFile,
+    "models": Models,
+    "controls": Models,
+    "tokens": Tokens,
+    "sae": Autoencoders,
+    "dictionaries": Dictionaries,
+    "steering": Steering,
+    "own": Contrast,
+}
+"""By the name they have in a file."""
+KEY = "[key]"
+"""How pydantic marks that a key is wrong, and not what stands under it."""
+
+
+def read_suite_file(path: Path) -> SuiteFile:
+    """Read a suite file.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        SuiteFileError: with every problem in it and its line.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a suite file but there is no file {path}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
+        data = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise SuiteFileError(path, [Problem(line, "", "no valid TOML: not UTF-8")]) from None
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r" \(at line (\d+), column \d+\)", str(error))
+        line = int(place[1]) if place else text.rstrip("\n").count("\n") + 1
+        message = str(error).replace(place[0] if place else "", "")
+        raise SuiteFileError(path, [Problem(line, "", f"no valid TOML: {message}")]) from None
+    problems = [
+        Problem(line_of(text, location), dotted(location), message)
+        for location, message in inconsistencies(data)
+    ]
+    try:
+        file = SuiteFile.model_validate(data)
+    except ValidationError as error:
+        for item in error.errors():
+            location = item["loc"]
+            problems.append(Problem(line_of(text, location), dotted(location), _sentence(item)))
+    if problems:
+        raise SuiteFileError(path, list(dict.fromkeys(problems)))
+    return file
+
+
+def builtin_files() -> dict[str, Path]:
+    """The suite files that come with polyrot, by name."""
+    files = sorted(BUILTIN.glob("*.toml"), key=lambda path: path.stem)
+    return {path.stem: path for path in files}
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    """Say what pydantic found, in the words of the other messages."""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        around = [part for part in item["loc"][:-1] if isinstance(part, str)]
+        table = _TABLES[around[-1] if around else ""]
+        return f"there is no such field; there are {', '.join(table.model_fields)}"
+    if item["type"] == "missing":
+        return "is missing"
+    if item["type"] in ("model_type", "dict_type"):
+        return f"expected a table but got {item['input']!r}"
+    if item["type"] == "value_error":
+        return message
+    return f"{message[0].lower()}{message[1:]} but got {item['input']!r}"
+
+
+def dotted(location: Location) -> str:
+    """Write a place in a suite file: `models[2].folder`, counted from 1."""
+    text = ""
+    for part in location:
+        if part != KEY:
+            text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")

@@ -1,0 +1,175 @@
+"""Everything that can be told wrong with a suite file before weights are loaded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from polyrot.errors import NotRun
+from polyrot.experiments.language.checkpoints import Run, artifact_folder, runs, sites_of
+from polyrot.experiments.language.contrasts import load_contrasts
+from polyrot.experiments.language.suite import LanguageSuite
+from polyrot.experiments.language.suite_file import (
+    Models,
+    Problem,
+    SuiteFile,
+    SuiteFileError,
+    dotted,
+    read_suite_file,
+)
+from polyrot.experiments.language.toml_lines import Location, line_of
+from polyrot.experiments.letters.dictionaries import LanguageDictionaries
+from polyrot.models import hub
+
+Found = Iterator[tuple[Location, str]]
+
+
+def problems_of(path: Path) -> list[Problem]:
+    """List what is wrong with a suite file, by line; empty where it can run.
+
+    Models on the hub count as missing where neither the hub's cache nor the hub has them.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+    """
+    try:
+        file = read_suite_file(path)
+    except SuiteFileError as error:
+        return error.problems
+    text = path.read_text(encoding="utf-8-sig")
+    found = list(_of_models(file, path.parent))
+    # What follows from the models is told once they are there.
+    found += list(_of_the_rest(file, path.parent, models_are_there=not found))
+    problems = [
+        Problem(line_of(text, location), dotted(location), message) for location, message in found
+    ]
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+
+
+def _of_models(file: SuiteFile, base: Path) -> Found:
+    dtype = getattr(torch, file.dtype)
+    for table, entries in (("models", file.models), ("controls", file.controls)):
+        for index, entry in enumerate(entries):
+            where: Location = (table, index, _source(entry))
+            if entry.artifact and not artifact_folder(entry.artifact, base).is_dir():
+                yield where, f"not trained yet: `polyrot train {entry.artifact}` makes it"
+                continue
+            for run in runs(entry, base):
+                found = list(_of_run(run, _source(entry), dtype))
+                yield from (((table, index, field), said) for field, said in found)
+                if found and entry.hub:
+                    break  # of the other seeds the same would be said
+
+
+def _of_claims(file: SuiteFile) -> Found:
+    """Claims that there are none of, where the folder of claims is beside the package or here."""
+    folders = (Path("claims"), Path(__file__).parents[2] / "claims")
+    modules = [path.stem for folder in folders for path in folder.glob("*/[a-z]*_[0-9]*.py")]
+    known = {"-".join(stem.split("_")[:2]).upper() for stem in modules}
+    families = {id.partition("-")[0] for id in known}
+    for index, id in enumerate(file.claims):
+        if id not in known and id.partition("-")[0] in families:
+            yield ("claims", index), f"there is no claim {id}"
+
+
+def _of_run(run: Run, place: str, dtype: torch.dtype) -> Iterator[tuple[str, str]]:
+    """Yield fields and what is wrong; `place` is the field that says where the model is."""
+    try:
+        sites_of(run.last)
+        hub.check_memory(run.last, dtype, "cpu")
+        hub.check_weights(run.last)
+    except NotRun as error:
+        yield place, str(error)
+        return
+    further = [("earlier", checkpoint) for checkpoint in run.earlier]
+    if run.untrained:
+        further.append(("untrained", run.untrained))
+    for field, checkpoint in further:
+        try:
+            hub.check_weights(checkpoint)
+        except NotRun as error:
+            yield field, str(error)
+
+
+def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Found:
+    yield from _of_claims(file)
+    missing = list(_of_texts(file, base))
+    yield from missing
+    absent = {location[2] for location, _ in missing}
+    if not models_are_there:
+        return
+    try:
+        suite = LanguageSuite(file, base)
+    except NotRun as error:
+        yield _located(error, ("sites",))
+        return
+    try:
+        _ = suite.d_model
+    except NotRun as error:
+        yield ("models",), str(error)
+    try:
+        _ = suite.data
+    except NotRun as error:
+        yield _located(error, ("tokens",))
+    else:
+        if file.controls:
+            yield from _of_controls(suite)
+    if file.sae.folder:
+        yield from _of_autoencoders(suite)
+    if file.dictionaries:
+        yield from _of_dictionaries(suite)
+    try:
+        _ = suite.steering_site
+    except NotRun as error:
+        yield _located(error, ("steering", "site"))
+    for index, contrast in enumerate(file.steering.own):
+        if index not in absent:
+            own = file.steering.model_copy(update={"contrasts": [], "own": [contrast]})
+            try:
+                load_contrasts(own, base, suite.tokenizer())
+            except NotRun as error:
+                yield _located(error, ("steering", "own", index))
+
+
+def _of_texts(file: SuiteFile, base: Path) -> Found:
+    for index, contrast in enumerate(file.steering.own):
+        for which, name in (("toward", contrast.toward), ("away", contrast.away)):
+            if not (base / name).is_file():
+                yield ("steering", "own", index, which), f"there is no file {base / name}"
+
+
+def _of_controls(suite: LanguageSuite) -> Found:
+    try:
+        suite.check_controls()
+    except NotRun as error:
+        yield ("controls",), str(error)
+
+
+def _of_autoencoders(suite: LanguageSuite) -> Found:
+    for seed in suite.seeds:
+        for site in suite.sites:
+            try:
+                suite.sae(seed, site)
+            except NotRun as error:
+                yield _located(error, ("sae", "folder"))
+                return  # of the others likely the same
+
+
+def _of_dictionaries(suite: LanguageSuite) -> Found:
+    try:
+        LanguageDictionaries(suite)
+    except NotRun as error:
+        yield _located(error, ("dictionaries",))
+
+
+def _located(error: NotRun, where: Location) -> tuple[Location, str]:
+    """A reason and its field: the one that it begins with, as `tokens.file: `, or `where`."""
+    field, _, message = str(error).partition(": ")
+    keys = tuple(field.split("."))
+    if keys[0] not in SuiteFile.model_fields:
+        return where, str(error)
+    return (where if where[: len(keys)] == keys else keys), message
+
+
+def _source(entry: Models) -> str:
+    return next(name for name in ("hub", "folder", "artifact") if getattr(entry, name))

@@ -1,0 +1,121 @@
+"""How many tokens a dictionary needs to find planted subspaces, by their dimension."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from polyrot.cache import content_key
+from polyrot.experiments.dyck.train import Report, power
+from polyrot.files import write_atomically
+from polyrot.sae.activations import GroupTopK
+from polyrot.sae.metrics import squared_error
+from polyrot.sae.model import SAE
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.subspaces import largest_angle, match, principal
+from polyrot.sae.training import train_saes
+from polyrot.tasks.subspaces import Features, gaussian, random_bases
+
+Samples = Mapping[int, list[int | None]]
+"""Tokens that every repetition needed, by dimension; none where no number was enough."""
+
+DIMS = (1, 2, 3, 4, 6, 8, 12, 16)
+COUNTS = tuple(2**power for power in range(4, 14))
+"""Tokens to train on: 16 to 8,192."""
+REFINED = 2
+"""How often what lies between a number that is enough and half of it is halved."""
+RESOLUTION = 2 ** (0.5**REFINED)
+"""Of the number that is found."""
+REPETITIONS, STARTS = 12, 4
+"""How often features and tokens are drawn, and runs on each, of which the lowest counts."""
+FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 128
+DEGREES = 5.0
+"""Largest principal angle at which a subspace counts as found; half of the features must be."""
+TOKENS = 4_096
+"""On which it is told where a unit writes."""
+RECIPE = SAEConfig(steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
+
+
+def planted(dim: int, repetition: int) -> Features:
+    """Plant orthogonal features of one dimension."""
+    bases = random_bases((dim,) * FEATURES, D_MODEL, repetition, orthogonal=True)
+    return Features(bases, (gaussian,) * FEATURES, ACTIVE, (1.0,) * FEATURES)
+
+
+def samples_needed(work: Path, report: Report) -> dict[str, list[int | None]]:
+    """Train dictionaries on more and more tokens; finished stacks stay in `work`."""
+    return {f"{dim}": _needed(dim, work, f"samples: dimension {dim}", report) for dim in DIMS}
+
+
+def _needed(dim: int, work: Path, what: str, report: Report) -> list[int | None]:
+    """Find the least number that is enough, in every repetition; then look below it."""
+    runs = [(repetition, count) for repetition in range(REPETITIONS) for count in COUNTS]
+    angles = dict(zip(runs, _angles(dim, runs, work, what, report), strict=True))
+    least: list[int | None] = [
+        next((n for n in COUNTS if angles[repetition, n] <= DEGREES), None)
+        for repetition in range(REPETITIONS)
+    ]
+    for halved in range(1, REFINED + 1):
+        share = 2 ** (0.5**halved)
+        below = [(i, round(n / share)) for i, n in enumerate(least) if n is not None]
+        if not below:
+            break
+        found = _angles(dim, below, work, f"{what}, closer", report)
+        for (repetition, count), angle in zip(below, found, strict=True):
+            if angle <= DEGREES:
+                least[repetition] = count
+    return least
+
+
+def _angles(
+    dim: int,
+    runs: Sequence[tuple[int, int]],
+    work: Path,
+    what: str,
+    report: Report,
+) -> list[float]:
+    """Angle to which half are found in the lowest run, for repetitions and numbers of tokens."""
+    recipe = replace(RECIPE, columns=GROUPS * dim, activation=GroupTopK(ACTIVE, dim))
+    truths = [planted(dim, repetition) for repetition in range(REPETITIONS)]
+    data = [own.draw(max(COUNTS), seed).x for seed, own in enumerate(truths)]
+    key = content_key(
+        {
+            "samples": recipe.recipe(),
+            "runs": [list(run) for run in runs],
+            "starts": STARTS,
+            "data": [power(x) for x in data],
+        }
+    )
+    file = work / f"samples-{key}.json"
+    if file.is_file():
+        report(what, recipe.steps, recipe.steps, "trained earlier")
+        kept: list[float] = json.loads(file.read_text())
+        return kept
+    trained = train_saes(
+        [data[repetition][:count] for repetition, count in runs for _ in range(STARTS)],
+        [replace(recipe, seed=STARTS * i + start) for i, _ in runs for start in range(STARTS)],
+        checkpoint=file.with_suffix(".pt"),
+        report=lambda step: report(what, step, recipe.steps, ""),
+    )
+    held_out = [own.draw(TOKENS, 10_000 + seed).x for seed, own in enumerate(truths)]
+    angles = []
+    for run, (repetition, count) in enumerate(runs):
+        tokens = data[repetition][:count]
+        starts = trained[STARTS * run : STARTS * (run + 1)]
+        lowest = min(starts, key=lambda sae: squared_error(sae, tokens))
+        angles.append(median_angle(lowest, truths[repetition], held_out[repetition]))
+    write_atomically(file, lambda path: path.write_text(json.dumps(angles)))
+    return angles
+
+
+def median_angle(sae: SAE, truth: Features, x: torch.Tensor) -> float:
+    """Largest principal angle to the matched group, to which half of the features are found."""
+    _, directions = principal(sae, x)
+    units = match(directions, truth.bases)
+    angles = [
+        largest_angle(directions[unit], basis)
+        for unit, basis in zip(units.tolist(), truth.bases, strict=True)
+    ]
+    return float(torch.tensor(angles).median())

@@ -1,0 +1,115 @@
+"""Dictionaries trained on planted subspaces: suites of features whose truth is known."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.experiments.planted.plan import (
+    RANKS,
+    SAMPLES_FILE,
+    STARTS,
+    SUBSPACES,
+    Experiment,
+    plan,
+)
+from polyrot.experiments.planted.samples import Samples
+from polyrot.experiments.planted.train import loaded, weights_file
+from polyrot.sae.model import SAE
+from polyrot.sae.nuclear import Blocks
+from polyrot.suites.artifacts import Artifacts
+from polyrot.suites.suite import Suite
+from polyrot.tasks.subspaces import Features, Tokens, sphere
+
+SITE = "planted"
+"""Of activations that are made, not read from a model."""
+HELD_OUT = 4_096
+"""Tokens on which a dictionary is measured; none of them was trained on."""
+POINTS = 4_000
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """A dictionary, and the features that it was trained on."""
+
+    sae: SAE
+    features: Features
+    seed: int
+    """Of the features; several dictionaries may share them."""
+    drawn_from: Features | None = None
+    """What tokens are made of, where that is not what they are said to be."""
+
+    def held_out(self, tokens: int = HELD_OUT) -> Tokens:
+        """Draw tokens of the same features, the same for all dictionaries of a seed."""
+        return (self.drawn_from or self.features).draw(tokens, draw_seed(0, self.seed, 81))
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """The groups of a dictionary, by their rows alone, and what it was trained on."""
+
+    blocks: Blocks
+    features: Features
+    seed: int
+
+
+def sphere_points(dim: int, seed: int) -> Float[Tensor, "point dim"]:
+    """Draw unit vectors of a feature, float64."""
+    return sphere(POINTS, dim, torch.Generator().manual_seed(seed)).double()
+
+
+class DictionarySuite(Suite):
+    """Planted features, and dictionaries that were trained on them."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Read what was trained; `folder` holds one folder a suite."""
+        self._plan = plan(name)
+        seeds = {seed for experiment in self._plan.values() for seed in experiment.seeds}
+        super().__init__(name, tuple(sorted(seeds)), (SITE,))
+        self._artifacts = Artifacts.open(folder / name)
+
+    def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
+        return sphere_points(dim, draw_seed(0, repetition, 82, dim))
+
+    def dictionaries(
+        self, experiment: str, arm: str, *, polished: bool = False
+    ) -> list[Dictionary]:
+        own = self._experiment(experiment)
+        state = load_file(self._artifacts.folder / weights_file(experiment, arm))
+        random = own.starts * len(own.seeds)
+        chosen = range(random, random + len(own.seeds)) if polished else range(random)
+        return [
+            Dictionary(
+                loaded(state, own.arms[arm], index),
+                own.features(own.seeds[place // (1 if polished else own.starts)]),
+                own.seeds[place // (1 if polished else own.starts)],
+            )
+            for place, index in enumerate(chosen)
+        ]
+
+    def decoders(self, arm: str) -> list[Decoder]:
+        own = self._experiment(RANKS)
+        rule = own.arms[arm].activation
+        (rows,) = load_file(self._artifacts.folder / weights_file(RANKS, arm)).values()
+        blocks = rows.float().unflatten(1, (-1, getattr(rule, "rank", 1)))
+        return [
+            Decoder(blocks[index], own.features(seed), seed) for index, seed in enumerate(own.seeds)
+        ]
+
+    @property
+    def samples(self) -> Samples:
+        if self.name != SUBSPACES:
+            raise self._lacks(f"sweep of tokens; run it with --suite {SUBSPACES}")
+        found = json.loads((self._artifacts.folder / SAMPLES_FILE).read_text())
+        return {int(dim): needed for dim, needed in found.items()}
+
+    def _experiment(self, name: str) -> Experiment:
+        if name not in self._plan:
+            what = "runs from many starts" if name == STARTS else name
+            raise self._lacks(f"{what}; run it with --suite {SUBSPACES}")
+        return self._plan[name]

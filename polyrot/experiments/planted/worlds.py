@@ -1,0 +1,226 @@
+"""Worlds of planted subspaces: points, dictionaries and samples of which the truth is known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil, log
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.experiments.planted.controls import (
+    penalised_decoder,
+    planted_dictionary,
+    shaken,
+    tiled_dictionary,
+)
+from polyrot.experiments.planted.plan import RANKS, STARTS, SUBSPACES, plan
+from polyrot.experiments.planted.samples import (
+    COUNTS,
+    DIMS,
+    REPETITIONS,
+    RESOLUTION,
+    Samples,
+)
+from polyrot.experiments.planted.suite import SITE, Decoder, Dictionary, sphere_points
+from polyrot.sae.activations import GroupTopK, TopK
+from polyrot.sae.l1_risk import nearest_axes
+from polyrot.sae.model import SAE
+from polyrot.sae.recipe import SAEConfig
+from polyrot.suites.draws import Draw
+from polyrot.suites.names import world_name
+from polyrot.suites.suite import Suite
+from polyrot.tasks.subspaces import Features
+
+Points = Float[Tensor, "point dim"]
+
+NOISE = 0.02
+"""Of points that are nearly along an axis, or nearly on a circle: its norm, about."""
+SCATTER = 0.1
+"""Standard deviation of the logarithm of the samples that a repetition needs."""
+
+
+def _sphere(dim: int, draw: Draw, repetition: int) -> Points:
+    return sphere_points(dim, draw.seed(repetition, 1 + dim))
+
+
+def _axes(dim: int, draw: Draw, repetition: int) -> Points:
+    """Along one axis or another."""
+    return _nearly(nearest_axes(_sphere(dim, draw, repetition)), dim, draw, repetition)
+
+
+def _circle(dim: int, draw: Draw, repetition: int) -> Points:
+    """On one circle, however many dimensions there are."""
+    x = _sphere(dim, draw, repetition)
+    x[:, 2:] = 0
+    return _nearly(x, dim, draw, repetition)
+
+
+def _nearly(x: Points, dim: int, draw: Draw, repetition: int) -> Points:
+    generator = draw.generator(repetition, 100 + dim)
+    x = x + NOISE / dim**0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    x /= x.norm(dim=1, keepdim=True)
+    return x
+
+
+POINT_WORLDS: dict[str, Callable[[int, Draw, int], Points]] = {
+    "points-sphere": _sphere,
+    "points-axes": _axes,
+    "points-circle": _circle,
+}
+"""By name: unit vectors by dimension, draw and repetition."""
+
+
+class PointWorld(Suite):
+    """Unit vectors of features, whatever they are."""
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `POINT_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), (0,), (SITE,))
+        self._make, self._draw = POINT_WORLDS[world], Draw(draw)
+
+    def points(self, dim: int, repetition: int) -> Points:
+        return self._make(dim, self._draw, repetition)
+
+
+def _halved(features: Features) -> Features:
+    """A group for every half of a feature: where it has one dimension, it stays whole."""
+    halves = [
+        half
+        for basis in features.bases
+        for half in (basis[: (len(basis) + 1) // 2], basis[(len(basis) + 1) // 2 :])
+        if len(half)
+    ]
+    return replace(features, bases=tuple(halves))
+
+
+def _in_pairs(features: Features) -> Features:
+    """A group for every two features; an odd one joins the pair before it."""
+    bases = list(features.bases)
+    pairs = [torch.cat(bases[i : i + 2]) for i in range(0, len(bases) - len(bases) % 2, 2)]
+    if len(bases) % 2:
+        pairs[-1] = torch.cat([pairs[-1], bases[-1]])
+    return replace(features, bases=tuple(pairs))
+
+
+def _turned(features: Features) -> Features:
+    """Each basis is turned by about twenty degrees out of its subspace."""
+    turned = []
+    for index, basis in enumerate(features.bases):
+        generator = torch.Generator().manual_seed(index)
+        noise = torch.randn(basis.shape, generator=generator) / basis.shape[1] ** 0.5
+        turned.append(torch.linalg.qr((basis + 0.36 * noise).mT).Q.mT.contiguous())
+    return replace(features, bases=tuple(turned))
+
+
+DICTIONARY_WORLDS: dict[str, Callable[[Features], Features]] = {
+    "dictionary-groups": lambda features: features,
+    "dictionary-split": _halved,
+    "dictionary-merged": _in_pairs,
+    "dictionary-elsewhere": _turned,
+}
+"""By name: what the groups of a dictionary hold, of features that are planted."""
+
+
+class DictionaryWorld(Suite):
+    """Dictionaries that are written down: each group holds what the world says."""
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `DICTIONARY_WORLDS` and the number of its random draw."""
+        self._plan = plan(SUBSPACES)
+        super().__init__(world_name(world, draw), (0, 1, 2, 3, 4), (SITE,))
+        self._held, self._draw = DICTIONARY_WORLDS[world], Draw(draw)
+
+    def dictionaries(
+        self, experiment: str, arm: str, *, polished: bool = False
+    ) -> list[Dictionary]:
+        own = self._plan[experiment]
+        starts = own.starts if experiment == STARTS and not polished else 1
+        found = []
+        for seed in own.seeds:
+            number = self._draw.seed(seed, 3)
+            features = own.features(number)
+            for start in range(starts):
+                salt = self._draw.seed(seed, 4 + start)
+                held = features if polished else self._held(features)
+                sae = _written(held, features, own.arms[arm], salt)
+                found.append(Dictionary(sae, features, number, drawn_from=self._truth(features)))
+        return found
+
+    def decoders(self, arm: str) -> list[Decoder]:
+        own = self._plan[RANKS]
+        rule = own.arms[arm].activation
+        assert isinstance(rule, GroupTopK)
+        found = []
+        for seed in own.seeds:
+            number = self._draw.seed(seed, 5)
+            features = own.features(number)
+            groups = own.arms[arm].features(features.d_model) // rule.rank
+            blocks = penalised_decoder(self._held(features), groups, rule.rank)
+            if not own.arms[arm].nuclear:
+                generator = self._draw.generator(seed, 6)
+                blocks = torch.randn(blocks.shape, generator=generator)
+                blocks /= blocks.norm(dim=2, keepdim=True)
+            found.append(Decoder(blocks, features, number))
+        return found
+
+    def _truth(self, features: Features) -> Features:
+        """Tokens are of what the groups hold, where that is as many features."""
+        held = self._held(features)
+        return held if held.dims == features.dims else features
+
+
+def _written(held: Features, features: Features, recipe: SAEConfig, salt: int) -> SAE:
+    columns = recipe.features(features.d_model)
+    rule = recipe.activation
+    like = SAE(
+        W_enc=torch.zeros(features.d_model, columns),
+        b_enc=torch.zeros(columns),
+        W_dec=torch.zeros(columns, features.d_model),
+        b_dec=torch.zeros(features.d_model),
+        activation=rule if isinstance(rule, GroupTopK) else TopK(1),
+    )
+    if isinstance(rule, GroupTopK):
+        fitting = replace(held, bases=held.bases[: columns // rule.rank])
+        return shaken(planted_dictionary(fitting, like), salt)
+    if len(held.bases) == len(features.bases):
+        return tiled_dictionary(held, like, salt)
+    # Not a tiling, but a basis: as many columns as dimensions.
+    rows = torch.cat(features.bases)
+    decoder = torch.zeros_like(like.W_dec)
+    decoder[: len(rows)] = rows
+    on = TopK(min(columns, 16))
+    return replace(like, W_enc=decoder.mT.contiguous(), W_dec=decoder, activation=on)
+
+
+SAMPLE_WORLDS: dict[str, Callable[[int], float]] = {
+    "samples-power": lambda dim: 40 * dim**1.5,
+    "samples-exponential": lambda dim: 20 * 1.4**dim,
+}
+"""By name: tokens that a subspace of so many dimensions needs."""
+
+
+def _tried(needed: float) -> int | None:
+    """Round up to a power of what the sweep resolves, if it goes that far."""
+    rounded = round(RESOLUTION ** ceil(log(max(needed, 1.0)) / log(RESOLUTION)))
+    return rounded if rounded <= max(COUNTS) else None
+
+
+class SampleWorld(Suite):
+    """Tokens to recovery that grow with the dimension as the world says, with scatter."""
+
+    def __init__(self, world: str, *, draw: int = 0) -> None:
+        """Take a world of `SAMPLE_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), (0,), (SITE,))
+        self._needed, self._draw = SAMPLE_WORLDS[world], Draw(draw)
+
+    @property
+    def samples(self) -> Samples:
+        """Rounded up to a number of tokens that would have been tried."""
+        shape = (len(DIMS), REPETITIONS)
+        scatter = SCATTER * torch.randn(shape, generator=self._draw.generator(0, 7))
+        found: dict[int, list[int | None]] = {}
+        for dim, row in zip(DIMS, scatter, strict=True):
+            needed = [self._needed(dim) * float(own.exp()) for own in row]
+            found[dim] = [_tried(own) for own in needed]
+        return found

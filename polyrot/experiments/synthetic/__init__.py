@@ -1,0 +1,1 @@
+"""Synthetic activations of known truth."""

@@ -1,0 +1,299 @@
+"""Synthetic suites: activations whose truth is known, through the whole pipeline.
+
+Five seeds at one site.  Most worlds map one base set of activations, with a power-law
+covariance and sparse features that an autoencoder can find, differently for every seed;
+autoencoders are trained on the result as on any suite.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from polyrot.capabilities.dictionaries import RECIPE as DICTIONARIES
+from polyrot.capabilities.dictionaries import recipe_of
+from polyrot.cores.gramians import Tail
+from polyrot.experiments.chains.models import affine
+from polyrot.experiments.dyck.suite import HELD_OUT_SHARE
+from polyrot.experiments.dyck.train import NOISE, noise_activations
+from polyrot.models.harvest import Activations
+from polyrot.sae.model import SAE
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
+from polyrot.suites.draws import Draw
+from polyrot.suites.names import world_name
+from polyrot.suites.suite import LATE_SITE, Suite
+
+SEEDS = (0, 1, 2, 3, 4)
+D_MODEL = 64
+SEQUENCES, LENGTH = 512, 32
+SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
+READOUTS = 8
+"""Numbers that a model reads of its activations: its core is made of them."""
+RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
+"""Shorter than the paper's: the world is simpler than a model.  On held-out tokens of
+`world:haar` it explains 95% with about 48 features at a time."""
+DICTIONARY_RECIPE = replace(DICTIONARIES, steps=300, batch=256, learning_rate=1e-2)
+"""Shorter, too."""
+
+Tokens = Float[Tensor, "token d_model"]
+
+
+def features(draw: Draw, seed: int = 0) -> Tokens:
+    """Sparse sums of directions of falling strength, in a space of falling variances.
+
+    128 directions, about four on at a time; the k-th is k^-1/2 strong, and the space's
+    principal axes fall off by a power law too.
+    """
+    generator = draw.generator(seed, 1)
+    count = 2 * D_MODEL
+    axes = torch.arange(1, D_MODEL + 1) ** -0.5
+    directions = torch.randn(count, D_MODEL, generator=generator) * axes
+    directions /= directions.norm(dim=1, keepdim=True)
+    strengths = torch.arange(1, count + 1)[:, None] ** -0.5
+    shape = (SEQUENCES * LENGTH, count)
+    on = torch.rand(shape, generator=generator) < 4 / count
+    sizes = on * torch.empty(shape).exponential_(generator=generator)
+    x = sizes @ (directions * strengths) @ draw.haar(D_MODEL, seed, 2)
+    return x / x.std()
+
+
+def relative_noise(x: Tokens, share: float, generator: torch.Generator) -> Tokens:
+    """Isotropic noise of a share of the tokens' own standard deviation."""
+    return share * x.std() * torch.randn(x.shape, generator=generator)
+
+
+def shift(x: Tokens, generator: torch.Generator) -> Tokens:
+    """Another mean, as far away as the tokens spread."""
+    return x + x.std() * torch.randn(D_MODEL, generator=generator)
+
+
+WorldMap = Callable[[Draw, Tokens, int], Tokens]
+"""Activations of one seed, from the base set that all seeds of the world share."""
+
+
+def _each_under(matrix: Callable[[Draw, int], Tensor], noise: float = 0.01) -> WorldMap:
+    """Make each seed the base set under its own matrix, with noise and another mean."""
+
+    def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
+        x = base @ matrix(draw, seed)
+        return shift(x + relative_noise(x, noise, draw.generator(seed, 3)), draw.generator(seed, 4))
+
+    return world
+
+
+def _rotation(draw: Draw, seed: int) -> Tensor:
+    return draw.haar(D_MODEL, seed, 5)
+
+
+def _permutation(draw: Draw, seed: int) -> Tensor:
+    order = torch.randperm(D_MODEL, generator=draw.generator(seed, 6))
+    matrix: Tensor = torch.eye(D_MODEL)[order]
+    return matrix
+
+
+def _signed_permutation(draw: Draw, seed: int) -> Tensor:
+    signs = torch.randint(0, 2, (D_MODEL,), generator=draw.generator(seed, 7)) * 2 - 1
+    matrix: Tensor = _permutation(draw, seed) * signs
+    return matrix
+
+
+def _linear(condition: float) -> Callable[[Draw, int], Tensor]:
+    """Maps such that the one between two seeds has about this condition number.
+
+    Two maps of condition k, each in random bases, make one of about k^1.5.
+    """
+
+    def matrix(draw: Draw, seed: int) -> Tensor:
+        gains = torch.logspace(0, -2 / 3, D_MODEL, base=condition)
+        return draw.haar(D_MODEL, seed, 8) @ torch.diag(gains) @ draw.haar(D_MODEL, seed, 9)
+
+    return matrix
+
+
+def _partial(draw: Draw, seed: int) -> Tensor:
+    return _fixing(D_MODEL // 2, draw, seed)
+
+
+def _aligned_axes(draw: Draw, seed: int) -> Tensor:
+    return _fixing(3, draw, seed)
+
+
+def _fixing(axes: int, draw: Draw, seed: int) -> Tensor:
+    """A rotation that leaves the first axes where they are."""
+    matrix = torch.eye(D_MODEL)
+    matrix[axes:, axes:] = draw.haar(D_MODEL - axes, seed, 10)
+    return matrix
+
+
+def _identity(draw: Draw, base: Tokens, seed: int) -> Tokens:
+    return base + relative_noise(base, 0.01, draw.generator(seed, 3))
+
+
+def _unrelated(draw: Draw, base: Tokens, seed: int) -> Tokens:
+    return features(draw, 1 + seed)
+
+
+def _gaussian_matched(draw: Draw, base: Tokens, seed: int) -> Tokens:
+    values, vectors = torch.linalg.eigh(torch.cov(base.double().mT))
+    root = (vectors * values.clamp(min=0).sqrt()).mT.float()
+    noise = torch.randn(base.shape, generator=draw.generator(seed, 12))
+    return torch.mm(noise @ root + base.mean(0), _rotation(draw, seed))
+
+
+def _order(draw: Draw, seed: int) -> Int[Tensor, " token"]:
+    return torch.randperm(SEQUENCES * LENGTH, generator=draw.generator(seed, 13))
+
+
+def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
+    return base[_order(draw, seed)] @ _rotation(draw, seed)
+
+
+def readout(draw: Draw) -> Float[Tensor, "_ d_model"]:
+    """What models read of the base set."""
+    return torch.randn(READOUTS, D_MODEL, generator=draw.generator(0, 16))
+
+
+def _shuffled_in_part(*, read: bool) -> WorldMap:
+    """A rotation of the base set, of other tokens in what is read or in all the rest."""
+
+    def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
+        axes = torch.linalg.qr(readout(draw).mT).Q
+        within = base @ axes @ axes.mT
+        without = base - within
+        order = _order(draw, seed)
+        mixed = within[order] + without if read else within + without[order]
+        return torch.mm(mixed, _rotation(draw, seed))
+
+    return world
+
+
+ACTIVATION_WORLDS: dict[str, WorldMap] = {
+    "haar": _each_under(_rotation),
+    "identity": _identity,
+    "mean-shift-only": _each_under(lambda draw, seed: torch.eye(D_MODEL)),
+    "permutation": _each_under(_permutation),
+    "signed-permutation": _each_under(_signed_permutation),
+    "partial": _each_under(_partial),
+    "basis-aligned-axes": _each_under(_aligned_axes),
+    "linear-3": _each_under(_linear(3.0)),
+    "linear-10": _each_under(_linear(10.0)),
+    "noise-0.1": _each_under(_rotation, noise=0.1),
+    "noise-0.3": _each_under(_rotation, noise=0.3),
+    "noise-1": _each_under(_rotation, noise=1.0),
+    "shuffled-inside": _shuffled_in_part(read=True),
+    "shuffled-outside": _shuffled_in_part(read=False),
+    "shuffled-tokens": _shuffled_tokens,
+    "gaussian-matched": _gaussian_matched,
+    "unrelated": _unrelated,
+}
+"""By name: what is the same in all seeds, up to what."""
+READS_OTHER_TOKENS = ("shuffled-inside", "shuffled-tokens")
+"""Worlds in which what a seed reads is of the base set's tokens in an order of its own."""
+
+
+class WorldSuite(Suite):
+    """A synthetic suite: activations at one site, and autoencoders trained when asked for."""
+
+    def __init__(
+        self,
+        world: str,
+        *,
+        draw: int = 0,
+        progress: Callable[[float, str], None] = lambda share, what: None,
+    ) -> None:
+        """Take a world of `ACTIVATION_WORLDS` and the number of its random draw."""
+        super().__init__(world_name(world, draw), SEEDS, (LATE_SITE,))
+        self._world, self._map = world, ACTIVATION_WORLDS[world]
+        self._draw = Draw(draw)
+        self._progress = progress
+        self._dictionaries: dict[tuple[str, int], list[SAE]] = {}
+
+    @cached_property
+    def activations(self) -> Activations:
+        return _at_the_site([self._map(self._draw, self._base, seed) for seed in SEEDS])
+
+    @cached_property
+    def _base(self) -> Tokens:
+        return features(self._draw)
+
+    @cached_property
+    def untrained_activations(self) -> Activations:
+        """Features of their own, related to nothing else in the world."""
+        return _at_the_site([features(self._draw, 50 + seed) for seed in SEEDS])
+
+    def tail(self, seed: int) -> Tail:
+        """What is read of the base set, as well as a seed's activations tell it: least squares."""
+        x = self.activations.at(LATE_SITE)[self.index(seed)].double()
+        wanted = self._base.double() @ readout(self._draw).double().mT
+        if self._world in READS_OTHER_TOKENS:
+            wanted = wanted[_order(self._draw, seed)]
+        x, wanted = x - x.mean(0), wanted - wanted.mean(0)
+        weight = torch.linalg.lstsq(x, wanted).solution.mT
+        return affine(weight.float(), torch.zeros(READOUTS))
+
+    @cached_property
+    def held_out(self) -> Bool[Tensor, " token"]:
+        order = torch.randperm(SEQUENCES, generator=self._draw.generator(0, 14))
+        return torch.isin(SEQUENCE, order[: int(HELD_OUT_SHARE * SEQUENCES)])
+
+    def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
+        return (self._own_saes if sae_seed else self._saes)[self.index(seed)]
+
+    def control_sae(self, index: int, site: str) -> SAE:
+        return (self._noise_saes if site == NOISE else self._other_saes)[index]
+
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        if sae_seed and seed != SEEDS[0]:
+            raise self._lacks(f"second dictionary of seed {seed}, only of seed {SEEDS[0]}")
+        seeds = SEEDS[:1] if sae_seed else SEEDS
+        key = (kind, sae_seed)
+        if key not in self._dictionaries:
+            recipe = recipe_of(kind, DICTIONARY_RECIPE)
+            what = f"of the {kind} kind, SAE seed {sae_seed}"
+            self._dictionaries[key] = self._train(
+                self.activations, what, (sae_seed,) * len(seeds), recipe
+            )
+        return self._dictionaries[key][seeds.index(seed)]
+
+    @cached_property
+    def _saes(self) -> list[SAE]:
+        return self._train(self.activations, "SAE seed 0")
+
+    @cached_property
+    def _own_saes(self) -> list[SAE]:
+        own = [self.sae_seed(seed) for seed in SEEDS]
+        return self._train(self.activations, "SAE seeds of their own", own)
+
+    @cached_property
+    def _other_saes(self) -> list[SAE]:
+        return self._train(self.untrained_activations, "of other features")
+
+    @cached_property
+    def _noise_saes(self) -> list[SAE]:
+        sets = [noise_activations(self._draw.seed(s, 15), len(SEQUENCE), D_MODEL) for s in SEEDS]
+        return self._train(_at_the_site(sets), "of noise")
+
+    def _train(
+        self,
+        activations: Activations,
+        what: str,
+        sae_seeds: Sequence[int] = (0,) * len(SEEDS),
+        recipe: SAEConfig | None = None,
+    ) -> list[SAE]:
+        """Train an autoencoder for the first of the seeds, as many as there are SAE seeds."""
+        base = recipe or RECIPE
+
+        def report(step: int) -> None:
+            self._progress(step / base.steps, f"{self.name}: autoencoders, {what}")
+
+        configs = [replace(base, seed=seed) for seed in sae_seeds]
+        seen = activations.at(LATE_SITE)[: len(configs), ~self.held_out]
+        return train_saes(seen.unbind(0), configs, report=report)
+
+
+def _at_the_site(sets: Sequence[Tokens]) -> Activations:
+    return Activations({LATE_SITE: torch.stack(list(sets))}, SEQUENCE)

@@ -1,0 +1,1 @@
+"""One run of `pytest claims/`: its state, what its tests carry, its calibration."""

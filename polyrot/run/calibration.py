@@ -1,0 +1,239 @@
+"""`pytest claims/ --calibrate DRAWS`: how often every bar is met in worlds of known truth.
+
+The same claims and the same code as in a verdict, but only the measurement itself runs:
+on synthetic suites, many random draws of each.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from polyrot.locations import of_the_wheel
+from polyrot.run.items import record_of
+from polyrot.run.session import DEFAULT_REPORT_DIR, Session
+
+if TYPE_CHECKING:
+    from polyrot.verdict.calibration import Calibration
+    from polyrot.verdict.claim import Measurement
+    from polyrot.verdict.policy import Policy
+    from polyrot.verdict.run import Draw, Kept, Measure
+
+PROPERTY = "polyrot.draw"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One measurement in one draw of a world."""
+
+    id: str
+    bar: str
+    quantity: str
+    suite: str
+    true_in: list[str]
+    false_in: list[str]
+    met: bool
+    not_run: str = ""
+
+    @property
+    def world(self) -> str:
+        return self.suite.split(":")[1]
+
+
+class CalibrationSession(Session):
+    """State of a calibrating run: what every measurement did in every draw."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        super().__init__(config)
+        self._drawn: list[Drawn] = []
+        self._result: Calibration | None = None
+        self._suites = self._draws()
+
+    def _draws(self) -> list[str]:
+        from polyrot.suites.catalogue import WORLDS
+        from polyrot.suites.names import world_name
+
+        option = self.config.getoption
+        draws = option("--calibrate")
+        if draws < 1:
+            raise pytest.UsageError(f"--calibrate: expected at least 1 draw but got {draws}")
+        for other in ("--require", "--expect", "--retrain"):
+            if option(other):
+                raise pytest.UsageError(f"--calibrate judges nothing: leave {other} out")
+        known = {world_name(world): world for world in WORLDS}
+        names = list(dict.fromkeys(option("--suite") or known))
+        wrong = [name for name in names if name not in known]
+        if wrong:
+            raise pytest.UsageError(
+                f"--calibrate: expected --suite among {', '.join(known)} but got {', '.join(wrong)}"
+            )
+        return [world_name(known[name], draw) for name in names for draw in range(draws)]
+
+    @property
+    def policy(self) -> Policy:
+        """Nothing is judged: what a world lacks fails no test, even with --strict."""
+        from polyrot.verdict.policy import Policy
+
+        return Policy()
+
+    def suites(self, default: Sequence[str]) -> Sequence[str]:
+        """Every draw of every world, or of those chosen."""
+        return self._suites
+
+    def judge(
+        self,
+        item: pytest.Item,
+        measurement: Measurement,
+        suite: str,
+        measure: Measure,
+        *,
+        figures: Draw,
+        proxy: str,
+        kept: Kept,
+    ) -> None:
+        """Measure without controls, and note whether the bar was met at every part."""
+        from polyrot.verdict.bar import Placement
+        from polyrot.verdict.run import MODELS
+
+        self.show(0, f"{measurement.id} on {suite}")
+        claim, bar = measurement.claim, measurement.bar
+        drawn = Drawn(
+            measurement.id,
+            str(bar),
+            bar.quantity,
+            suite,
+            list(claim.true_in),
+            list(claim.false_in),
+            all(bar.place(e) is Placement.INSIDE for e in kept.measured(MODELS, measure).values()),
+        )
+        item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Give each draw to one worker: it is made, and its autoencoders trained, once."""
+        from xdist.scheduler import LoadScopeScheduling
+
+        class BySuite(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
+            def _split_scope(self, nodeid: str) -> str:
+                return nodeid.rpartition("[")[2]
+
+        return BySuite(config, log)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            self._advance()
+        if report.when == "teardown":
+            return
+        for name, value in report.user_properties:
+            if name == PROPERTY:
+                self._drawn.append(Drawn(**json.loads(str(value))))
+        record = record_of(report)
+        if record is not None and report.skipped:
+            reason = record.reason.replace(record.suite, "a synthetic world")
+            self._drawn.append(
+                Drawn(record.id, record.bar, record.quantity, record.suite, [], [], False, reason)
+            )
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if hasattr(self.config, "workerinput"):
+            return
+        whole = {(d.id, d.suite) for d in self._drawn}
+        if exitstatus != pytest.ExitCode.OK or not self._expected() <= whole or not whole:
+            self._ending = (
+                "Not every draw was measured, so nothing was written; the same command "
+                "continues with what is missing."
+            )
+            return
+        from polyrot.report.calibration import write_calibration
+
+        self._result = self._matrix()
+        chosen = self.config.getoption("--report-dir")
+        folder = Path(chosen or self.base / DEFAULT_REPORT_DIR) / "calibration"
+        if chosen is None and (lost := self._lost(folder)):
+            self._ending = (
+                f"No report: the one in {folder} holds {', '.join(lost)}, which did not run now "
+                "(choose a folder with --report-dir)."
+            )
+            return
+        try:
+            self._written = write_calibration(self._result, folder)
+        except OSError as error:
+            self._ending = f"The calibration could not be written: {error}."
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.config.option.collectonly or hasattr(self.config, "workerinput"):
+            return
+        from polyrot.report.calibration import findings
+        from polyrot.report.columns import width
+
+        terminalreporter.section("calibration")
+        lines = [*findings(self._result)] if self._result else []
+        if not self._written:
+            lines.append(self._ending)
+        for text in lines:
+            for line in textwrap.wrap(text, width(), subsequent_indent=" " * 18):
+                terminalreporter.write_line(line)
+        for path in self._written:
+            terminalreporter.write_line(f"report: {path}")
+
+    def _expected(self) -> set[tuple[str, str]]:
+        """What is measured where: every measurement that was, in all draws that it is about."""
+        from polyrot.suites.names import is_about
+
+        ids = {drawn.id for drawn in self._drawn}
+        return {
+            (id, suite)
+            for id in ids
+            for suite in self._suites
+            if is_about(id.partition("/")[0], suite)
+        }
+
+    def _lost(self, folder: Path) -> list[str]:
+        """What the matrix in a folder holds, and this one does not."""
+        old, new = self.calibration, self._result
+        if old is None or new is None or not (folder / "calibration.json").is_file():
+            return []  # what is read may be that of the wheel, which stays
+        kept = {*new.worlds, *(row.id for row in new.rows)}
+        lost = [name for name in (*old.worlds, *(row.id for row in old.rows)) if name not in kept]
+        more = max((cell.draws for row in old.rows for cell in row.cells), default=0)
+        return lost + ([f"{more} draws"] if more > self.config.getoption("--calibrate") else [])
+
+    def _matrix(self) -> Calibration:
+        from polyrot.provenance import commit, machine, versions
+        from polyrot.verdict.calibration import Calibration, Cell, Row
+        from polyrot.verdict.record import METRICS
+
+        worlds = tuple(dict.fromkeys(suite.split(":")[1] for suite in self._suites))
+        rows = []
+        for id in sorted({drawn.id for drawn in self._drawn}):
+            own = [drawn for drawn in self._drawn if drawn.id == id]
+            cells = []
+            for world in worlds:
+                met = [d.met for d in own if d.world == world and not d.not_run]
+                if met:
+                    cells.append(Cell(world, sum(met), len(met)))
+            first = next((drawn for drawn in own if not drawn.not_run), own[0])
+            rows.append(
+                Row(
+                    id,
+                    first.bar,
+                    first.quantity,
+                    tuple(cells),
+                    tuple(first.true_in),
+                    tuple(first.false_in),
+                    first.not_run,
+                )
+            )
+        provenance = {
+            "commit": commit(None if of_the_wheel(self.asked) else self.config.rootpath),
+            "versions": versions(),
+            "machine": machine(),
+        }
+        return Calibration(worlds, tuple(rows), METRICS, provenance)

@@ -1,0 +1,26 @@
+"""A random draw of a synthetic world."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.capabilities.pairs import draw_seed
+from polyrot.linalg import haar
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Source of a world's randomness: every call site draws from a generator of its own."""
+
+    number: int
+
+    def seed(self, seed: int, salt: int) -> int:
+        return draw_seed(self.number, seed, salt)
+
+    def generator(self, seed: int, salt: int) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed(seed, salt))
+
+    def haar(self, d: int, seed: int, salt: int) -> Float[Tensor, "d d"]:
+        return haar.sample(d, group="O", seed=self.seed(seed, salt)).float()

@@ -1,0 +1,202 @@
+"""What is in the cache folder, kind by kind, and how to remove it.
+
+`$POLYROT_CACHE` may name a folder that holds other things.  So only what this package writes is
+counted and removed: files in the folders of the kinds below, whose names are of its making.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from polyrot import locations
+from polyrot.cache import cache_directory
+
+IN_USE = "in-use.lock"
+"""Held in a folder of its own by a command that works there."""
+LEFTOVER_SECONDS = 24 * 3600
+"""A temporary file that nobody wrote to for so long is a killed process's."""
+
+_KEY = "[0-9a-f]{24}"
+_SUITES = "|".join(
+    re.escape(file.parent.name)
+    for file in (locations.PACKAGE / "artifacts").glob("*/manifest.json")
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the folders in the cache."""
+
+    name: str
+    holds: str
+    pattern: str
+    """Names of the files or folders in it that are whole; temporary ones begin with a dot."""
+    costly: bool = False
+    """Does it take hours to make again?"""
+    passing: bool = False
+    """Is it there only as long as a command runs?"""
+
+    @property
+    def folder(self) -> Path:
+        return cache_directory() / self.name
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("activations", "what models compute", _KEY),
+        Kind("artifacts", "trained models", f"{_SUITES}|textlm", costly=True),
+        Kind("comparisons", "of a `polyrot align`", r"tmp\w+", passing=True),
+        Kind("estimates", "measured numbers", rf"{_KEY}\.json"),
+        Kind("nulls", "null distributions", rf"{_KEY}\.safetensors"),
+        Kind("saes", "autoencoders", _KEY, costly=True),
+        Kind("tokens", "text, tokenised", rf"{_KEY}\.npy"),
+        Kind("training", "unfinished training", rf"[\w-]+-{_KEY}(\.pt)?", costly=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder of the cache."""
+
+    kind: Kind
+    path: Path
+    bytes: int
+    modified: float
+    """When it, or anything in it, was last written."""
+    temporary: bool
+    """Is it one that is being written, or that a killed process left?"""
+
+    @property
+    def leftover(self) -> bool:
+        """Is it temporary, and has nobody written to it for a day?"""
+        return self.temporary and time.time() - self.modified > LEFTOVER_SECONDS
+
+
+def entries(
+    kind: Kind, progress: Callable[[float, str], None] = lambda share, what: None
+) -> list[Entry]:
+    """List what a kind holds; other files in its folder are not polyrot's."""
+    whole, partly = re.compile(kind.pattern), re.compile(rf"\.(activations|{kind.pattern})\..*")
+    try:
+        names = sorted(kind.folder.iterdir())
+    except OSError:
+        return []
+    found = []
+    for done, path in enumerate(names):
+        progress(done / len(names), f"looking at {kind.name}")
+        temporary = partly.fullmatch(path.name) is not None
+        if temporary or whole.fullmatch(path.name):
+            found.append(Entry(kind, path, *_extent(path), temporary or kind.passing))
+    return found
+
+
+def _extent(path: Path) -> tuple[int, float]:
+    """Bytes of a file or of all in a folder, and when they were last written."""
+    total, last = 0, 0.0
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+    for file in (path, *inside):
+        try:
+            status = file.lstat()
+        except OSError:
+            continue  # gone meanwhile
+        last = max(last, status.st_mtime)
+        total += 0 if file.is_dir() else status.st_size
+    return total, last
+
+
+@dataclass
+class Cleared:
+    """What became of the entries that were to be removed."""
+
+    removed: int = 0
+    bytes: int = 0
+    in_use: int = 0
+    failed: str = ""
+    """Why one could not be removed; empty where all could."""
+
+
+def clear(
+    chosen: Sequence[Entry], progress: Callable[[float, str], None] = lambda share, what: None
+) -> Cleared:
+    """Remove entries, but for those that another process writes, waits for or reads.
+
+    Lock files stay: they are empty, and somebody may wait for one.
+    """
+    cleared = Cleared()
+    read = _read_by_others(cache_directory())
+    for done, entry in enumerate(chosen):
+        progress(done / len(chosen), f"removing {entry.kind.name}")
+        locks = list(_locks(entry))
+        with ExitStack() as held:
+            try:
+                for lock in locks:
+                    held.enter_context(FileLock(lock, timeout=0))
+            except Timeout:
+                cleared.in_use += 1
+                continue
+            except OSError as error:
+                cleared.failed = f"cannot lock what it would remove: {error}"
+                continue
+            # Whose lock is free, nobody writes; where there is none, its age must tell.
+            fresh = entry.temporary and not locks and not entry.leftover
+            if fresh or any(path.is_relative_to(entry.path.resolve()) for path in read):
+                cleared.in_use += 1
+                continue
+            try:
+                _remove(entry.path)
+            except OSError as error:
+                cleared.failed = str(error)
+                continue
+        cleared.removed += 1
+        cleared.bytes += entry.bytes
+    return cleared
+
+
+def _locks(entry: Entry) -> Iterator[Path]:
+    """The lock files, as far as there are any, of whoever makes this entry."""
+    training = KINDS["training"].folder
+    if entry.kind.name == "training":
+        locks: Collection[Path] = sorted(training.glob("*.lock"))
+    elif entry.kind.name == "artifacts":
+        locks = [training / f"{entry.path.name}.lock"]
+    elif entry.kind.name == "comparisons":
+        locks = [entry.path / IN_USE]
+    else:
+        key = re.match(rf"\.?({_KEY})", entry.path.name)
+        locks = [entry.kind.folder / f"{key[1]}.lock"] if key else []
+    return (lock for lock in locks if lock.is_file())
+
+
+def _read_by_others(folder: Path) -> set[Path]:
+    """Files of a folder that another process has open or mapped, as far as we may look."""
+    import psutil
+
+    found: set[Path] = set()
+    top = folder.resolve()
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            paths = [file.path for file in process.open_files()]
+            if hasattr(process, "memory_maps"):
+                paths += [mapped.path for mapped in process.memory_maps()]
+        except (psutil.Error, OSError):
+            continue
+        found |= {path for path in map(Path, paths) if path.is_relative_to(top)}
+    return found
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
