@@ -14,7 +14,6 @@ import transformers
 from planted_language import D, change, saved, write_images, write_independent
 
 from polyrot.capabilities import controls as worlds
-from polyrot.experiments.dyck.train import NOISE
 from polyrot.experiments.language.activations import read_sites
 from polyrot.experiments.language.checkpoints import Run, runs
 from polyrot.experiments.language.suite import LanguageSuite
@@ -25,6 +24,7 @@ from polyrot.models.hub import Checkpoint
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.suites.loading import load_suite, suite_provenance
+from polyrot.suites.training import NOISE
 from polyrot.verdict.run import NotRun
 
 

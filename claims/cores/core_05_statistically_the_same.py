@@ -14,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.capabilities import figures
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.cores.comparison import canonical_correlations
 from polyrot.experiments.chains import controls as subspaces
 from polyrot.experiments.chains.controls import Choice
 from polyrot.linalg import haar
 from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

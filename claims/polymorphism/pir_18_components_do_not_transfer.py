@@ -15,11 +15,11 @@ from torch import Tensor
 from polyrot import bars
 from polyrot.bars import component_order, correlation
 from polyrot.capabilities import components, figures
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.dyck import functions
 from polyrot.experiments.dyck.weights import align_models
 from polyrot.models.transformer import StackedTransformer
 from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive

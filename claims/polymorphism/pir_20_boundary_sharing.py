@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.dyck.functions import restacked
 from polyrot.experiments.dyck.weights import align_models, with_noise
 from polyrot.models.transformer import HEADS, StackedTransformer
 from polyrot.stats.estimate import Estimate, jackknife
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import Symmetry
 from polyrot.verdict.bar import Bar

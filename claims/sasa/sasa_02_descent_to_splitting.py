@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.capabilities import figures
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.sae.l1_risk import even_tiling, l1_risk, nearest_axes, path_to_tiling
 from polyrot.stats.estimate import Estimate, over_seeds
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

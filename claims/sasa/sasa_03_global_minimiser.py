@@ -16,13 +16,13 @@ from statistics import mean
 import pytest
 import torch
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.experiments.planted.controls import planted_dictionary, shaken
 from polyrot.experiments.planted.plan import STARTS, SUBSPACE, TOO_SMALL
 from polyrot.experiments.planted.suite import Dictionary
 from polyrot.sae.metrics import squared_error
 from polyrot.stats.estimate import Estimate, over_seeds
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

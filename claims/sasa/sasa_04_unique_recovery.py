@@ -19,7 +19,6 @@ from statistics import median
 import pytest
 import torch
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.experiments.planted.controls import planted_dictionary
 from polyrot.experiments.planted.plan import DIMENSIONS, STARTS, SUBSPACE, TOO_SMALL, TOPK
@@ -28,6 +27,7 @@ from polyrot.linalg import haar
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.subspaces import Directions, clustered, largest_angle, match, principal
 from polyrot.stats.estimate import Estimate, over_seeds
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

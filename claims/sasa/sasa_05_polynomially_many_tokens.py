@@ -27,11 +27,11 @@ import numpy as np
 import pytest
 import torch
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.errors import NotRun
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.experiments.planted.samples import RESOLUTION, Samples
 from polyrot.stats.estimate import Estimate, over_seeds
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.tasks.subspaces import sphere
 from polyrot.verdict.bar import Bar

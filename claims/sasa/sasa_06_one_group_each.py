@@ -20,7 +20,6 @@ import pytest
 import torch
 
 from polyrot.capabilities import figures
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.planted.controls import planted_dictionary, tiled_dictionary
 from polyrot.experiments.planted.plan import (
     PENALISED,
@@ -35,6 +34,7 @@ from polyrot.sae.groups import written
 from polyrot.sae.metrics import ev, l0, reconstruct
 from polyrot.sae.subspaces import carriers, components, energies_inside
 from polyrot.stats.estimate import Estimate, over_seeds
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

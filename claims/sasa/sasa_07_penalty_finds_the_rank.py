@@ -20,13 +20,13 @@ from statistics import mean
 import pytest
 import torch
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.experiments.planted.controls import penalised_decoder
 from polyrot.experiments.planted.plan import COEFFICIENTS
 from polyrot.experiments.planted.suite import Decoder
 from polyrot.sae.subspaces import Spectrum, components, effective_rank, match
 from polyrot.stats.estimate import Estimate, over_seeds
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive

@@ -16,6 +16,7 @@ from polyrot.linalg.procrustes import Alignment, Group, align
 from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
 from polyrot.stats.estimate import Estimate, beside, jackknife
+from polyrot.suites.draws import draw_seed
 
 KEPT_NUMBERS = 2**23
 """Of one activation set, which stays in memory as float64 while it is in many pairs; larger ones
@@ -123,14 +124,6 @@ def _halves(x: Tensor, held_out: Tensor) -> tuple[Centred, Centred | None]:
 @lru_cache(maxsize=2)
 def _nothing(tokens: int) -> Bool[Tensor, " token"]:
     return torch.zeros(tokens, dtype=torch.bool)
-
-
-def draw_seed(*parts: int) -> int:
-    """Mix small integers into one seed, the same in every process."""
-    seed = 17
-    for part in parts:
-        seed = (seed * 1_000_003 + part) % 2**62
-    return seed
 
 
 def as_trained(pair: Pair) -> Pair:

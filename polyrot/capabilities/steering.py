@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.interventions.steering import Effects
 from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Group, align
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0)

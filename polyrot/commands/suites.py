@@ -54,8 +54,8 @@ def check(
 
     Exits 0 where it can run, 1 where it has problems, 2 where there is no such file.
     """
+    from polyrot.experiments.language.summary import summary
     from polyrot.experiments.language.validation import problems_of
-    from polyrot.report.suite_list import summary
     from polyrot.suites.names import suite_file
 
     path = suite_file(str(file)) or file

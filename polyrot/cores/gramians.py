@@ -95,3 +95,8 @@ def _check(activations: Tensor, least: int = 2) -> None:
         )
     if not activations.isfinite().all():
         raise ValueError("Expected activations to be finite but some are not a number or infinite")
+
+
+def affine(weight: Float[Tensor, "output d_model"], bias: Float[Tensor, " output"]) -> Tail:
+    """The tail that an unembedding is."""
+    return lambda states: states @ weight.mT + bias

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.linalg import haar
 
 
@@ -24,3 +23,11 @@ class Draw:
 
     def haar(self, d: int, seed: int, salt: int) -> Float[Tensor, "d d"]:
         return haar.sample(d, group="O", seed=self.seed(seed, salt)).float()
+
+
+def draw_seed(*parts: int) -> int:
+    """Mix small integers into one seed, the same in every process."""
+    seed = 17
+    for part in parts:
+        seed = (seed * 1_000_003 + part) % 2**62
+    return seed

@@ -18,7 +18,6 @@ from polyrot.experiments.dyck.release_folder import Release
 from polyrot.experiments.dyck.release_name import parse_released
 from polyrot.experiments.dyck.released import ReleasedSuite, released_provenance
 from polyrot.experiments.dyck.suite import TrainedSuite
-from polyrot.experiments.dyck.train import retrained_directory
 from polyrot.experiments.language.suite_file import SuiteFile, builtin_files, read_suite_file
 from polyrot.experiments.language.train import NAME as TEXTLM
 from polyrot.experiments.language.train import train_textlm
@@ -32,6 +31,7 @@ from polyrot.suites.artifacts import MANIFEST, SHIPPED, Artifacts
 from polyrot.suites.catalogue import WORLDS, load_world, parse_world
 from polyrot.suites.names import described, suite_file, world_name
 from polyrot.suites.suite import Suite
+from polyrot.suites.training import retrained_directory
 
 NAMED = (
     *(name for name in COHORTS if name not in (CONTROL_COHORT, SHORT_COHORT)),

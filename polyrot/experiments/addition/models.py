@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.cores.extraction import Core, extract
+from polyrot.cores.gramians import affine
 from polyrot.cores.shift import Shift, fit_shift
-from polyrot.experiments.chains.models import affine
 from polyrot.linalg import haar
 from polyrot.models.encoder import StackedEncoder
+from polyrot.suites.draws import draw_seed
 from polyrot.tasks import modular
 
 ENERGY = 0.99

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from polyrot.cores.gramians import Tail
+from polyrot.cores.gramians import Tail, affine
 from polyrot.errors import NotRun
 from polyrot.experiments.addition.models import QuestionModels
 from polyrot.experiments.addition.sweep import Delays, read_sweep
-from polyrot.experiments.chains.models import affine
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR, SWEEP
 from polyrot.models.harvest import Activations

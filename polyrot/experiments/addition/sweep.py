@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from polyrot.experiments.dyck.train import Report
 from polyrot.files import write_atomically
 from polyrot.models.encoder_cohorts import SWEEP
 from polyrot.models.encoder_training import History
 from polyrot.models.grokking_sweep import delays, sweep_cohort, train_sweep
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import Artifacts, write_manifest
+from polyrot.suites.training import Report
 
 RESULT = "delays.json"
 Delays = Mapping[float, list[int | None]]

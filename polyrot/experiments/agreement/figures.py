@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from polyrot.capabilities.figures import Worlds, detail_of
 from polyrot.experiments.agreement.axes import INTERVENTIONS, Areas
 from polyrot.stats.estimate import Estimate, beside, jackknife
 from polyrot.verdict.figure import Figure, Mark, Role, Series
+from polyrot.verdict.figures import Worlds, detail_of
 from polyrot.verdict.run import MODELS
 
 _NAME = "{size} behind block {block}"

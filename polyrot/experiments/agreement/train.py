@@ -13,7 +13,6 @@ from safetensors.numpy import save_file
 
 from polyrot.cache import cache_directory
 from polyrot.experiments.agreement.readers import LanguageReader, copulas
-from polyrot.experiments.dyck.train import retrained_directory
 from polyrot.experiments.language.checkpoints import AGREEMENT as NAME
 from polyrot.experiments.language.train import TOKENIZER_FILE, TOKENS_FILE
 from polyrot.files import write_atomically
@@ -23,6 +22,7 @@ from polyrot.models.language_training import LanguageConfig, train_language_mode
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
+from polyrot.suites.training import retrained_directory
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.tasks.agreement_language import draw_rows, new_tokenizer
 from polyrot.tasks.text import Tokens

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.chains.models import ChainModels
+from polyrot.suites.draws import draw_seed
 
 Basis = Float[Tensor, "d_model rank"]
 Choice = Callable[[ChainModels, int], Basis]

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from polyrot.cores.extraction import Core, extract
-from polyrot.cores.gramians import Tail
+from polyrot.cores.gramians import affine
 from polyrot.models.encoder import StackedEncoder
 from polyrot.tasks.markov import Chain
 
@@ -25,11 +25,6 @@ FIT_SHARE = 0.75
 FEWER_SEQUENCES = 2_048
 """Enough for the ranks of other chains."""
 BATCH = 64
-
-
-def affine(weight: Float[Tensor, "output d_model"], bias: Float[Tensor, " output"]) -> Tail:
-    """The tail that an unembedding is."""
-    return lambda states: states @ weight.mT + bias
 
 
 Edit = Callable[[Float[Tensor, "*batch d_model"]], Float[Tensor, "*batch d_model"]]

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from polyrot.cores.gramians import Tail
+from polyrot.cores.gramians import Tail, affine
 from polyrot.errors import NotRun
-from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels, affine
+from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
 from polyrot.models.harvest import Activations

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.bars import PerSeed, behavioural, specification
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.models.harvest import predict
 from polyrot.models.transformer import StackedTransformer, State, stack_states
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import random_symmetry
 from polyrot.tasks.dyck import LabelledSequences

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.capabilities.steering import ALPHAS, Steered, Vectors, seen_and_scored
 from polyrot.interventions.steering import (
     CONCEPTS,
@@ -18,6 +17,7 @@ from polyrot.interventions.steering import (
 )
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import StackedTransformer, stack_states
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import Symmetry
 

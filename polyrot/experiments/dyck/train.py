@@ -1,17 +1,14 @@
 """Train everything a suite is made of, and write it with its manifest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
-from jaxtyping import Float
-from torch import Tensor
 
-from polyrot.cache import cache_directory, content_key
+from polyrot.cache import cache_directory
 from polyrot.capabilities import dictionaries as dictionary_kinds
 from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models.cohorts import (
@@ -28,26 +25,26 @@ from polyrot.models.harvest import harvest
 from polyrot.models.transformer import StackedTransformer, State, stack_states
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
-from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
-from polyrot.sae.training import train_saes
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.suite import LATE_SITE
+from polyrot.suites.training import (
+    NOISE,
+    SAES_STORED_AS,
+    Report,
+    noise_activations,
+    retrained_directory,
+    train_sae_stack,
+)
 from polyrot.tasks import dyck
 
 SAE_SEQUENCES = 4_096
 SAE_TOKENS_SEED = 2_026
-NOISE = "noise"
-"""Site name of activations that belong to no model."""
 
-SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
 
 Plan = Mapping[str, list[SAEName]]
 """Autoencoders by the site whose activations they are trained on."""
-
-Report = Callable[[str, int, int, str], None]
-"""Called with what is trained, the step, the last step, and a remark."""
 
 
 def build_suite(
@@ -149,11 +146,6 @@ def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
     return [[name for name in names if (name.kind, name.sae_seed) == key] for key in keys]
 
 
-def retrained_directory() -> Path:
-    """Where artifacts trained on this machine are kept, one folder a suite."""
-    return cache_directory() / "artifacts"
-
-
 def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     """Name the autoencoders of a cohort, by the site whose activations train together.
 
@@ -180,15 +172,6 @@ def sae_tokens() -> dyck.LabelledSequences:
     """The autoencoders' training batch: 4,096 sequences of content lengths 2-48."""
     rng = np.random.default_rng(SAE_TOKENS_SEED)
     return dyck.sample(SAE_SEQUENCES, rng=rng, lengths=dyck.ANALYSIS_LENGTHS)
-
-
-def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "token d_model"]:
-    """Gaussian activations with a random mean and covariance, related to no model."""
-    generator = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(d_model, d_model, generator=generator) / d_model**0.5
-    mean = torch.randn(d_model, generator=generator)
-    noise: Tensor = torch.randn(tokens, d_model, generator=generator) @ mixing + mean
-    return noise
 
 
 def train_planned(
@@ -235,64 +218,6 @@ def train_planned(
                 stack, data, replace(config, seed=sae_seed), work, label, report
             )
     return saes
-
-
-def power(x: Tensor) -> str:
-    """Sum squares, by which keys tell computed activations apart.
-
-    To six digits: further ones depend on the number of threads.
-    """
-    return f"{float(x.double().square().sum()):.6g}"
-
-
-def train_sae_stack(
-    names: list[SAEName],
-    data: list[Tensor],
-    config: SAEConfig,
-    work: Path,
-    label: str,
-    report: Report,
-) -> dict[SAEName, SAE]:
-    """Train one stack, or take it from `work` where it was trained on the same data.
-
-    They come back as they are shipped: rounded to half precision, and described as that.
-    """
-    digest = [power(x) for x in data]
-    # A kind goes without saying where there is none: what was trained before is found.
-    named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
-    key = content_key({"sae": config.recipe(), "names": named, "data": digest})
-    folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
-    if all((folder / "cfg.json").is_file() for folder in folders):
-        report(label, config.steps, config.steps, "trained earlier")
-    else:
-        trained = train_saes(
-            data,
-            [config] * len(data),
-            checkpoint=work / f"sae-{key}" / "training.pt",
-            report=lambda step: report(label, step, config.steps, ""),
-        )
-        for folder, sae in zip(folders, trained, strict=True):
-            sae.save(folder)
-    loaded = map(SAE.load, folders)
-    return {
-        name: as_shipped(sae, x, config) for name, sae, x in zip(names, loaded, data, strict=True)
-    }
-
-
-def as_shipped(sae: SAE, x: Float[Tensor, "token d_model"], config: SAEConfig) -> SAE:
-    """Round an autoencoder to half precision; say how it was made and what it does on tokens."""
-    rounded = sae.to(torch.float16)
-    return replace(rounded, metadata=_metadata(rounded.to(torch.float32), x.cpu(), config))
-
-
-def _metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
-    reconstruction = reconstruct(sae, x)
-    figures = {
-        "ev": ev(reconstruction, x),
-        "ev_published": ev_published(reconstruction, x),
-        "l0": l0(sae, x),
-    }
-    return {**config.recipe(), **{key: float(f"{value:.6g}") for key, value in figures.items()}}
 
 
 def _metrics(result: TrainedSeed) -> dict[str, Any]:

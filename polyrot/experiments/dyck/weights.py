@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.dyck.functions import averaged_depths
 from polyrot.linalg import haar
 from polyrot.linalg.moments import Centred, Moments
 from polyrot.models.transformer import StackedTransformer, State
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import Symmetry, fold_gains
 from polyrot.symmetry.search import WeightAlignment, align_weights

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
 from polyrot.errors import NotRun
-from polyrot.experiments.dyck.train import NOISE, noise_activations
 from polyrot.experiments.language.tokens import Sequences
 from polyrot.models.harvest import Activations
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
+from polyrot.suites.training import NOISE, noise_activations
 
 if TYPE_CHECKING:
     from polyrot.experiments.language.suite import LanguageSuite

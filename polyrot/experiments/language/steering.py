@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.capabilities.steering import ALPHAS, Steered, Vectors
 from polyrot.experiments.language.activations import read_sites
 from polyrot.experiments.language.contrasts import TextContrast, Texts, load_contrasts
 from polyrot.interventions.edit import adding
 from polyrot.interventions.steering import Effects
 from polyrot.linalg import haar
+from polyrot.suites.draws import draw_seed
 
 if TYPE_CHECKING:
     from polyrot.experiments.language.suite import LanguageSuite

@@ -12,7 +12,6 @@ from filelock import FileLock
 from safetensors.numpy import save_file
 
 from polyrot.cache import cache_directory
-from polyrot.experiments.dyck.train import retrained_directory
 from polyrot.files import write_atomically
 from polyrot.models import hub
 from polyrot.models.language_training import (
@@ -24,6 +23,7 @@ from polyrot.models.language_training import (
 from polyrot.progress import Progress
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
+from polyrot.suites.training import retrained_directory
 from polyrot.tasks import text
 from polyrot.tasks.text import Document, Tokens
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from polyrot.capabilities.figures import Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
+from polyrot.verdict.figures import Worlds
 
 Curve = tuple[str, Role, str]
 """Label and role of a series, and its world."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from polyrot.cache import content_key
-from polyrot.experiments.dyck.train import Report, power
 from polyrot.files import write_atomically
 from polyrot.sae.activations import GroupTopK
 from polyrot.sae.metrics import squared_error
@@ -16,6 +15,7 @@ from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
+from polyrot.suites.training import Report, power
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor
 
-from polyrot.capabilities.pairs import draw_seed
 from polyrot.experiments.planted.plan import (
     RANKS,
     SAMPLES_FILE,
@@ -23,6 +22,7 @@ from polyrot.experiments.planted.train import loaded, weights_file
 from polyrot.sae.model import SAE
 from polyrot.sae.nuclear import Blocks
 from polyrot.suites.artifacts import Artifacts
+from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.tasks.subspaces import Features, Tokens, sphere
 

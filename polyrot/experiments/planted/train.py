@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyrot.cache import cache_directory, content_key
-from polyrot.experiments.dyck.train import Report, power, retrained_directory
 from polyrot.experiments.planted.controls import planted_decoder
 from polyrot.experiments.planted.plan import SAMPLES_FILE, SUBSPACES, Experiment, plan
 from polyrot.experiments.planted.samples import samples_needed
@@ -26,6 +25,7 @@ from polyrot.sae.model import SAE, WEIGHTS
 from polyrot.sae.recipe import BatchTopK, LearnedThresholds, SAEConfig
 from polyrot.sae.training import SAEStack, train_saes
 from polyrot.suites.artifacts import Artifacts, write_artifacts
+from polyrot.suites.training import Report, power, retrained_directory
 from polyrot.tasks.subspaces import Features
 
 State = dict[str, Tensor]

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from polyrot.capabilities.dictionaries import RECIPE as DICTIONARIES
 from polyrot.capabilities.dictionaries import recipe_of
-from polyrot.cores.gramians import Tail
-from polyrot.experiments.chains.models import affine
+from polyrot.cores.gramians import Tail, affine
 from polyrot.experiments.dyck.suite import HELD_OUT_SHARE
-from polyrot.experiments.dyck.train import NOISE, noise_activations
 from polyrot.models.harvest import Activations
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
@@ -26,6 +24,7 @@ from polyrot.sae.training import train_saes
 from polyrot.suites.draws import Draw
 from polyrot.suites.names import world_name
 from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.suites.training import NOISE, noise_activations
 
 SEEDS = (0, 1, 2, 3, 4)
 D_MODEL = 64

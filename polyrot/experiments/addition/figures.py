@@ -1,0 +1,159 @@
+"""The figures of claims about grokking and its core."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.capabilities.figures import Labelled, mean_and_extremes
+from polyrot.models.encoder_cohorts import MODULAR, WITHOUT_DECAY
+from polyrot.verdict.figure import Figure, Mark, Role, Series
+
+
+def grokking(curves: Mapping[str, Any]) -> list[Figure]:
+    """Draw accuracies, and the ranks by each criterion, over the epochs with weight decay."""
+    accuracy, cores = (curves[MODULAR][which] for which in ("accuracy", "cores"))
+    return [
+        _over_epochs(
+            "grokking",
+            "Grokking",
+            "Accuracy while training with weight decay",
+            "accuracy",
+            [
+                ("training questions", Role.BESIDE, accuracy["epoch"], accuracy["training"]),
+                ("held-out questions", Role.MODELS, accuracy["epoch"], accuracy["held out"]),
+            ],
+        ),
+        _over_epochs(
+            "ranks",
+            "Ranks of the core",
+            "Fewest directions by each criterion, on held-out questions",
+            "rank",
+            [
+                (which, role, *_column(cores, which))
+                for which, role in (
+                    ("energy", Role.BESIDE),
+                    ("necessary", Role.MODELS),
+                    ("sufficient", Role.BESIDE),
+                )
+            ],
+        ),
+    ]
+
+
+def inflation(curves: Mapping[str, Any]) -> list[Figure]:
+    """Draw the ranks of the core over the epochs of both branches."""
+    branches = (MODULAR, "with weight decay", Role.MODELS), (WITHOUT_DECAY, "without", Role.BESIDE)
+    return [
+        _over_epochs(
+            which,
+            title,
+            caption,
+            "rank",
+            [
+                (label, role, *_column(curves[name]["cores"], which))
+                for name, label, role in branches
+            ],
+        )
+        for which, title, caption in (
+            (
+                "necessary",
+                "Rank of the necessary core",
+                "Fewest directions without which held-out answers are gone",
+            ),
+            (
+                "sufficient",
+                "Rank of the sufficient core",
+                "Fewest directions with which alone held-out answers are as good",
+            ),
+        )
+    ]
+
+
+def operator(curves: Mapping[str, Any]) -> Figure:
+    """Draw what the cyclic shift is worth over the epochs with weight decay."""
+    cores = curves[MODULAR]["cores"]
+    return _over_epochs(
+        "operator",
+        "The cyclic shift",
+        "In the core without which held-out answers are gone",
+        "share",
+        [
+            (which, role, *_column(cores, which))
+            for which, role in (
+                ("R2", Role.BESIDE),
+                ("R2 held out", Role.MODELS),
+                ("ring share", Role.BESIDE),
+            )
+        ],
+    )
+
+
+def ablations(accuracies: Mapping[Labelled, Float[Tensor, "seed rank"]]) -> Figure:
+    """Draw accuracy with the first directions of a core alone, or without them, by their number."""
+    series = []
+    for (label, role), seeds in accuracies.items():
+        series.append(mean_and_extremes(label, role, range(1, seeds.shape[1] + 1), seeds))
+    return Figure(
+        "ablations",
+        "What a core keeps and what it takes away",
+        "Accuracy on training questions with so many directions alone, and without them: mean over "
+        "seeds, the lowest and the highest.",
+        "directions",
+        "accuracy",
+        Mark.LINES,
+        tuple(series),
+    )
+
+
+def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
+    """Draw how long every repetition took to grok over the weight decay."""
+    known = {decay: [own for own in every if own is not None] for decay, every in steps.items()}
+    points = [(decay, float(own)) for decay, every in known.items() for own in every]
+    if not points:
+        return []
+    x, y = (tuple(column) for column in zip(*points, strict=True))
+    series = [Series("repetitions", Role.MODELS, x, y)]
+    whole = [decay for decay, every in known.items() if len(every) == len(steps[decay])]
+    if whole:
+        constant = min(whole) * sum(known[min(whole)]) / len(known[min(whole)])
+        law = tuple(constant / decay for decay in steps)
+        series.append(Series("one over the decay", Role.NULL, tuple(steps), law))
+    return [
+        Figure(
+            "delays",
+            "Delay of grokking",
+            "Steps from mastering training questions to mastering held-out ones: every repetition, "
+            "and one over the weight decay, through the mean at the smallest decay at which all "
+            "grokked.",
+            "weight decay",
+            "steps",
+            Mark.POINTS,
+            tuple(series),
+            log_x=True,
+            log_y=True,
+        )
+    ]
+
+
+def _column(cores: Mapping[str, Any], which: str) -> tuple[list[int], list[list[float]]]:
+    """One figure of every seed, at every epoch."""
+    return cores["epoch"], [[float(own[which]) for own in seeds] for seeds in cores["seeds"]]
+
+
+def _over_epochs(
+    name: str,
+    title: str,
+    caption: str,
+    y: str,
+    lines: Sequence[tuple[str, Role, Sequence[int], Sequence[Sequence[float]]]],
+) -> Figure:
+    """Draw the mean over seeds at every epoch, with the lowest and the highest."""
+    series = [
+        mean_and_extremes(label, role, epochs, torch.tensor(values, dtype=torch.float64).mT)
+        for label, role, epochs, values in lines
+    ]
+    caption += ": mean over seeds, the lowest and the highest."
+    return Figure(name, title, caption, "epoch", y, Mark.LINES, tuple(series), log_x=True)

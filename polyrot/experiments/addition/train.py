@@ -1,0 +1,81 @@
+"""Train modular addition, with weight decay and without, and write what is shipped of it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from polyrot.experiments.addition import suite as modular
+from polyrot.experiments.addition.curves import curves
+from polyrot.experiments.addition.models import QuestionModels
+from polyrot.files import write_atomically
+from polyrot.models.encoder import StackedEncoder
+from polyrot.models.encoder_cohorts import (
+    ENCODER_COHORTS,
+    MODULAR,
+    WITHOUT_DECAY,
+)
+from polyrot.models.encoder_training import MASTERED, kept_states
+from polyrot.models.transformer import State, stack_states
+from polyrot.sae.model import SAE
+from polyrot.suites.artifacts import Artifacts, SAEName, write_artifacts
+from polyrot.suites.training import (
+    Report,
+    _saes,
+    _trained,
+    describe,
+    final_metrics,
+    rounded,
+)
+
+
+def build_modular_suite(
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    report: Report = lambda what, step, steps, remark: None,
+) -> Artifacts:
+    """Train modular addition with weight decay, and without it from the fork; write four times.
+
+    As `build_encoder_suite`; with the curves of both branches.
+    """
+    decaying, without = (ENCODER_COHORTS[name] for name in (MODULAR, WITHOUT_DECAY))
+    history, forked = (_trained(cohort, work, report) for cohort in (decaying, without))
+    if history.memorised is None or history.grokked is None:
+        raise RuntimeError(f"{MODULAR} never reached {MASTERED:.0%} on held-out questions")
+    epochs = {
+        modular.MEMORISED: (decaying, history.memorised),
+        modular.GROKKED: (decaying, history.grokked),
+        modular.END: (decaying, history.epochs[-1]),
+        modular.END_WITHOUT_DECAY: (without, forked.epochs[-1]),
+    }
+    models: dict[str, State] = {}
+    seeds: dict[str, Any] = {str(seed): {} for seed in decaying.seeds}
+    for checkpoint, (cohort, epoch) in epochs.items():
+        states = rounded(kept_states(cohort.checkpoint(work), epoch))
+        for seed, metrics in final_metrics(cohort, states).items():
+            seeds[seed][checkpoint] = {"epoch": epoch, **metrics["accuracy"]}
+            if checkpoint == modular.END:
+                seeds[seed]["lowest accuracy"] = metrics["lowest accuracy"]
+        names = (modular.checkpoint_file(seed, checkpoint) for seed in cohort.seeds)
+        models |= dict(zip(names, states, strict=True))
+        if checkpoint == modular.END:
+            saes = _modular_saes(states, work, report)
+    report(f"{MODULAR}: cores of what was kept", 0, 1, "")
+    branches = ((decaying, history), (without, forked))
+    text = json.dumps({cohort.name: curves(cohort, own, work) for cohort, own in branches})
+    write_atomically(folder / modular.CURVES, lambda path: path.write_text(text))
+    description = describe(decaying, history, command) | {
+        "without decay": asdict(without.training),
+        "seeds": seeds,
+    }
+    return write_artifacts(folder, models, saes, description, others=(modular.CURVES,))
+
+
+def _modular_saes(states: list[State], work: Path, report: Report) -> dict[SAEName, SAE]:
+    """One autoencoder a seed, on the questions that are not held out."""
+    cohort = ENCODER_COHORTS[MODULAR]
+    models = QuestionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
+    x = models.activations[:, ~modular.held_out_questions()].float()
+    return _saes(cohort, modular.SITE, x, work, report)

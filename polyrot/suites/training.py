@@ -1,0 +1,165 @@
+"""What every trainer shares: folders, locks, progress, autoencoders, manifests."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyrot.cache import cache_directory, content_key
+from polyrot.models.encoder import StackedEncoder
+from polyrot.models.encoder_cohorts import (
+    EncoderCohort,
+    examples,
+    train_encoder_cohort,
+)
+from polyrot.models.encoder_training import History, accuracy
+from polyrot.models.transformer import State, stack_states
+from polyrot.provenance import machine, versions
+from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
+from polyrot.sae.model import SAE
+from polyrot.sae.recipe import SAEConfig
+from polyrot.sae.training import train_saes
+from polyrot.suites.artifacts import SAEName
+
+NOISE = "noise"
+"""Site name of activations that belong to no model."""
+
+
+SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
+
+
+Report = Callable[[str, int, int, str], None]
+"""Called with what is trained, the step, the last step, and a remark."""
+
+
+def retrained_directory() -> Path:
+    """Where artifacts trained on this machine are kept, one folder a suite."""
+    return cache_directory() / "artifacts"
+
+
+def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "token d_model"]:
+    """Gaussian activations with a random mean and covariance, related to no model."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(d_model, d_model, generator=generator) / d_model**0.5
+    mean = torch.randn(d_model, generator=generator)
+    noise: Tensor = torch.randn(tokens, d_model, generator=generator) @ mixing + mean
+    return noise
+
+
+def power(x: Tensor) -> str:
+    """Sum squares, by which keys tell computed activations apart.
+
+    To six digits: further ones depend on the number of threads.
+    """
+    return f"{float(x.double().square().sum()):.6g}"
+
+
+def train_sae_stack(
+    names: list[SAEName],
+    data: list[Tensor],
+    config: SAEConfig,
+    work: Path,
+    label: str,
+    report: Report,
+) -> dict[SAEName, SAE]:
+    """Train one stack, or take it from `work` where it was trained on the same data.
+
+    They come back as they are shipped: rounded to half precision, and described as that.
+    """
+    digest = [power(x) for x in data]
+    # A kind goes without saying where there is none: what was trained before is found.
+    named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
+    key = content_key({"sae": config.recipe(), "names": named, "data": digest})
+    folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
+    if all((folder / "cfg.json").is_file() for folder in folders):
+        report(label, config.steps, config.steps, "trained earlier")
+    else:
+        trained = train_saes(
+            data,
+            [config] * len(data),
+            checkpoint=work / f"sae-{key}" / "training.pt",
+            report=lambda step: report(label, step, config.steps, ""),
+        )
+        for folder, sae in zip(folders, trained, strict=True):
+            sae.save(folder)
+    loaded = map(SAE.load, folders)
+    return {
+        name: as_shipped(sae, x, config) for name, sae, x in zip(names, loaded, data, strict=True)
+    }
+
+
+def as_shipped(sae: SAE, x: Float[Tensor, "token d_model"], config: SAEConfig) -> SAE:
+    """Round an autoencoder to half precision; say how it was made and what it does on tokens."""
+    rounded = sae.to(torch.float16)
+    return replace(rounded, metadata=_metadata(rounded.to(torch.float32), x.cpu(), config))
+
+
+def _metadata(sae: SAE, x: Tensor, config: SAEConfig) -> dict[str, Any]:
+    reconstruction = reconstruct(sae, x)
+    figures = {
+        "ev": ev(reconstruction, x),
+        "ev_published": ev_published(reconstruction, x),
+        "l0": l0(sae, x),
+    }
+    return {**config.recipe(), **{key: float(f"{value:.6g}") for key, value in figures.items()}}
+
+
+SAE_RECIPE = SAEConfig(expansion=4, l1=1e-3, steps=2_000, batch=1_024, learning_rate=1e-3)
+
+
+def rounded(states: list[State]) -> list[State]:
+    """Round weights to half precision: what is shipped, and all that claims are measured on."""
+    return [{name: tensor.half() for name, tensor in state.items()} for state in states]
+
+
+def describe(cohort: EncoderCohort, history: History, command: str) -> dict[str, Any]:
+    """What a manifest says of a cohort besides its files and its seeds."""
+    return {
+        "name": cohort.name,
+        "command": command,
+        "architecture": asdict(cohort.architecture),
+        "training": asdict(cohort.training),
+        "stored as": "float16; accuracies are of the rounded weights",
+        "training seconds": round(history.seconds, 1),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def final_metrics(cohort: EncoderCohort, states: list[State]) -> Mapping[str, Any]:
+    """Accuracies of every seed, by what it was trained on and what it was held to."""
+    model = StackedEncoder(cohort.architecture, stack_states(states))
+    training, held_out = (accuracy(model, own).tolist() for own in examples(cohort.name))
+    return {
+        str(seed): {
+            "lowest accuracy": held_out[i],
+            "accuracy": {"training": training[i], "held out": held_out[i]},
+        }
+        for i, seed in enumerate(cohort.seeds)
+    }
+
+
+def _trained(cohort: EncoderCohort, work: Path, report: Report) -> History:
+    epochs = cohort.training.epochs
+    return train_encoder_cohort(
+        cohort,
+        directory=work,
+        report=lambda epoch, text: report(f"{cohort.name}: epoch", epoch, epochs, text),
+    )
+
+
+def _saes(
+    cohort: EncoderCohort,
+    site: str,
+    x: Float[Tensor, "seed token d_model"],
+    work: Path,
+    report: Report,
+) -> dict[SAEName, SAE]:
+    """Train one autoencoder a seed, from the SAE seed 0 that all share."""
+    names = [SAEName(seed, site, 0) for seed in cohort.seeds]
+    data = [own.clone() for own in x]
+    return train_sae_stack(names, data, SAE_RECIPE, work, f"{cohort.name}: SAE {site}", report)
