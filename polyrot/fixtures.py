@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from polyrot.errors import NotRun
 from polyrot.locations import judging
 from polyrot.run.items import measurement_of
 from polyrot.run.session import artifact_folder, session_of
+from polyrot.suites.kind import capability_fixture
 
 if TYPE_CHECKING:
     from polyrot.suites.suite import Suite
@@ -22,7 +23,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
     """The folder that holds the suites' trained files: the shipped ones, or retrained."""
     if not pytestconfig.getoption("--retrain"):
         return artifact_folder(pytestconfig)
-    from polyrot.suites.retraining import train_suite
+    from polyrot.suites.registry import train_suite
 
     train_suite(
         suite_name,
@@ -51,8 +52,7 @@ def suite(
     import torch
 
     from polyrot.suites.artifacts import MissingArtifact
-    from polyrot.suites.catalogue import parse_world
-    from polyrot.suites.loading import load_suite
+    from polyrot.suites.registry import load_suite, parse_world
 
     device = pytestconfig.getoption("--device")
     if device == "cuda" and not (parse_world(suite_name) or torch.cuda.is_available()):
@@ -63,15 +63,44 @@ def suite(
         raise NotRun(str(error)) from None
 
 
+streams = capability_fixture(
+    "polyrot.capabilities.streams:Streams",
+    "Activations of every seed on the same tokens, and pairs of seeds.",
+)
+checkpoints = capability_fixture(
+    "polyrot.capabilities.streams:Checkpoints",
+    "Activations at earlier times of every seed's training.",
+)
+autoencoders = capability_fixture(
+    "polyrot.capabilities.streams:Autoencoders", "A sparse autoencoder for each model and site."
+)
+group_autoencoders = capability_fixture(
+    "polyrot.capabilities.dictionaries:GroupAutoencoders",
+    "For each model an autoencoder of single directions, and one of groups.",
+)
+cores = capability_fixture(
+    "polyrot.capabilities.cores:Cores", "The algorithmic core of every model."
+)
+components = capability_fixture(
+    "polyrot.capabilities.components:Components", "Models whose components can be ablated."
+)
+steered = capability_fixture(
+    "polyrot.capabilities.steering:Steered", "Models that can be steered at one site."
+)
+sharing = capability_fixture(
+    "polyrot.capabilities.sharing:Sharing",
+    "Whether the seeds share their embedding and unembeddings.",
+)
+
+
 @pytest.fixture
 def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> Callable[..., None]:
     """Judge the test's measurement: `judge(measure)`, see `polyrot.verdict.run.Judge`.
 
     `measure()` returns estimates by part for the models, `measure(world)` for a control.
     """
-    from polyrot.suites.loading import suite_provenance
+    from polyrot.suites.registry import suite_provenance
     from polyrot.verdict.cache import EstimateCache
-    from polyrot.verdict.run import no_figures
 
     measurement = measurement_of(request.node)
     if measurement is None:
@@ -90,15 +119,18 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
     def judge(
         measure: Callable[..., Any],
         *,
-        figures: Callable[..., Any] = no_figures,
+        figures: Sequence[Callable[..., Any]] = (),
         proxy: str = "",
     ) -> None:
+        def every_figure(worlds: Any) -> list[Any]:
+            return [figure for draw in figures for figure in draw(worlds)]
+
         session.judge(
             request.node,
             measurement,
             session.label(suite_name),
             measure,
-            figures=figures,
+            figures=every_figure,
             proxy=proxy,
             kept=cache,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -17,18 +17,10 @@ from polyrot.errors import NotRun
 from polyrot.parallel import BACKENDS, CLUSTER, Workers, using
 from polyrot.run.items import PROPERTY, attach, measurement_of, protocol_of, record_of
 from polyrot.run.session import Session, session_of
+from polyrot.suites import registry
+from polyrot.suites.registry import BrokenExperiment
 
 pytest_plugins = ["polyrot.fixtures"]
-
-DEFAULT_SUITES = (
-    "dyck3",
-    "dyck3-independent",
-    "markov",
-    "modular-addition",
-    "agreement",
-    "agreement-medium",
-    "subspaces",
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -111,6 +103,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         session = CalibrationSession(config)
     config.pluginmanager.register(session, "polyrot-session")
+    # A broken experiment of another package must not stop tests that have nothing to do with it.
+    with suppress(BrokenExperiment):
+        for module in registry.modules():  # for their fixtures
+            config.pluginmanager.register(module)
     if not hasattr(config, "workerinput"):
         _check_suites(config.getoption("--suite") or ())
     elif config.getoption("--suite") or locations.are_shipped(session.asked):
@@ -123,15 +119,11 @@ def _check_suites(chosen: Sequence[str]) -> None:
     """Refuse a suite that does not exist before anything runs."""
     if not chosen:
         return
-    from polyrot.report.files import report_folder
-    from polyrot.suites.loading import check_suite
-    from polyrot.suites.names import suite_label
-
     reports: dict[str, str] = {}
     try:
         for name in chosen:
-            check_suite(name)
-            other = reports.setdefault(report_folder(suite_label(name)), name)
+            registry.check_suite(name)
+            other = reports.setdefault(registry.find_suite(name).report_folder, name)
             if other != name:
                 raise ValueError(f"the reports of {other} and {name} are one folder; run one alone")
     except ValueError as error:
@@ -141,7 +133,11 @@ def _check_suites(chosen: Sequence[str]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every claim on every chosen suite."""
     if "suite_name" in metafunc.fixturenames:
-        names = session_of(metafunc.config).suites(DEFAULT_SUITES)
+        try:
+            default = registry.default_suites()
+        except BrokenExperiment as error:
+            raise pytest.UsageError(str(error)) from None
+        names = session_of(metafunc.config).suites(default)
         metafunc.parametrize("suite_name", names, scope="session")
 
 

@@ -16,8 +16,15 @@ LOG_SECONDS = 15.0
 
 Uncaptured = Callable[[], AbstractContextManager[object]]
 
+Progress = Callable[[float, str], None]
+"""How everything that takes long says how far it is: the share that is done, and what is done."""
 
-class Progress:
+
+def silent(share: float, what: str) -> None:
+    """Show no progress."""
+
+
+class ProgressLine:
     """Call it with the share that is done and what is being done; it adds the time left.
 
     On a terminal one line is redrawn, and erased by `clear`; elsewhere a line is printed

@@ -7,11 +7,12 @@ from scipy.linalg import fractional_matrix_power
 from torch import Tensor
 
 import polyrot as pr
+from polyrot.capabilities.streams import LATE_SITE
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import TransformerConfig, initial_state
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import initial_weights, train_saes
-from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.suites.suite import Suite
 
 SEEDS = (0, 1, 2, 3, 4)
 SITES = ("resid_mid.0", LATE_SITE)

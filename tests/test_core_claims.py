@@ -5,16 +5,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from polyrot.suites.catalogue import load_world
 
 from polyrot.catalogue import load_module
 from polyrot.cores.comparison import overlap
 from polyrot.errors import NotRun
-from polyrot.experiments.addition.models import QuestionModels
+from polyrot.experiments.addition.models import AdditionModels
 from polyrot.experiments.addition.suite import END, GROKKED, MEMORISED
 from polyrot.experiments.addition.worlds import AdditionWorld
 from polyrot.experiments.chains import figures as core_figures
 from polyrot.experiments.chains.worlds import D_MODEL, SEEDS
-from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import Suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
@@ -134,7 +134,7 @@ def test_a_core_says_what_it_was_of() -> None:
 class ThatWasThereBefore(AdditionWorld):
     """As the models grok, so they are while they memorise."""
 
-    def questions(self, checkpoint: str) -> QuestionModels:
+    def questions(self, checkpoint: str) -> AdditionModels:
         return super().questions(GROKKED if checkpoint == MEMORISED else checkpoint)
 
 
@@ -200,7 +200,7 @@ def test_a_sweep_that_never_grokked_is_not_run() -> None:
 class ThatForgot(AdditionWorld):
     """In the end it answers training questions alone."""
 
-    def questions(self, checkpoint: str) -> QuestionModels:
+    def questions(self, checkpoint: str) -> AdditionModels:
         return super().questions(MEMORISED if checkpoint == END else checkpoint)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from polyrot.suites.retraining import train_suite
 
 from polyrot.errors import NotRun
 from polyrot.experiments.planted import samples as dictionary_samples
@@ -32,8 +33,7 @@ from polyrot.sae.activations import GroupTopK, JumpReLU, TopK
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.recipe import BatchTopK, SAEConfig
 from polyrot.suites.artifacts import MissingArtifact
-from polyrot.suites.loading import load_suite, suite_provenance
-from polyrot.suites.retraining import train_suite
+from polyrot.suites.registry import load_suite, suite_provenance
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from polyrot.suites.names import is_about
 
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import suite as modular
-from polyrot.experiments.addition.models import QuestionModels
+from polyrot.experiments.addition.models import AdditionModels
 from polyrot.experiments.chains import suite as markov
 from polyrot.experiments.chains import train as encoder_build
 from polyrot.experiments.chains.models import ChainModels
@@ -17,8 +18,7 @@ from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS
 from polyrot.models.transformer import stack_states
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact
-from polyrot.suites.loading import load_suite, suite_provenance
-from polyrot.suites.names import is_about
+from polyrot.suites.registry import load_suite, suite_provenance
 from polyrot.tasks.markov import ring
 from polyrot.tasks.modular import is_training, questions
 
@@ -156,7 +156,7 @@ def test_states_are_those_that_the_unembedding_reads() -> None:
 def test_questions_are_answered_as_the_models_answer_them() -> None:
     config = ENCODER_COHORTS[modular.NAME].architecture
     models = StackedEncoder(config, stack_states([initial_state(config, s) for s in (1, 2)]))
-    asked = QuestionModels.of(models)
+    asked = AdditionModels.of(models)
     with torch.inference_mode():
         logits, _ = models(questions().expand(2, -1, -1))
     right = logits[1, :, -1].argmax(-1) == asked.answers

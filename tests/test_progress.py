@@ -5,7 +5,7 @@ import io
 import pytest
 
 from polyrot import progress as module
-from polyrot.progress import Progress, duration
+from polyrot.progress import ProgressLine, duration
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_three_quiet_seconds_then_one_line_with_the_time_left(clock: list[float]) -> None:
     out = Terminal()
-    progress = Progress(stream=out)
+    progress = ProgressLine(stream=out)
     progress(0.0, "models")
     clock[0] = 2.9
     progress(0.1, "models")
@@ -36,7 +36,7 @@ def test_three_quiet_seconds_then_one_line_with_the_time_left(clock: list[float]
 
 def test_what_an_earlier_run_did_does_not_shorten_the_time_left(clock: list[float]) -> None:
     out = Terminal()
-    progress = Progress(stream=out)
+    progress = ProgressLine(stream=out)
     progress(0.5, "resumed")
     clock[0] = 10.0
     progress(0.75, "a step")
@@ -45,7 +45,7 @@ def test_what_an_earlier_run_did_does_not_shorten_the_time_left(clock: list[floa
 
 def test_a_log_gets_a_line_now_and_then_and_no_escapes(clock: list[float]) -> None:
     out = io.StringIO()
-    progress = Progress(stream=out)
+    progress = ProgressLine(stream=out)
     for second in range(4, 40):
         clock[0] = float(second)
         progress(second / 40, f"step {second}")
@@ -57,7 +57,7 @@ def test_a_log_gets_a_line_now_and_then_and_no_escapes(clock: list[float]) -> No
 
 def test_long_lines_are_cut_and_a_muted_line_is_silent(clock: list[float]) -> None:
     out = Terminal()
-    loud, muted = Progress(stream=out), Progress(None, stream=out)
+    loud, muted = ProgressLine(stream=out), ProgressLine(None, stream=out)
     clock[0] = 5.0
     muted(0.5, "nothing")
     assert out.getvalue() == ""

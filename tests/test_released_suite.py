@@ -10,6 +10,7 @@ from torch import Tensor
 from toy_claim import run_own_claims
 
 import polyrot as pr
+from polyrot.capabilities.streams import LATE_SITE
 from polyrot.experiments.dyck.release_folder import Release
 from polyrot.experiments.dyck.release_name import ReleaseName, parse_released, spelled
 from polyrot.experiments.dyck.suite import INTERNAL_SITES
@@ -20,8 +21,8 @@ from polyrot.models.transformer import SHARED_IO, TransformerConfig, initial_sta
 from polyrot.report.files import report_folder
 from polyrot.sae.released import write_sae
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact, SAEName
-from polyrot.suites.loading import check_suite, suite_provenance
-from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.suites.registry import check_suite, suite_provenance
+from polyrot.suites.suite import Suite
 from polyrot.verdict.run import NotRun
 
 ROOT = Path(__file__).parent.parent

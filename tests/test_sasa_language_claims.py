@@ -18,12 +18,12 @@ from toy_claim import run_own_claims
 import polyrot as pr
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite import LanguageSuite
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget, Words
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, MatchedDictionaries, Words
 from polyrot.experiments.letters.controls import planted_letters, shuffled_groups
 from polyrot.sae.absorption import Units
 from polyrot.sae.activations import GroupTopK
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.loading import load_suite
+from polyrot.suites.registry import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.letters import LETTERS
 from polyrot.verdict.bar import Placement
@@ -35,29 +35,29 @@ ROOT = Path(__file__).parent.parent
 D, RANK, WORDS = 64, 4, 3_000
 
 
-def empty(draw: int) -> Budget:
+def empty(draw: int) -> MatchedDictionaries:
     """Say how wide activations are and of how many columns a group is: what planting asks."""
     weights = torch.eye(D), torch.zeros(D), torch.eye(D), torch.zeros(D)
     sae = pr.SAE(*weights, {}, GroupTopK(2, RANK))
     none = torch.zeros(WORDS, dtype=torch.int64)
     zeros = torch.zeros(WORDS, D)
-    return Budget(Words(zeros, none, zeros, none), zeros, lambda arm, half: sae, draw)
+    return MatchedDictionaries(Words(zeros, none, zeros, none), zeros, lambda arm, half: sae, draw)
 
 
 @lru_cache
-def letters(draw: int) -> Budget:
+def letters(draw: int) -> MatchedDictionaries:
     return planted_letters(empty(draw))
 
 
 class PlantedSuite(Suite):
     """Dictionaries of known truth, of three seeds."""
 
-    def __init__(self, world: Callable[[Budget], Budget] = lambda own: own) -> None:
+    def __init__(self, world: Callable[[MatchedDictionaries], MatchedDictionaries] = lambda own: own) -> None:
         super().__init__("toy", (1, 2, 3), ("resid_post.0",))
         self._world = world
 
     @cached_property
-    def budgets(self) -> Mapping[int, Budget]:
+    def budgets(self) -> Mapping[int, MatchedDictionaries]:
         return {seed: self._world(letters(seed)) for seed in self.seeds}
 
 
@@ -66,7 +66,7 @@ def autoencoder(rows: torch.Tensor, rule: pr.TopK | GroupTopK) -> pr.SAE:
     return pr.SAE(rows.mT.contiguous(), zeros[0], rows, zeros[1], {}, rule)
 
 
-def otherwise(own: Budget) -> Budget:
+def otherwise(own: MatchedDictionaries) -> MatchedDictionaries:
     """Groups of one column each that absorb, the others never on; a single column per letter."""
     rows = own.sae(COLUMNS).W_dec
     padded = torch.stack([rows, *(RANK - 1) * [0 * rows]], dim=1).flatten(0, 1)
@@ -78,10 +78,10 @@ def otherwise(own: Budget) -> Budget:
     return replace(own, load=lambda arm, half: saes[arm])
 
 
-def worse_at_half(which: str) -> Callable[[Budget], Budget]:
+def worse_at_half(which: str) -> Callable[[MatchedDictionaries], MatchedDictionaries]:
     """Half the tokens leave columns of an arm that write too little."""
 
-    def world(own: Budget) -> Budget:
+    def world(own: MatchedDictionaries) -> MatchedDictionaries:
         def load(arm: str, half: bool) -> pr.SAE:
             sae = own.load(arm, half)
             return replace(sae, W_dec=0.8 * sae.W_dec) if half and arm == which else sae

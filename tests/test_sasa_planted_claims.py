@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from polyrot.suites.catalogue import load_world
+from polyrot.suites.names import is_about
 
 from polyrot.catalogue import load_module
 from polyrot.errors import NotRun
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.experiments.planted.plan import SUBSPACES
-from polyrot.suites.catalogue import load_world
-from polyrot.suites.loading import load_suite
-from polyrot.suites.names import is_about
+from polyrot.suites.registry import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.figure import Figure

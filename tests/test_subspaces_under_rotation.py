@@ -7,6 +7,7 @@ from pathlib import Path
 import planted
 import pytest
 import torch
+from polyrot.suites.catalogue import load_world
 from torch import Tensor
 
 import polyrot as pr
@@ -19,12 +20,12 @@ from polyrot.capabilities.dictionaries import (
     SUBSPACE,
     recipe_of,
 )
+from polyrot.capabilities.streams import LATE_SITE
 from polyrot.catalogue import load_module
 from polyrot.errors import NotRun
 from polyrot.experiments.synthetic import worlds as synthetic
 from polyrot.linalg import haar
-from polyrot.suites.catalogue import load_world
-from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.suites.suite import Suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
@@ -133,7 +134,7 @@ def test_reading_the_rotated_target_is_what_a_carried_dictionary_does() -> None:
     suite = load_world("haar")
     pair = next(iter(suite.pairs(LATE_SITE)))
     sae = projection(SUBSPACE, haar.sample(synthetic.D_MODEL, seed=9)[:8]).to(torch.float64)
-    fit = pair.fit(pair)
+    fit = pair.alignment
     target = pair.target[pair.held_out].double()
     carried = fit.inverse().carry_sae(sae)
     there = carried.decode(carried.encode(target))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from polyrot.suites.names import suite_label
 
 from polyrot.experiments.language.suite_file import (
     SuiteFile,
@@ -13,8 +14,7 @@ from polyrot.experiments.language.suite_file import (
     read_suite_file,
 )
 from polyrot.experiments.language.validation import problems_of
-from polyrot.suites.loading import SUITES, check_suite
-from polyrot.suites.names import suite_label
+from polyrot.suites.registry import SUITES, check_suite
 
 LEAST = """\
 name = "mine"

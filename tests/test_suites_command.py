@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from planted_language import CONTEXT, LAYERS, change, neox, write_suite
+from polyrot.suites.catalogue import WORLDS
 from typer.testing import CliRunner, Result
 
 from polyrot.cli import app
 from polyrot.experiments.language.suite_file import builtin_files, read_suite_file
 from polyrot.models import hub
-from polyrot.suites.catalogue import WORLDS
-from polyrot.suites.loading import SUITES
+from polyrot.suites.registry import SUITES
 
 
 def suites(*arguments: str) -> Result:

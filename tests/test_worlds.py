@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from polyrot.suites.catalogue import WORLDS
 from torch import Tensor
 from toy_claim import run_own_claims
 
 import polyrot as pr
+from polyrot.capabilities.streams import LATE_SITE
 from polyrot.experiments.addition.worlds import ADDITION_WORLDS, DELAY_WORLDS
 from polyrot.experiments.agreement.worlds import VERB_WORLDS
 from polyrot.experiments.chains.worlds import CHAIN_WORLDS
 from polyrot.experiments.synthetic import worlds as synthetic
 from polyrot.experiments.synthetic.worlds import ACTIVATION_WORLDS, D_MODEL
 from polyrot.sae.metrics import l0, reconstruct
-from polyrot.suites.catalogue import WORLDS
-from polyrot.suites.loading import SUITES
-from polyrot.suites.suite import LATE_SITE
+from polyrot.suites.registry import SUITES
 from polyrot.verdict.run import NotRun
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from polyrot.experiments.addition.models import PROPER, QuestionModels, cyclic
+from polyrot.experiments.addition.models import PROPER, AdditionModels, cyclic
 from polyrot.experiments.addition.suite import GROKKED, MEMORISED
 from polyrot.experiments.chains import figures as core_figures
 from polyrot.stats.estimate import Estimate, over_seeds
@@ -37,18 +37,18 @@ CLAIM = Claim(
     false_in=("addition-a-direction-each", "addition-by-heart"),
 )
 
-World = Callable[[Suite], QuestionModels]
+World = Callable[[Suite], AdditionModels]
 
 
-def grokked(suite: Suite) -> QuestionModels:
+def grokked(suite: Suite) -> AdditionModels:
     return suite.questions(GROKKED)
 
 
-def memorising(suite: Suite) -> QuestionModels:
+def memorising(suite: Suite) -> AdditionModels:
     return suite.questions(MEMORISED)
 
 
-def planted(suite: Suite) -> QuestionModels:
+def planted(suite: Suite) -> AdditionModels:
     return cyclic(len(suite.seeds))
 
 
@@ -70,7 +70,7 @@ HARDENED = Measurement(
 
 
 def found(
-    suite: Suite, models: QuestionModels, questions: Tensor, below: float
+    suite: Suite, models: AdditionModels, questions: Tensor, below: float
 ) -> dict[str, Estimate]:
     ranks = {seed: models.ranks(i, questions) for i, seed in enumerate(suite.seeds)}
     shares = {seed: float(own.operational < below) for seed, own in ranks.items()}

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from polyrot.cores.shift import Shift, random_shift
-from polyrot.experiments.addition.models import PROPER, QuestionModels, cyclic
+from polyrot.experiments.addition.models import PROPER, AdditionModels, cyclic
 from polyrot.experiments.addition.suite import GROKKED, MEMORISED
 from polyrot.experiments.chains import figures as core_figures
 from polyrot.stats.estimate import Estimate, beside, over_seeds
@@ -45,7 +45,7 @@ World = Callable[[Suite], list[tuple[Shift, int]]]
 """The shift of every seed with the rank of its core."""
 
 
-def shifts(models: QuestionModels) -> list[tuple[Shift, int]]:
+def shifts(models: AdditionModels) -> list[tuple[Shift, int]]:
     """In the smallest core without which held-out answers are gone, as published."""
     ranks = [
         models.ranks(index, ~modular.is_training()).necessary for index in range(len(models.weight))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from polyrot.errors import NotRun
-from polyrot.experiments.addition.models import QuestionModels, Ranks, cyclic
+from polyrot.experiments.addition.models import AdditionModels, Ranks, cyclic
 from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED
 from polyrot.experiments.chains import figures as core_figures
 from polyrot.models.encoder_training import MASTERED
@@ -40,7 +40,7 @@ BAR = Bar.at_least(
     0.0, f"growth of the rank above {LEAST:g} with weight decay, below {MOST} without"
 )
 
-Times = tuple[QuestionModels, QuestionModels, QuestionModels]
+Times = tuple[AdditionModels, AdditionModels, AdditionModels]
 """At grokking, at the end with weight decay, and at the end without."""
 World = Callable[[Suite], Times]
 
@@ -79,7 +79,7 @@ HARDENED = Measurement(
 )
 
 
-def cores(suite: Suite, models: QuestionModels) -> dict[int, Ranks]:
+def cores(suite: Suite, models: AdditionModels) -> dict[int, Ranks]:
     """What the core of every seed needs that answers held-out questions."""
     found = {}
     for index, seed in enumerate(suite.seeds):
@@ -88,7 +88,7 @@ def cores(suite: Suite, models: QuestionModels) -> dict[int, Ranks]:
     return found
 
 
-def left(suite: Suite, models: QuestionModels, first: dict[int, Ranks]) -> dict[int, float]:
+def left(suite: Suite, models: AdditionModels, first: dict[int, Ranks]) -> dict[int, float]:
     """Accuracy without as many directions as the core once had."""
     removed = {
         seed: models.accuracies(suite.index(seed), ~modular.is_training())[1] for seed in first

@@ -89,7 +89,7 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 def taken_apart(pair: Pair, basis: Basis) -> dict[str, float]:
     """Explained variance of the source inside a subspace, and in its complement."""
     x = pair.source[pair.scored].double()
-    found = pair.fit(pair).apply(pair.target[pair.scored])
+    found = pair.alignment.apply(pair.target[pair.scored])
     complement = torch.linalg.qr(basis, mode="complete").Q[:, basis.shape[1] :]
     bases = zip(PARTS, (basis, complement), strict=True)
     return {part: ev(found @ own, x @ own) for part, own in bases}
@@ -117,7 +117,7 @@ def carried(suite: Suite, pair: Pair) -> dict[str, float]:
     return {
         "rank of the core": float(source.shape[1]),
         "overlap of cores as they are": overlap(target, source),
-        "overlap of cores once carried": overlap(pair.fit(pair).rotation.mT @ target, source),
+        "overlap of cores once carried": overlap(pair.alignment.rotation.mT @ target, source),
         "overlap by chance": (source.shape[1] * target.shape[1]) ** 0.5 / pair.d_model,
     }
 

@@ -77,7 +77,7 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 def lost(pair: Pair, sae: SAE) -> tuple[float, float]:
     """EV of the source's own activations lost when it is read from the rotated target, and left."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
-    rotated = pair.fit(pair).apply(target).float()
+    rotated = pair.alignment.apply(target).float()
     left = ev(reconstruct(sae, rotated), source)
     return replace(pair, load_sae=lambda: sae).within(ev, held_out=True) - left, left
 

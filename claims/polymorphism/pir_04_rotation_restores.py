@@ -50,7 +50,7 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 def lost_published(pair: Pair) -> tuple[float, dict[str, float]]:
     """EV lost when the rotated target is scored against itself, on the tokens of the fit."""
     pair = pair.on_fit_tokens()
-    rotated = pair.fit(pair).apply(pair.target).float()
+    rotated = pair.alignment.apply(pair.target).float()
     within = pair.within(ev_published, held_out=False)
     naive = ev_published(reconstruct(pair.sae, pair.target), pair.target)
     restored = ev_published(reconstruct(pair.sae, rotated), rotated)
@@ -60,7 +60,7 @@ def lost_published(pair: Pair) -> tuple[float, dict[str, float]]:
 def lost(pair: Pair) -> tuple[float, dict[str, float]]:
     """EV of the source's own activations lost when it is read from the rotated target."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
-    rotated = pair.fit(pair).apply(target).float()
+    rotated = pair.alignment.apply(target).float()
     within = pair.within(ev, held_out=True)
     naive, restored = (ev(reconstruct(pair.sae, x), source) for x in (target, rotated))
     return within - restored, {OWN: within, NAIVE: naive, RESTORED: restored}

@@ -40,7 +40,7 @@ HARDENED = Measurement(
 
 
 def alignment_ev(pair: Pair) -> float:
-    return pair.fit(pair).ev
+    return pair.alignment.ev
 
 
 def competing_maps(estimates: figures.Worlds) -> list[Figure]:

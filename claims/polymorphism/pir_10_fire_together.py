@@ -46,7 +46,7 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 def margin(pair: Pair, *, silent_counts: bool = True) -> tuple[float, dict[str, float]]:
     """Take what is left above either bar, with the mean correlations on raw and rotated."""
-    tokens, aligned = pair.scored, pair.fit(pair)
+    tokens, aligned = pair.scored, pair.alignment
     raw, rotated = (
         firing_correlation(pair.sae, pair.source[tokens], y, silent_counts=silent_counts)
         for y in (pair.target[tokens], aligned.apply(pair.target[tokens]).float())

@@ -78,7 +78,7 @@ def distance(pair: Pair) -> float:
     """norm(R - I) / sqrt(2d)."""
     identity = torch.eye(pair.d_model, dtype=torch.float64)
     return (
-        float(torch.linalg.matrix_norm(pair.fit(pair).rotation - identity))
+        float(torch.linalg.matrix_norm(pair.alignment.rotation - identity))
         / (2 * pair.d_model) ** 0.5
     )
 
@@ -87,7 +87,7 @@ def recovered(pair: Pair, explained: Metric, *, own: bool) -> tuple[float, float
     """EV after rotation and without, against the source's activations if `own`."""
     tokens = pair.scored
     target, source = pair.target[tokens], pair.source[tokens]
-    rotated = pair.fit(pair).apply(target).float()
+    rotated = pair.alignment.apply(target).float()
     return (
         explained(reconstruct(pair.sae, rotated), source if own else rotated),
         explained(reconstruct(pair.sae, target), source if own else target),

@@ -27,7 +27,7 @@ from collections.abc import Callable
 import pytest
 
 from polyrot.capabilities import figures
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget, Read
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, MatchedDictionaries, Read
 from polyrot.experiments.letters.controls import planted_letters, planted_otherwise, shuffled_groups
 from polyrot.sae.absorption import Units
 from polyrot.stats.estimate import Estimate, beside, over_seeds
@@ -54,7 +54,7 @@ CONTROLS = (
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
-World = Callable[[Budget], Budget]
+World = Callable[[MatchedDictionaries], MatchedDictionaries]
 QUANTITIES = {
     ABSORPTION: "absorption fraction",
     SPLITTING: "split features",
@@ -62,11 +62,11 @@ QUANTITIES = {
 }
 
 
-def as_trained(own: Budget) -> Budget:
+def as_trained(own: MatchedDictionaries) -> MatchedDictionaries:
     return own
 
 
-def arm_of(own: Budget, arm: str, read: Read) -> dict[str, float]:
+def arm_of(own: MatchedDictionaries, arm: str, read: Read) -> dict[str, float]:
     """What an arm makes of the letters, and how much it explains."""
     return own.absorption(arm, read) | {QUANTITIES[EXPLAINED]: own.ev(arm)}
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import pytest
 
 from polyrot.capabilities import figures
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, MatchedDictionaries
 from polyrot.experiments.letters.controls import columns_at_half, planted_letters
 from polyrot.stats.estimate import Estimate, beside, over_seeds
 from polyrot.suites.suite import Suite
@@ -36,17 +36,17 @@ AT_HALF = negative("single columns at half the tokens", columns_at_half)
 CONTROLS = (AT_HALF, positive("planted letters", planted_letters))
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
-World = Callable[[Budget], Budget]
+World = Callable[[MatchedDictionaries], MatchedDictionaries]
 PART = "EV"
 HALF, ALL = "subspaces, half the tokens", "single columns, all tokens"
 BOTH_ALL = "subspaces, all tokens"
 
 
-def as_trained(own: Budget) -> Budget:
+def as_trained(own: MatchedDictionaries) -> MatchedDictionaries:
     return own
 
 
-def explained(own: Budget) -> dict[str, float]:
+def explained(own: MatchedDictionaries) -> dict[str, float]:
     """Explained variance by arm and tokens."""
     return {
         HALF: own.ev(SUBSPACES, half=True),

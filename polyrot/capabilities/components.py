@@ -1,10 +1,12 @@
 """What the components of a suite's models do to the loss, and what gradients say of it."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from polyrot.bars import EFFECT_SEQUENCES, MEAN_SEQUENCES, analysis_batch
@@ -20,11 +22,27 @@ from polyrot.interventions.effects import (
 from polyrot.interventions.places import places
 from polyrot.models.linear import LinearModel
 from polyrot.models.transformer import StackedTransformer
+from polyrot.suites.capability import Capability
 from polyrot.suites.suite import Suite
 
 INTEGRATED_SEQUENCES = 32
 """Sequences that gradients are integrated on: 320 runs forwards and back.  Effects are measured
 on the same, and the two agree on any."""
+
+
+class Components(Suite, Capability):
+    """Models whose components can be ablated."""
+
+    what = "models whose components can be ablated"
+
+    @abstractmethod
+    def component_models(self, *, trained: bool = True) -> Iterable[nn.Module]:
+        """The models, or those before training: one stack, or one model a seed."""
+
+    @property
+    def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
+        """Of language models: what components' means are of, and what effects are measured on."""
+        raise self.lacks("language models")
 
 
 @dataclass(frozen=True)
@@ -45,17 +63,17 @@ Compared = dict[str, tuple[Effects, Effects]]
 
 
 @lru_cache(maxsize=1)
-def trained(suite: Suite) -> Compared:
+def trained(suite: Components) -> Compared:
     """The models themselves: no control."""
     return _compared(_subjects(suite, suite.component_models()))
 
 
-def untrained(suite: Suite) -> Compared:
+def untrained(suite: Components) -> Compared:
     """The models before training, with what the cohort shares of the trained first seed."""
     return _compared(_subjects(suite, suite.component_models(trained=False)))
 
 
-def linear(suite: Suite) -> Compared:
+def linear(suite: Components) -> Compared:
     """Linear models of as many components, with a linear loss: gradients say everything."""
     count = len(places(next(iter(suite.component_models()))).components)
     subjects = []
@@ -67,7 +85,7 @@ def linear(suite: Suite) -> Compared:
     return _compared(subjects)
 
 
-def other_components(suite: Suite) -> Compared:
+def other_components(suite: Components) -> Compared:
     """The models' predictions, each taken for that of another component: they say nothing."""
     result = {}
     for name, (predicted, effects) in trained(suite).items():
@@ -79,7 +97,7 @@ def other_components(suite: Suite) -> Compared:
     return result
 
 
-def _subjects(suite: Suite, models: Iterable[nn.Module]) -> Iterator[Subject]:
+def _subjects(suite: Components, models: Iterable[nn.Module]) -> Iterator[Subject]:
     for model in models:
         if isinstance(model, StackedTransformer):
             yield subject(model)

@@ -3,9 +3,12 @@
 Equal columns, an equal number of them on at a time, and one recipe of training.
 """
 
+from abc import abstractmethod
 from dataclasses import replace
 
+from polyrot.capabilities.streams import Autoencoders
 from polyrot.sae.activations import GroupTopK, TopK
+from polyrot.sae.model import SAE
 from polyrot.sae.recipe import Rule, SAEConfig
 
 SCALAR, SUBSPACE = KINDS = "scalar", "subspace"
@@ -25,3 +28,16 @@ def recipe_of(kind: str, base: SAEConfig = RECIPE) -> SAEConfig:
     if kind not in RULES:
         raise ValueError(f"Expected kind to be one of {', '.join(KINDS)} but got kind={kind!r}")
     return replace(base, activation=RULES[kind])
+
+
+class GroupAutoencoders(Autoencoders):
+    """For each model two autoencoders at the late site: of single directions, and of subspaces."""
+
+    what = "group autoencoders"
+
+    @abstractmethod
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
+        """One of the two, of `KINDS`; by default from the SAE seed that all models share.
+
+        The first seed may have others, from its own SAE seed.
+        """

@@ -10,7 +10,7 @@ from polyrot.linalg import haar
 from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import CONFIDENCE
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import _numbers
+from polyrot.verdict.figures import numbers
 
 NULL_DRAWS = 1_000
 """Haar matrices whose eigenangles stand for all: pools of a figure's size are drawn from them."""
@@ -67,8 +67,8 @@ def eigenangle_histogram(
     null = Series(
         f"Haar: mean, and {CONFIDENCE:.0%} band of all bins at once",
         Role.NULL,
-        _numbers(edges),
-        *map(_numbers, _simultaneous_band(shares)),
+        numbers(edges),
+        *map(numbers, _simultaneous_band(shares)),
     )
     own = _steps("rotations between seeds", Role.MODELS, haar.eigenangles(pooled), edges)
     return Figure(
@@ -114,7 +114,7 @@ def _null_angles(rotations: Tensor) -> dict[bool, Float[Tensor, "draw d"]]:
 
 def _steps(label: str, role: Role, values: Tensor, edges: Tensor) -> Series:
     counts = _counts(values, edges)
-    return Series(label, role, _numbers(edges), _numbers(counts / counts.sum()))
+    return Series(label, role, numbers(edges), numbers(counts / counts.sum()))
 
 
 def _counts(values: Tensor, edges: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """How far dictionaries that were trained on different models are one, once rotated.
 
-Of `Suite.dictionary`; a group counts for what it writes on held-out tokens.
+Of a suite's group autoencoders; a group counts for what it writes on held-out tokens.
 """
 
 from itertools import product
@@ -8,28 +8,28 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from polyrot.capabilities.dictionaries import KINDS, SUBSPACE
+from polyrot.capabilities.dictionaries import KINDS, SUBSPACE, GroupAutoencoders
 from polyrot.capabilities.pairs import Pair
+from polyrot.capabilities.streams import Streams
 from polyrot.cores.comparison import principal_angles
 from polyrot.errors import NotRun
 from polyrot.linalg import haar
 from polyrot.sae import groups
-from polyrot.suites.suite import Suite
 
 HOW = AS_IS, ROTATED, TWO_SEEDS, CHANCE = "as they are", "rotated", "two SAE seeds", "at random"
 """The target's groups beside the source's, in their own bases, under the fitted rotation or a
 random one; and those of two SAE seeds of one model."""
 
 
-def likeness(suite: Suite, pair: Pair, kind: str) -> dict[str, float]:
+def likeness(trained: GroupAutoencoders, pair: Pair, kind: str) -> dict[str, float]:
     """Compare the target's groups with the source's: as they are, rotated, rotated at random."""
     source, target = (
-        groups.written(suite.dictionary(seed, kind), x[pair.scored])
+        groups.written(trained.dictionary(seed, kind), x[pair.scored])
         for seed, x in zip(pair.seeds, (pair.source, pair.target), strict=True)
     )
     turns = {
         AS_IS: torch.eye(pair.d_model, dtype=torch.float64),
-        ROTATED: pair.fit(pair).rotation,
+        ROTATED: pair.alignment.rotation,
         CHANCE: haar.sample(pair.d_model, group="O", seed=pair.draw_seed(61)),
     }
     return {
@@ -39,13 +39,15 @@ def likeness(suite: Suite, pair: Pair, kind: str) -> dict[str, float]:
     }
 
 
-def of_one_model(suite: Suite) -> dict[str, dict[tuple[int, int], float]]:
+def of_one_model(
+    streams: Streams, trained: GroupAutoencoders
+) -> dict[str, dict[tuple[int, int], float]]:
     """Compare the dictionaries of two SAE seeds, by figure and model, of models that have two."""
     found: dict[str, dict[tuple[int, int], float]] = {}
-    for seed, kind in product(suite.seeds, KINDS):
-        x = suite.activations.at(suite.late_site)[suite.index(seed), suite.held_out]
+    for seed, kind in product(streams.seeds, KINDS):
+        x = streams.activations.at(streams.late_site)[streams.index(seed), streams.held_out]
         try:
-            two = [suite.dictionary(seed, kind, n) for n in (0, suite.sae_seed(seed))]
+            two = [trained.dictionary(seed, kind, n) for n in (0, trained.sae_seed(seed))]
         except NotRun:  # not every model has two
             continue
         first, second = (groups.written(own, x) for own in two)

@@ -1,11 +1,10 @@
 """Two seeds at one site, on the same tokens: what most measurements take."""
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,7 +14,8 @@ from polyrot.linalg.moments import Centred, Moments
 from polyrot.linalg.procrustes import Alignment, Group, align
 from polyrot.sae.metrics import reconstruct
 from polyrot.sae.model import SAE
-from polyrot.stats.estimate import Estimate, beside, jackknife
+from polyrot.stats.average import Measured, averaged
+from polyrot.stats.estimate import Estimate
 from polyrot.suites.draws import draw_seed
 
 KEPT_NUMBERS = 2**23
@@ -25,8 +25,8 @@ stream."""
 Metric = Callable[[Tensor, Tensor], float]
 """An explained variance of (reconstruction, activations)."""
 
-PairMeasure = Callable[["Pair"], float | tuple[float, dict[str, float]]]
-"""The number measured on a pair, or that number and figures to report beside it."""
+PairMeasure = Callable[["Pair"], float | Measured]
+"""The number measured on a pair, or that number with figures that are reported with it."""
 
 World = Callable[["Pair"], "Pair"]
 """A transformation of a pair after which the truth of a claim is known."""
@@ -49,6 +49,11 @@ class Pair:
     """The sets of the site, where they are so large that their moments are summed together."""
     fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
     """How target activations are brought into the source's basis; a control replaces it."""
+
+    @property
+    def alignment(self) -> Alignment:
+        """The map from the target's basis to the source's, by `fit`."""
+        return self.fit(self)
 
     @property
     def d_model(self) -> int:
@@ -91,9 +96,9 @@ class Pair:
         seed = self.draw_seed(19)  # of its own: what ties is not turned alike in all pairs
         return align(moments=fit, holdout_moments=held, group=group, seed=seed)
 
-    def within(self, explained: Metric, *, held_out: bool) -> float:
+    def source_ev(self, explained: Metric, *, held_out: bool) -> float:
         """How well the source's autoencoder reconstructs the source: the within-seed EV."""
-        return _within(self.sae, self.source, self.held_out if held_out else None, explained)
+        return _source_ev(self.sae, self.source, self.held_out if held_out else None, explained)
 
     @property
     def scored(self) -> Bool[Tensor, " token"]:
@@ -109,7 +114,7 @@ class Pair:
 
 
 @lru_cache(maxsize=32)  # the same for every target and control; tensors hash by identity
-def _within(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> float:
+def _source_ev(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> float:
     x = x if rows is None else x[rows]
     return explained(reconstruct(sae, x), x)
 
@@ -131,40 +136,25 @@ def as_trained(pair: Pair) -> Pair:
     return pair
 
 
-def over_pairs(
+def average_over_pairs(
     pairs: Iterable[Pair], measure: PairMeasure, *, anchor: int | None = None
 ) -> Estimate:
     """Average a measurement over pairs, with a seed-level interval.
 
-    The estimate's details hold the extremes over pairs and, where every seed is a source,
-    the mean over the pairs from the first seed, which is what the papers print; and the
-    means of the figures that the measurement returns beside its number, with their intervals.
+    As `polyrot.stats.average.average`; the details hold the extremes over pairs too and, where
+    every seed is a source, the mean over the pairs from the first seed, which papers print.
     """
-    values: dict[tuple[int, int], float] = {}
-    columns: dict[str, dict[tuple[int, int], float]] = {}
+    found = {}
     for pair in pairs:
-        measured = measure(pair)
-        value, figures = measured if isinstance(measured, tuple) else (measured, {})
-        values[pair.seeds] = value
-        for name, figure in figures.items():
-            columns.setdefault(name, {})[pair.seeds] = figure
+        value = measure(pair)
+        found[pair.seeds] = value if isinstance(value, Measured) else Measured(value)
+    values = {seeds: own.value for seeds, own in found.items()}
     first = min(source for source, _ in values)
     anchored = [value for (source, _), value in values.items() if source == first]
-    details = {
+    extremes = {
         "lowest pair": min(values.values()),
         "highest pair": max(values.values()),
         f"mean from seed {first}": sum(anchored) / len(anchored),
-        **means_beside(columns, anchor=anchor),
     }
-    return jackknife(values, anchor=anchor, details=details)
-
-
-def means_beside(
-    columns: Mapping[str, Mapping[tuple[int, int], float]], *, anchor: int | None = None
-) -> dict[str, float]:
-    """Average figures over pairs, to report beside an estimate: `mean NAME`, and its interval."""
-    details: dict[str, float] = {}
-    with np.errstate(invalid="ignore"):  # an infinite figure has no interval
-        for name, values in columns.items():
-            details |= beside(f"mean {name}", jackknife(values, anchor=anchor))
-    return details
+    estimate = averaged(found, anchor=anchor)
+    return replace(estimate, details={**extremes, **estimate.details})

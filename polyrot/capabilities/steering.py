@@ -1,6 +1,6 @@
 """Steering one seed with another's vector: as it is, carried, and controls of both."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.capabilities.streams import Streams
 from polyrot.interventions.steering import Effects
 from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Group, align
+from polyrot.suites.capability import Capability
 from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
 
 ALPHAS = (0.5, 1.0, 2.0, 4.0)
 
@@ -31,13 +32,16 @@ class Named(Protocol):
     def __hash__(self) -> int: ...
 
 
-class Steered(ABC):
-    """Models that are steered at one site, each by a vector of its own.
+class Steered(Capability):
+    """Models that are steered at one site, each by its own vector.
 
     With `held_out`, vectors are made of what is there to fit and effects read on what is held
     out; else both on all.
     """
 
+    what = "models that can be steered"
+    suite: Streams
+    """Whose models these are: its seeds, and its held-out tokens."""
     concepts: Sequence[Any]
     """What vectors stand for, each with a name."""
     activations: Float[Tensor, "seed token d_model"]
@@ -63,7 +67,19 @@ class Steered(ABC):
 
     @abstractmethod
     def images(self, source: int) -> "Steered":
-        """As many images of one model in Haar-rotated bases: a rotation is all that differs."""
+        """Images of one model in Haar-rotated bases, one a seed: only a rotation differs."""
+
+    def pairs(self, *, anchored: bool = False) -> Iterator[tuple[tuple[int, int], int, int]]:
+        """Yield seeds, and the positions of source and target."""
+        index = self.suite.index
+        for source, target in self.suite.seed_pairs(anchored=anchored):
+            yield (source, target), index(source), index(target)
+
+    def seen_and_scored(self, *, held_out: bool) -> tuple[Tensor, Tensor]:
+        """The tokens to fit and those to score on; all are both unless some are held out."""
+        held = self.suite.held_out
+        every = torch.ones_like(held)
+        return (~held, held) if held_out else (every, every)
 
 
 @dataclass(frozen=True)
@@ -74,90 +90,85 @@ class Trial:
     vectors: Vectors
 
 
-SteeringWorld = Callable[[Suite, int, Any, bool], Trial]
+SteeringWorld = Callable[[Steered, int, Any, bool], Trial]
 """The trial of a source (its position) and a concept.
 
 The last argument says whether vectors and rotations may see only the tokens to fit, or all."""
 
 
-def uncarried(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def uncarried(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector as it is."""
-    vectors = _own(suite, concept, held_out)
-    return Trial(suite.steered, vectors[source].expand_as(vectors))
+    vectors = _own(steered, concept, held_out)
+    return Trial(steered, vectors[source].expand_as(vectors))
 
 
-def carried(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def carried(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector, carried into each target's basis by the fitted rotation."""
-    return Trial(suite.steered, _carried(suite, source, concept, "O", held_out))
+    return Trial(steered, _carried(steered, source, concept, "O", held_out))
 
 
-def carried_by_affine_map(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def carried_by_affine_map(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector, carried by the best affine map: what a rotation competes with."""
-    return Trial(suite.steered, _carried(suite, source, concept, "affine", held_out))
+    return Trial(steered, _carried(steered, source, concept, "affine", held_out))
 
 
-def randomly_rotated(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def randomly_rotated(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector under a rotation that is drawn, not fitted."""
-    vector = _own(suite, concept, held_out)[source]
+    vector = _own(steered, concept, held_out)[source]
     turns = [
         haar.sample(len(vector), group="SO", seed=draw_seed(source, target, 30))
-        for target in range(len(suite.seeds))
+        for target in range(len(steered.suite.seeds))
     ]
-    return Trial(suite.steered, torch.stack([vector @ turn for turn in turns]))
+    return Trial(steered, torch.stack([vector @ turn for turn in turns]))
 
 
-def random_direction(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def random_direction(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """A random direction as long as the source's vector."""
-    vectors = _own(suite, concept, held_out)
-    seed = draw_seed(source, suite.steered.concepts.index(concept), 31)
+    vectors = _own(steered, concept, held_out)
+    seed = draw_seed(source, steered.concepts.index(concept), 31)
     noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed)).double()
     length = vectors[source].norm() / noise.norm(dim=-1, keepdim=True)
-    return Trial(suite.steered, noise * length)
+    return Trial(steered, noise * length)
 
 
-def own(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def own(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """Each target's own vector."""
-    return Trial(suite.steered, _own(suite, concept, held_out))
+    return Trial(steered, _own(steered, concept, held_out))
 
 
 def own_at(doses: Callable[[Any], float]) -> SteeringWorld:
     """Each target's own vector, times a dose that depends on the concept."""
 
-    def world(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
-        made = own(suite, source, concept, held_out)
+    def world(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
+        made = own(steered, source, concept, held_out)
         return Trial(made.models, doses(concept) * made.vectors)
 
     return world
 
 
-def carried_to_images(suite: Suite, source: int, concept: Named, held_out: bool) -> Trial:
+def carried_to_images(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """Each target is the source in a Haar-rotated basis: a rotation is all that differs."""
-    images = suite.steered.images(source)
-    seen, _ = seen_and_scored(suite, held_out=held_out)
-    x = suite.steered.activations[source]
-    vector = _own(suite, concept, held_out)[source]
+    images = steered.images(source)
+    seen, _ = steered.seen_and_scored(held_out=held_out)
+    x = steered.activations[source]
+    vector = _own(steered, concept, held_out)[source]
     vectors = [
         align(x[seen], images.activations_of(i)[seen], holdout=0).carry_vector(vector)
-        for i in range(len(suite.seeds))
+        for i in range(len(steered.suite.seeds))
     ]
     return Trial(images, torch.stack(vectors))
 
 
 @lru_cache(maxsize=256)
 def trial(
-    suite: Suite, world: SteeringWorld, source: int, concept: Named, *, held_out: bool
+    steered: Steered, world: SteeringWorld, source: int, concept: Named, *, held_out: bool
 ) -> Trial:
-    """The trial of a world, made once for all that is measured on it.
-
-    Raises:
-        NotRun: where the suite has no models that can be steered.
-    """
-    _ = suite.steered
-    return world(suite, source, concept, held_out)
+    """The trial of a world, made once for all that is measured on it."""
+    return world(steered, source, concept, held_out)
 
 
 def effects(
-    suite: Suite,
+    steered: Steered,
     world: SteeringWorld,
     source: int,
     concept: Named,
@@ -166,7 +177,7 @@ def effects(
     held_out: bool,
 ) -> tuple[Effects, Effects]:
     """Steer every model of a trial with the vector it is given, and with its own."""
-    made = trial(suite, world, source, concept, held_out=held_out)
+    made = trial(steered, world, source, concept, held_out=held_out)
     own = made.models.own_vectors(concept, held_out=held_out)
     given, by_own = (
         made.models.effects(vectors, concept, alphas, held_out=held_out)
@@ -177,40 +188,30 @@ def effects(
 
 @lru_cache(maxsize=128)
 def divergences(
-    suite: Suite, world: SteeringWorld, source: int, concept: Named
+    steered: Steered, world: SteeringWorld, source: int, concept: Named
 ) -> Float[Tensor, "alpha seed"]:
     """Mean KL(clean || steered) in nats of every model of a trial."""
-    made = trial(suite, world, source, concept, held_out=False)
+    made = trial(steered, world, source, concept, held_out=False)
     return made.models.divergences(made.vectors)
 
 
-def targets(suite: Suite, *, anchored: bool) -> Iterator[tuple[tuple[int, int], int, int]]:
-    """Yield seeds, and the positions of source and target."""
-    for source, target in suite.seed_pairs(anchored=anchored):
-        yield (source, target), suite.index(source), suite.index(target)
+def _own(steered: Steered, concept: Named, held_out: bool) -> Vectors:
+    return steered.own_vectors(concept, held_out=held_out)
 
 
-def seen_and_scored(suite: Suite, *, held_out: bool) -> tuple[Tensor, Tensor]:
-    """The tokens to fit and those to score on; all are both unless some are held out."""
-    every = torch.ones_like(suite.held_out)
-    return (~suite.held_out, suite.held_out) if held_out else (every, every)
-
-
-def _own(suite: Suite, concept: Named, held_out: bool) -> Vectors:
-    return suite.steered.own_vectors(concept, held_out=held_out)
-
-
-def _carried(suite: Suite, source: int, concept: Named, group: Group, held_out: bool) -> Vectors:
-    vector = _own(suite, concept, held_out)[source]
-    return torch.stack([vector @ turn for turn in _maps(suite, source, group, held_out)])
+def _carried(
+    steered: Steered, source: int, concept: Named, group: Group, held_out: bool
+) -> Vectors:
+    vector = _own(steered, concept, held_out)[source]
+    return torch.stack([vector @ turn for turn in _maps(steered, source, group, held_out)])
 
 
 @lru_cache(maxsize=64)  # the maps alone: a fit holds its moments too
 def _maps(
-    suite: Suite, source: int, group: Group, held_out: bool
+    steered: Steered, source: int, group: Group, held_out: bool
 ) -> Float[Tensor, "seed d_model d_model"]:
     """What carries vectors from a seed to every other, itself included."""
-    seen, _ = seen_and_scored(suite, held_out=held_out)
-    x = suite.steered.activations[:, seen]
+    seen, _ = steered.seen_and_scored(held_out=held_out)
+    x = steered.activations[:, seen]
     fits = (align(x[source], y, group=group, holdout=0) for y in x)
     return torch.stack([fit.rotation * fit.scale for fit in fits])

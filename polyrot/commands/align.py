@@ -65,13 +65,13 @@ def align(
     from polyrot.compare.request import Request, common_width, compare
     from polyrot.errors import NotRun
     from polyrot.parallel import Workers, check_backend, using
-    from polyrot.progress import Progress
+    from polyrot.progress import ProgressLine
     from polyrot.upkeep.cache_contents import IN_USE
 
     chosen = site or []
     if (carry_sae or carry_vector) and len(chosen) != 1:
         raise typer.BadParameter("--carry-sae and --carry-vector want exactly one --site")
-    line = Progress()
+    line = ProgressLine()
     try:
         carried: list[tuple[Path, Any]] = []
         if carry_sae:

@@ -68,7 +68,7 @@ def clear(
     Exits 0, 1 where it was not confirmed or something could not be removed, 2 where there is no
     such kind.
     """
-    from polyrot.progress import Progress
+    from polyrot.progress import ProgressLine
     from polyrot.report.columns import size
     from polyrot.upkeep import cache_contents
 
@@ -86,7 +86,7 @@ def clear(
         for row in _table(found):
             typer.echo(row)
         typer.confirm("Remove these?", abort=True)
-    line = Progress()
+    line = ProgressLine()
     cleared = cache_contents.clear(doomed, line)
     line.clear()
     typer.echo(f"removed: {cleared.removed} of {len(doomed)} entries, {size(cleared.bytes)}")
@@ -98,10 +98,10 @@ def clear(
 
 
 def _look() -> "dict[str, list[Entry]]":
-    from polyrot.progress import Progress
+    from polyrot.progress import ProgressLine
     from polyrot.upkeep.cache_contents import KINDS, entries
 
-    line = Progress()
+    line = ProgressLine()
     found = {name: entries(kind, line) for name, kind in KINDS.items()}
     line.clear()
     return found

@@ -35,8 +35,7 @@ def calibrate(
     Exits as pytest does: 0 where the matrix is whole, 1 where a claim failed, 2 interrupted or
     a wrong option, 3 where it could not be written.
     """
-    from polyrot.suites.catalogue import WORLDS
-    from polyrot.suites.names import world_name
+    from polyrot.suites import registry
 
     if Path(locations.CLAIMS).is_dir():
         arguments = [f"{locations.CLAIMS}/"]
@@ -45,10 +44,12 @@ def calibrate(
     else:
         raise typer.BadParameter("there is no folder claims/ here; change to a clone of polyrot")
     for name in world or ():
-        if name not in WORLDS:
-            raise typer.BadParameter(unknown("a world", name, WORLDS), param_hint="--world")
+        if name not in registry.worlds():
+            raise typer.BadParameter(
+                unknown("a world", name, registry.worlds()), param_hint="--world"
+            )
     arguments += ["-q", "--calibrate", str(draws)]
-    arguments += [f"--suite={world_name(name)}" for name in world or ()]
+    arguments += [f"--suite={registry.world_name(name)}" for name in world or ()]
     if out is not None:
         arguments += ["--report-dir", str(out)]
     if processes > 1:

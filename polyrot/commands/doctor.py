@@ -9,7 +9,7 @@ def doctor() -> None:
     Each line says ok, warning or problem; what is no good says how to mend it.
     Exits 0 where nothing prevents a run, 1 where a problem does.
     """
-    from polyrot.progress import Progress
+    from polyrot.progress import ProgressLine
     from polyrot.report.columns import entry
     from polyrot.upkeep.installation import GROUPS, Finding, Level
 
@@ -22,7 +22,7 @@ def doctor() -> None:
                 typer.echo(row)
 
     problems = warnings = 0
-    line = Progress()
+    line = ProgressLine()
     for number, (name, look) in enumerate(GROUPS):
 
         def progress(share: float, what: str, number: int = number) -> None:

@@ -1,43 +1,30 @@
 """Names that the shell completes: of suites, claims, worlds and kinds of the cache.
 
-Read from files that are small, so that a key press does not wait for torch.
+Nothing here imports torch, so that a key press does not wait for it.
 """
 
-import json
 from collections.abc import Iterable
-
-from polyrot import locations
-
-TEXTLM, FULL = "textlm", "subspaces-full"
-
-
-def trainable() -> list[str]:
-    """The suites that `polyrot train` makes: those that are shipped trained, and others."""
-    manifests = (locations.PACKAGE / "artifacts").glob("*/manifest.json")
-    return [*sorted(file.parent.name for file in manifests), FULL, TEXTLM]
-
-
-def worlds() -> list[str]:
-    """The synthetic worlds that bars were calibrated in."""
-    file = locations.calibration_file(locations.home())
-    return list(json.loads(file.read_text())["worlds"]) if file else []
 
 
 def complete_trainable(incomplete: str) -> list[str]:
     """Complete a suite to train."""
-    return _starting(incomplete, trainable())
+    from polyrot.suites import registry
+
+    return _starting(incomplete, registry.trainers())
 
 
 def complete_suite_file(incomplete: str) -> list[str]:
     """Complete a suite that a file describes."""
-    from polyrot.experiments.language.suite_file import builtin_files
+    from polyrot.suites import registry
 
-    return _starting(incomplete, builtin_files())
+    return _starting(incomplete, registry.suite_files())
 
 
 def complete_world(incomplete: str) -> list[str]:
     """Complete a synthetic world."""
-    return _starting(incomplete, worlds())
+    from polyrot.suites import registry
+
+    return _starting(incomplete, registry.worlds())
 
 
 def complete_claim(incomplete: str) -> list[str]:

@@ -21,9 +21,11 @@ def suites(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from polyrot.report.suite_list import overview
+    from polyrot.locations import judging
+    from polyrot.report.suite_list import suite_list
+    from polyrot.suites import registry
 
-    for line in overview():
+    for line in suite_list(registry.described_suites(), judging=judging()):
         typer.echo(line)
 
 
@@ -38,9 +40,9 @@ def show(
 
     Exits 2 where the suite has none.
     """
-    from polyrot.experiments.language.suite_file import builtin_files
+    from polyrot.suites import registry
 
-    files = builtin_files()
+    files = registry.suite_files()
     if name not in files:
         raise failure("suites show", unknown("a suite that a file describes", name, files))
     typer.echo(files[name].read_text(encoding="utf-8"), nl=False)
@@ -54,13 +56,11 @@ def check(
 
     Exits 0 where it can run, 1 where it has problems, 2 where there is no such file.
     """
-    from polyrot.experiments.language.summary import summary
-    from polyrot.experiments.language.validation import problems_of
-    from polyrot.suites.names import suite_file
+    from polyrot.suites import registry
 
-    path = suite_file(str(file)) or file
+    path = registry.suite_files().get(str(file), file)
     try:
-        problems = problems_of(path)
+        problems = registry.problems_of(path)
     except OSError as error:
         raise failure("suites check", error) from None
     for problem in problems:
@@ -69,5 +69,5 @@ def check(
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         typer.echo(f"{count}; {guide()} describes every field")
         raise typer.Exit(1)
-    for line in summary(path):
+    for line in registry.summary_of(path):
         typer.echo(line)

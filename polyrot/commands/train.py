@@ -14,9 +14,8 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="dyck3, dyck3-independent, markov, modular-addition, agreement, "
-            "subspaces, subspaces-full or textlm; a cohort of controls, say two-back or markov-5; "
-            "or grokking-sweep, whose delays CORE-10 judges",
+            help="a suite that is trained here, say dyck3 or markov, or what one is compared with, "
+            "say two-back; a wrong name lists all",
             autocompletion=complete_trainable,
         ),
     ],
@@ -35,39 +34,27 @@ def train(
     """
     import torch
 
-    from polyrot.experiments.agreement.train import train_agreement
-    from polyrot.experiments.chains.train import train_encoder_artifacts
-    from polyrot.experiments.dyck.train import train_artifacts
-    from polyrot.experiments.language.checkpoints import AGREEMENT
-    from polyrot.experiments.language.train import NAME, train_textlm
-    from polyrot.experiments.planted.plan import FULL, SUBSPACES
-    from polyrot.experiments.planted.train import train_dictionaries
-    from polyrot.models.cohorts import COHORTS
-    from polyrot.models.encoder_cohorts import TRAINABLE
+    from polyrot.progress import ProgressLine
+    from polyrot.suites import registry
 
-    if suite not in (known := (*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL)):
+    known = registry.trainers()
+    if suite not in known:
         raise typer.BadParameter(unknown("a suite", suite, known))
     if device not in ("cpu", "cuda"):
         raise typer.BadParameter(f"Expected cpu or cuda but got {device!r}", param_hint="--device")
     if device == "cuda" and not torch.cuda.is_available():
         raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
-    if device == "cuda" and suite in (*TRAINABLE, SUBSPACES, FULL):
+    if device not in known[suite].devices:
         raise typer.BadParameter(f"{suite} is trained on the CPU alone", param_hint="--device")
     if threads:
         torch.set_num_threads(threads)
     command = " ".join(["polyrot", *sys.argv[1:]])
+    line = ProgressLine()
     try:
-        if suite == NAME:
-            folder = train_textlm(command=command, out=out, device=device)
-        elif suite in TRAINABLE:
-            folder = train_encoder_artifacts(suite, out=out, command=command)
-        elif suite in (SUBSPACES, FULL):
-            folder = train_dictionaries(suite, out=out, command=command)
-        elif suite == AGREEMENT:
-            folder = train_agreement(command=command, out=out, device=device)
-        else:
-            folder = train_artifacts(suite, out=out, command=command, device=device)
+        folder = registry.train(suite, out=out, command=command, device=device, progress=line)
     except KeyboardInterrupt:
+        line.clear()
         typer.echo("\nInterrupted; the same command continues where it stopped.", err=True)
         raise typer.Exit(130) from None
+    line.clear()
     typer.echo(f"trained: {folder}")

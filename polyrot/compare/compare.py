@@ -4,7 +4,7 @@ Each model runs once over the text.  Maps are fitted on some sequences, from mom
 others only score them, so that neither activations nor held-out moments are kept.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,11 @@ from polyrot.files import write_atomically
 from polyrot.linalg.battery import HaarTest, haar_test
 from polyrot.linalg.procrustes import Alignment, Group
 from polyrot.models.sources import ModelSource
+from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import Estimate
 
 PAIR = ("source", "target")
 ALTERNATIVES: tuple[Group, ...] = ("identity", "signed-permutation", "permutation", "affine")
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def compare_models(
     batch: int = 16,
     held_out: float = 0.25,
     seed: int = 0,
-    progress: Progress = lambda share, what: None,
+    progress: Progress = silent,
 ) -> list[SiteComparison]:
     """Fit a rotation at every site on some sequences and score it on the others.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from polyrot.compare.compare import Progress, SiteComparison, compare_models
+from polyrot.compare.compare import SiteComparison, compare_models
 from polyrot.errors import NotRun
 from polyrot.experiments.language.checkpoints import check_tokens, sites_of
 from polyrot.experiments.language.suite_file import Tokens
@@ -15,6 +15,7 @@ from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
+from polyrot.progress import Progress, silent
 
 MATRICES = 12
 """Of d_model^2 float64 numbers, that a site's moments and maps are: at d = 4,096, 1.5 GiB."""
@@ -39,9 +40,7 @@ class Request:
     seed: int = 0
 
 
-def compare(
-    request: Request, folder: Path, *, progress: Progress = lambda share, what: None
-) -> list[SiteComparison]:
+def compare(request: Request, folder: Path, *, progress: Progress = silent) -> list[SiteComparison]:
     """Compare two models; moments and maps go to a folder, which the rotations read from.
 
     Raises:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from polyrot.experiments.dyck.release_name import parse_released
 from polyrot.files import write_atomically
 from polyrot.provenance import commit, machine, versions
 from polyrot.report.html.drawing import file_text
@@ -58,6 +57,7 @@ def write_reports(
     keep: Collection[Path],
     policy: Policy,
     may_shrink: bool,
+    folder_of: Callable[[str], str] = lambda suite: suite,
 ) -> Written:
     """Write the reports, a folder each.
 
@@ -68,7 +68,7 @@ def write_reports(
     """
     written = Written()
     for report in reports:
-        own = folder / report_folder(report.suite)
+        own = folder / folder_of(report.suite)
         path = own / f"{NAME}.json"
         if not may_shrink and _measured(path) - report.verdicts.keys():
             continue
@@ -127,13 +127,6 @@ def append_summary(text: str) -> None:
     if summary:
         with Path(summary).open("a") as file:
             file.write(text)
-
-
-def report_folder(suite: str) -> str:
-    """Name the folder of a suite's report: `world:haar` is no name for one everywhere."""
-    if released := parse_released(suite):
-        return released.report_folder
-    return suite.replace(":", "-")
 
 
 def _measured(path: Path) -> set[str]:

@@ -56,8 +56,7 @@ class CalibrationSession(Session):
         self._suites = self._draws()
 
     def _draws(self) -> list[str]:
-        from polyrot.suites.catalogue import WORLDS
-        from polyrot.suites.names import world_name
+        from polyrot.suites.registry import world_name, worlds
 
         option = self.config.getoption
         draws = option("--calibrate")
@@ -66,7 +65,7 @@ class CalibrationSession(Session):
         for other in ("--require", "--expect", "--retrain"):
             if option(other):
                 raise pytest.UsageError(f"--calibrate judges nothing: leave {other} out")
-        known = {world_name(world): world for world in WORLDS}
+        known = {world_name(world): world for world in worlds()}
         names = list(dict.fromkeys(option("--suite") or known))
         wrong = [name for name in names if name not in known]
         if wrong:
@@ -185,14 +184,14 @@ class CalibrationSession(Session):
 
     def _expected(self) -> set[tuple[str, str]]:
         """What is measured where: every measurement that was, in all draws that it is about."""
-        from polyrot.suites.names import is_about
+        from polyrot.suites.registry import applies_to
 
         ids = {drawn.id for drawn in self._drawn}
         return {
             (id, suite)
             for id in ids
             for suite in self._suites
-            if is_about(id.partition("/")[0], suite)
+            if applies_to(id.partition("/")[0], suite)
         }
 
     def _lost(self, folder: Path) -> list[str]:

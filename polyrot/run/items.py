@@ -27,6 +27,14 @@ def protocol_of(item: pytest.Item) -> str:
     return (text or "").partition("\n")[2].strip()
 
 
+def capabilities_asked_by(item: pytest.Function) -> tuple[Any, ...]:
+    """Return the capabilities that a claim asks for by its fixtures."""
+    from polyrot.suites.kind import capabilities_of
+
+    definitions = item._fixtureinfo.name2fixturedefs.values()
+    return capabilities_of([own[-1].func for own in definitions if own])
+
+
 def attach(item: pytest.Item, record: Record) -> None:
     """Send a record with the test's report: it survives pytest-xdist, its figures reach JUnit."""
     from polyrot.report.junit import properties

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polyrot import locations
-from polyrot.run.items import PROPERTY, attach, measurement_of, protocol_of, record_of
+from polyrot.run.items import (
+    PROPERTY,
+    attach,
+    capabilities_asked_by,
+    measurement_of,
+    protocol_of,
+    record_of,
+)
 
 if TYPE_CHECKING:
-    from polyrot.progress import Progress
+    from polyrot.progress import ProgressLine
     from polyrot.report.conclusion import Conclusion
     from polyrot.verdict.calibration import Calibration
     from polyrot.verdict.claim import Measurement
@@ -41,7 +48,7 @@ class Session:
         self._ending = "The run completed."
         self._items = 0
         self._done = 0
-        self._progress: Progress | None = None
+        self._progress: ProgressLine | None = None
 
     @property
     def policy(self) -> Policy:
@@ -83,25 +90,22 @@ class Session:
 
     def label(self, suite: str) -> str:
         """What reports call a suite: that in a file has its name there."""
-        from polyrot.suites.names import suite_label
+        from polyrot.suites.registry import find_suite
 
-        return suite_label(suite)
+        return find_suite(suite).called
 
     def check_claims(self, items: Sequence[pytest.Item]) -> None:
         """Stop where a suite's file lists a claim that a whole set of claims does not have."""
-        from polyrot.suites.names import described
+        from polyrot.suites.registry import find_suite
 
         if not all(path.is_dir() for path in self.asked):
             return  # somebody chose among the modules
         known = {m.claim.id for item in items if (m := measurement_of(item)) is not None}
         families = {id.partition("-")[0] for id in known}
         for name in self._names.values():
-            file = described(name)
-            wrong = [
-                id
-                for id in (file.claims if file else ())
-                if id not in known and id.partition("-")[0] in families
-            ]
+            listed = find_suite(name)
+            claims = sorted(listed.claim_ids or ()) if listed.file else ()
+            wrong = [id for id in claims if id not in known and id.partition("-")[0] in families]
             if wrong:
                 raise pytest.UsageError(
                     f"{name}: claims: there is no {', '.join(wrong)}; there are "
@@ -109,13 +113,14 @@ class Session:
                 )
 
     def applies(self, item: pytest.Item) -> bool:
-        """Is a test's claim about its suite?"""
-        from polyrot.suites.names import is_about
+        """Does a test's claim concern its suite?"""
+        from polyrot.suites.registry import applies_to
 
         measurement = measurement_of(item)
         if measurement is None or not isinstance(item, pytest.Function):
             return True
-        return is_about(measurement.claim.id, str(item.callspec.params["suite_name"]))
+        suite = str(item.callspec.params["suite_name"])
+        return applies_to(measurement.claim.id, suite, capabilities_asked_by(item))
 
     def judge(
         self,
@@ -158,10 +163,9 @@ class Session:
 
     def printed(self, measurement: Measurement, suite: str) -> str:
         """What a user's file of a suite calls published; of polyrot's own the claim knows it."""
-        from polyrot.suites.names import described
+        from polyrot.suites.registry import find_suite
 
-        file = described(self._names.get(suite, suite))
-        return file.published.get(measurement.claim.id, "") if file else ""
+        return find_suite(self._names.get(suite, suite)).published.get(measurement.claim.id, "")
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -176,14 +180,14 @@ class Session:
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
 
-    def progress(self) -> Progress:
+    def progress(self) -> ProgressLine:
         """Make a progress line on the terminal, also while pytest captures output."""
-        from polyrot.progress import Progress
+        from polyrot.progress import ProgressLine
 
         capture = self.config.pluginmanager.getplugin("capturemanager")
         # A worker of pytest-xdist has no terminal of its own.
         silent = hasattr(self.config, "workerinput") or capture is None
-        return Progress(None if silent else capture.global_and_fixture_disabled)
+        return ProgressLine(None if silent else capture.global_and_fixture_disabled)
 
     def show(self, share: float, what: str) -> None:
         """Show how far the run is: the measurements done, and a share of the current one."""
@@ -288,6 +292,7 @@ class Session:
             keep=[file.resolve() for file in self.policy.recorded_in.values()],
             policy=self.policy,
             may_shrink=chosen is not None,
+            folder_of=self._report_folder,
         )
         if self._progress is not None:
             self._progress.clear()
@@ -299,6 +304,11 @@ class Session:
                 "(choose a folder with --report-dir, or delete it)."
             )
         return [(suite, self._shown(path)) for suite, path in written.verdicts]
+
+    def _report_folder(self, suite: str) -> str:
+        from polyrot.suites.registry import find_suite
+
+        return find_suite(self._names.get(suite, suite)).report_folder
 
     def _shown(self, path: Path) -> Path:
         """Name a file as somebody would who stands where the run was started."""
@@ -314,7 +324,7 @@ class Session:
         return all(path.is_dir() for path in self.asked)
 
     def _provenance(self, suite: str) -> Mapping[str, Any]:
-        from polyrot.suites.loading import suite_provenance
+        from polyrot.suites.registry import suite_provenance
 
         name = self._names.get(suite, suite)
         found = suite_provenance(name, artifact_folder(self.config))

@@ -166,3 +166,35 @@ def write_manifest(folder: Path, files: Iterable[str], description: Mapping[str,
     text = json.dumps(manifest, indent=1) + "\n"
     write_atomically(folder / MANIFEST, lambda p: p.write_text(text))
     return Artifacts(folder, manifest)
+
+
+def cohort_provenance(
+    name: str, artifacts: Path, *, compared_with: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Say where the files of a trained cohort are from, as far as they are there.
+
+    Args:
+        name: of the cohort.
+        artifacts: the folder that holds one folder of trained files a cohort.
+        compared_with: other cohorts, told by the hash of their manifest.
+    """
+    file = artifacts / name / MANIFEST
+    manifest = json.loads(file.read_text()) if file.is_file() else {}
+    found: dict[str, Any] = {"artifacts": manifest.get("files", {})}
+    lowest = (
+        {
+            seed: metrics["lowest accuracy"]
+            for seed, metrics in dict(manifest.get("seeds", {})).items()
+            if "lowest accuracy" in metrics
+        }
+        if isinstance(manifest.get("seeds"), dict)
+        else {}
+    )
+    if lowest:
+        found["lowest accuracy"] = lowest
+    others = {
+        other: sha256(artifacts / other / MANIFEST)
+        for other in compared_with
+        if (artifacts / other / MANIFEST).is_file()
+    }
+    return {**found, "compared with": others} if others else found

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from polyrot.models.encoder_cohorts import (
 )
 from polyrot.models.encoder_training import History, accuracy
 from polyrot.models.transformer import State, stack_states
+from polyrot.progress import Progress, silent
 from polyrot.provenance import machine, versions
 from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
@@ -36,6 +38,53 @@ Report = Callable[[str, int, int, str], None]
 """Called with what is trained, the step, the last step, and a remark."""
 
 
+def steps_of(progress: Progress, total: int | None = None) -> Report:
+    """Report steps of trainings as one progress.
+
+    Args:
+        progress: told the share of all that is done.
+        total: steps of all trainings together; by default the share is that of the current one.
+    """
+    done: dict[str, int] = {}
+
+    def report(what: str, step: int, steps: int, remark: str) -> None:
+        done[what] = step
+        share = sum(done.values()) / total if total else step / steps
+        progress(share, f"{what}, step {step} of {steps}  {remark}")
+
+    return report
+
+
+def train_into(
+    name: str,
+    build: Callable[..., object],
+    *,
+    out: Path | None = None,
+    command: str,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> Path:
+    """Train what a trainer of an experiment makes; return the folder written.
+
+    Finished parts and checkpoints stay in the cache folder, so that a second call continues.  Two
+    processes that ask for one name train it once: the second waits, and finds what is done.
+
+    Args:
+        name: of the trainer.
+        build: see `polyrot.suites.kind.Trainer`.
+        out: by default a folder of the cache directory, which `pytest --retrain` uses.
+        command: said in the manifest.
+        device: where to train.
+        progress: told the share that is done.
+    """
+    folder = out or retrained_directory() / name
+    work = cache_directory() / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / f"{name}.lock"):
+        build(name, folder, work=work, command=command, device=device, progress=progress)
+    return folder
+
+
 def retrained_directory() -> Path:
     """Where artifacts trained on this machine are kept, one folder a suite."""
     return cache_directory() / "artifacts"
@@ -50,8 +99,8 @@ def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "to
     return noise
 
 
-def power(x: Tensor) -> str:
-    """Sum squares, by which keys tell computed activations apart.
+def fingerprint(x: Tensor) -> str:
+    """Identify activations in a cache key by their sum of squares.
 
     To six digits: further ones depend on the number of threads.
     """
@@ -70,7 +119,7 @@ def train_sae_stack(
 
     They come back as they are shipped: rounded to half precision, and described as that.
     """
-    digest = [power(x) for x in data]
+    digest = [fingerprint(x) for x in data]
     # A kind goes without saying where there is none: what was trained before is found.
     named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
     key = content_key({"sae": config.recipe(), "names": named, "data": digest})
@@ -143,7 +192,7 @@ def final_metrics(cohort: EncoderCohort, states: list[State]) -> Mapping[str, An
     }
 
 
-def _trained(cohort: EncoderCohort, work: Path, report: Report) -> History:
+def trained_encoders(cohort: EncoderCohort, work: Path, report: Report) -> History:
     epochs = cohort.training.epochs
     return train_encoder_cohort(
         cohort,
@@ -152,7 +201,7 @@ def _trained(cohort: EncoderCohort, work: Path, report: Report) -> History:
     )
 
 
-def _saes(
+def encoder_saes(
     cohort: EncoderCohort,
     site: str,
     x: Float[Tensor, "seed token d_model"],

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from polyrot.files import sha256
+from polyrot.progress import Progress, silent
 from polyrot.upkeep.cache_contents import KINDS, Entry, entries
 
-Progress = Callable[[float, str], None]
 
-
-def damaged(progress: Progress = lambda share, what: None) -> Iterator[Entry]:
+def damaged(progress: Progress = silent) -> Iterator[Entry]:
     """Yield the entries that a run would not take: it makes them anew.
 
     Every file is read.  Unfinished training is not looked at, for nothing says what it was.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from polyrot import locations
 from polyrot.cache import cache_directory
+from polyrot.progress import Progress
 from polyrot.report.columns import size
 
 LEAST_MEMORY, LEAST_DISK = 4 * 2**30, 2 * 2**30
@@ -18,8 +19,6 @@ LEAST_MEMORY, LEAST_DISK = 4 * 2**30, 2 * 2**30
 HUB_SECONDS = 4.0
 NOT_FOR_USERS = ("test", "bench", "dev", "docs")
 """Extras for work on polyrot itself."""
-
-Progress = Callable[[float, str], None]
 
 
 class Level(StrEnum):

@@ -1,12 +1,14 @@
 """The figures of claims as data, from the estimates that were measured."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from polyrot.stats.estimate import Estimate, ends_of
 from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Control
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.run import MODELS
 
@@ -14,71 +16,111 @@ Worlds = Mapping[str, Mapping[str, Estimate]]
 """Estimates by world (`MODELS`, or the name of a control) and part."""
 
 
-Curve = tuple[str, Role, str, str]
-"""Label and role of a series, its world, and the detail that it shows; empty: the estimate."""
+@dataclass(frozen=True)
+class Curve:
+    """What one series of a figure shows."""
 
+    label: str
+    role: Role
+    world: str = MODELS
+    """`MODELS`, or the name of a control."""
+    detail: str = ""
+    """The detail of the estimates; empty: the estimates themselves.
 
-def by_part(
-    worlds: Worlds,
-    curves: Iterable[Curve],
-    *,
-    name: str,
-    title: str,
-    caption: str,
-    y: str,
-    bar: Bar | None = None,
-    log_y: bool = False,
-) -> Figure:
-    """Draw figures of every part, say of every site, side by side, with their intervals.
-
-    The `bar` is drawn across, where `y` is the quantity that it is of.
+    Of `ByDose` a pattern of the names of details: `given at {dose:g}, logits`.
     """
-    parts = list(worlds[MODELS])
-    series = []
-    for label, role, world, detail in curves:
-        own = worlds.get(world, {})
-        have = [
-            part for part in parts if part in own and (not detail or detail in own[part].details)
+
+
+def control_curves(controls: Iterable[Control], *, detail: str = "") -> tuple[Curve, ...]:
+    """Draw controls, each in the colour of its kind."""
+    return tuple(Curve(own.name, Role(own.kind), own.name, detail) for own in controls)
+
+
+@dataclass(frozen=True)
+class ByPart:
+    """A figure of every part, say of every site, side by side, with their intervals."""
+
+    name: str
+    title: str
+    caption: str
+    y: str
+    curves: tuple[Curve, ...]
+    bar: Bar | None = None
+    """Drawn across, where `y` is the quantity that it is of."""
+    log_y: bool = False
+
+    def __call__(self, worlds: Worlds) -> list[Figure]:
+        parts = list(worlds[MODELS])
+        series = []
+        for curve in self.curves:
+            found, detail = worlds.get(curve.world, {}), curve.detail
+            have = [
+                part
+                for part in parts
+                if part in found and (not detail or detail in found[part].details)
+            ]
+            if not have:
+                continue
+            if detail:
+                drawn = (detail_of(found[part], detail) for part in have)
+                ends = zip(*drawn, strict=True)
+                series.append(Series(curve.label, curve.role, tuple(have), *ends))
+            else:
+                estimates = (found[part] for part in have)
+                series.append(Series.of(curve.label, curve.role, have, estimates))
+        caption = self.caption + (f" Dashed: the bar, {self.bar}." if self.bar else "")
+        if not all(known for own in series for known in own.has_interval):
+            caption += " Hollow: without an interval."
+        ends = (self.bar.low, self.bar.high) if self.bar else ()
+        edges = tuple(end for end in ends if math.isfinite(end))
+        return [
+            Figure(
+                self.name,
+                self.title,
+                caption,
+                "",
+                self.y,
+                Mark.POINTS,
+                tuple(series),
+                bar=edges,
+                log_y=self.log_y,
+            )
         ]
-        if not have:
-            continue
-        if detail:
-            drawn = (detail_of(own[part], detail) for part in have)
-            series.append(Series(label, role, tuple(have), *zip(*drawn, strict=True)))
-        else:
-            series.append(Series.of(label, role, have, (own[part] for part in have)))
-    if bar:
-        caption += f" Dashed: the bar, {bar}."
-    if not all(known for own in series for known in own.has_interval):
-        caption += " Hollow: without an interval."
-    edges = tuple(end for end in (bar.low, bar.high) if math.isfinite(end)) if bar else ()
-    return Figure(name, title, caption, "", y, Mark.POINTS, tuple(series), bar=edges, log_y=log_y)
 
 
-def by_dose(
-    worlds: Worlds,
-    part: str,
-    curves: Iterable[Curve],
-    doses: Sequence[float],
-    *,
-    name: str,
-    title: str,
-    caption: str,
-    y: str,
-) -> Figure:
-    """Draw how the effect on one part grows with the dose.
+@dataclass(frozen=True)
+class ByDose:
+    """For every part a figure of how its effect grows with the dose."""
 
-    The detail of a curve is a pattern: `given at {dose:g}, logits`.
-    """
-    series = []
-    for label, role, world, pattern in curves:
-        details = worlds[world][part].details if part in worlds.get(world, {}) else {}
-        keys = {dose: pattern.format(dose=dose) for dose in doses}
-        have = {dose: float(details[key]) for dose, key in keys.items() if key in details}
-        if have:  # without a dose there is no effect
-            series.append(Series(label, role, (0.0, *have), (0.0, *have.values())))
-    x_label = "alpha: times the vector is added"
-    return Figure(name, title, caption, x_label, y, Mark.LINES, tuple(series))
+    title: str
+    """With `{part}` in it."""
+    caption: str
+    y: str
+    curves: tuple[Curve, ...]
+    doses: tuple[float, ...]
+
+    def __call__(self, worlds: Worlds) -> list[Figure]:
+        return [self._of(worlds, part) for part in worlds[MODELS]]
+
+    def _of(self, worlds: Worlds, part: str) -> Figure:
+        series = []
+        for curve in self.curves:
+            found = worlds.get(curve.world, {})
+            details = found[part].details if part in found else {}
+            keys = {dose: curve.detail.format(dose=dose) for dose in self.doses}
+            have = {dose: float(details[key]) for dose, key in keys.items() if key in details}
+            if have:  # without a dose there is no effect
+                x, y = (0.0, *have), (0.0, *have.values())
+                series.append(Series(curve.label, curve.role, x, y))
+        return Figure(
+            part,
+            self.title.format(part=part),
+            self.caption,
+            "alpha: times the vector is added",
+            self.y,
+            Mark.LINES,
+            tuple(series),
+        )
 
 
 def against_each_other(
@@ -95,7 +137,7 @@ def against_each_other(
         Series(
             label,
             Role.BESIDE if number else Role.MODELS,
-            *(_numbers(values.flatten()) for values in (second, first)),
+            *(numbers(values.flatten()) for values in (second, first)),
         )
         for number, (label, (first, second)) in enumerate(predicted.items())
     ]
@@ -109,5 +151,5 @@ def detail_of(estimate: Estimate, name: str) -> tuple[float, float, float]:
     return float(own[name]), float(own.get(low, -math.inf)), float(own.get(high, math.inf))
 
 
-def _numbers(values: Tensor) -> tuple[float, ...]:
+def numbers(values: Tensor) -> tuple[float, ...]:
     return tuple(map(float, values))

@@ -45,8 +45,11 @@ class Kept:
 class Judge(Protocol):
     """What the `judge` fixture is."""
 
-    def __call__(self, measure: Measure, *, figures: Draw = no_figures, proxy: str = "") -> None:
-        """Judge the test's measurement; `figures` and `proxy` as for `run`."""
+    def __call__(self, measure: Measure, *, figures: Sequence[Draw] = (), proxy: str = "") -> None:
+        """Judge the test's measurement; `proxy` as for `run`.
+
+        `figures` are drawn after the verdict, say a `polyrot.verdict.figures.ByPart`.
+        """
 
 
 def run(

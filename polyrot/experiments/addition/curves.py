@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyrot.experiments.addition.models import QuestionModels
+from polyrot.experiments.addition.models import AdditionModels
 from polyrot.models.encoder import StackedEncoder
 from polyrot.models.encoder_cohorts import EncoderCohort
 from polyrot.models.encoder_training import History, kept_file, kept_states
@@ -36,11 +36,11 @@ def curves(cohort: EncoderCohort, history: History, work: Path) -> Mapping[str, 
 
 
 def _of_states(cohort: EncoderCohort, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    models = QuestionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
+    models = AdditionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
     return [measured(models, index) for index in range(len(states))]
 
 
-def measured(models: QuestionModels, index: int) -> dict[str, Any]:
+def measured(models: AdditionModels, index: int) -> dict[str, Any]:
     """The ranks of a seed's core, and how cyclic it is."""
     ranks = models.ranks(index, ~modular.is_training())
     shift = models.shift(index, ranks.necessary)

@@ -1,9 +1,11 @@
 """Models of modular addition at the site of their core: what the claims about grokking measure."""
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +16,9 @@ from polyrot.cores.gramians import affine
 from polyrot.cores.shift import Shift, fit_shift
 from polyrot.linalg import haar
 from polyrot.models.encoder import StackedEncoder
+from polyrot.suites.capability import Capability
 from polyrot.suites.draws import draw_seed
+from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 
 ENERGY = 0.99
@@ -46,7 +50,7 @@ class Ranks:
 
 
 @dataclass(frozen=True, eq=False)
-class QuestionModels:
+class AdditionModels:
     """Seeds that answer all questions of modular addition, at one time of their training."""
 
     activations: Float[Tensor, "seed question d_model"]
@@ -55,7 +59,7 @@ class QuestionModels:
     bias: Float[Tensor, "seed answer"]
 
     @classmethod
-    def of(cls, models: StackedEncoder) -> "QuestionModels":
+    def of(cls, models: StackedEncoder) -> "AdditionModels":
         pairs = modular.questions().to(models.weight("lm_head.bias").device)
         with torch.inference_mode():
             _, residual = models(pairs.expand(models.seeds, -1, -1), last=True)
@@ -135,7 +139,7 @@ def planted(
     d_model: int = 128,
     draw: int = 0,
     time: int = 0,
-) -> QuestionModels:
+) -> AdditionModels:
     """Plant answers as points in a random subspace of every seed, where they are read.
 
     Isotropic noise fills what is left of the space; nothing reads it.
@@ -156,12 +160,12 @@ def planted(
         activations.append(own[answers] @ inside + NOISE * noise @ outside)
         weights.append(own @ inside)
     bias = torch.zeros(len(points), modular.MODULUS, dtype=torch.float64)
-    return QuestionModels(torch.stack(activations), torch.stack(weights), bias)
+    return AdditionModels(torch.stack(activations), torch.stack(weights), bias)
 
 
 def cyclic(
     seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0, time: int = 0
-) -> QuestionModels:
+) -> AdditionModels:
     """Plant the algorithm: every answer a point on circles, of frequencies of each seed's own."""
     angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
     points = []
@@ -178,3 +182,29 @@ def _first(found: Bool[Tensor, " rank"], least: int) -> int:
     """The first rank of at least `least` at which something is found."""
     ranks = 1 + found.nonzero()[:, 0]
     return int(ranks[ranks >= least][0])
+
+
+class Addition(Suite, Capability):
+    """Seeds that learn modular addition, at several times of their training."""
+
+    what = "models of modular addition"
+
+    @abstractmethod
+    def questions(self, checkpoint: str) -> AdditionModels:
+        """The seeds at the site of their core: see `CHECKPOINTS` of the suite."""
+
+    @property
+    def curves(self) -> Mapping[str, Any]:
+        """Accuracies and cores over the epochs, by branch."""
+        raise self.lacks("curves of grokking")
+
+
+class Delays(Suite, Capability):
+    """How long grokking took, by weight decay."""
+
+    what = "delays of grokking"
+
+    @property
+    @abstractmethod
+    def delays(self) -> Mapping[float, list[int | None]]:
+        """Steps that grokking took in every repetition, by weight decay; None where it did not."""

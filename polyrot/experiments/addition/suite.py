@@ -10,17 +10,19 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from polyrot.capabilities.cores import Cores
+from polyrot.capabilities.streams import Autoencoders
 from polyrot.cores.gramians import Tail, affine
 from polyrot.errors import NotRun
-from polyrot.experiments.addition.models import QuestionModels
-from polyrot.experiments.addition.sweep import Delays, read_sweep
+from polyrot.experiments.addition.models import Addition, AdditionModels, Delays
+from polyrot.experiments.addition.sweep import DelaysByDecay, read_sweep
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR, SWEEP
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import State, stack_states
+from polyrot.progress import Progress
 from polyrot.sae.model import SAE
-from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
-from polyrot.suites.suite import Suite
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName, cohort_provenance
 from polyrot.tasks import modular
 
 NAME = MODULAR
@@ -50,7 +52,7 @@ def held_out_questions() -> Bool[Tensor, " question"]:
     return chosen
 
 
-class ModularSuite(Suite):
+class ModularSuite(Cores, Autoencoders, Addition, Delays):
     """Seeds that grokked; activations for alignment are those at the last token, by question."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
@@ -59,12 +61,12 @@ class ModularSuite(Suite):
         self._folder = folder
         self._artifacts = Artifacts.open(folder / NAME)
         self._device = device
-        self._questions: dict[str, QuestionModels] = {}
+        self._questions: dict[str, AdditionModels] = {}
 
-    def questions(self, checkpoint: str) -> QuestionModels:
+    def questions(self, checkpoint: str) -> AdditionModels:
         if checkpoint not in self._questions:
             files = self._artifacts.states(checkpoint_file(s, checkpoint) for s in self.seeds)
-            self._questions[checkpoint] = QuestionModels.of(self._stack(files))
+            self._questions[checkpoint] = AdditionModels.of(self._stack(files))
         return self._questions[checkpoint]
 
     @cached_property
@@ -73,7 +75,7 @@ class ModularSuite(Suite):
         return curves
 
     @cached_property
-    def delays(self) -> Delays:
+    def delays(self) -> DelaysByDecay:
         try:
             return read_sweep(self._folder / SWEEP)
         except MissingArtifact as error:
@@ -87,7 +89,7 @@ class ModularSuite(Suite):
     def untrained_activations(self) -> Activations:
         cohort = ENCODER_COHORTS[NAME]
         states = [initial_state(cohort.architecture, seed) for seed in self.seeds]
-        return self._at_the_site(QuestionModels.of(self._stack(states)))
+        return self._at_the_site(AdditionModels.of(self._stack(states)))
 
     def tail(self, seed: int) -> Tail:
         models, index = self.questions(END), self.index(seed)
@@ -104,6 +106,17 @@ class ModularSuite(Suite):
         architecture = ENCODER_COHORTS[NAME].architecture
         return StackedEncoder(architecture, stack_states(states)).to(self._device)
 
-    def _at_the_site(self, models: QuestionModels) -> Activations:
+    def _at_the_site(self, models: AdditionModels) -> Activations:
         x = models.activations.float()
         return Activations({SITE: x}, torch.arange(x.shape[1]))
+
+
+def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> ModularSuite:
+    """Load the suite; see `polyrot.suites.registry.load_suite`."""
+    return ModularSuite(artifacts, device)
+
+
+def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
+    """Seeds, their accuracies and file hashes, and the manifest of the sweep."""
+    found = cohort_provenance(name, artifacts, compared_with=(SWEEP,))
+    return {"seeds": list(ENCODER_COHORTS[name].seeds), **found}

@@ -14,7 +14,7 @@ from polyrot.suites.artifacts import Artifacts, write_manifest
 from polyrot.suites.training import Report
 
 RESULT = "delays.json"
-Delays = Mapping[float, list[int | None]]
+DelaysByDecay = Mapping[float, list[int | None]]
 """Steps of every repetition, none where it did not grok, by weight decay."""
 
 
@@ -53,7 +53,7 @@ def write_sweep(folder: Path, histories: Mapping[float, History], *, command: st
     return write_manifest(folder, [RESULT], description)
 
 
-def read_sweep(folder: Path) -> Delays:
+def read_sweep(folder: Path) -> DelaysByDecay:
     """Read the delays of a sweep.
 
     Raises:

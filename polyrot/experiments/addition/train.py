@@ -7,26 +7,44 @@ from typing import Any
 
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition.curves import curves
-from polyrot.experiments.addition.models import QuestionModels
+from polyrot.experiments.addition.models import AdditionModels
+from polyrot.experiments.addition.sweep import build_sweep
 from polyrot.files import write_atomically
 from polyrot.models.encoder import StackedEncoder
 from polyrot.models.encoder_cohorts import (
     ENCODER_COHORTS,
     MODULAR,
+    SWEEP,
     WITHOUT_DECAY,
 )
 from polyrot.models.encoder_training import MASTERED, kept_states
 from polyrot.models.transformer import State, stack_states
+from polyrot.progress import Progress, silent
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, SAEName, write_artifacts
 from polyrot.suites.training import (
     Report,
-    _saes,
-    _trained,
     describe,
+    encoder_saes,
     final_metrics,
     rounded,
+    steps_of,
+    trained_encoders,
 )
+
+
+def train(
+    name: str,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> None:
+    """Train the models or the sweep; see `polyrot.suites.kind.Trainer`."""
+    build = build_sweep if name == SWEEP else build_modular_suite
+    build(folder, work=work, command=command, report=steps_of(progress))
 
 
 def build_modular_suite(
@@ -38,10 +56,11 @@ def build_modular_suite(
 ) -> Artifacts:
     """Train modular addition with weight decay, and without it from the fork; write four times.
 
-    As `build_encoder_suite`; with the curves of both branches.
+    Weights in half precision, and the curves of both branches.  Finished parts and checkpoints stay
+    in `work`: a second call continues there.
     """
     decaying, without = (ENCODER_COHORTS[name] for name in (MODULAR, WITHOUT_DECAY))
-    history, forked = (_trained(cohort, work, report) for cohort in (decaying, without))
+    history, forked = (trained_encoders(cohort, work, report) for cohort in (decaying, without))
     if history.memorised is None or history.grokked is None:
         raise RuntimeError(f"{MODULAR} never reached {MASTERED:.0%} on held-out questions")
     epochs = {
@@ -76,6 +95,6 @@ def build_modular_suite(
 def _modular_saes(states: list[State], work: Path, report: Report) -> dict[SAEName, SAE]:
     """One autoencoder a seed, on the questions that are not held out."""
     cohort = ENCODER_COHORTS[MODULAR]
-    models = QuestionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
+    models = AdditionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
     x = models.activations[:, ~modular.held_out_questions()].float()
-    return _saes(cohort, modular.SITE, x, work, report)
+    return encoder_saes(cohort, modular.SITE, x, work, report)

@@ -6,12 +6,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from polyrot.experiments.addition.models import QuestionModels, cyclic, planted
-from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED, MEMORISED, SITE
+from polyrot.experiments.addition.models import Addition, AdditionModels, Delays, cyclic, planted
+from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED, MEMORISED
 from polyrot.models.grokking_sweep import DECAYS, REPETITIONS
+from polyrot.progress import Progress, silent
 from polyrot.suites.draws import Draw
-from polyrot.suites.names import world_name
-from polyrot.suites.suite import Suite
+from polyrot.suites.registry import world_name
 from polyrot.tasks import modular
 
 SEEDS = (0, 1, 2)
@@ -20,11 +20,11 @@ STEPS, SCATTER = 2_000, 0.1
 DIRECTIONS = torch.eye(modular.MODULUS, dtype=torch.float64)
 """Points of answers that have a direction each."""
 
-Make = Callable[[Draw, int], QuestionModels]
+Make = Callable[[Draw, int], AdditionModels]
 """The models of a draw at a time of training."""
 
 
-def by_heart(draw: Draw, time: int) -> QuestionModels:
+def by_heart(draw: Draw, time: int) -> AdditionModels:
     """A direction for each training answer; held-out questions are answered at random."""
     answers = modular.answers(modular.questions())
     given = [
@@ -38,7 +38,7 @@ def by_heart(draw: Draw, time: int) -> QuestionModels:
     return planted([DIRECTIONS] * len(SEEDS), given, draw=draw.number, time=time)
 
 
-def a_direction_each(draw: Draw, time: int) -> QuestionModels:
+def a_direction_each(draw: Draw, time: int) -> AdditionModels:
     """Right answers, each in a direction of its own: all of them are needed."""
     return right([DIRECTIONS] * len(SEEDS), draw, time)
 
@@ -46,7 +46,7 @@ def a_direction_each(draw: Draw, time: int) -> QuestionModels:
 def scattered(dimensions: int) -> Make:
     """Right answers, at points that have nothing to do with their order."""
 
-    def make(draw: Draw, time: int) -> QuestionModels:
+    def make(draw: Draw, time: int) -> AdditionModels:
         shape = (modular.MODULUS, dimensions)
         drawn = [
             torch.randn(shape, generator=draw.generator(seed, 2), dtype=torch.float64)
@@ -57,7 +57,7 @@ def scattered(dimensions: int) -> Make:
     return make
 
 
-def right(points: Sequence[Tensor], draw: Draw, time: int) -> QuestionModels:
+def right(points: Sequence[Tensor], draw: Draw, time: int) -> AdditionModels:
     """Answer all questions rightly, at given points of the answers."""
     answers = [modular.answers(modular.questions())] * len(SEEDS)
     return planted(points, answers, draw=draw.number, time=time)
@@ -99,16 +99,16 @@ ADDITION_WORLDS: dict[str, Times] = {
 """By name: how the answers lie when the models grok, and on how many circles in the end."""
 
 
-class AdditionWorld(Suite):
+class AdditionWorld(Addition):
     """Given models of addition modulo 53, three seeds."""
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `ADDITION_WORLDS` and the number of its random draw."""
-        super().__init__(world_name(world, draw), SEEDS, (SITE,))
+        super().__init__(world_name(world, draw), SEEDS)
         self._makes, self._draw = ADDITION_WORLDS[world], Draw(draw)
-        self._models: dict[str, QuestionModels] = {}
+        self._models: dict[str, AdditionModels] = {}
 
-    def questions(self, checkpoint: str) -> QuestionModels:
+    def questions(self, checkpoint: str) -> AdditionModels:
         if checkpoint not in self._models:
             time = list(self._makes).index(checkpoint)
             self._models[checkpoint] = self._makes[checkpoint](self._draw, time)
@@ -119,12 +119,12 @@ DELAY_WORLDS = {"delay-inverse": -1.0, "delay-root": -0.5, "delay-square": -2.0,
 """By name: the power of the weight decay that delays go as."""
 
 
-class DelayWorld(Suite):
+class DelayWorld(Delays):
     """Delays of grokking that are a power of the weight decay, each with its own scatter."""
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `DELAY_WORLDS` and the number of its random draw."""
-        super().__init__(world_name(world, draw), SEEDS, (SITE,))
+        super().__init__(world_name(world, draw), SEEDS)
         self._power, self._draw = DELAY_WORLDS[world], Draw(draw)
 
     @cached_property

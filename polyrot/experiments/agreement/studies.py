@@ -1,68 +1,85 @@
 """Suites asked for agreement: each model is studied once, and which are units of estimates."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import combinations
 
 from polyrot.errors import NotRun
 from polyrot.experiments.agreement.axes import Study, study
-from polyrot.suites.suite import Suite
-from polyrot.tasks.agreement import draw_prompts
+from polyrot.experiments.agreement.readers import Reader
+from polyrot.suites.capability import Capability
+from polyrot.tasks.agreement import Prompts, draw_prompts
 
 
-def study_of(suite: Suite, seed: int, *, last: str = "") -> Study:
-    """Study a model of a suite on the published prompts; once for all claims.
+class Readers(Capability):
+    """Models that read prompts of subject-verb agreement, by size."""
 
-    Args:
-        suite: of models that read prompts.
-        seed: of the model.
-        last: as for `polyrot.experiments.agreement.readers.LanguageReader`.
+    what = "language models that read English"
+    name: str
+    seeds: tuple[int, ...]
 
-    Raises:
-        NotRun: where the suite has none.
-    """
-    known = suite.studies
-    if (seed, last) not in known:
-        prompts = draw_prompts()
-        plain = study_of(suite, seed) if last else None
-        reader = suite.reader(seed, prompts, last=last)
-        known[seed, last] = study(reader, prompts, known=plain)
-    return known[seed, last]
+    def __init__(self) -> None:
+        self._studies: dict[tuple[int, str], Study] = {}
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """Seeds by the size of their models."""
+
+    @abstractmethod
+    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> Reader:
+        """Let a model read prompts; `last` as for `LanguageReader`."""
+
+    def study(self, seed: int, *, last: str = "") -> Study:
+        """Study a model on the published prompts, once for all claims.
+
+        Args:
+            seed: of the model.
+            last: where the last layer's state is read; see
+                `polyrot.experiments.agreement.readers.LanguageReader`.
+        """
+        if (seed, last) not in self._studies:
+            prompts = draw_prompts()
+            plain = self.study(seed) if last else None
+            reader = self.reader(seed, prompts, last=last)
+            self._studies[seed, last] = study(reader, prompts, known=plain)
+        return self._studies[seed, last]
 
 
-def units(suite: Suite) -> Mapping[str, tuple[int, ...]]:
+def units(readers: Readers) -> Mapping[str, tuple[int, ...]]:
     """Group the seeds for estimates: by size, or all as one where every size has a single model.
 
     Then the models are the units of replication, and the group has no name.
     """
-    if _single(suite):
-        return {"": tuple(seed for seeds in suite.sizes.values() for seed in seeds)}
-    return suite.sizes
+    if _single(readers):
+        return {"": tuple(seed for seeds in readers.sizes.values() for seed in seeds)}
+    return readers.sizes
 
 
-def pairs_of_sizes(suite: Suite) -> dict[str, list[tuple[int, int]]]:
+def pairs_of_sizes(readers: Readers) -> dict[str, list[tuple[int, int]]]:
     """List the pairs of seeds of different sizes: by two sizes, or all as one part as in `units`.
 
     Raises:
         NotRun: where all models are of one size.
     """
-    groups = suite.sizes
+    groups = readers.sizes
     if len(groups) < 2:
         raise NotRun(
-            f"the models of {suite.name} are of one size; give a [[models]] table for each of "
+            f"the models of {readers.name} are of one size; give a [[models]] table for each of "
             "several sizes"
         )
     pairs = {
         f"{one} and {other}": [(a, b) for a in groups[one] for b in groups[other]]
         for one, other in combinations(groups, 2)
     }
-    if _single(suite):
+    if _single(readers):
         return {"all sizes": [pair for (pair,) in pairs.values()]}
     return pairs
 
 
-def _single(suite: Suite) -> bool:
+def _single(readers: Readers) -> bool:
     """Is there one model of every size?"""
-    return all(len(seeds) == 1 for seeds in suite.sizes.values())
+    return all(len(seeds) == 1 for seeds in readers.sizes.values())
 
 
 def part_name(*words: str) -> str:

@@ -1,6 +1,6 @@
 """`agreement`: GPT-2 in miniature, in three sizes, trained on a language of agreement; shipped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors.numpy import save_file
 
-from polyrot.cache import cache_directory
 from polyrot.experiments.agreement.readers import LanguageReader, copulas
-from polyrot.experiments.language.checkpoints import AGREEMENT as NAME
 from polyrot.experiments.language.train import TOKENIZER_FILE, TOKENS_FILE
 from polyrot.files import write_atomically
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.models.language_training import LanguageConfig, train_language_model
-from polyrot.progress import Progress
+from polyrot.progress import Progress, silent
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
-from polyrot.suites.training import retrained_directory
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.tasks.agreement_language import draw_rows, new_tokenizer
 from polyrot.tasks.text import Tokens
@@ -30,12 +26,11 @@ from polyrot.tasks.text import Tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+NAME = "agreement"
 CONTEXT = 32
 TRAINING_SEED, HELD_OUT_SEED = 2_602, 22_600
 STORED = torch.float16
 """In which weights are stored: half the megabytes.  Accuracies are those of what is stored."""
-
-Report = Callable[[float, str], None]
 
 
 def recipe(d_model: int, layers: int, *, steps: int = 1_000) -> LanguageConfig:
@@ -91,31 +86,19 @@ class Plan:
         return sum(size.models.steps * len(size.seeds) for size in self.sizes.values())
 
 
-def train_agreement(
-    *, command: str, out: Path | None = None, device: str = "cpu", progress: Report | None = None
-) -> Path:
-    """Train the suite with a progress line; return the folder written.
-
-    `out` is by default a folder of the cache directory.  A second call, or a second process,
-    continues where the first stopped.
-    """
-    folder = out or retrained_directory() / NAME
-    work = cache_directory() / "training"
-    work.mkdir(parents=True, exist_ok=True)
-    line = progress or Progress()
-    with FileLock(work / f"{NAME}.lock"):
-        if not (folder / MANIFEST).is_file():
-            build_agreement(
-                Plan(sizes()),
-                folder,
-                work=work,
-                command=command,
-                device=device,
-                report=line,
-            )
-    if isinstance(line, Progress):
-        line.clear()
-    return folder
+def train(
+    name: str,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> None:
+    """Train models of three sizes; see `polyrot.suites.kind.Trainer`."""
+    if not (folder / MANIFEST).is_file():
+        plan = Plan(sizes())
+        build_agreement(plan, folder, work=work, command=command, device=device, report=progress)
 
 
 def build_agreement(
@@ -125,7 +108,7 @@ def build_agreement(
     work: Path,
     command: str,
     device: str = "cpu",
-    report: Report = lambda share, what: None,
+    report: Progress = silent,
 ) -> Artifacts:
     """Train every model of a plan and write them, the tokenizer and the held-out tokens.
 
@@ -184,7 +167,7 @@ def accuracies(model: Any, tokenizer: "PreTrainedTokenizerFast") -> dict[str, fl
 
 
 def _report_step(
-    report: Report,
+    report: Progress,
     total: int,
     done: int,
     what: str,

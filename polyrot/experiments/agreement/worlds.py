@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Bool
 
 from polyrot.experiments.agreement.controls import LinearReader, along, planted_axis, signs
+from polyrot.experiments.agreement.studies import Readers
+from polyrot.progress import Progress, silent
 from polyrot.suites.draws import Draw
-from polyrot.suites.names import world_name
+from polyrot.suites.registry import world_name
 from polyrot.suites.suite import Suite
 from polyrot.tasks.agreement import Prompts
 
 SIZES = {"small": (0, 1, 2, 3, 4), "large": (5, 6, 7, 8, 9)}
 WIDTHS = {"small": 12, "large": 16}
-SITE = "resid_post.0"
 
 Plural = Bool[np.ndarray, " prompt"]
 
@@ -64,12 +65,13 @@ VERB_WORLDS: dict[str, Make] = {
 """By name: where the number of the subject stands, and what seeds have in common there."""
 
 
-class VerbWorld(Suite):
+class VerbWorld(Suite, Readers):
     """Given readers of prompts: five seeds of each of two widths."""
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `VERB_WORLDS` and the number of its random draw."""
-        super().__init__(world_name(world, draw), sum(SIZES.values(), ()), (SITE,))
+        Suite.__init__(self, world_name(world, draw), sum(SIZES.values(), ()))
+        Readers.__init__(self)
         self._make, self._draw = VERB_WORLDS[world], Draw(draw)
 
     @cached_property

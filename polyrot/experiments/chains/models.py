@@ -1,5 +1,6 @@
 """Models of a Markov chain at the site of their core: what the claims about chains measure."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,8 @@ from torch import Tensor
 from polyrot.cores.extraction import Core, extract
 from polyrot.cores.gramians import affine
 from polyrot.models.encoder import StackedEncoder
+from polyrot.suites.capability import Capability
+from polyrot.suites.suite import Suite
 from polyrot.tasks.markov import Chain
 
 ENERGY = 0.999
@@ -101,3 +104,23 @@ class ChainModels:
         logits = x @ self.weight[index].double().mT + self.bias[index].double()
         right = logits.argmax(-1) == self.targets[self.held_out]
         return float(right.double().mean())
+
+
+class Chains(Suite, Capability):
+    """Seeds that predict a Markov chain, before training too, and others of other chains."""
+
+    what = "models of a Markov chain"
+
+    @property
+    @abstractmethod
+    def chain(self) -> ChainModels:
+        """The seeds at the site of their core."""
+
+    @property
+    @abstractmethod
+    def untrained_chain(self) -> ChainModels:
+        """The same before training."""
+
+    @abstractmethod
+    def other_chain(self, name: str) -> ChainModels:
+        """Equally many seeds of another chain: see `polyrot.models.encoder_cohorts.CHAINS`."""

@@ -1,22 +1,26 @@
 """The suite `markov`: encoders that predict a four-state chain, and those of other chains."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from polyrot.capabilities.cores import Cores
+from polyrot.capabilities.streams import Autoencoders
 from polyrot.cores.gramians import Tail, affine
 from polyrot.errors import NotRun
-from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels
+from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels, Chains
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import CHAINS, ENCODER_COHORTS
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import stack_states
+from polyrot.progress import Progress
 from polyrot.sae.model import SAE
-from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
-from polyrot.suites.suite import Suite
+from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName, cohort_provenance
 
 NAME = "markov"
 SITES = ("resid_mid.0", "resid_post.0")
@@ -24,7 +28,7 @@ ANALYSIS_SEQUENCES, ANALYSIS_SEED = 1_024, 2_027
 HELD_OUT_SHARE = 0.25
 
 
-class MarkovSuite(Suite):
+class MarkovSuite(Cores, Autoencoders, Chains):
     """The paper's chain; activations for alignment are of fewer sequences than cores are."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
@@ -85,3 +89,15 @@ class MarkovSuite(Suite):
             _, residual = models(states.to(self._device).expand(models.seeds, -1, -1))
         sequence = torch.arange(len(states)).repeat_interleave(states.shape[1])
         return Activations({s: residual[s].flatten(1, 2).cpu() for s in self.sites}, sequence)
+
+
+def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> MarkovSuite:
+    """Load the suite; see `polyrot.suites.registry.load_suite`."""
+    return MarkovSuite(artifacts, device)
+
+
+def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
+    """Seeds, their accuracies and file hashes, and the manifests of the other chains."""
+    others = [chain for chain in CHAINS if chain != name]
+    found = cohort_provenance(name, artifacts, compared_with=others)
+    return {"seeds": list(ENCODER_COHORTS[name].seeds), **found}

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels
+from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels, Chains
 from polyrot.models.encoder_cohorts import CHAINS
+from polyrot.progress import Progress, silent
 from polyrot.suites.draws import Draw
-from polyrot.suites.names import world_name
-from polyrot.suites.suite import Suite
+from polyrot.suites.registry import world_name
 from polyrot.tasks.markov import Chain
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -183,16 +183,16 @@ CHAIN_WORLDS: dict[str, Callable[[Draw], ChainModels]] = {
 """By name: what the models of the four-state chain know, and where they have it."""
 
 
-class ChainWorld(Suite):
+class ChainWorld(Chains):
     """Given models of the four-state chain, or for `chain-one-bit` of that of one bit.
 
     Controls have models of other chains, which know what decides the next state of theirs, and
     models before training, which know nothing.
     """
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `CHAIN_WORLDS` and the number of its random draw."""
-        super().__init__(world_name(world, draw), SEEDS, (SITE,))
+        super().__init__(world_name(world, draw), SEEDS)
         self._make, self._draw = CHAIN_WORLDS[world], Draw(draw)
         self._others: dict[str, ChainModels] = {}
 

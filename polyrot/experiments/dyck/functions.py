@@ -7,33 +7,33 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.bars import PerSeed, behavioural, specification
+from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.models.harvest import predict
 from polyrot.models.transformer import StackedTransformer, State, stack_states
 from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import random_symmetry
 from polyrot.tasks.dyck import LabelledSequences
 
 Predictions = dict[str, Float[Tensor, "token label"]]
 """Logits by head."""
 
-FunctionWorld = Callable[[Suite, int, int], tuple[StackedTransformer, int]]
+FunctionWorld = Callable[[DyckModels, int, int], tuple[StackedTransformer, int]]
 """The model that takes the target's place, given the suite and the seeds of the pair.
 
 As a stack and the position in it, so that one run serves every pair."""
 
 
-def as_trained(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+def as_trained(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """The models themselves: no control."""
     return suite.models, suite.index(target)
 
 
-def untrained(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+def untrained(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target is its seed before training."""
     return suite.untrained, suite.index(target)
 
 
-def decoy(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+def decoy(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target has its depth unembedding averaged in pairs of rows (0 and 1, 2 and 3, ...).
 
     The paper's decoy: a model that looks trained and is wrong about depth.
@@ -41,7 +41,7 @@ def decoy(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, i
     return _decoys(suite), suite.index(target)
 
 
-def symmetric_image(suite: Suite, source: int, target: int) -> tuple[StackedTransformer, int]:
+def symmetric_image(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target is the source under a random exact symmetry of its weights."""
     return _images(suite), suite.index(source)
 
@@ -66,7 +66,7 @@ def swapped_blocks(state: State) -> State:
 
 
 @lru_cache(maxsize=6)
-def changed_models(suite: Suite, change: Callable[[State], State]) -> StackedTransformer:
+def changed_models(suite: DyckModels, change: Callable[[State], State]) -> StackedTransformer:
     """Change the weights of every model of the suite in the same way."""
     return restacked(suite, [change(suite.models.state(i)) for i in range(len(suite.seeds))])
 
@@ -78,12 +78,12 @@ def divergence_from_labels(models: StackedTransformer, sequences: int) -> PerSee
 
 
 @lru_cache(maxsize=1)
-def _decoys(suite: Suite) -> StackedTransformer:
+def _decoys(suite: DyckModels) -> StackedTransformer:
     return changed_models(suite, averaged_depths)
 
 
 @lru_cache(maxsize=1)
-def _images(suite: Suite) -> StackedTransformer:
+def _images(suite: DyckModels) -> StackedTransformer:
     models = suite.models
     return restacked(
         suite,
@@ -94,14 +94,14 @@ def _images(suite: Suite) -> StackedTransformer:
     )
 
 
-def restacked(suite: Suite, states: list[State]) -> StackedTransformer:
+def restacked(suite: DyckModels, states: list[State]) -> StackedTransformer:
     """Build a stack of models like the suite's, on its device."""
     stacked = StackedTransformer(suite.models.config, stack_states(states))
     return stacked.to(suite.models.weight("W_E").device)
 
 
 def prediction_pairs(
-    suite: Suite, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
+    suite: DyckModels, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
 ) -> Iterator[tuple[tuple[int, int], Predictions, Predictions]]:
     """Yield `(seeds, of the source, of the target)` on the non-PAD tokens of a batch."""
     for source, target in suite.seed_pairs(anchored=anchored):

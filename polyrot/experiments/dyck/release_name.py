@@ -5,6 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from polyrot.suites.kind import Listed
+
 _NAME = re.compile(r"published:(?P<folder>.+?)(?::(?P<seeds>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
 
 
@@ -46,6 +48,12 @@ def parse_released(name: str) -> ReleaseName | None:
     if found is None:
         return None
     return ReleaseName(Path(found["folder"]).expanduser(), found["seeds"] or "")
+
+
+def find_released(name: str) -> Listed | None:
+    """List a suite of released files; None where the name is not that of one."""
+    released = parse_released(name)
+    return Listed(name, folder=released.report_folder) if released else None
 
 
 def spelled(seeds: Collection[int]) -> str:

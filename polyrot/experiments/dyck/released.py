@@ -1,10 +1,11 @@
 """Suites of checkpoints in the layout that the paper's author released: `published:DIR`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from polyrot.capabilities.streams import Checkpoints
 from polyrot.experiments.dyck.release_folder import EXPANSION, Release
 from polyrot.experiments.dyck.release_name import ReleaseName, spelled
 from polyrot.experiments.dyck.suite import DyckSuite
@@ -13,6 +14,7 @@ from polyrot.models import cohorts
 from polyrot.models.harvest import Activations, harvest
 from polyrot.models.released import read_checkpoint
 from polyrot.models.training import TrainingConfig
+from polyrot.progress import Progress, silent
 from polyrot.sae.model import SAE
 from polyrot.sae.released import SAEFileName, read_sae
 from polyrot.stats.estimate import Estimate, exact
@@ -21,7 +23,7 @@ from polyrot.verdict.cache import EstimateCache
 from polyrot.verdict.run import NotRun
 
 
-class ReleasedSuite(DyckSuite):
+class ReleasedSuite(DyckSuite, Checkpoints):
     """Seeds read from released files; what the files lack is NOT RUN, and says so."""
 
     def __init__(
@@ -31,7 +33,7 @@ class ReleasedSuite(DyckSuite):
         *,
         artifacts: Path,
         device: str = "cpu",
-        progress: Callable[[float, str], None] = lambda share, what: None,
+        progress: Progress = silent,
     ) -> None:
         """Take the files of a release; `artifacts` has the control cohort's trained files.
 
@@ -74,8 +76,11 @@ class ReleasedSuite(DyckSuite):
 
         return cache.measured("lowest accuracy", measure)["all"].value
 
+    def earlier_activations(self, index: int) -> Activations:
+        return self._half_way
+
     @cached_property
-    def half_way_activations(self) -> Activations:
+    def _half_way(self) -> Activations:
         paths = {seed: self._release.half_way(seed) for seed in self.seeds}
         missing = [seed for seed, path in paths.items() if path is None]
         if missing:

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.capabilities.steering import ALPHAS, Steered, Vectors, seen_and_scored
+from polyrot.capabilities.steering import ALPHAS, Steered, Vectors
+from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.interventions.steering import (
     CONCEPTS,
     Concept,
@@ -18,7 +19,6 @@ from polyrot.interventions.steering import (
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import StackedTransformer, stack_states
 from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import Symmetry
 
 SITE = "resid_mid.1"
@@ -31,50 +31,47 @@ class DyckSteered(Steered):
 
     concepts = CONCEPTS
 
-    def __init__(self, suite: Suite, models: StackedTransformer, activations: Tensor) -> None:
+    def __init__(self, suite: DyckModels, models: StackedTransformer, activations: Tensor) -> None:
         """Take a suite for its tokens, and models with their activations on them."""
-        self._suite, self._models = suite, models
+        self.suite: DyckModels = suite
+        self._models = models
         self.activations = activations
 
-    @classmethod
-    def of(cls, suite: Suite) -> "DyckSteered":
-        """Steer a suite's own models.
-
-        Raises:
-            NotRun: where it has none.
-        """
-        return cls(suite, suite.models, suite.activations.at(SITE))
-
     def own_vectors(self, concept: Concept, *, held_out: bool) -> Vectors:
-        return _own_vectors(self._suite, self.activations, concept, held_out)
+        return _own_vectors(self.suite, self.activations, concept, held_out)
 
     def effects(
         self, vectors: Vectors, concept: Concept, alphas: tuple[float, ...], *, held_out: bool
     ) -> Effects:
         return _effects(
-            self._suite, self._models, self.activations, vectors, concept, alphas, held_out
+            self.suite, self._models, self.activations, vectors, concept, alphas, held_out
         )
 
     def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
-        some = self._suite.activations.sequence % DIVERGENCE_STRIDE == 0
+        some = self.suite.activations.sequence % DIVERGENCE_STRIDE == 0
         return divergence(self._models, SITE, self.activations[:, some], vectors, ALPHAS)
 
     def images(self, source: int) -> "DyckSteered":
-        return _images(self._suite, self._models, source)
+        return _images(self.suite, self._models, source)
+
+
+def steered_models(suite: DyckModels) -> DyckSteered:
+    """Steer the models of a suite."""
+    return DyckSteered(suite, suite.models, suite.activations.at(SITE))
 
 
 @lru_cache(maxsize=128)
 def _own_vectors(
-    suite: Suite, activations: Tensor, concept: Concept, held_out: bool
+    suite: DyckModels, activations: Tensor, concept: Concept, held_out: bool
 ) -> Float[Tensor, "*seed d_model"]:
-    seen, _ = seen_and_scored(suite, held_out=held_out)
+    seen = ~suite.held_out if held_out else torch.ones_like(suite.held_out)
     toward, away = (where(suite.labels) & seen for where in (concept.toward, concept.away))
     return difference_of_means(activations, toward, away)
 
 
 @lru_cache(maxsize=512)  # tensors hash by identity: a model's own effect is read once
 def _effects(
-    suite: Suite,
+    suite: DyckModels,
     models: StackedTransformer,
     activations: Tensor,
     vectors: Tensor,
@@ -82,7 +79,7 @@ def _effects(
     alphas: tuple[float, ...],
     held_out: bool,
 ) -> Effects:
-    _, scored = seen_and_scored(suite, held_out=held_out)
+    scored = suite.held_out if held_out else torch.ones_like(suite.held_out)
     where = concept.away(suite.labels) & scored
     true = suite.labels[concept.head][where]
     return steer(
@@ -98,7 +95,7 @@ def _effects(
 
 
 @lru_cache(maxsize=8)
-def _images(suite: Suite, models: StackedTransformer, source: int) -> DyckSteered:
+def _images(suite: DyckModels, models: StackedTransformer, source: int) -> DyckSteered:
     """A source's images in Haar-rotated bases, and their activations on the suite's tokens."""
     config, state = models.config, models.state(source)
     code = models.positions(source)

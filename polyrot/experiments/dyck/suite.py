@@ -1,18 +1,24 @@
 """Suites of Dyck-3 transformers; those that were trained here, from their files."""
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from polyrot.capabilities.components import Components
+from polyrot.capabilities.cores import Cores
+from polyrot.capabilities.dictionaries import GroupAutoencoders
+from polyrot.capabilities.sharing import Sharing
+from polyrot.capabilities.streams import LATE_SITE, Checkpoints, ControlAutoencoders, Streams
 from polyrot.cores.gramians import Tail
 from polyrot.errors import NotRun
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
-from polyrot.models.harvest import Activations, harvest
+from polyrot.models.harvest import Activations, harvest, real_labels
 from polyrot.models.transformer import (
     SHARED_IO,
     StackedTransformer,
@@ -23,7 +29,6 @@ from polyrot.models.transformer import (
 )
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
-from polyrot.suites.suite import LATE_SITE, Suite
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
 
@@ -35,7 +40,51 @@ ANALYSIS_SEED = 2_027
 HELD_OUT_SHARE = 0.25
 
 
-class DyckSuite(Suite):
+class DyckModels(Streams, Sharing):
+    """Seeds of the Dyck-3 transformer: weights, predictions and labels."""
+
+    what = "models of the Dyck-3 task"
+
+    @property
+    @abstractmethod
+    def models(self) -> StackedTransformer:
+        """The seeds' models, stacked."""
+
+    @property
+    @abstractmethod
+    def untrained(self) -> StackedTransformer:
+        """The same before training."""
+
+    @property
+    @abstractmethod
+    def tokens(self) -> LabelledSequences:
+        """The analysis batch, one for all seeds."""
+
+    @cached_property
+    def labels(self) -> dict[str, Int[Tensor, " token"]]:
+        """The true answers at the tokens of `activations`, by output head."""
+        return real_labels(self.tokens)
+
+    @property
+    def lowest_accuracy(self) -> float:
+        """Of any seed, on any head of any held-out set, when training ended."""
+        raise self.lacks("record of its accuracy")
+
+    def cohort(self, name: str) -> StackedTransformer:
+        """The models of another built-in cohort, to compare with."""
+        raise self.lacks(f"cohort {name} to compare with")
+
+    def short_of(self, accuracy: float) -> str:
+        """Say how the seeds fall short of the accuracy that a bar presumes; empty if none does."""
+        lowest = self.lowest_accuracy
+        if lowest >= accuracy:
+            return ""
+        return (
+            f"the paper's seeds reach {accuracy:.2%} on held-out data, the worst here {lowest:.3%}"
+        )
+
+
+class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
     """Seeds of the Dyck-3 transformer, wherever their weights are from."""
 
     def __init__(
@@ -92,6 +141,9 @@ class DyckSuite(Suite):
         sequence = self.activations.sequence
         return torch.isin(sequence, order[: int(HELD_OUT_SHARE * ANALYSIS_SEQUENCES)])
 
+    def component_models(self, *, trained: bool = True) -> Iterable[StackedTransformer]:
+        return [self.models if trained else self.untrained]
+
     def tail(self, seed: int) -> Tail:
         model = self.models.take(self.index(seed)).cpu()
 
@@ -120,7 +172,7 @@ class DyckSuite(Suite):
         return self._saes[name]
 
 
-class TrainedSuite(DyckSuite):
+class TrainedSuite(DyckSuite, Checkpoints, GroupAutoencoders):
     """A cohort that was trained here; its autoencoders and activations load when asked for."""
 
     def __init__(self, cohort: Cohort, folder: Path, device: str = "cpu") -> None:
@@ -156,8 +208,11 @@ class TrainedSuite(DyckSuite):
             self._cohorts[name] = self._stack(states)
         return self._cohorts[name]
 
+    def earlier_activations(self, index: int) -> Activations:
+        return self._half_way
+
     @cached_property
-    def half_way_activations(self) -> Activations:
+    def _half_way(self) -> Activations:
         states = [self._artifacts.model(seed, half_way=True) for seed in self.seeds]
         return harvest(self._stack(states), self.tokens, self.sites)
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from polyrot.cache import cache_directory
 from polyrot.capabilities import dictionaries as dictionary_kinds
+from polyrot.capabilities.streams import LATE_SITE
 from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models.cohorts import (
     COHORTS,
@@ -23,18 +22,17 @@ from polyrot.models.cohorts import (
 )
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import StackedTransformer, State, stack_states
-from polyrot.progress import Progress
+from polyrot.progress import Progress, silent
 from polyrot.provenance import machine, versions
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
-from polyrot.suites.suite import LATE_SITE
 from polyrot.suites.training import (
     NOISE,
     SAES_STORED_AS,
     Report,
     noise_activations,
-    retrained_directory,
+    steps_of,
     train_sae_stack,
 )
 from polyrot.tasks import dyck
@@ -93,36 +91,19 @@ def build_suite(
     return write_artifacts(folder, models, saes, description)
 
 
-def train_artifacts(
+def train(
     name: str,
+    folder: Path,
     *,
+    work: Path,
     command: str,
-    out: Path | None = None,
     device: str = "cpu",
-    progress: Progress | None = None,
-) -> Path:
-    """Train a built-in cohort with a progress line; return the folder written.
-
-    `out` is by default a folder of the cache directory, which `pytest --retrain` uses.
-    Two processes that ask for one folder train it once: the second waits.
-    """
-    cache = cache_directory()
-    folder = out or retrained_directory() / name
-    work = cache / "training"
-    work.mkdir(parents=True, exist_ok=True)
-    line = progress or Progress()
+    progress: Progress = silent,
+) -> None:
+    """Train a cohort and its autoencoders; see `polyrot.suites.kind.Trainer`."""
     cohort = COHORTS[name]
-    total = _total_steps(cohort)
-    done: dict[str, int] = {}
-
-    def report(what: str, step: int, steps: int, remark: str) -> None:
-        done[what] = step
-        line(sum(done.values()) / total, f"{what}, step {step} of {steps}  {remark}")
-
-    with FileLock(work / f"{name}.lock"):
-        build_suite(cohort, folder, work=work, command=command, device=device, report=report)
-    line.clear()
-    return folder
+    report = steps_of(progress, _total_steps(cohort))
+    build_suite(cohort, folder, work=work, command=command, device=device, report=report)
 
 
 def described_dictionaries(config: SAEConfig) -> dict[str, Any]:

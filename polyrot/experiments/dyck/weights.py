@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.experiments.dyck.functions import averaged_depths
+from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.linalg import haar
 from polyrot.linalg.moments import Centred, Moments
 from polyrot.models.transformer import StackedTransformer, State
 from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import Symmetry, fold_gains
 from polyrot.symmetry.search import WeightAlignment, align_weights
 
@@ -29,11 +29,11 @@ class WeightPair:
     """By site, from the target's activations to the source's."""
 
 
-WeightWorld = Callable[[Suite, int, int], WeightPair]
+WeightWorld = Callable[[DyckModels, int, int], WeightPair]
 """The pair that stands for two seeds of the suite."""
 
 
-def as_trained(suite: Suite, source: int, target: int) -> WeightPair:
+def as_trained(suite: DyckModels, source: int, target: int) -> WeightPair:
     """The models themselves: no control."""
     pairs = [
         {pair.seeds: pair for pair in suite.pairs(site)}[source, target] for site in suite.sites
@@ -42,17 +42,17 @@ def as_trained(suite: Suite, source: int, target: int) -> WeightPair:
     return WeightPair(_state(suite, source), _state(suite, target), moments)
 
 
-def image(suite: Suite, source: int, target: int) -> WeightPair:
+def image(suite: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is an image of the source in its own basis: the weights do align."""
     return _image(suite, source, target, residual=False)
 
 
-def turned_image(suite: Suite, source: int, target: int) -> WeightPair:
+def turned_image(suite: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is an image of the source in a Haar-rotated basis."""
     return _image(suite, source, target, residual=True)
 
 
-def decoy(suite: Suite, source: int, target: int) -> WeightPair:
+def decoy(suite: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source with its depth unembedding averaged in pairs of rows."""
     state = _state(suite, source)
     return WeightPair(state, averaged_depths(state), _own_moments(suite, source, None))
@@ -62,7 +62,7 @@ PLANTED, FLOOR = 0.55, 0.05
 """Largest squared difference that is planted, and that which no alignment removes."""
 
 
-def part_turned(suite: Suite, source: int, target: int) -> WeightPair:
+def part_turned(suite: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source in a basis turned by one angle in every plane, with noise.
 
     The angle moves the tensor that moves most by `PLANTED`: the squared difference that a search
@@ -77,7 +77,7 @@ def part_turned(suite: Suite, source: int, target: int) -> WeightPair:
     return WeightPair(folded, noisy, _own_moments(suite, source, rotation))
 
 
-def scaled(suite: Suite, source: int, target: int) -> WeightPair:
+def scaled(suite: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source with a longer token unembedding: no symmetry changes its length.
 
     The squared difference is `PLANTED` where the bases agree, and larger elsewhere.
@@ -100,14 +100,14 @@ def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ..
 
 
 @lru_cache(maxsize=256)
-def weight_pair(suite: Suite, world: WeightWorld, source: int, target: int) -> WeightPair:
+def weight_pair(suite: DyckModels, world: WeightWorld, source: int, target: int) -> WeightPair:
     """The pair of a world, made once for all that is measured on it."""
     return world(suite, source, target)
 
 
 @lru_cache(maxsize=256)
 def alignment(
-    suite: Suite, world: WeightWorld, source: int, target: int, *, turn_residual: bool
+    suite: DyckModels, world: WeightWorld, source: int, target: int, *, turn_residual: bool
 ) -> WeightAlignment:
     """Search for the symmetry that brings a pair's target closest to its source."""
     i, j = suite.index(source), suite.index(target)
@@ -139,11 +139,11 @@ def align_models(
     )
 
 
-def _state(suite: Suite, seed: int) -> State:
+def _state(suite: DyckModels, seed: int) -> State:
     return suite.models.state(suite.index(seed))
 
 
-def _image(suite: Suite, source: int, target: int, *, residual: bool) -> WeightPair:
+def _image(suite: DyckModels, source: int, target: int, *, residual: bool) -> WeightPair:
     state = _state(suite, source)
     symmetry = Symmetry.random(
         suite.models.config, draw_seed(source, target, 20), residual=residual
@@ -152,7 +152,7 @@ def _image(suite: Suite, source: int, target: int, *, residual: bool) -> WeightP
     return WeightPair(state, symmetry.apply(state), moments)
 
 
-def _own_moments(suite: Suite, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
+def _own_moments(suite: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
     """From a seed's activations, rotated, to themselves."""
     result = []
     for site in suite.sites:

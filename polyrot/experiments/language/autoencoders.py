@@ -29,7 +29,7 @@ class LanguageAutoencoders:
         self._given: dict[str, SAE] = {}
 
     def of_model(self, seed: int, site: str, sae_seed: int) -> SAE:
-        """Take that of a model at a site, from an SAE seed; see `Suite.sae`."""
+        """Take that of a model at a site, from an SAE seed; see `Autoencoders.sae`."""
         suite = self._suite
         folder = suite.file.sae.folder
         if not folder:
@@ -48,7 +48,7 @@ class LanguageAutoencoders:
         return self._given[folder]
 
     def of_control(self, index: int, site: str) -> SAE:
-        """Take that of a model of another task, or of noise; see `Suite.control_sae`."""
+        """Take that of a model of another task, or of noise; see `ControlAutoencoders.control_sae`."""
         autoencoders = self._noise if site == NOISE else self._controls
         return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
 

@@ -6,15 +6,11 @@ from pathlib import Path
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite_file import Models
 from polyrot.experiments.language.tokens import Sequences
-from polyrot.experiments.language.train import NAME as TEXTLM
-from polyrot.experiments.language.train import textlm_folder
 from polyrot.interventions.places import FAMILIES, places
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.suites.artifacts import SHIPPED
-
-AGREEMENT = "agreement"
-"""Models that are shipped, in the same folder as those of the Dyck-3 suites."""
+from polyrot.suites.training import retrained_directory
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,18 @@ def _trained_here(folder: Path, seed: int) -> Run:
 
 
 def artifact_folder(artifact: str, base: Path, artifacts: Path = SHIPPED) -> Path:
-    """The folder of what `polyrot train` made: by its name, or relative to a suite file.
+    """The folder of what `polyrot train` made: shipped, trained here, or beside a suite file.
 
-    What is shipped is in `artifacts`, which holds one folder a suite.
+    Where there is none, the folder into which it would be trained.
+
+    Args:
+        artifact: its name, or a path.
+        base: the suite file's folder, to which a path is relative.
+        artifacts: holds one folder of shipped files a suite.
     """
-    if artifact == AGREEMENT:
-        return artifacts / AGREEMENT
-    return textlm_folder() if artifact == TEXTLM else base / artifact
+    trained = retrained_directory() / artifact
+    places = (artifacts / artifact, trained, base / artifact)
+    return next((place for place in places if place.is_dir()), trained)
 
 
 def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyrot.capabilities.steering import ALPHAS, Steered, Vectors
+from polyrot.errors import NotRun
 from polyrot.experiments.language.activations import read_sites
+from polyrot.experiments.language.checkpoints import check_tokens
 from polyrot.experiments.language.contrasts import TextContrast, Texts, load_contrasts
 from polyrot.interventions.edit import adding
 from polyrot.interventions.steering import Effects
@@ -132,6 +134,23 @@ class TextSteered(Steered):
 
 def _by_dose(of_models: Sequence[Sequence[float]]) -> Float[Tensor, "alpha seed"]:
     return torch.tensor(of_models, dtype=torch.float64).mT
+
+
+def steered_models(suite: "LanguageSuite") -> TextSteered:
+    """Steer a suite's models, by the contrasts that its file names.
+
+    Raises:
+        NotRun: where the file names none, or a model does not know a token of one.
+    """
+    if not (suite.file.steering.contrasts or suite.file.steering.own):
+        raise NotRun("steering: the suite file names no contrast, neither in contrasts nor own")
+    steered = TextSteered.of(suite, suite.steering_site)
+    for checkpoint in suite.checkpoints:
+        for concept in steered.concepts:
+            typical = torch.stack(concept.typical)
+            for tokens in (concept.toward.tokens, concept.away.tokens, typical):
+                check_tokens(checkpoint, tokens, f"steering {concept.name}")
+    return steered
 
 
 @lru_cache(maxsize=256)

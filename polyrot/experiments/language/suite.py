@@ -1,6 +1,6 @@
 """Suites of causal language models: a suite file's models, run on its tokens."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
+from polyrot.capabilities.components import Components
+from polyrot.capabilities.sharing import Sharing
+from polyrot.capabilities.streams import Checkpoints, ControlAutoencoders
 from polyrot.errors import NotRun
-from polyrot.experiments.agreement.readers import LanguageReader, copulas
 from polyrot.experiments.language.activations import harvest_language
 from polyrot.experiments.language.autoencoders import LanguageAutoencoders
 from polyrot.experiments.language.checkpoints import (
@@ -21,21 +23,17 @@ from polyrot.experiments.language.checkpoints import (
     runs,
     sites_of,
 )
-from polyrot.experiments.language.steering import TextSteered
 from polyrot.experiments.language.suite_file import SuiteFile
 from polyrot.experiments.language.tokens import Sequences, TokenData, load_tokens
 from polyrot.experiments.language.train import TOKENS_FILE
-from polyrot.experiments.letters.budgets import Budget
-from polyrot.experiments.letters.dictionaries import LanguageDictionaries
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource, loaded
+from polyrot.progress import Progress, silent
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import SHIPPED
-from polyrot.suites.suite import Suite
-from polyrot.tasks.agreement import Prompts
 
 SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
 """Fields of `[tokens]` that say which tokens; without any, those of what was trained here."""
@@ -43,10 +41,9 @@ HELD_OUT_SEED = 2_027
 COMPONENT_SEQUENCES, MEAN_SEQUENCES = 8, 64
 """On which components are ablated, which is the paper's number, and others, whose mean activation
 takes their place."""
-Progress = Callable[[float, str], None]
 
 
-class LanguageSuite(Suite):
+class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
     """Language models; weights, tokens and activations load when asked for."""
 
     def __init__(
@@ -56,7 +53,7 @@ class LanguageSuite(Suite):
         *,
         device: str = "cpu",
         artifacts: Path = SHIPPED,
-        progress: Progress = lambda share, what: None,
+        progress: Progress = silent,
     ) -> None:
         """Take a suite file whose paths are relative to `base`.
 
@@ -65,7 +62,7 @@ class LanguageSuite(Suite):
         Raises:
             NotRun: where a model's configuration cannot be had.
         """
-        self.file, self.base, self._device, self._progress = file, base, device, progress
+        self.file, self.base, self.device, self.progress = file, base, device, progress
         self._artifacts = artifacts
         self._runs = [run for entry in file.models for run in runs(entry, base, artifacts)]
         self._control_runs = [run for e in file.controls for run in runs(e, base, artifacts)]
@@ -113,7 +110,7 @@ class LanguageSuite(Suite):
         else:
             base = self.base
         data = load_tokens(
-            wanted, base, self.tokenizer, lambda what: self._progress(0, f"{self.name}: {what}")
+            wanted, base, self.tokenizer, lambda what: self.progress(0, f"{self.name}: {what}")
         )
         for run in self._runs:
             for tokens in (data.analysis, data.sae):
@@ -230,50 +227,6 @@ class LanguageSuite(Suite):
             raise NotRun(f"steering.site: expected one of {', '.join(stream)} but got {site}")
         return site
 
-    @cached_property
-    def steered(self) -> TextSteered:
-        if not (self.file.steering.contrasts or self.file.steering.own):
-            raise NotRun("steering: the suite file names no contrast, neither in contrasts nor own")
-        steered = TextSteered.of(self, self.steering_site)
-        for run in self._runs:
-            for concept in steered.concepts:
-                typical = torch.stack(concept.typical)
-                for tokens in (concept.toward.tokens, concept.away.tokens, typical):
-                    check_tokens(run.last, tokens, f"steering {concept.name}")
-        return steered
-
-    @cached_property
-    def sizes(self) -> Mapping[str, tuple[int, ...]]:
-        """One group for each `[[models]]` table, named by its `size` or the width of its models."""
-        groups: dict[str, tuple[int, ...]] = {}
-        for entry in self.file.models:
-            checkpoint = self.checkpoints[self.index(entry.all_seeds[0])]
-            name = entry.size or f"width {hub.architecture(checkpoint).hidden_size}"
-            groups[name] = (*groups.get(name, ()), *entry.all_seeds)
-        return groups
-
-    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LanguageReader:
-        """Let a model read prompts.
-
-        Raises:
-            NotRun: where a verb is not a single token, or the prompts are longer than the model
-                reads.
-        """
-        tokenizer = self.tokenizer()
-        tokens = tokenizer(prompts.texts)["input_ids"]
-        checkpoint = self.checkpoints[self.index(seed)]
-        longest = max(map(len, tokens))
-        context = getattr(hub.architecture(checkpoint), "max_position_embeddings", None) or longest
-        if longest > context:
-            raise NotRun(f"prompts have up to {longest} tokens and {checkpoint} reads {context}")
-        return LanguageReader(
-            partial(self.language_model, seed),
-            tokens,
-            copulas(tokenizer),
-            batch=self.file.tokens.batch,
-            last=last,
-        )
-
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         return self._autoencoders.of_model(seed, site, sae_seed)
 
@@ -281,17 +234,8 @@ class LanguageSuite(Suite):
         return self._autoencoders.of_control(index, site)
 
     @cached_property
-    def budgets(self) -> Mapping[int, Budget]:
-        return LanguageDictionaries(self, self._device, self._progress).by_unit()
-
-    @cached_property
     def _autoencoders(self) -> LanguageAutoencoders:
-        return LanguageAutoencoders(self, self._device, self._progress)
-
-    def _lacks(self, what: str) -> NotRun:
-        if what == "models":
-            return NotRun(f"the claim is about models of the Dyck-3 task; {self.name} has others")
-        return super()._lacks(what)
+        return LanguageAutoencoders(self, self.device, self.progress)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -316,12 +260,12 @@ class LanguageSuite(Suite):
         return tuple(self.file.sites) or known
 
     def _own_source(self, run: Run) -> ModelSource:
-        return ModelSource(run.last, self._dtype, self._device)
+        return ModelSource(run.last, self._dtype, self.device)
 
     def _untrained_source(self, run: Run) -> ModelSource:
         if run.untrained:
             return self._source(run.untrained)
-        return ModelSource(run.last, self._dtype, self._device, drawn=run.seed)
+        return ModelSource(run.last, self._dtype, self.device, drawn=run.seed)
 
     def _source(self, checkpoint: Checkpoint) -> ModelSource:
         """Take a checkpoint beside the models, once it is such as they are.
@@ -342,7 +286,7 @@ class LanguageSuite(Suite):
             )
         for tokens in (self.data.analysis, self.data.sae):
             check_tokens(checkpoint, tokens, "tokens")
-        return ModelSource(checkpoint, self._dtype, self._device)
+        return ModelSource(checkpoint, self._dtype, self.device)
 
     def harvest_models(self, tokens: Sequences) -> Activations:
         """Run the models on tokens, or take what was kept of them."""
@@ -394,10 +338,10 @@ class LanguageSuite(Suite):
                 "which": which,
                 "models": stand,
                 "dtype": self.file.dtype,
-                "device": self._device,
+                "device": self.device,
                 "transformers": version("transformers"),
             },
-            progress=lambda share: self._progress(share, f"{self.name}: running models, {which}"),
+            progress=lambda share: self.progress(share, f"{self.name}: running models, {which}"),
         )
 
 

@@ -23,9 +23,6 @@ from pydantic import (
 from polyrot.experiments.language.consistency import canonical, inconsistencies
 from polyrot.experiments.language.toml_lines import Location, line_of
 
-BUILTIN = Path(__file__).parent / "builtin"
-"""The suite files that come with polyrot."""
-
 
 class SuiteFileError(ValueError):
     """A suite file that cannot be used; the message holds a line for every problem."""
@@ -268,12 +265,6 @@ def read_suite_file(path: Path) -> SuiteFile:
     if problems:
         raise SuiteFileError(path, list(dict.fromkeys(problems)))
     return file
-
-
-def builtin_files() -> dict[str, Path]:
-    """The suite files that come with polyrot, by name."""
-    files = sorted(BUILTIN.glob("*.toml"), key=lambda path: path.stem)
-    return {path.stem: path for path in files}
 
 
 def _sentence(item: Mapping[str, Any]) -> str:

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors.numpy import save_file
 
-from polyrot.cache import cache_directory
 from polyrot.files import write_atomically
 from polyrot.models import hub
 from polyrot.models.language_training import (
@@ -20,10 +18,9 @@ from polyrot.models.language_training import (
     next_token_loss,
     train_language_model,
 )
-from polyrot.progress import Progress
+from polyrot.progress import Progress, silent
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
-from polyrot.suites.training import retrained_directory
 from polyrot.tasks import text
 from polyrot.tasks.text import Document, Tokens
 
@@ -56,36 +53,26 @@ class Plan:
         return len(self.seeds) * self.models.steps + len(self.control_seeds) * self.control_steps
 
 
-def train_textlm(
-    *, command: str, out: Path | None = None, device: str = "cpu", progress: Report | None = None
-) -> Path:
-    """Train the suite with a progress line; return the folder written.
-
-    `out` is by default a folder of the cache directory.  A second call, or a second process,
-    continues where the first stopped.
-    """
-    folder = out or textlm_folder()
-    work = cache_directory() / "training"
-    work.mkdir(parents=True, exist_ok=True)
-    line = Progress()
-    with FileLock(work / f"{NAME}.lock"):
-        if not (folder / MANIFEST).is_file():
-            build_textlm(
-                Plan(),
-                text.standard_library(),
-                folder,
-                work=work,
-                command=command,
-                device=device,
-                report=progress or line,
-            )
-    line.clear()
-    return folder
-
-
-def textlm_folder() -> Path:
-    """Where the suite is kept once it is trained."""
-    return retrained_directory() / NAME
+def train(
+    name: str,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> None:
+    """Train every model of `textlm`; see `polyrot.suites.kind.Trainer`."""
+    if not (folder / MANIFEST).is_file():
+        build_textlm(
+            Plan(),
+            text.standard_library(),
+            folder,
+            work=work,
+            command=command,
+            device=device,
+            report=progress,
+        )
 
 
 def build_textlm(
@@ -96,7 +83,7 @@ def build_textlm(
     work: Path,
     command: str,
     device: str = "cpu",
-    report: Report = lambda share, what: None,
+    report: Progress = silent,
 ) -> Artifacts:
     """Train every model of a plan and write them, the tokenizer and the held-out tokens.
 
@@ -153,7 +140,7 @@ def build_textlm(
 
 
 def _report_step(
-    report: Report,
+    report: Progress,
     total: int,
     done: int,
     what: str,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from polyrot.catalogue import find_claims
 from polyrot.errors import NotRun
 from polyrot.experiments.language.checkpoints import Run, artifact_folder, runs, sites_of
 from polyrot.experiments.language.contrasts import load_contrasts
@@ -18,8 +19,8 @@ from polyrot.experiments.language.suite_file import (
     read_suite_file,
 )
 from polyrot.experiments.language.toml_lines import Location, line_of
-from polyrot.experiments.letters.dictionaries import LanguageDictionaries
 from polyrot.models import hub
+from polyrot.suites import registry
 
 Found = Iterator[tuple[Location, str]]
 
@@ -62,10 +63,8 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
 
 
 def _of_claims(file: SuiteFile) -> Found:
-    """Claims that there are none of, where the folder of claims is beside the package or here."""
-    folders = (Path("claims"), Path(__file__).parents[2] / "claims")
-    modules = [path.stem for folder in folders for path in folder.glob("*/[a-z]*_[0-9]*.py")]
-    known = {"-".join(stem.split("_")[:2]).upper() for stem in modules}
+    """Claims that there are none of, where there is a folder of claims."""
+    known = {claim.id for claim in find_claims()[1]}
     families = {id.partition("-")[0] for id in known}
     for index, id in enumerate(file.claims):
         if id not in known and id.partition("-")[0] in families:
@@ -116,8 +115,7 @@ def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Foun
             yield from _of_controls(suite)
     if file.sae.folder:
         yield from _of_autoencoders(suite)
-    if file.dictionaries:
-        yield from _of_dictionaries(suite)
+    yield from _of_providers(suite)
     try:
         _ = suite.steering_site
     except NotRun as error:
@@ -155,11 +153,14 @@ def _of_autoencoders(suite: LanguageSuite) -> Found:
                 return  # of the others likely the same
 
 
-def _of_dictionaries(suite: LanguageSuite) -> Found:
-    try:
-        LanguageDictionaries(suite)
-    except NotRun as error:
-        yield _located(error, ("dictionaries",))
+def _of_providers(suite: LanguageSuite) -> Found:
+    """What experiments make of the tables that are theirs."""
+    for provider in registry.providers_for(suite):
+        if getattr(suite.file, provider.table, None):
+            try:
+                provider.make(suite)
+            except NotRun as error:
+                yield _located(error, (provider.table,))
 
 
 def _located(error: NotRun, where: Location) -> tuple[Location, str]:

@@ -1,6 +1,7 @@
 """Two dictionaries of one model at one budget, and the words that they are asked about."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import mean
@@ -13,6 +14,7 @@ from polyrot.sae.absorption import Absorption, Units, absorption
 from polyrot.sae.logistic import Probe, f1, fit_probe
 from polyrot.sae.metrics import ev, reconstruct
 from polyrot.sae.model import SAE
+from polyrot.suites.capability import Capability
 from polyrot.tasks.letters import LETTERS, NO_WORD
 
 SUBSPACES, COLUMNS = "subspaces", "single columns"
@@ -90,7 +92,7 @@ class Words:
 
 
 @dataclass(frozen=True, eq=False)
-class Budget:
+class MatchedDictionaries:
     """The arms of one model, and what they are measured on.
 
     Args:
@@ -134,3 +136,14 @@ def _averaged(words: Words, sae: SAE, read: Read) -> dict[str, float]:
         "F1 of the main units": mean(own.f1 for own in found),
         "letters": float(len(found)),
     }
+
+
+class Budgets(Capability):
+    """Group and TopK autoencoders at one budget, by the unit of replication."""
+
+    what = "group and TopK autoencoders at one budget"
+
+    @property
+    @abstractmethod
+    def budgets(self) -> Mapping[int, MatchedDictionaries]:
+        """By seed, or by SAE seed where there is one model."""

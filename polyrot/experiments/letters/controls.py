@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget, Words
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, MatchedDictionaries, Words
 from polyrot.linalg import haar
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
@@ -19,7 +19,7 @@ COS, THRESHOLD = 0.5, 0.8
 """Cosine of a letter's other features with its first; pre-activation that a feature must exceed."""
 
 
-def shuffled_groups(own: Budget) -> Budget:
+def shuffled_groups(own: MatchedDictionaries) -> MatchedDictionaries:
     """Deal the columns of the subspaces to groups at random."""
 
     def load(arm: str, half: bool) -> SAE:
@@ -34,12 +34,12 @@ def shuffled_groups(own: Budget) -> Budget:
     return replace(own, load=load)
 
 
-def columns_at_half(own: Budget) -> Budget:
+def columns_at_half(own: MatchedDictionaries) -> MatchedDictionaries:
     """Let single columns at half the tokens stand for the subspaces at half the tokens."""
     return replace(own, load=lambda arm, half: own.load(COLUMNS if arm == SUBSPACES else arm, half))
 
 
-def planted_letters(own: Budget) -> Budget:
+def planted_letters(own: MatchedDictionaries) -> MatchedDictionaries:
     """Put every letter into a subspace that one group holds, and single columns split and absorb.
 
     A letter's words lie in several directions of its own subspace, of as many dimensions as a
@@ -62,7 +62,7 @@ def planted_letters(own: Budget) -> Budget:
     return replace(own, words=words, x=words.scored, load=lambda arm, half: saes[arm])
 
 
-def planted_otherwise(own: Budget) -> Budget:
+def planted_otherwise(own: MatchedDictionaries) -> MatchedDictionaries:
     """Plant letters, and exchange the arms: here the single columns hold what groups do there."""
     planted = planted_letters(own)
     other = {SUBSPACES: COLUMNS, COLUMNS: SUBSPACES}

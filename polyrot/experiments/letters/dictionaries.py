@@ -1,22 +1,24 @@
 """The two dictionaries of a suite's language models, trained by its recipe when asked for."""
 
-from collections.abc import Callable
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
 from polyrot.errors import NotRun
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budget, Words
+from polyrot.experiments.language.suite import LanguageSuite
+from polyrot.experiments.letters.budgets import (
+    COLUMNS,
+    SUBSPACES,
+    Budgets,
+    MatchedDictionaries,
+    Words,
+)
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.tasks.letters import first_letters
-
-if TYPE_CHECKING:
-    from polyrot.experiments.language.suite import LanguageSuite
 
 SAE_SEEDS = 3
 """Of a suite of one model; otherwise every model has one, and none has that of another."""
@@ -26,21 +28,16 @@ FIT_WORDS, WORD_TOKENS = 16_384, 4
 """That probes are fitted to, at most, and tokens in which one surely begins, on average."""
 
 
-class LanguageDictionaries:
+class LanguageDictionaries(Budgets):
     """Trained, or taken from the cache, when asked for."""
 
-    def __init__(
-        self,
-        suite: "LanguageSuite",
-        device: str = "cpu",
-        progress: Callable[[float, str], None] = lambda share, what: None,
-    ) -> None:
+    def __init__(self, suite: LanguageSuite) -> None:
         """Take the recipe of a suite file; nothing is loaded yet.
 
         Raises:
             NotRun: where there is none, or it does not fit the models.
         """
-        self._suite, self._device, self._progress = suite, device, progress
+        self._suite = suite
         table = suite.file.dictionaries
         if table is None:
             raise NotRun(
@@ -57,7 +54,8 @@ class LanguageDictionaries:
         except ValueError as error:
             raise NotRun(f"dictionaries: {error}") from None
 
-    def by_unit(self) -> dict[int, Budget]:
+    @cached_property
+    def budgets(self) -> dict[int, MatchedDictionaries]:
         """Give the dictionaries of each unit, which is a model, or an SAE seed of the only one."""
         suite = self._suite
         scored = suite.data.analysis[:SEQUENCES]
@@ -69,7 +67,7 @@ class LanguageDictionaries:
             x = activations[model]
             trained_on = self._activations[model][: len(fit_letters)]
             words = Words.among(trained_on, fit_letters, x, letters, fit_words=FIT_WORDS)
-            result[unit] = Budget(words, x, partial(self._load, index), unit)
+            result[unit] = MatchedDictionaries(words, x, partial(self._load, index), unit)
         return result
 
     @property
@@ -113,7 +111,7 @@ class LanguageDictionaries:
             f"{self._suite.name}: {arm}, {'half of the' if half else 'all'} tokens",
             recipe,
             lambda site: data,
-            self._progress,
-            self._device,
+            self._suite.progress,
+            self._suite.device,
         )
         return autoencoders.at(self._site, list(range(1, 1 + len(data))))

@@ -15,7 +15,7 @@ from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
-from polyrot.suites.training import Report, power
+from polyrot.suites.training import Report, fingerprint
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]
@@ -85,7 +85,7 @@ def _angles(
             "samples": recipe.recipe(),
             "runs": [list(run) for run in runs],
             "starts": STARTS,
-            "data": [power(x) for x in data],
+            "data": [fingerprint(x) for x in data],
         }
     )
     file = work / f"samples-{key}.json"

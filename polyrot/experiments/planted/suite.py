@@ -1,8 +1,11 @@
 """Dictionaries trained on planted subspaces: suites of features whose truth is known."""
 
 import json
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from polyrot.experiments.planted.plan import (
+    FULL,
     RANKS,
     SAMPLES_FILE,
     STARTS,
@@ -19,11 +23,14 @@ from polyrot.experiments.planted.plan import (
 )
 from polyrot.experiments.planted.samples import Samples
 from polyrot.experiments.planted.train import loaded, weights_file
+from polyrot.progress import Progress
 from polyrot.sae.model import SAE
 from polyrot.sae.nuclear import Blocks
-from polyrot.suites.artifacts import Artifacts
+from polyrot.suites.artifacts import MANIFEST, Artifacts
+from polyrot.suites.capability import Capability
 from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
+from polyrot.suites.training import retrained_directory
 from polyrot.tasks.subspaces import Features, Tokens, sphere
 
 SITE = "planted"
@@ -63,14 +70,54 @@ def sphere_points(dim: int, seed: int) -> Float[Tensor, "point dim"]:
     return sphere(POINTS, dim, torch.Generator().manual_seed(seed)).double()
 
 
-class DictionarySuite(Suite):
+class Points(Suite, Capability):
+    """Unit vectors of features."""
+
+    what = "points of planted features"
+
+    @abstractmethod
+    def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
+        """Unit vectors of a feature of `dim` dimensions; they differ between repetitions."""
+
+
+class Dictionaries(Suite, Capability):
+    """Sparse autoencoders that were trained on planted subspaces."""
+
+    what = "autoencoders of planted subspaces"
+
+    @abstractmethod
+    def dictionaries(
+        self, experiment: str, arm: str, *, polished: bool = False
+    ) -> list[Dictionary]:
+        """Autoencoders of an arm of an experiment: see `polyrot.experiments.planted.plan`.
+
+        With `polished`, those that started at the planted solution.
+        """
+
+    @abstractmethod
+    def decoders(self, arm: str) -> list[Decoder]:
+        """Decoders of a coefficient of rank recovery, one a seed."""
+
+
+class SampleCounts(Suite, Capability):
+    """How many tokens it took to recover subspaces."""
+
+    what = "counts of tokens to recovery"
+
+    @property
+    @abstractmethod
+    def samples(self) -> Samples:
+        """Tokens to recovery by dimension, one count a repetition; None where it was not reached."""
+
+
+class DictionarySuite(Points, Dictionaries, SampleCounts):
     """Planted features, and dictionaries that were trained on them."""
 
     def __init__(self, name: str, folder: Path) -> None:
         """Read what was trained; `folder` holds one folder a suite."""
         self._plan = plan(name)
         seeds = {seed for experiment in self._plan.values() for seed in experiment.seeds}
-        super().__init__(name, tuple(sorted(seeds)), (SITE,))
+        super().__init__(name, tuple(sorted(seeds)))
         self._artifacts = Artifacts.open(folder / name)
 
     def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
@@ -104,12 +151,29 @@ class DictionarySuite(Suite):
     @property
     def samples(self) -> Samples:
         if self.name != SUBSPACES:
-            raise self._lacks(f"sweep of tokens; run it with --suite {SUBSPACES}")
+            raise self.lacks("sweep of tokens", (SUBSPACES,))
         found = json.loads((self._artifacts.folder / SAMPLES_FILE).read_text())
         return {int(dim): needed for dim, needed in found.items()}
 
     def _experiment(self, name: str) -> Experiment:
         if name not in self._plan:
             what = "runs from many starts" if name == STARTS else name
-            raise self._lacks(f"{what}; run it with --suite {SUBSPACES}")
+            raise self.lacks(what, (SUBSPACES,))
         return self._plan[name]
+
+
+def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> DictionarySuite:
+    """Load a suite; see `polyrot.suites.registry.load_suite`."""
+    return DictionarySuite(name, _folder(name, artifacts))
+
+
+def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
+    """Seeds and file hashes."""
+    manifest = _folder(name, artifacts) / name / MANIFEST
+    found = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    return {"seeds": found.get("seeds", []), "artifacts": found.get("files", {})}
+
+
+def _folder(name: str, artifacts: Path) -> Path:
+    """The folder of a suite's folder: those of the paper's sizes are never shipped."""
+    return retrained_directory() if name == FULL else artifacts

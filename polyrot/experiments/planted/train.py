@@ -8,24 +8,23 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyrot.cache import cache_directory, content_key
+from polyrot.cache import content_key
 from polyrot.experiments.planted.controls import planted_decoder
 from polyrot.experiments.planted.plan import SAMPLES_FILE, SUBSPACES, Experiment, plan
 from polyrot.experiments.planted.samples import samples_needed
 from polyrot.files import write_atomically
-from polyrot.progress import Progress
+from polyrot.progress import Progress, silent
 from polyrot.provenance import machine, versions
 from polyrot.sae.activations import Activation, GroupTopK, JumpReLU
 from polyrot.sae.model import SAE, WEIGHTS
 from polyrot.sae.recipe import BatchTopK, LearnedThresholds, SAEConfig
 from polyrot.sae.training import SAEStack, train_saes
 from polyrot.suites.artifacts import Artifacts, write_artifacts
-from polyrot.suites.training import Report, power, retrained_directory
+from polyrot.suites.training import Report, fingerprint, steps_of
 from polyrot.tasks.subspaces import Features
 
 State = dict[str, Tensor]
@@ -76,25 +75,17 @@ def build_dictionaries(
     return write_artifacts(folder, states, {}, description, others=others)
 
 
-def train_dictionaries(
-    name: str, *, command: str, out: Path | None = None, progress: Progress | None = None
-) -> Path:
-    """Train a suite of dictionaries with a progress line; return the folder written.
-
-    `out` is by default a folder of the cache directory, which `pytest --retrain` uses.
-    """
-    folder = out or retrained_directory() / name
-    work = cache_directory() / "training"
-    work.mkdir(parents=True, exist_ok=True)
-    line = progress or Progress()
-
-    def report(what: str, step: int, steps: int, remark: str) -> None:
-        line(step / steps, f"{what}, {step} of {steps}  {remark}")
-
-    with FileLock(work / f"{name}.lock"):
-        build_dictionaries(name, folder, work=work, command=command, report=report)
-    line.clear()
-    return folder
+def train(
+    name: str,
+    folder: Path,
+    *,
+    work: Path,
+    command: str,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> None:
+    """Train all experiments of a suite; see `polyrot.suites.kind.Trainer`."""
+    build_dictionaries(name, folder, work=work, command=command, report=steps_of(progress))
 
 
 def loaded(state: Mapping[str, Tensor], recipe: SAEConfig, index: int) -> SAE:
@@ -124,7 +115,7 @@ def _kept(
             "starts": experiment.starts,
             "polished": experiment.polished,
             "seeds": experiment.seeds,
-            "data": [power(x) for x in data],
+            "data": [fingerprint(x) for x in data],
         }
     )
     file = work / f"dictionaries-{key}.safetensors"

@@ -22,17 +22,24 @@ from polyrot.experiments.planted.samples import (
     RESOLUTION,
     Samples,
 )
-from polyrot.experiments.planted.suite import SITE, Decoder, Dictionary, sphere_points
+from polyrot.experiments.planted.suite import (
+    Decoder,
+    Dictionaries,
+    Dictionary,
+    Points,
+    SampleCounts,
+    sphere_points,
+)
+from polyrot.progress import Progress, silent
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.l1_risk import nearest_axes
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.draws import Draw
-from polyrot.suites.names import world_name
-from polyrot.suites.suite import Suite
+from polyrot.suites.registry import world_name
 from polyrot.tasks.subspaces import Features
 
-Points = Float[Tensor, "point dim"]
+Vectors = Float[Tensor, "point dim"]
 
 NOISE = 0.02
 """Of points that are nearly along an axis, or nearly on a circle: its norm, about."""
@@ -40,30 +47,30 @@ SCATTER = 0.1
 """Standard deviation of the logarithm of the samples that a repetition needs."""
 
 
-def _sphere(dim: int, draw: Draw, repetition: int) -> Points:
+def _sphere(dim: int, draw: Draw, repetition: int) -> Vectors:
     return sphere_points(dim, draw.seed(repetition, 1 + dim))
 
 
-def _axes(dim: int, draw: Draw, repetition: int) -> Points:
+def _axes(dim: int, draw: Draw, repetition: int) -> Vectors:
     """Along one axis or another."""
     return _nearly(nearest_axes(_sphere(dim, draw, repetition)), dim, draw, repetition)
 
 
-def _circle(dim: int, draw: Draw, repetition: int) -> Points:
+def _circle(dim: int, draw: Draw, repetition: int) -> Vectors:
     """On one circle, however many dimensions there are."""
     x = _sphere(dim, draw, repetition)
     x[:, 2:] = 0
     return _nearly(x, dim, draw, repetition)
 
 
-def _nearly(x: Points, dim: int, draw: Draw, repetition: int) -> Points:
+def _nearly(x: Vectors, dim: int, draw: Draw, repetition: int) -> Vectors:
     generator = draw.generator(repetition, 100 + dim)
     x = x + NOISE / dim**0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype)
     x /= x.norm(dim=1, keepdim=True)
     return x
 
 
-POINT_WORLDS: dict[str, Callable[[int, Draw, int], Points]] = {
+POINT_WORLDS: dict[str, Callable[[int, Draw, int], Vectors]] = {
     "points-sphere": _sphere,
     "points-axes": _axes,
     "points-circle": _circle,
@@ -71,15 +78,15 @@ POINT_WORLDS: dict[str, Callable[[int, Draw, int], Points]] = {
 """By name: unit vectors by dimension, draw and repetition."""
 
 
-class PointWorld(Suite):
+class PointWorld(Points):
     """Unit vectors of features, whatever they are."""
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `POINT_WORLDS` and the number of its random draw."""
-        super().__init__(world_name(world, draw), (0,), (SITE,))
+        super().__init__(world_name(world, draw), (0,))
         self._make, self._draw = POINT_WORLDS[world], Draw(draw)
 
-    def points(self, dim: int, repetition: int) -> Points:
+    def points(self, dim: int, repetition: int) -> Vectors:
         return self._make(dim, self._draw, repetition)
 
 
@@ -122,13 +129,13 @@ DICTIONARY_WORLDS: dict[str, Callable[[Features], Features]] = {
 """By name: what the groups of a dictionary hold, of features that are planted."""
 
 
-class DictionaryWorld(Suite):
+class DictionaryWorld(Dictionaries):
     """Dictionaries that are written down: each group holds what the world says."""
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `DICTIONARY_WORLDS` and the number of its random draw."""
         self._plan = plan(SUBSPACES)
-        super().__init__(world_name(world, draw), (0, 1, 2, 3, 4), (SITE,))
+        super().__init__(world_name(world, draw), (0, 1, 2, 3, 4))
         self._held, self._draw = DICTIONARY_WORLDS[world], Draw(draw)
 
     def dictionaries(
@@ -206,12 +213,12 @@ def _tried(needed: float) -> int | None:
     return rounded if rounded <= max(COUNTS) else None
 
 
-class SampleWorld(Suite):
+class SampleWorld(SampleCounts):
     """Tokens to recovery that grow with the dimension as the world says, with scatter."""
 
-    def __init__(self, world: str, *, draw: int = 0) -> None:
+    def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `SAMPLE_WORLDS` and the number of its random draw."""
-        super().__init__(world_name(world, draw), (0,), (SITE,))
+        super().__init__(world_name(world, draw), (0,))
         self._needed, self._draw = SAMPLE_WORLDS[world], Draw(draw)
 
     @property

@@ -13,23 +13,25 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.dictionaries import RECIPE as DICTIONARIES
-from polyrot.capabilities.dictionaries import recipe_of
+from polyrot.capabilities.dictionaries import GroupAutoencoders, recipe_of
+from polyrot.capabilities.streams import LATE_SITE, ControlAutoencoders
 from polyrot.cores.gramians import Tail, affine
-from polyrot.experiments.dyck.suite import HELD_OUT_SHARE
 from polyrot.models.harvest import Activations
+from polyrot.progress import Progress, silent
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.suites.draws import Draw
-from polyrot.suites.names import world_name
-from polyrot.suites.suite import LATE_SITE, Suite
+from polyrot.suites.registry import world_name
 from polyrot.suites.training import NOISE, noise_activations
 
 SEEDS = (0, 1, 2, 3, 4)
 D_MODEL = 64
 SEQUENCES, LENGTH = 512, 32
 SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
+HELD_OUT_SHARE = 0.25
 READOUTS = 8
 """Numbers that a model reads of its activations: its core is made of them."""
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
@@ -194,7 +196,7 @@ READS_OTHER_TOKENS = ("shuffled-inside", "shuffled-tokens")
 """Worlds in which what a seed reads is of the base set's tokens in an order of its own."""
 
 
-class WorldSuite(Suite):
+class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
     """A synthetic suite: activations at one site, and autoencoders trained when asked for."""
 
     def __init__(
@@ -202,7 +204,7 @@ class WorldSuite(Suite):
         world: str,
         *,
         draw: int = 0,
-        progress: Callable[[float, str], None] = lambda share, what: None,
+        progress: Progress = silent,
     ) -> None:
         """Take a world of `ACTIVATION_WORLDS` and the number of its random draw."""
         super().__init__(world_name(world, draw), SEEDS, (LATE_SITE,))
@@ -247,7 +249,7 @@ class WorldSuite(Suite):
 
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
         if sae_seed and seed != SEEDS[0]:
-            raise self._lacks(f"second dictionary of seed {seed}, only of seed {SEEDS[0]}")
+            raise self.lacks(f"second dictionary of seed {seed}, only of seed {SEEDS[0]}")
         seeds = SEEDS[:1] if sae_seed else SEEDS
         key = (kind, sae_seed)
         if key not in self._dictionaries:

@@ -1,0 +1,337 @@
+"""Every experiment there is, found by looking: its suites, worlds, trainers and claims.
+
+Found are the `kind.py` files of `polyrot/experiments/` and those that other packages name in the
+entry point group `polyrot.experiments`.  Nothing else in polyrot names an experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache, lru_cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from polyrot import experiments
+from polyrot.locations import guide
+from polyrot.progress import Progress, silent
+from polyrot.suggestions import nearest, unknown
+from polyrot.suites.kind import Kind, Listed, Provider, Trainer, Worlds
+
+if TYPE_CHECKING:
+    from polyrot.suites.capability import Capability
+    from polyrot.suites.suite import Suite
+
+GROUP = "polyrot.experiments"
+"""Entry points of it name a module with a `KIND`, say `mypaper.kind`."""
+
+
+class BrokenExperiment(ValueError):
+    """An experiment of another package that cannot be used; the message names the package."""
+
+
+@cache
+def modules() -> tuple[ModuleType, ...]:
+    """The module of every kind, in the order in which they are listed.
+
+    Raises:
+        BrokenExperiment: where one of another package cannot be imported or has no `KIND`.
+    """
+    folders = sorted(path.parent.name for path in Path(experiments.__path__[0]).glob("*/kind.py"))
+    found = [import_module(f"{experiments.__name__}.{folder}.kind") for folder in folders]
+    found += _from_other_packages()
+    return tuple(sorted(found, key=lambda module: (module.KIND.order, module.__name__)))
+
+
+def _from_other_packages() -> Iterator[ModuleType]:
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        of = f" of {point.dist.name}" if point.dist else ""
+        try:
+            module = import_module(point.module)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise BrokenExperiment(
+                f"the experiment {point.name}{of} cannot be imported: {said}"
+            ) from error
+        if not isinstance(getattr(module, "KIND", None), Kind):
+            raise BrokenExperiment(
+                f"the experiment {point.name}{of}: expected {point.module}.KIND to be a "
+                "polyrot.suites.kind.Kind"
+            )
+        yield module
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Every experiment's kind."""
+    return tuple(module.KIND for module in modules())
+
+
+def other_packages() -> tuple[Path, ...]:
+    """Folders of the experiments that are not polyrot's: their code alters numbers too."""
+    own = Path(experiments.__path__[0])
+    files = (Path(str(module.__file__)).resolve() for module in modules())
+    return tuple(file.parent for file in files if not file.is_relative_to(own.resolve()))
+
+
+def listed_suites() -> tuple[Listed, ...]:
+    """The suites that have a name of their own, in the order in which they run."""
+    return tuple(suite for kind in kinds() for suite in kind.suites)
+
+
+def default_suites() -> tuple[str, ...]:
+    """The suites that a plain `pytest claims/` measures."""
+    return tuple(suite.name for suite in listed_suites() if suite.default)
+
+
+def worlds() -> dict[str, Worlds]:
+    """The synthetic worlds by name."""
+    return {name: own for kind in kinds() for own in kind.worlds for name in own.names}
+
+
+def described_suites() -> Iterator[tuple[str, str]]:
+    """Yield every suite, and every pattern of names, with what it is and what it needs."""
+    for kind in kinds():
+        for suite in kind.suites:
+            needed = kind.needs(suite) if kind.needs else ""
+            yield suite.name, "; ".join(part for part in (suite.about, needed) if part)
+    yield "world:NAME", f"synthetic, with known truth: {', '.join(worlds())}"
+    for kind in kinds():
+        for pattern, about in kind.more:
+            yield pattern, about.format(guide=guide())
+
+
+def suite_files() -> dict[str, Path]:
+    """The suite files that come with experiments, by the name of the suite."""
+    return {suite.name: suite.file for suite in listed_suites() if suite.file}
+
+
+def problems_of(path: Path) -> list[Any]:
+    """Find every problem of a suite file; see `Kind.file_problems`."""
+    return [p for kind in kinds() if kind.file_problems for p in kind.file_problems(path)]
+
+
+def summary_of(path: Path) -> Iterator[str]:
+    """Say what a suite file without problems will run; see `Kind.file_summary`."""
+    for kind in kinds():
+        if kind.file_summary:
+            yield from kind.file_summary(path)
+
+
+def world_name(world: str, draw: int = 0) -> str:
+    """Name of a world as a suite: `world:haar`, or of a further draw, `world:haar:3`."""
+    return f"world:{world}" + (f":{draw}" if draw else "")
+
+
+def parse_world(name: str) -> tuple[str, int] | None:
+    """Read a world and its draw from the name of a suite; None where it is no world's."""
+    prefix, _, rest = name.partition(":")
+    world, _, draw = rest.partition(":")
+    number = int(draw) if draw.isdecimal() else 0
+    known = prefix == "world" and world in worlds() and world_name(world, number) == name
+    return (world, number) if known else None
+
+
+def suite_names() -> tuple[str, ...]:
+    """Names of suites and worlds; a world has further draws, say `world:haar:3`."""
+    return (*(suite.name for suite in listed_suites()), *map(world_name, worlds()))
+
+
+@lru_cache(maxsize=256)
+def _find(name: str) -> tuple[Kind | None, Listed]:
+    """The kind of a suite, and how it is listed; no kind where it is a world."""
+    for kind in kinds():
+        for suite in kind.suites:
+            if suite.name == name:
+                return kind, suite
+    if world := parse_world(name):
+        return None, Listed(name, claims=worlds()[world[0]].claims)
+    for kind in kinds():
+        if kind.find and (found := kind.find(name)):
+            return kind, found
+    near = nearest(name, suite_names())
+    if near:
+        raise ValueError(unknown("a suite", name, suite_names()))
+    patterns = [pattern for kind in kinds() for pattern, _ in kind.more]
+    known = [suite.name for suite in listed_suites()]
+    raise ValueError(
+        f"Expected a suite among {', '.join([*known, 'world:NAME', *patterns])} but got {name!r}; "
+        "`polyrot suites` explains them"
+    )
+
+
+def find_suite(name: str) -> Listed:
+    """What is known of a suite before it is loaded.
+
+    Raises:
+        ValueError: where there is no such suite, or its file has problems or a name that is taken.
+    """
+    _, found = _find(name)
+    if found.called != name and found.called in suite_names():
+        raise ValueError(
+            f"{name}: name: {found.called!r} is a suite of polyrot's, whose reports it would "
+            "write over; choose another"
+        )
+    return found
+
+
+def check_suite(name: str) -> None:
+    """Raise ValueError where there is no such suite, or its files cannot be read."""
+    find_suite(name)
+    kind, _ = _find(name)
+    if kind and kind.verify:
+        kind.verify(name)
+
+
+def load_suite(
+    name: str,
+    *,
+    device: str = "cpu",
+    artifacts: Path | None = None,
+    progress: Progress = silent,
+) -> Suite:
+    """Load a suite.
+
+    Args:
+        name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104); a
+            synthetic one, say `"world:haar"`, whose autoencoders are trained when needed; a
+            suite file, `"my-models.toml"`, or a built-in one, say `"textlm"`, which is trained
+            first where it was not yet; or `"published:DIR"` for checkpoints in the layout that
+            the paper's author released (`"published:DIR:0-4"` for these seeds of them).
+        device: where models run, `"cpu"` or `"cuda"`; a synthetic suite has none.
+        artifacts: the folder that holds one folder of trained files per suite; by default the
+            shipped ones.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: where there is no such suite, or a released file is not what it should be.
+        MissingArtifact: where its models were not trained yet, or there is one seed alone.
+        DamagedArtifact: where a trained file is missing or damaged.
+
+    >>> suite = load_suite("dyck3")
+    >>> suite.seeds, suite.sites
+    ((0, 1, 2, 3, 4), ('resid_mid.0', 'resid_post.0', 'resid_mid.1', 'resid_post.1'))
+    """
+    from polyrot.suites.artifacts import SHIPPED
+
+    find_suite(name)
+    if world := parse_world(name):
+        made: Suite = worlds()[world[0]].make(world[0], draw=world[1], progress=progress)
+        return made
+    kind, found = _find(name)
+    assert kind is not None
+    assert kind.load is not None
+    loaded: Suite = kind.load(
+        found.name, artifacts=artifacts or SHIPPED, device=device, progress=progress
+    )
+    return loaded
+
+
+def suite_provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
+    """Seeds, how well they were trained, and file hashes, without loading the suite."""
+    if parse_world(name):
+        return {"seeds": list(load_suite(name).seeds)}
+    kind, _ = _find(name)
+    if kind is None or kind.provenance is None:
+        return {}
+    found: Mapping[str, Any] = kind.provenance(name, artifacts)
+    return found
+
+
+def providers_for(suite: Suite) -> Iterator[Provider]:
+    """Yield what experiments can provide for a suite."""
+    for kind in kinds():
+        for provider in kind.providers:
+            if isinstance(suite, provider.suite.value):
+                yield provider
+
+
+def provided(suite: Suite, capability: type[Capability]) -> Capability | None:
+    """Make a capability for a suite by the provider of an experiment; None where none has it."""
+    for provider in providers_for(suite):
+        if provider.capability.value is capability:
+            made: Capability = provider.make(suite)
+            return made
+    return None
+
+
+def provides(name: str, capability: type[Capability]) -> bool:
+    """Does a suite of this name come with a capability?  Told from its class, without loading."""
+    if world := parse_world(name):
+        made = worlds()[world[0]].make.value
+    else:
+        kind, _ = _find(name)
+        if kind is None or kind.suite is None:
+            return False
+        made = kind.suite.value
+        made = made(name) if not isinstance(made, type) else made
+    return issubclass(made, capability) or any(
+        provider.capability.value is capability and issubclass(made, provider.suite.value)
+        for kind in kinds()
+        for provider in kind.providers
+    )
+
+
+def suites_with(capability: type[Capability]) -> tuple[str, ...]:
+    """The listed suites that come with a capability."""
+    return tuple(suite.name for suite in listed_suites() if provides(suite.name, capability))
+
+
+@cache
+def listed_claims() -> frozenset[str]:
+    """Every claim that some kind lists."""
+    return frozenset().union(*(kind.claims for kind in kinds()))
+
+
+def applies_to(claim: str, name: str, capabilities: Collection[type[Capability]] = ()) -> bool:
+    """Does a claim concern a suite?
+
+    Where the suite is listed with its claims, they say so; a claim that no experiment lists
+    concerns every suite that has what it asks for.
+
+    Args:
+        claim: its id.
+        name: of the suite.
+        capabilities: what the claim asks for by its fixtures.
+    """
+    found = find_suite(name)
+    if found.claim_ids is not None:
+        if claim in found.claim_ids:
+            return True
+        if found.exhaustive or claim in listed_claims():
+            return False
+    return all(provides(name, capability) for capability in capabilities)
+
+
+def trainers() -> dict[str, Trainer]:
+    """What `polyrot train` makes, by name."""
+    return {name: own for kind in kinds() for own in kind.trainers for name in own.names}
+
+
+def train(
+    name: str, *, command: str, out: Path | None = None, device: str = "cpu", progress: Progress
+) -> Path:
+    """Train what has this name; return the folder written.
+
+    Raises:
+        ValueError: where there is no such training, or not on this device.
+    """
+    from polyrot.suites.training import train_into
+
+    known = trainers()
+    if name not in known:
+        raise ValueError(unknown("a suite", name, known))
+    trainer = known[name]
+    if device not in trainer.devices:
+        raise ValueError(f"{name} is trained on {' or '.join(trainer.devices)} alone")
+    return train_into(
+        name, trainer.build, out=out, command=command, device=device, progress=progress
+    )
+
+
+def train_suite(name: str, *, command: str, device: str, progress: Progress) -> None:
+    """Train the cohorts of a suite into the cache folder; nothing where it has none."""
+    for cohort in find_suite(name).cohorts:
+        trained_on = device if device in trainers()[cohort].devices else "cpu"
+        train(cohort, command=command, device=trained_on, progress=progress)
