@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent.parent / "measure_memory.py"
+PROGRAM = Path(__file__).parents[1] / "helpers" / "measure_memory.py"
 LIMIT = 2 * 2**30
 
 

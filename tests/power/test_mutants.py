@@ -6,20 +6,24 @@ fail on it, and does not on the library as it is (it runs on that elsewhere).
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import test_estimate
-import test_haar
-import test_procrustes
-import test_sae
-import test_sae_activations
 import torch
 
 import polyrot as pr
+from polyrot.catalogue import load_module
 from polyrot.linalg import haar, procrustes
 from polyrot.stats.estimate import Estimate, jackknife
+
+TESTS = Path(__file__).parents[1]
+test_haar = load_module(TESTS / "linalg" / "test_haar.py")
+test_procrustes = load_module(TESTS / "linalg" / "test_procrustes.py")
+test_sae = load_module(TESTS / "sae" / "test_sae.py")
+test_sae_activations = load_module(TESTS / "sae" / "test_sae_activations.py")
+test_estimate = load_module(TESTS / "stats" / "test_estimate.py")
 
 Patch = pytest.MonkeyPatch
 Frames = tuple[torch.Tensor, torch.Tensor]

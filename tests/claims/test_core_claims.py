@@ -1,0 +1,209 @@
+"""CORE-01 to CORE-10 seen to hold where they are true and to fail where they are false."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from polyrot.suites.catalogue import load_world
+
+from polyrot.catalogue import load_module
+from polyrot.cores.comparison import overlap
+from polyrot.errors import NotRun
+from polyrot.experiments.addition.models import AdditionModels
+from polyrot.experiments.addition.suite import END, GROKKED, MEMORISED
+from polyrot.experiments.addition.worlds import AdditionWorld
+from polyrot.experiments.chains import figures as core_figures
+from polyrot.experiments.chains.worlds import D_MODEL, SEEDS
+from polyrot.suites.suite import Suite
+from polyrot.verdict.judge import Verdict
+from polyrot.verdict.record import Record
+from polyrot.verdict.run import run
+
+CLAIMS = Path(__file__).parents[2] / "claims/cores"
+REPLICATED, REFUTED, VACUOUS = Verdict.REPLICATED, Verdict.REFUTED, Verdict.VACUOUS
+
+
+@lru_cache
+def module_of(id: str):
+    (path,) = CLAIMS.glob(f"{id.lower().replace('-', '_')}_*.py")
+    return load_module(path)
+
+
+@lru_cache(maxsize=4)  # a world of a chain has 325 MB
+def measured(id: str, on: Suite, which: str = "hardened") -> Record:
+    """Run a claim's own test function, with a judge that returns the record."""
+    records = []
+
+    def judge(measure: Callable[..., object], **options: object) -> None:
+        measurement = getattr(module_of(id), which.upper())
+        records.append(run(measurement, measure, suite="planted", **options))
+
+    getattr(module_of(id), f"test_{which}")(on, judge)
+    (record,) = records
+    return record
+
+
+@lru_cache(maxsize=2)
+def world(name: str) -> Suite:
+    return load_world(name)
+
+
+def part(record: Record, name: str):
+    (found,) = (part for part in record.parts if part.name == name)
+    return found
+
+
+@pytest.mark.parametrize("id", ["CORE-02", "CORE-03", "CORE-05", "CORE-06"])
+def test_claims_about_chains_hold_of_models_that_know_the_state(id: str) -> None:
+    record = measured(id, world("chain-state"))
+    assert record.verdict is REPLICATED, record.reason
+    assert not record.not_drawn
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "part_name"),
+    [
+        ("CORE-02", "chain-needs-its-mean", "core"),
+        ("CORE-02", "chain-loud-voice", "core"),
+        ("CORE-03", "chain-loud-voice", "core"),
+        ("CORE-05", "chain-other-sequences", "first"),
+        ("CORE-05", "chain-other-sequences", "third"),
+        ("CORE-05", "chain-own-third", "third"),
+        ("CORE-06", "chain-out-of-order", "0.75 +- 0.25i"),
+        ("CORE-06", "chain-out-of-order", "0.50"),
+        ("CORE-06", "chain-out-of-order", "R2"),
+    ],
+)
+def test_claims_about_chains_fail_where_they_are_false(id: str, name: str, part_name: str) -> None:
+    assert part(measured(id, world(name)), part_name).verdict is REFUTED
+
+
+def test_an_eigenvalue_of_zero_has_no_relative_error() -> None:
+    with pytest.raises(NotRun, match="an eigenvalue of the chain is zero"):
+        measured("CORE-06", world("chain-one-bit"))
+
+
+def test_cores_kept_apart_are_told_from_random_ones() -> None:
+    assert measured("CORE-04", world("chain-apart")).verdict is REPLICATED
+    random = measured("CORE-04", world("chain-state"))
+    assert random.verdict is REFUTED
+    assert part(random, "overlap").estimate.details["mean overlap"] == pytest.approx(
+        3 / D_MODEL, rel=0.3
+    )
+    one = measured("CORE-04", world("chain-together"))
+    assert one.verdict is REFUTED
+    assert part(one, "overlap").estimate.details["mean overlap"] == pytest.approx(1, rel=1e-3)
+
+
+def test_the_published_overlap_of_random_subspaces_is_that_of_nothing() -> None:
+    record = measured("CORE-04", world("chain-state"), "published")
+    (control,) = (c for c in record.parts[0].controls if c.name == "independent random subspaces")
+    assert control.estimate.value == pytest.approx(3 / D_MODEL, rel=0.3)
+
+
+def test_three_dimensions_are_told_from_four() -> None:
+    assert measured("CORE-01", world("chain-state"), "published").verdict is REPLICATED
+    assert measured("CORE-01", world("chain-hears-noise"), "published").verdict is REFUTED
+
+
+def test_without_common_shifts_three_dimensions_are_the_most_there_can_be() -> None:
+    record = measured("CORE-01", world("chain-state"))
+    assert record.verdict is VACUOUS
+    assert "untrained model" in record.reason
+    heard = measured("CORE-01", world("chain-hears-noise"))
+    assert heard.parts[0].estimate.value == 1
+
+
+def test_what_all_logits_hear_alike_is_no_part_of_the_core() -> None:
+    loud, quiet = world("chain-loud-voice").chain, world("chain-state").chain
+    assert [core.rank for core in loud.cores] == [4] * 5
+    for own, other in zip(loud.without_common_shift.cores, quiet.cores, strict=True):
+        assert own.rank == other.rank == 3
+        assert overlap(own.basis(), other.basis()) > 0.9
+
+
+def test_a_core_says_what_it_was_of() -> None:
+    record = measured("CORE-01", world("chain-state"), "published")
+    details = record.parts[0].estimate.details
+    assert [details[f"rank of seed {seed}"] for seed in SEEDS] == [3] * 5
+    assert details["energy of 3 directions"] == pytest.approx(1)
+    assert [core.rank for core in world("chain-one-bit").chain.cores] == [1] * 5
+
+
+class ThatWasThereBefore(AdditionWorld):
+    """As the models grok, so they are while they memorise."""
+
+    def questions(self, checkpoint: str) -> AdditionModels:
+        return super().questions(GROKKED if checkpoint == MEMORISED else checkpoint)
+
+
+def test_a_core_that_forms_at_grokking() -> None:
+    assert measured("CORE-07", world("addition-circles")).verdict is REPLICATED
+    # As published nothing can fail: no held-out answer is right before.
+    assert measured("CORE-07", world("addition-circles"), "published").verdict is VACUOUS
+    for name in ("by-heart", "a-direction-each"):
+        assert measured("CORE-07", world(f"addition-{name}")).verdict is REFUTED
+    assert measured("CORE-07", ThatWasThereBefore("addition-circles")).verdict is VACUOUS
+
+
+def test_a_cyclic_operator() -> None:
+    assert measured("CORE-08", world("addition-circles")).verdict is REPLICATED
+    # Points in 60 dimensions form a ring whatever they are.
+    assert measured("CORE-08", world("addition-circles"), "published").verdict is VACUOUS
+    for name in ("a-direction-each", "by-heart", "scattered-15", "scattered-60"):
+        assert measured("CORE-08", world(f"addition-{name}")).verdict is REFUTED
+
+
+def test_a_core_that_inflates_under_decay_alone() -> None:
+    assert measured("CORE-09", world("addition-inflates")).verdict is REPLICATED
+    still = measured("CORE-09", world("addition-circles"))
+    assert part(still, "with weight decay").verdict is REFUTED
+    assert part(still, "without weight decay").placement == "inside"
+    both = measured("CORE-09", world("addition-inflates-anyway"))
+    assert part(both, "without weight decay").verdict is REFUTED
+
+
+@pytest.mark.parametrize(
+    ("name", "power", "verdict"),
+    [("inverse", -1, REPLICATED), ("root", -0.5, REFUTED), ("square", -2, REFUTED)],
+)
+def test_how_delays_go_with_the_decay(name: str, power: float, verdict: Verdict) -> None:
+    record = measured("CORE-10", world(f"delay-{name}"))
+    assert record.verdict is verdict, record.reason
+    assert record.parts[0].estimate.value == pytest.approx(power, abs=0.05)
+    assert record.parts[0].estimate.n == 12
+    assert not record.not_drawn
+    for estimate in [record.parts[0].estimate, *(c.estimate for c in record.parts[0].controls)]:
+        assert {type(value) for value in estimate.details.values()} <= {int, float}  # for JSON
+
+
+def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:
+    suite = load_world("delay-inverse")
+    suite.delays[0.3][:5] = [None] * 5
+    record = measured("CORE-10", suite)
+    assert record.verdict is Verdict.INCONCLUSIVE
+    assert "repetitions did not grok: 5 of 12 at 0.3" in record.reason
+    (part,) = record.parts
+    assert part.estimate.details["grokked at 0.3"] == 7
+    assert part.estimate.n == 12
+
+
+def test_a_sweep_that_never_grokked_is_not_run() -> None:
+    suite = load_world("delay-inverse")
+    suite.delays.update({decay: [None] * 12 for decay in suite.delays})
+    with pytest.raises(NotRun, match="no repetition of the sweep grokked at three decays"):
+        measured("CORE-10", suite)
+    assert core_figures.delays(suite.delays) == []
+
+
+class ThatForgot(AdditionWorld):
+    """In the end it answers training questions alone."""
+
+    def questions(self, checkpoint: str) -> AdditionModels:
+        return super().questions(MEMORISED if checkpoint == END else checkpoint)
+
+
+def test_a_model_that_does_not_answer_has_no_core_that_could_inflate() -> None:
+    with pytest.raises(NotRun, match="no seed answers 99% of held-out questions at both times"):
+        measured("CORE-09", ThatForgot("addition-circles"))

@@ -1,0 +1,182 @@
+"""X-02 seen to say which kind of dictionary one rotation carries."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import planted
+import pytest
+import torch
+from polyrot.suites.catalogue import load_world
+from torch import Tensor
+
+import polyrot as pr
+from polyrot.capabilities.dictionaries import (
+    GROUPS,
+    KINDS,
+    RANK,
+    RECIPE,
+    SCALAR,
+    SUBSPACE,
+    recipe_of,
+)
+from polyrot.capabilities.streams import LATE_SITE
+from polyrot.catalogue import load_module
+from polyrot.errors import NotRun
+from polyrot.experiments.synthetic import worlds as synthetic
+from polyrot.linalg import haar
+from polyrot.suites.suite import Suite
+from polyrot.verdict.judge import Verdict
+from polyrot.verdict.record import Record
+from polyrot.verdict.run import run
+
+CLAIM = load_module(
+    Path(__file__).parents[2] / "claims/exploratory/x_02_subspaces_under_rotation.py"
+)
+D_MODEL, SHARED = 16, 4
+
+
+def projection(kind: str, basis: Tensor) -> pr.SAE:
+    """A dictionary that reconstructs what is in a subspace, `[rank, d_model]`, and no more."""
+    scalar = kind == SCALAR
+    columns = torch.cat([basis, -basis] if scalar else [basis, 0 * basis]).float()
+    count = len(columns)
+    rule = pr.TopK(count) if scalar else pr.GroupTopK(count // 2, 2)
+    return pr.SAE(
+        columns.mT.contiguous(),
+        torch.zeros(count),
+        columns,
+        torch.zeros(basis.shape[1]),
+        activation=rule,
+    )
+
+
+class PlantedDictionaries(planted.PlantedSuite):
+    """Rotated seeds that share a few strong dimensions; each kind explains these, or the rest."""
+
+    def __init__(self, **explains: str) -> None:
+        shared = planted.gaussian(D_MODEL, 1)
+        self._planted_dictionaries: dict[tuple[int, str], pr.SAE] = {}
+        activations = []
+        for seed in planted.SEEDS:
+            own = planted.gaussian(D_MODEL, 100 + seed)
+            rotation = haar.sample(D_MODEL, seed=seed)
+            whole = torch.cat([shared[:, :SHARED], own[:, SHARED:]], dim=1)
+            activations.append(whole @ rotation.float())
+            parts = {"shared": rotation[:SHARED], "rest": rotation[SHARED:]}
+            for kind, part in explains.items():
+                self._planted_dictionaries[seed, kind] = projection(kind, parts[part])
+        super().__init__(activations, saes=lambda seed, sae_seed: pytest.fail("wants no SAE"))
+
+    def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> pr.SAE:
+        if sae_seed and seed != self.seeds[0]:
+            raise self._lacks("second dictionary")
+        return self._planted_dictionaries[seed, kind]
+
+
+def measured(on: Suite, *, controlled: bool = True) -> Record:
+    records = []
+    measurement = CLAIM.HARDENED if controlled else replace(CLAIM.HARDENED, controls=())
+
+    def judge(measure: Callable[..., object], **options: object) -> None:
+        records.append(run(measurement, measure, suite="planted", **options))
+
+    CLAIM.test_hardened(on, judge)
+    (record,) = records
+    return record
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dictionaries of worlds after few steps: what is asked here needs no more."""
+    recipe = replace(synthetic.DICTIONARY_RECIPE, steps=40)
+    monkeypatch.setattr(synthetic, "DICTIONARY_RECIPE", recipe)
+
+
+@pytest.mark.parametrize(
+    ("scalar", "subspace", "carried", "beyond"),
+    [
+        ("shared", "shared", Verdict.REPLICATED, Verdict.REPLICATED),
+        ("rest", "shared", Verdict.REPLICATED, Verdict.REPLICATED),
+        ("shared", "rest", Verdict.REFUTED, Verdict.REFUTED),
+        # Neither is carried: the second part says nothing beside the first.
+        ("rest", "rest", Verdict.REFUTED, Verdict.REPLICATED),
+    ],
+)
+def test_each_part_is_judged_by_itself(
+    scalar: str, subspace: str, carried: Verdict, beyond: Verdict
+) -> None:
+    record = measured(PlantedDictionaries(scalar=scalar, subspace=subspace))
+    assert {part.name: part.verdict for part in record.parts} == {
+        CLAIM.CARRIED: carried,
+        CLAIM.BEYOND: beyond,
+    }
+    for part in record.parts:
+        assert all(control.behaved for control in part.controls), part.name
+    assert not record.not_drawn
+    assert [figure.name for figure in record.figures] == ["lost", "likeness"]
+
+
+def test_the_dictionaries_that_a_rotation_carries_are_those_of_the_target() -> None:
+    suite = PlantedDictionaries(scalar="shared", subspace="shared")
+    details = measured(suite).parts[0].estimate.details
+    for kind in KINDS:
+        # Up to the rounding of a fit to single precision, and of the strengths on held-out tokens.
+        assert details[f"mean {kind} overlap, rotated"] > 0.99
+        assert details[f"mean {kind} overlap, two SAE seeds"] == pytest.approx(1)
+        assert details[f"mean {kind} overlap, as they are"] < 0.6
+        assert details[f"mean {kind} EV lost"] < 0.01
+    assert details["mean largest angle of subspaces, rotated"] < 5
+    assert details["mean largest angle of subspaces, at random"] > 30
+
+
+def test_reading_the_rotated_target_is_what_a_carried_dictionary_does() -> None:
+    suite = load_world("haar")
+    pair = next(iter(suite.pairs(LATE_SITE)))
+    sae = projection(SUBSPACE, haar.sample(synthetic.D_MODEL, seed=9)[:8]).to(torch.float64)
+    fit = pair.alignment
+    target = pair.target[pair.held_out].double()
+    carried = fit.inverse().carry_sae(sae)
+    there = carried.decode(carried.encode(target))
+    left = pr.ev(fit.apply(there), pair.source[pair.held_out])
+    assert CLAIM.lost(pair, sae)[1] == pytest.approx(left, abs=1e-6)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(("world", "met"), [("haar", True), ("unrelated", False)])
+def test_worlds_are_told_apart(world: str, met: bool) -> None:
+    carried, beyond = measured(load_world(world), controlled=False).parts
+    assert carried.placement == ("inside" if met else "outside")
+    assert beyond.placement == "inside" or not met
+
+
+@pytest.mark.usefixtures("short")
+def test_a_world_trains_the_dictionaries_of_the_recipe_and_the_first_model_two() -> None:
+    one, again = load_world("haar"), load_world("haar")
+    for kind, rule in ((SCALAR, pr.TopK(GROUPS * RANK)), (SUBSPACE, pr.GroupTopK(GROUPS, RANK))):
+        sae = one.dictionary(1, kind)
+        assert sae.activation == rule
+        assert sae.features == RECIPE.expansion * synthetic.D_MODEL
+        assert torch.equal(sae.W_dec, again.dictionary(1, kind).W_dec)
+        assert not torch.equal(one.dictionary(0, kind).W_dec, one.dictionary(0, kind, 1).W_dec)
+        with pytest.raises(NotRun, match="no second dictionary of seed 1, only of seed 0"):
+            one.dictionary(1, kind, 2)
+
+
+def test_two_runs_give_the_same_numbers() -> None:
+    first, second = (
+        measured(PlantedDictionaries(scalar="shared", subspace="shared")) for _ in range(2)
+    )
+    assert [part.estimate for part in first.parts] == [part.estimate for part in second.parts]
+    assert [part.controls for part in first.parts] == [part.controls for part in second.parts]
+
+
+def test_what_is_asked_of_a_suite_without_dictionaries_is_not_run() -> None:
+    suite = planted.identical(D_MODEL, planted.gaussian)
+    with pytest.raises(NotRun, match="no dictionaries of subspaces; run it with --suite dyck3-ind"):
+        measured(suite)
+
+
+def test_an_unknown_kind_is_named() -> None:
+    with pytest.raises(ValueError, match="Expected kind to be one of scalar, subspace but got"):
+        recipe_of("planar")

@@ -1,0 +1,346 @@
+"""The gate of a CI job: what fails a run and how it says so, end to end."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from toy_claim import ToyClaim
+from typer.testing import CliRunner
+
+from polyrot.cli import app
+from polyrot.report import summary as summary_module
+from polyrot.report.conclusion import Conclusion
+from polyrot.report.summary import summary
+from polyrot.verdict.record import read_verdict
+
+RECORDED = "reports/toy/verdict.json"
+REFUTED = "REFUTED: the interval lies outside the bar (>= 0.5)"
+
+
+@pytest.fixture(autouse=True)
+def job_summary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stand on no CI service but for the file of its job summary."""
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    return tmp_path / "summary.md"
+
+
+@pytest.fixture
+def claims(pytester: pytest.Pytester) -> ToyClaim:
+    return ToyClaim(pytester)
+
+
+def conclusion(result: pytest.RunResult) -> list[str]:
+    """Lines below the heading `conclusion`, each paragraph as it is."""
+    start = next(i for i, line in enumerate(result.outlines) if " conclusion " in line)
+    return result.outlines[start + 1 :]
+
+
+def properties(pytester: pytest.Pytester, id: str) -> dict[str, str]:
+    tree = ElementTree.parse(pytester.path / "junit.xml")  # noqa: S314  # our own file
+    for case in tree.iter("testcase"):
+        found = {p.get("name"): p.get("value") for p in case.iter("property")}
+        if found.get("measurement") == id:
+            return found
+    raise AssertionError(f"no test case of {id}")
+
+
+def test_require_names_each_suite_and_why_it_fails(claims) -> None:
+    claims.write(0.9, before="raise NotRun('no weights; get them with `polyrot train toy`')")
+    result = claims("--suite", "other", "--require", "TOY-01")
+    assert result.ret == 1
+    why = "NOT RUN: no weights; get them with `polyrot train toy`"
+    assert conclusion(result)[2:5] == [
+        "Gate failed (--require): 2 measurements not as demanded.",
+        f"  TOY-01 on other: {why}",
+        f"  TOY-01 on toy: {why}",
+    ]
+
+
+def test_require_takes_published_measurements_and_spaces(claims) -> None:
+    claims.write(0.9)
+    claims.write(0.1, id="TOY-02/published")
+    claims.write(0.1, id="TOY-03")
+    assert claims("--require", "TOY-01").ret == 0
+    result = claims("--require", "TOY-01, TOY-02/published")
+    assert result.ret == 1
+    assert conclusion(result)[3] == f"  TOY-02/published on toy: {REFUTED}"
+    assert conclusion(result)[4].startswith("report: ")
+
+
+def test_require_and_expect_must_both_hold(claims) -> None:
+    claims.write(0.1)
+    claims.write(0.9, id="TOY-02")
+    claims()
+    both = claims("--expect", RECORDED, "--require", "TOY-02")
+    assert both.ret == 0
+    assert conclusion(both)[2:4] == [
+        "Gate passed (--require --expect): every verdict equals the one recorded, and",
+        "everything required is REPLICATED.",
+    ]
+    required = claims("--expect", RECORDED, "--require", "TOY-01")
+    assert required.ret == 1
+    assert f"  TOY-01 on toy: {REFUTED}" in conclusion(required)
+    claims.write(0.5, id="TOY-02")
+    drifted = claims("--expect", RECORDED, "--require", "TOY-01")
+    assert conclusion(drifted)[2:6] == [
+        "Gate failed (--require --expect): 2 measurements not as demanded.",
+        f"  TOY-01 on toy: {REFUTED}",
+        "  TOY-02 on toy: recorded REPLICATED, now INCONCLUSIVE: the interval straddles",
+        "    the bar (>= 0.5)",
+    ]
+
+
+def test_an_error_is_never_accepted(claims) -> None:
+    claims.write(0.9)
+    claims.write(0.9, before="raise OSError('disk')", id="TOY-02")
+    claims()
+    for gate in (("--expect", RECORDED), ("--require", "TOY-01")):
+        result = claims(*gate)
+        assert result.ret == 1
+        said = " ".join(conclusion(result)[2:5])
+        assert said.startswith("1 measurement raised an error: that is a fault of the run,")
+        assert f"Gate failed ({gate[0]}): 1 measurement not as demanded." in said
+
+
+def test_strict_says_that_it_is_what_fails(claims) -> None:
+    claims.write(0.5)
+    result = claims("--strict")
+    assert result.ret == 1
+    assert conclusion(result)[2:4] == [
+        "Nothing was REFUTED or VACUOUS. 1 measurement INCONCLUSIVE or NOT RUN: --strict",
+        "fails them.",
+    ]
+
+
+def test_a_recorded_claim_that_is_gone_fails_and_one_left_out_does_not(claims, pytester) -> None:
+    claims.write(0.9)
+    claims.write(0.9, id="TOY-02")
+    claims("--report-dir", "reports")
+    for chosen in (("-k", "TOY-01"), ("toy_01.py",), ("--deselect", "toy_02.py")):
+        assert claims("--expect", RECORDED, *chosen).ret == 0, chosen
+    (pytester.path / "toy_02.py").unlink()
+    for workers in ((), ("-n", "1", "--require", "TOY-99")):
+        result = claims("--expect", RECORDED, "--report-dir", "reports", *workers)
+        assert result.ret == 1
+        assert "  TOY-02 on toy: recorded REPLICATED, but not measured" in conclusion(result)
+    # In a process of its own a worker collects: only the end tells that there is no such claim.
+    assert "  TOY-99: required, but not measured" in conclusion(result)
+    # Nor is the record overwritten, or the next run would pass.
+    assert set(read_verdict(pytester.path / RECORDED).verdicts) == {"TOY-01", "TOY-02"}
+
+
+def test_a_run_that_stops_at_its_first_failure_does_not_count_the_rest_as_gone(claims) -> None:
+    claims.write(0.9)
+    claims.write(0.9, id="TOY-02")
+    claims()
+    claims.write(0.1)
+    result = claims("-x", "--expect", RECORDED)
+    assert result.ret == 1
+    assert "Gate failed (--expect): 1 measurement not as demanded." in conclusion(result)
+
+
+def test_two_files_of_one_suite_are_ambiguous(claims) -> None:
+    claims.write(0.9)
+    claims()
+    claims("--report-dir", "other")
+    result = claims("--expect", RECORDED, "--expect", "other/toy/verdict.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: --expect: Expected one file a suite but {RECORDED} and other/*; leave one out"]
+    )
+
+
+def test_a_file_without_verdicts_demands_nothing_and_is_refused(claims, pytester) -> None:
+    claims.write(0.9)
+    claims()
+    report = json.loads((pytester.path / RECORDED).read_text())
+    (pytester.path / "empty.json").write_text(json.dumps({**report, "records": []}))
+    result = claims("--expect", "empty.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*Expected verdicts in empty.json but it holds none; record*"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_a_bad_expectation_stops_the_run_before_it_starts(claims, workers) -> None:
+    claims.write(0.9, before="open('ran', 'w')")
+    result = claims("--expect", "nowhere.json", *workers)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = result.stderr.str().strip().splitlines()
+    assert line.startswith("ERROR: --expect: Expected the verdicts of an earlier run in nowhere")
+    assert not Path("ran").exists()
+
+
+def test_a_drift_names_the_command_that_explains_it_and_is_accepted_by_a_move(
+    claims, pytester
+) -> None:
+    claims.write(0.1)
+    claims()
+    claims.write(0.9)
+    result = claims("--expect", RECORDED)
+    (command,) = [line for line in conclusion(result) if line.startswith("explain: ")]
+    assert command == f"explain: polyrot diff {RECORDED} reports/toy/verdict-drifted.json"
+    explained = CliRunner().invoke(app, command.split()[2:])
+    assert explained.exit_code == 1
+    assert "TOY-01            REFUTED -> REPLICATED\n" in explained.stdout
+    reports = pytester.path / "reports" / "toy"
+    (reports / "verdict-drifted.json").replace(reports / "verdict.json")
+    accepted = claims("--expect", RECORDED)
+    assert accepted.ret == 0
+    assert "explain: " not in accepted.stdout.str()
+    # What is left of the drift was superseded.
+    left = sorted(file.name for file in reports.iterdir())
+    assert left == ["index.html", "verdict.json", "verdict.md"]
+
+
+def test_a_drift_from_a_file_elsewhere_is_explained_too(claims) -> None:
+    claims.write(0.1)
+    claims("--report-dir", "baseline")
+    claims.write(0.9)
+    result = claims("--expect", "baseline/toy/verdict.json")
+    assert f"explain: polyrot diff baseline/toy/verdict.json {RECORDED}" in conclusion(result)
+
+
+def test_a_worker_that_dies_fails_a_gate_that_all_records_pass(claims) -> None:
+    claims.write(0.9)
+    claims.write(0.9, before="import os; os._exit(3)", id="TOY-02")
+    result = claims("-n", "1", "--max-worker-restart", "0", "--require", "TOY-01")
+    assert result.ret != 0
+    assert not [line for line in conclusion(result) if "Gate passed" in line]
+    assert [line for line in conclusion(result) if line.startswith("Gate failed (--require): ")]
+
+
+def test_a_failing_test_that_is_no_measurement_is_not_a_passed_gate(claims, pytester) -> None:
+    claims.write(0.9)
+    pytester.makepyfile(toy_plain="def test_plain():\n    raise OSError\n")
+    for gate in (("--require", "TOY-01"), ()):
+        result = claims(*gate)
+        assert result.ret == 1
+        said = " ".join(conclusion(result))
+        assert "failed" in said
+        assert "a test that measures no claim failed, or a worker died" in said
+
+
+def test_junit_carries_verdict_reason_and_figures_and_no_record(claims, pytester) -> None:
+    claims.write(0.1)
+    claims.write(0.9, before="raise NotRun('no weights')", id="TOY-02")
+    claims("--junitxml", "junit.xml")
+    assert properties(pytester, "TOY-01") == {
+        "measurement": "TOY-01",
+        "suite": "toy",
+        "verdict": "REFUTED",
+        "reason": "the interval lies outside the bar (>= 0.5)",
+        "quantity": "score",
+        "bar": ">= 0.5",
+        "part": "all",
+        "value": "0.1",
+        "interval_low": "0",
+        "interval_high": "0.2",
+    }
+    missing = properties(pytester, "TOY-02")
+    assert (missing["verdict"], missing["reason"]) == ("NOT RUN", "no weights")
+    assert "value" not in missing
+
+
+def test_the_job_summary_begins_with_the_gate_and_why(claims, job_summary) -> None:
+    claims.write(0.1)
+    claims("--suite", "other", "--report-dir", "old")
+    job_summary.unlink()
+    claims.write(0.9)
+    claims("--expect", "old/toy/verdict.json", "--suite", "other")
+    text = job_summary.read_text()
+    assert text.splitlines()[:13] == [
+        "# Claims: failed",
+        "",
+        "Gate failed (--expect): 2 measurements not as demanded.",
+        "The run completed.",
+        "",
+        "- **TOY-01 on other**: no verdict recorded, now REPLICATED: inside the bar; every "
+        "control behaved",
+        "- **TOY-01 on toy**: recorded REFUTED, now REPLICATED: inside the bar; every control "
+        "behaved",
+        "",
+        "What explains the drift:",
+        "",
+        "```",
+        "polyrot diff old/toy/verdict.json reports/toy/verdict.json",
+        "```",
+    ]
+    for suite in ("toy", "other"):
+        assert text.count(f"## Verdicts on `{suite}`") == 1
+    assert text.count("| TOY-01 | The number is large | **REPLICATED** |") == 2
+    assert text.count("<details>") == text.count("</details>") == 2
+
+
+def test_the_job_summary_of_a_run_without_a_gate_tells_findings(claims, job_summary) -> None:
+    claims.write(0.1)
+    claims()
+    assert job_summary.read_text().splitlines()[:3] == [
+        "# Claims: failed",
+        "",
+        "1 of 1 measurement REFUTED or VACUOUS: such failures are findings about the published "
+        "claims, not crashes.",
+    ]
+    job_summary.unlink()
+    claims.write(0.9)
+    claims()
+    assert job_summary.read_text().startswith("# Claims: passed\n\nNothing was REFUTED")
+
+
+def test_the_job_summary_shows_also_what_was_not_reported(claims, job_summary) -> None:
+    claims.write(0.9)
+    claims.write(0.9, id="TOY-02")
+    claims()
+    job_summary.unlink()
+    claims("-k", "TOY-02")
+    assert "| TOY-02 |" in job_summary.read_text()
+    job_summary.unlink()
+    claims.write(0.9, before="raise KeyboardInterrupt", id="TOY-02")
+    result = claims("--require", "TOY-01", no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert job_summary.read_text().splitlines()[:4] == [
+        "# Claims: failed",
+        "",
+        "Gate failed (--require): the run did not finish.",
+        "The run did not finish; reports of earlier runs are as they were.",
+    ]
+
+
+def test_reports_that_cannot_be_written_are_why_the_gate_fails(claims, pytester) -> None:
+    claims.write(0.9)
+    (pytester.path / "taken").write_text("a file")
+    result = claims("--report-dir", "taken", "--require", "TOY-01")
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert "Gate failed (--require): the reports could not be written." in conclusion(result)
+
+
+def test_a_job_summary_that_cannot_be_written_costs_no_report(claims, pytester, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "no" / "folder.md"))
+    claims.write(0.9)
+    result = claims()
+    assert result.ret == 0
+    assert "The job summary could not be written:" in result.stdout.str()
+    assert json.loads((pytester.path / RECORDED).read_text())["verdicts"] == {
+        "TOY-01": "REPLICATED"
+    }
+
+
+def test_a_summary_longer_than_the_service_shows_leaves_the_details_out(monkeypatch) -> None:
+    report = read_verdict(Path(__file__).parents[2] / "reports" / "dyck3" / "verdict.json")
+    full = summary([report], Conclusion(True, "Gate passed."), ending="")
+    monkeypatch.setattr(summary_module, "LARGEST", len(full.encode()) - 1)
+    short = summary([report], Conclusion(True, "Gate passed."), ending="")
+    assert "<details>" not in short
+    assert "are in this suite's `verdict.md`." in short
+    assert short.count("\n| PIR-") == full.count("\n| PIR-")
+
+
+def test_a_gate_that_measured_nothing_says_so(claims, job_summary: Path) -> None:
+    claims.write(0.9, before="raise NotRun('no weights')")
+    claims()
+    result = claims("--expect", RECORDED)
+    assert result.ret == 0
+    said = " ".join(" ".join(conclusion(result)).split())
+    assert "Nothing was measured: every measurement is NOT RUN, for the reasons given." in said
+    assert job_summary.read_text().splitlines().count("# Claims: nothing measured") == 2
