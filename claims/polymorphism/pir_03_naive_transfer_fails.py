@@ -8,13 +8,11 @@ negative; the variance is about the mean of each dimension; all pairs.
 
 import pytest
 
-from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import Bar, Claim, Judge, Measurement, Printed, negative, positive
 from polyrot.sae.metrics import ev, ev_published, reconstruct
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-03",
@@ -30,8 +28,8 @@ CLAIM = Claim(
 )
 BAR = Bar.below(0.0, "EV of the target by the source's SAE")
 CONTROLS = (
-    negative("identity with 1% noise", worlds.identity_world(0.01)),
-    positive("Haar world", worlds.haar_world()),
+    negative("identity with 1% noise", controls.identity_world(0.01)),
+    positive("Haar world", controls.haar_world()),
 )
 PUBLISHED = Measurement(
     CLAIM,
@@ -58,10 +56,10 @@ def naive_ev(pair: Pair) -> float:
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(naive_ev_published, world, anchored=True))
+def test_published(streams: Streams, judge: Judge) -> None:
+    judge(lambda world=as_trained: streams.each_site(naive_ev_published, world, anchored=True))
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(naive_ev, world))
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    judge(lambda world=as_trained: streams.each_site(naive_ev, world))

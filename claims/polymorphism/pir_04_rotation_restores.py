@@ -11,15 +11,22 @@ activation of the same token.
 
 import pytest
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    negative,
+    positive,
+)
 from polyrot.sae.metrics import ev, ev_published, reconstruct
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-04",
@@ -34,70 +41,61 @@ CLAIM = Claim(
     false_in=("linear-10", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )
 BAR = Bar.at_most(0.025, "EV lost against within-seed")
-GAUSSIAN = negative("matched Gaussian", worlds.matched_gaussian)
-OWN, NAIVE, RESTORED = "EV of the source", "EV as it is", "EV rotated"
+GAUSSIAN = negative("matched Gaussian", controls.matched_gaussian)
+OWN, NAIVE, RESTORED = "mean EV of the source", "mean EV as it is", "mean EV rotated"
 CONTROLS = (
-    negative("untrained seed", worlds.untrained),
-    negative("shuffled tokens", worlds.shuffled_tokens),
-    negative("random rotation", worlds.random_rotation),
+    negative("untrained seed", controls.untrained),
+    negative("shuffled tokens", controls.shuffled_tokens),
+    negative("random rotation", controls.random_rotation),
     GAUSSIAN,
-    positive("Haar world", worlds.haar_world()),
+    positive("Haar world", controls.haar_world()),
 )
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
-def lost_published(pair: Pair) -> tuple[float, dict[str, float]]:
+RECOVERY = ByPart(
+    "recovery",
+    title="SAE failure and recovery",
+    caption="Explained variance by the source's autoencoder, mean over pairs: of the "
+    "source's activations, and of another seed's before and after the rotation. 0 is no "
+    "better than the mean.",
+    y="reconstruction EV",
+    curves=(
+        Curve("the source itself", Role.POSITIVE, detail=OWN),
+        Curve("another seed, rotated", Role.MODELS, detail=RESTORED),
+        Curve("another seed, as it is", Role.BESIDE, detail=NAIVE),
+        Curve("Gaussian of its moments, rotated", Role.NEGATIVE, GAUSSIAN.name, RESTORED),
+    ),
+)
+
+
+def ev_lost_published(pair: Pair) -> Measured:
     """EV lost when the rotated target is scored against itself, on the tokens of the fit."""
     pair = pair.on_fit_tokens()
     rotated = pair.alignment.apply(pair.target).float()
-    within = pair.within(ev_published, held_out=False)
-    naive = ev_published(reconstruct(pair.sae, pair.target), pair.target)
-    restored = ev_published(reconstruct(pair.sae, rotated), rotated)
-    return within - restored, {OWN: within, NAIVE: naive, RESTORED: restored}
+    own = pair.source_ev(ev_published, held_out=False)
+    naive, restored = (ev_published(reconstruct(pair.sae, x), x) for x in (pair.target, rotated))
+    return Measured(own - restored, {OWN: own, NAIVE: naive, RESTORED: restored})
 
 
-def lost(pair: Pair) -> tuple[float, dict[str, float]]:
+def ev_lost(pair: Pair) -> Measured:
     """EV of the source's own activations lost when it is read from the rotated target."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.alignment.apply(target).float()
-    within = pair.within(ev, held_out=True)
+    own = pair.source_ev(ev, held_out=True)
     naive, restored = (ev(reconstruct(pair.sae, x), source) for x in (target, rotated))
-    return within - restored, {OWN: within, NAIVE: naive, RESTORED: restored}
-
-
-def failure_and_recovery(estimates: figures.Worlds) -> list[Figure]:
-    curves = (
-        ("the source itself", Role.POSITIVE, MODELS, f"mean {OWN}"),
-        ("another seed, rotated", Role.MODELS, MODELS, f"mean {RESTORED}"),
-        ("another seed, as it is", Role.BESIDE, MODELS, f"mean {NAIVE}"),
-        ("Gaussian of its moments, rotated", Role.NEGATIVE, GAUSSIAN.name, f"mean {RESTORED}"),
-    )
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="recovery",
-            title="SAE failure and recovery",
-            caption="Explained variance by the source's autoencoder, mean over pairs: of the "
-            "source's activations, and of another seed's before and after the rotation. 0 is no "
-            "better than the mean.",
-            y="reconstruction EV",
-        )
-    ]
+    return Measured(own - restored, {OWN: own, NAIVE: naive, RESTORED: restored})
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
+def test_published(streams: Streams, judge: Judge) -> None:
     judge(
-        lambda world=as_trained: suite.each_site(lost_published, world, anchored=True),
-        figures=failure_and_recovery,
+        lambda world=as_trained: streams.each_site(ev_lost_published, world, anchored=True),
+        figures=[RECOVERY],
     )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(
-        lambda world=as_trained: suite.each_site(lost, world),
-        figures=failure_and_recovery,
-    )
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    judge(lambda world=as_trained: streams.each_site(ev_lost, world), figures=[RECOVERY])

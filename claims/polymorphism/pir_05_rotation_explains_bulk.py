@@ -6,20 +6,25 @@ sequences that the fit never saw, the rotated target explains.  The details hold
 same number for the maps that a rotation competes with.
 """
 
-from dataclasses import replace
-
 import pytest
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, World, as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    negative,
+    positive,
+)
 from polyrot.linalg.procrustes import COMPETITORS
-from polyrot.stats.estimate import Estimate, beside
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-05",
@@ -32,9 +37,22 @@ HARDENED = Measurement(
     CLAIM,
     Bar.above(0.5, "held-out alignment EV"),
     (
-        negative("shuffled tokens", worlds.shuffled_tokens),
-        negative("untrained seed", worlds.untrained),
-        positive("Haar world with 10% noise", worlds.haar_world(noise=0.1)),
+        negative("shuffled tokens", controls.shuffled_tokens),
+        negative("untrained seed", controls.untrained),
+        positive("Haar world with 10% noise", controls.haar_world(noise=0.1)),
+    ),
+)
+
+
+MAPS = ByPart(
+    "maps",
+    title="What each map explains",
+    caption="Explained variance of the source's activations, token by token on held-out "
+    "sequences, by the best map of each kind from another seed's; mean over pairs.",
+    y="alignment EV, held out",
+    curves=(
+        Curve("rotation", Role.MODELS),
+        *(Curve(group, Role.BESIDE, detail=group) for group in COMPETITORS),
     ),
 )
 
@@ -43,34 +61,13 @@ def alignment_ev(pair: Pair) -> float:
     return pair.alignment.ev
 
 
-def competing_maps(estimates: figures.Worlds) -> list[Figure]:
-    curves = [("rotation", Role.MODELS, MODELS, "")]
-    curves += [(group, Role.BESIDE, MODELS, group) for group in COMPETITORS]
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="maps",
-            title="What each map explains",
-            caption="Explained variance of the source's activations, token by token on held-out "
-            "sequences, by the best map of each kind from another seed's; mean over pairs.",
-            y="alignment EV, held out",
-        )
-    ]
+def with_competitors(pair: Pair) -> Measured:
+    return Measured(pair.alignment.ev, {group: pair.procrustes(group).ev for group in COMPETITORS})
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(streams: Streams, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        estimates = suite.each_site(alignment_ev, world)
-        if world is not as_trained:
-            return estimates
-        for group in COMPETITORS:
-            other = suite.each_site(lambda pair, group=group: pair.procrustes(group).ev)
-            estimates = {
-                site: replace(own, details={**own.details, **beside(group, other[site])})
-                for site, own in estimates.items()
-            }
-        return estimates
+        return streams.each_site(with_competitors if world is as_trained else alignment_ev, world)
 
-    judge(measure, figures=competing_maps)
+    judge(measure, figures=[MAPS])

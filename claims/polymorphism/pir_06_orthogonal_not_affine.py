@@ -7,12 +7,10 @@ an orthogonal one must lose next to nothing against it.
 
 import pytest
 
-from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import Bar, Claim, Judge, Measurement, negative, positive
 
 CLAIM = Claim(
     "PIR-06",
@@ -25,8 +23,8 @@ HARDENED = Measurement(
     CLAIM,
     Bar.at_most(0.05, "held-out EV of the affine map less that of the rotation"),
     (
-        negative("linear world, condition number 10", worlds.linear(10.0)),
-        positive("Haar world", worlds.haar_world()),
+        negative("linear world, condition number 10", controls.linear(10.0)),
+        positive("Haar world", controls.haar_world()),
     ),
 )
 
@@ -36,5 +34,5 @@ def gained_by_affine(pair: Pair) -> float:
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(gained_by_affine, world))
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    judge(lambda world=as_trained: streams.each_site(gained_by_affine, world))

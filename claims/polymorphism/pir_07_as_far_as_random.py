@@ -10,16 +10,25 @@ all pairs against its Monte-Carlo null.
 import pytest
 import torch
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
+from polyrot.capabilities import controls
+from polyrot.capabilities.figures import norm_histogram
 from polyrot.capabilities.pairs import World, as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measurement,
+    Printed,
+    Role,
+    average,
+    negative,
+    positive,
+)
 from polyrot.linalg.battery import adjusted_pvalues
-from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.figure import Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-07",
@@ -41,10 +50,10 @@ CLAIM = Claim(
     ),
 )
 CONTROLS = (
-    negative("identity world", worlds.identity_world(0.01)),
-    negative("half of the dimensions", worlds.half_rotation),
-    negative("unrelated noise clouds", worlds.noise_clouds),
-    positive("Haar world", worlds.haar_world()),
+    negative("identity world", controls.identity_world(0.01)),
+    negative("half of the dimensions", controls.half_rotation),
+    negative("unrelated noise clouds", controls.noise_clouds),
+    positive("Haar world", controls.haar_world()),
 )
 PUBLISHED = Measurement(
     CLAIM,
@@ -63,44 +72,39 @@ PUBLISHED = Measurement(
     },
 )
 HARDENED = Measurement(CLAIM, Bar.at_least(0.05, "p of the mean trace"), CONTROLS)
-UNDER_HAAR = "mean trace under Haar"
+TRACE = ByPart(
+    "trace",
+    title="Mean trace",
+    caption="Mean over pairs of seeds of the trace of their rotation, beside the mean "
+    "of as many Haar matrices with the same determinants, site by site.",
+    y="mean trace",
+    curves=(
+        Curve("Haar: mean, and where 95% of means fall", Role.NULL, detail="mean trace under Haar"),
+        Curve("rotations between seeds", Role.MODELS, detail="mean trace"),
+    ),
+)
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
-    first, *others = suite.seeds
-
+def test_published(streams: Streams, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
         estimates = {}
-        for site, rotations in suite.rotations(world, published=True).items():
+        pairs = streams.seed_pairs(anchored=True)
+        for site, rotations in streams.rotations(world, published=True).items():
             d = rotations.shape[-1]
             distances = torch.linalg.matrix_norm(rotations - torch.eye(d, dtype=torch.float64))
-            ratios = distances / (2 * d) ** 0.5
-            values = {(first, seed): float(r) for seed, r in zip(others, ratios, strict=True)}
+            ratios = dict(zip(pairs, (distances / (2 * d) ** 0.5).tolist(), strict=True))
             details = {"lowest norm": float(distances.min()), "highest": float(distances.max())}
-            estimates[site] = jackknife(values, anchor=first, details=details)
+            anchor = streams.seeds[0]
+            estimates[site] = average(pairs, ratios.__getitem__, anchor=anchor, details=details)
         return estimates
 
-    judge(measure, figures=lambda _: [figures.norm_histogram(suite.rotations(published=True))])
+    judge(measure, figures=[lambda _: [norm_histogram(streams.rotations(published=True))]])
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(streams: Streams, judge: Judge) -> None:
     judge(
-        lambda world=as_trained: adjusted_pvalues(suite.rotations(world), ("trace",)),
-        figures=lambda worlds: [
-            figures.by_part(
-                worlds,
-                (
-                    ("Haar: mean, and where 95% of means fall", Role.NULL, MODELS, UNDER_HAAR),
-                    ("rotations between seeds", Role.MODELS, MODELS, "mean trace"),
-                ),
-                name="trace",
-                title="Mean trace",
-                caption="Mean over pairs of seeds of the trace of their rotation, beside the mean "
-                "of as many Haar matrices with the same determinants, site by site.",
-                y="mean trace",
-            ),
-            figures.norm_histogram(suite.rotations()),
-        ],
+        lambda world=as_trained: adjusted_pvalues(streams.rotations(world), ("trace",)),
+        figures=[TRACE, lambda _: [norm_histogram(streams.rotations())]],
     )

@@ -11,16 +11,28 @@ Monte-Carlo null.
 import pytest
 import torch
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
+from polyrot.capabilities import controls
+from polyrot.capabilities.figures import eigenangle_histogram
 from polyrot.capabilities.pairs import World, as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import (
+    MODELS,
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Figure,
+    Judge,
+    Measurement,
+    Printed,
+    Role,
+    Worlds,
+    exact,
+    negative,
+    positive,
+)
 from polyrot.linalg.battery import BATTERY, adjusted_pvalues, ks_iid_published
-from polyrot.stats.estimate import Estimate, exact
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-08",
@@ -41,13 +53,13 @@ CLAIM = Claim(
     ),
 )
 CONTROLS = (
-    negative("permutation", worlds.permutation()),
-    negative("signed permutation", worlds.signed_permutation),
-    negative("block-Haar", worlds.block_haar),
-    negative("Haar but 5% identity", worlds.partly_identity(0.05)),
-    negative("QR without sign fix", worlds.qr_without_sign_fix),
-    negative("unrelated noise clouds", worlds.noise_clouds),
-    positive("Haar world", worlds.haar_world()),
+    negative("permutation", controls.permutation()),
+    negative("signed permutation", controls.signed_permutation),
+    negative("block-Haar", controls.block_haar),
+    negative("Haar but 5% identity", controls.partly_identity(0.05)),
+    negative("QR without sign fix", controls.qr_without_sign_fix),
+    negative("unrelated noise clouds", controls.noise_clouds),
+    positive("Haar world", controls.haar_world()),
 )
 BAR = Bar.at_least(0.05, "p-value")
 PUBLISHED = Measurement(
@@ -60,10 +72,25 @@ PUBLISHED = Measurement(
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
+PVALUES = ByPart(
+    "pvalues",
+    title="Every statistic against Haar",
+    caption="Monte-Carlo p-values, adjusted together over statistics and sites; lines are what "
+    "the number of null draws leaves open.",
+    y="adjusted p-value",
+    curves=(
+        Curve("smallest, which decides", Role.MODELS),
+        *(Curve(name, Role.BESIDE, detail=f"p of {name}") for name in BATTERY),
+    ),
+    bar=BAR,
+    log_y=True,
+)
+
+
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
+def test_published(streams: Streams, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        rotations = torch.cat(list(suite.rotations(world, published=True).values()))
+        rotations = torch.cat(list(streams.rotations(world, published=True).values()))
         tests = [ks_iid_published(rotation[None]) for rotation in rotations]
         pooled = ks_iid_published(rotations)
         worst = min(tests, key=lambda test: test[1])
@@ -78,40 +105,18 @@ def test_published(suite: Suite, judge: Judge) -> None:
             for name, (statistic, p) in {"pooled": pooled, "worst pair": worst}.items()
         }
 
-    judge(
-        measure, figures=lambda _: [figures.eigenangle_histogram(suite.rotations(published=True))]
-    )
-
-
-def pvalues(estimates: figures.Worlds) -> Figure:
-    curves = (
-        ("smallest, which decides", Role.MODELS, MODELS, ""),
-        *((name, Role.BESIDE, MODELS, f"p of {name}") for name in BATTERY),
-    )
-    return figures.by_part(
-        estimates,
-        curves,
-        name="pvalues",
-        title="Every statistic against Haar",
-        caption="Monte-Carlo p-values, adjusted together over statistics and sites; lines are what "
-        "the number of null draws leaves open.",
-        y="adjusted p-value",
-        bar=BAR,
-        log_y=True,
-    )
-
-
-def worst_site(suite: Suite, estimates: figures.Worlds) -> Figure:
-    models = estimates[MODELS]
-    site = min(models, key=lambda site: models[site].value)
-    return figures.eigenangle_histogram(
-        {site: suite.rotations()[site]}, where=f"{site}, where no other site's p-value is smaller"
-    )
+    judge(measure, figures=[lambda _: [eigenangle_histogram(streams.rotations(published=True))]])
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    def worst_site(estimates: Worlds) -> list[Figure]:
+        models = estimates[MODELS]
+        site = min(models, key=lambda site: models[site].value)
+        where = f"{site}, where no other site's p-value is smaller"
+        return [eigenangle_histogram({site: streams.rotations()[site]}, where=where)]
+
     judge(
-        lambda world=as_trained: adjusted_pvalues(suite.rotations(world), BATTERY),
-        figures=lambda estimates: [pvalues(estimates), worst_site(suite, estimates)],
+        lambda world=as_trained: adjusted_pvalues(streams.rotations(world), BATTERY),
+        figures=[PVALUES, worst_site],
     )

@@ -8,13 +8,11 @@ Monte-Carlo null.
 
 import pytest
 
-from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import Bar, Claim, Judge, Measurement, negative, positive
 from polyrot.linalg.battery import adjusted_pvalues
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "PIR-09",
@@ -34,15 +32,14 @@ HARDENED = Measurement(
     CLAIM,
     Bar.at_least(0.05, "p of the distance to the nearest signed permutation"),
     (
-        negative("permutation with 10% noise", worlds.permutation(noise=0.1)),
-        negative("Haar with 3 basis-aligned axes", worlds.aligned_axes(3)),
-        positive("Haar world", worlds.haar_world()),
+        negative("permutation with 10% noise", controls.permutation(noise=0.1)),
+        negative("Haar with 3 basis-aligned axes", controls.aligned_axes(3)),
+        positive("Haar world", controls.haar_world()),
     ),
 )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(
-        lambda world=as_trained: adjusted_pvalues(suite.rotations(world), ("signed permutation",))
-    )
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    statistic = ("signed permutation",)
+    judge(lambda world=as_trained: adjusted_pvalues(streams.rotations(world), statistic))

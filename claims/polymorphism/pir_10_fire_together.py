@@ -11,15 +11,22 @@ pairs, and a feature that falls silent counts as uncorrelated.
 
 import pytest
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    negative,
+    positive,
+)
 from polyrot.sae.metrics import firing_correlation
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "PIR-10",
@@ -34,58 +41,54 @@ CLAIM = Claim(
 )
 RISE, LEAST = 0.2, 0.25
 BAR = Bar.above(0.0, f"smaller of r - {LEAST} and the rise of r - {RISE}")
-UNTRAINED = negative("untrained seed", worlds.untrained)
+UNTRAINED = negative("untrained seed", controls.untrained)
 CONTROLS = (
-    negative("shuffled tokens", worlds.shuffled_tokens),
+    negative("shuffled tokens", controls.shuffled_tokens),
     UNTRAINED,
-    positive("Haar world", worlds.haar_world()),
+    positive("Haar world", controls.haar_world()),
 )
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 
 
-def margin(pair: Pair, *, silent_counts: bool = True) -> tuple[float, dict[str, float]]:
-    """Take what is left above either bar, with the mean correlations on raw and rotated."""
+RAW, ROTATED = "mean r raw", "mean r rotated"
+FIRING = ByPart(
+    "firing",
+    title="Features that fire together",
+    caption="Correlation, over tokens, of a feature's activations on its own seed and on "
+    "another's; mean over features and pairs.",
+    y="mean r over features",
+    curves=(
+        Curve("rotated", Role.MODELS, detail=ROTATED),
+        Curve("as they are", Role.BESIDE, detail=RAW),
+        Curve("untrained seed, rotated", Role.NEGATIVE, UNTRAINED.name, ROTATED),
+    ),
+)
+
+
+def margin(pair: Pair, *, silent_counts: bool = True) -> Measured:
+    """Take the smaller excess over either bar, with the mean correlations on raw and rotated."""
     tokens, aligned = pair.scored, pair.alignment
     raw, rotated = (
         firing_correlation(pair.sae, pair.source[tokens], y, silent_counts=silent_counts)
         for y in (pair.target[tokens], aligned.apply(pair.target[tokens]).float())
     )
-    return min(rotated - LEAST, rotated - raw - RISE), {"r raw": raw, "r rotated": rotated}
+    return Measured(min(rotated - LEAST, rotated - raw - RISE), {RAW: raw, ROTATED: rotated})
 
 
-def margin_published(pair: Pair) -> tuple[float, dict[str, float]]:
+def margin_published(pair: Pair) -> Measured:
     """The same on the tokens of the fit, and without the features that fall silent."""
     return margin(pair.on_fit_tokens(), silent_counts=False)
 
 
-def raw_and_rotated(estimates: figures.Worlds) -> list[Figure]:
-    curves = (
-        ("rotated", Role.MODELS, MODELS, "mean r rotated"),
-        ("as they are", Role.BESIDE, MODELS, "mean r raw"),
-        ("untrained seed, rotated", Role.NEGATIVE, UNTRAINED.name, "mean r rotated"),
-    )
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="firing",
-            title="Features that fire together",
-            caption="Correlation, over tokens, of a feature's activations on its own seed and on "
-            "another's; mean over features and pairs.",
-            y="mean r over features",
-        )
-    ]
-
-
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
+def test_published(streams: Streams, judge: Judge) -> None:
     judge(
-        lambda world=as_trained: suite.each_site(margin_published, world, anchored=True),
-        figures=raw_and_rotated,
+        lambda world=as_trained: streams.each_site(margin_published, world, anchored=True),
+        figures=[FIRING],
     )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(margin, world), figures=raw_and_rotated)
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    judge(lambda world=as_trained: streams.each_site(margin, world), figures=[FIRING])
