@@ -9,13 +9,18 @@ from polyrot.report.words import met_in
 from polyrot.verdict.calibration import Calibration, Cell, Row
 
 
-def write_calibration(calibration: Calibration, folder: Path) -> list[Path]:
-    """Write `calibration.json`, `calibration.md` and `heatmap.svg`; return their paths."""
+def write_calibration(
+    calibration: Calibration, folder: Path, *, worlds: Sequence[str] = ()
+) -> list[Path]:
+    """Write `calibration.json`, `calibration.md` and `heatmap.svg`; return their paths.
+
+    `worlds` says of each kind of world what it is made of.
+    """
     from polyrot.report.heatmap import heat_map
 
     files = {
         "calibration.json": partial(_write, text=calibration.to_json()),
-        "calibration.md": partial(_write, text=markdown(calibration)),
+        "calibration.md": partial(_write, text=markdown(calibration, worlds=worlds)),
         "heatmap.svg": partial(heat_map, calibration),
     }
     for name, write in files.items():
@@ -29,8 +34,8 @@ def findings(calibration: Calibration) -> Iterator[str]:
         yield f"{row.id:<18}{_finding(row)}"
 
 
-def markdown(calibration: Calibration) -> str:
-    """Render the matrix: a row a measurement, a column a world."""
+def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
+    """Render the matrix: a row a measurement, a column a world; `worlds` as above."""
     lines = [
         "# Calibration: how often each bar is met in worlds of known truth",
         "",
@@ -38,19 +43,19 @@ def markdown(calibration: Calibration) -> str:
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
         "**F**: it is false, a named alternative; **F!**: false, and the bar is not met",
         "significantly less often than in the first world of T (Fisher's exact test, one-sided,",
-        "level 0.05), so meeting it shows nothing.  A world is five seeds at one site, d = 64; of",
-        "addition three, d = 128; of agreement (verb) five of d = 12 and five of d = 16; of delays",
-        "twelve repetitions at each of six weight decays; of planted subspaces as many as",
-        "`subspaces` has.  A suite of several sites is judged by the worst.",
+        "level 0.05), so meeting it shows nothing.  A suite of several sites is judged by the",
+        "worst.",
+        "",
+        *(f"- {what}" for what in worlds),
         "",
         "![heat map](heatmap.svg)",
     ]
-    for worlds, rows in calibration.blocks:
-        lines += ["", f"| measurement | bar | {' | '.join(worlds)} |"]
-        lines += ["|---" * (2 + len(worlds)) + "|"]
+    for columns, rows in calibration.blocks:
+        lines += ["", f"| measurement | bar | {' | '.join(columns)} |"]
+        lines += ["|---" * (2 + len(columns)) + "|"]
         for row in rows:
             known = {cell.world: cell for cell in row.cells}
-            cells = " | ".join(_cell(row, known.get(world)) for world in worlds)
+            cells = " | ".join(_cell(row, known.get(world)) for world in columns)
             lines.append(f"| {row.id} | {row.quantity} {row.bar} | {cells} |")
     lines += ["", "## What the bars can tell", ""]
     lines += [f"- **{row.id}**: {_finding(row)}" for row in calibration.rows]

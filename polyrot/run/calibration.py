@@ -150,6 +150,7 @@ class CalibrationSession(Session):
             )
             return
         from polyrot.report.calibration import write_calibration
+        from polyrot.suites.registry import kinds
 
         self._result = self._matrix()
         chosen = self.config.getoption("--report-dir")
@@ -161,7 +162,8 @@ class CalibrationSession(Session):
             )
             return
         try:
-            self._written = write_calibration(self._result, folder)
+            about = [own.about for kind in kinds() for own in kind.worlds]
+            self._written = write_calibration(self._result, folder, worlds=about)
         except OSError as error:
             self._ending = f"The calibration could not be written: {error}."
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR

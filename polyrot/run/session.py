@@ -369,7 +369,7 @@ def artifact_folder(config: pytest.Config) -> Path:
     if chosen is not None:
         return Path(chosen)
     if config.getoption("--retrain"):
-        from polyrot.suites.training import retrained_directory
+        from polyrot.suites.artifacts import retrained_directory
 
         return retrained_directory()
     from polyrot.suites.artifacts import SHIPPED

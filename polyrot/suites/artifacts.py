@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from polyrot.cache import cache_directory
 from polyrot.errors import NotRun
 from polyrot.files import sha256, write_atomically
 from polyrot.locations import judging
@@ -20,6 +21,24 @@ from polyrot.sae.model import SAE
 SHIPPED = Path(__file__).parent.parent / "artifacts"
 MANIFEST = "manifest.json"
 SCHEMA = 1
+
+
+def retrained_directory() -> Path:
+    """Where artifacts trained on this machine are kept, one folder a suite."""
+    return cache_directory() / "artifacts"
+
+
+def artifact_folder(name: str, artifacts: Path = SHIPPED) -> Path:
+    """The folder of what `polyrot train` made: shipped, or trained on this machine.
+
+    Where there is neither, the folder into which it would be trained.
+
+    Args:
+        name: of what was trained.
+        artifacts: holds one folder of shipped files each.
+    """
+    shipped = artifacts / name
+    return shipped if shipped.is_dir() else retrained_directory() / name
 
 
 class MissingArtifact(RuntimeError):

@@ -25,7 +25,7 @@ from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
-from polyrot.suites.artifacts import SAEName
+from polyrot.suites.artifacts import SAEName, retrained_directory
 
 NOISE = "noise"
 """Site name of activations that belong to no model."""
@@ -83,11 +83,6 @@ def train_into(
     with FileLock(work / f"{name}.lock"):
         build(name, folder, work=work, command=command, device=device, progress=progress)
     return folder
-
-
-def retrained_directory() -> Path:
-    """Where artifacts trained on this machine are kept, one folder a suite."""
-    return cache_directory() / "artifacts"
 
 
 def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "token d_model"]:
@@ -193,6 +188,7 @@ def final_metrics(cohort: EncoderCohort, states: list[State]) -> Mapping[str, An
 
 
 def trained_encoders(cohort: EncoderCohort, work: Path, report: Report) -> History:
+    """Train a cohort of encoders, with progress by epoch."""
     epochs = cohort.training.epochs
     return train_encoder_cohort(
         cohort,

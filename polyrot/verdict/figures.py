@@ -152,4 +152,5 @@ def detail_of(estimate: Estimate, name: str) -> tuple[float, float, float]:
 
 
 def numbers(values: Tensor) -> tuple[float, ...]:
+    """Turn a vector into the numbers of a series."""
     return tuple(map(float, values))

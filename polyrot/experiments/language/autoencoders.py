@@ -48,7 +48,7 @@ class LanguageAutoencoders:
         return self._given[folder]
 
     def of_control(self, index: int, site: str) -> SAE:
-        """Take that of a model of another task, or of noise; see `ControlAutoencoders.control_sae`."""
+        """Take that of another task's model, or of noise; see `ControlAutoencoders.control_sae`."""
         autoencoders = self._noise if site == NOISE else self._controls
         return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
 

@@ -9,8 +9,7 @@ from polyrot.experiments.language.tokens import Sequences
 from polyrot.interventions.places import FAMILIES, places
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
-from polyrot.suites.artifacts import SHIPPED
-from polyrot.suites.training import retrained_directory
+from polyrot.suites.artifacts import SHIPPED, artifact_folder
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Run:
 def runs(entry: Models, base: Path, artifacts: Path = SHIPPED) -> list[Run]:
     """Find the checkpoints of an entry of a suite file."""
     if entry.artifact:
-        folder = artifact_folder(entry.artifact, base, artifacts)
+        folder = folder_of(entry.artifact, base, artifacts)
         return [_trained_here(folder, seed) for seed in entry.all_seeds]
     return [
         Run(
@@ -50,19 +49,17 @@ def _trained_here(folder: Path, seed: int) -> Run:
     return Run(seed, Checkpoint(str(folder / f"seed{seed}")), earlier, None)
 
 
-def artifact_folder(artifact: str, base: Path, artifacts: Path = SHIPPED) -> Path:
-    """The folder of what `polyrot train` made: shipped, trained here, or beside a suite file.
-
-    Where there is none, the folder into which it would be trained.
+def folder_of(artifact: str, base: Path, artifacts: Path = SHIPPED) -> Path:
+    """The folder of an artifact: shipped, trained here, or beside a suite file.
 
     Args:
         artifact: its name, or a path.
         base: the suite file's folder, to which a path is relative.
         artifacts: holds one folder of shipped files a suite.
     """
-    trained = retrained_directory() / artifact
-    places = (artifacts / artifact, trained, base / artifact)
-    return next((place for place in places if place.is_dir()), trained)
+    found = artifact_folder(artifact, artifacts)
+    beside = base / artifact
+    return beside if beside.is_dir() and not found.is_dir() else found
 
 
 def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyrot.errors import NotRun
-from polyrot.experiments.language.checkpoints import artifact_folder, runs
+from polyrot.experiments.language.checkpoints import folder_of, runs
 from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.experiments.language.suite_file import SuiteFile, read_suite_file
 from polyrot.experiments.language.tokens import token_files
@@ -61,7 +61,7 @@ def needs(suite: Listed) -> str:
     for artifact in suite.cohorts:
         if (SHIPPED / artifact).is_dir():
             return "shipped"
-        if (artifact_folder(artifact, Path()) / MANIFEST).is_file():
+        if (folder_of(artifact, Path()) / MANIFEST).is_file():
             return "trained"
         return "not trained yet: the first run does (hours), with progress"
     return "from the hub"
@@ -76,7 +76,7 @@ def _path(name: str) -> Path:
 def _artifacts(file: SuiteFile, base: Path, artifacts: Path) -> Iterator[tuple[str, Path]]:
     entries = (*file.models, *file.controls)
     for artifact in dict.fromkeys(entry.artifact for entry in entries if entry.artifact):
-        yield artifact, artifact_folder(artifact, base, artifacts)
+        yield artifact, folder_of(artifact, base, artifacts)
 
 
 def _other_files(file: SuiteFile, base: Path, artifacts: Path) -> list[Path]:
@@ -90,6 +90,6 @@ def _other_files(file: SuiteFile, base: Path, artifacts: Path) -> list[Path]:
         found += map(str, token_files(file.tokens, base))
     for entry in file.models:
         if entry.artifact:
-            folder = artifact_folder(entry.artifact, base, artifacts)
+            folder = folder_of(entry.artifact, base, artifacts)
             found += [str(folder / name) for name in (TOKENS_FILE, TOKENIZER_FILE)]
     return sorted({Path(other) for other in found if Path(other).is_file()})

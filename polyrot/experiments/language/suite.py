@@ -18,8 +18,8 @@ from polyrot.experiments.language.activations import harvest_language
 from polyrot.experiments.language.autoencoders import LanguageAutoencoders
 from polyrot.experiments.language.checkpoints import (
     Run,
-    artifact_folder,
     check_tokens,
+    folder_of,
     runs,
     sites_of,
 )
@@ -246,7 +246,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
     def _artifact(self) -> Path | None:
         """The folder of what was trained here, where the models are such."""
         artifact = self.file.models[0].artifact
-        return artifact_folder(artifact, self.base, self._artifacts) if artifact else None
+        return folder_of(artifact, self.base, self._artifacts) if artifact else None
 
     def _chosen_sites(self) -> tuple[str, ...]:
         # Those of the shallowest model: every model has them.

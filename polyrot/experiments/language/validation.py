@@ -7,7 +7,7 @@ import torch
 
 from polyrot.catalogue import find_claims
 from polyrot.errors import NotRun
-from polyrot.experiments.language.checkpoints import Run, artifact_folder, runs, sites_of
+from polyrot.experiments.language.checkpoints import Run, folder_of, runs, sites_of
 from polyrot.experiments.language.contrasts import load_contrasts
 from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.experiments.language.suite_file import (
@@ -52,7 +52,7 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
     for table, entries in (("models", file.models), ("controls", file.controls)):
         for index, entry in enumerate(entries):
             where: Location = (table, index, _source(entry))
-            if entry.artifact and not artifact_folder(entry.artifact, base).is_dir():
+            if entry.artifact and not folder_of(entry.artifact, base).is_dir():
                 yield where, f"not trained yet: `polyrot train {entry.artifact}` makes it"
                 continue
             for run in runs(entry, base):

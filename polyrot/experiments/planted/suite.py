@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from polyrot.experiments.planted.plan import (
-    FULL,
     RANKS,
     SAMPLES_FILE,
     STARTS,
@@ -26,11 +25,10 @@ from polyrot.experiments.planted.train import loaded, weights_file
 from polyrot.progress import Progress
 from polyrot.sae.model import SAE
 from polyrot.sae.nuclear import Blocks
-from polyrot.suites.artifacts import MANIFEST, Artifacts
+from polyrot.suites.artifacts import MANIFEST, Artifacts, artifact_folder
 from polyrot.suites.capability import Capability
 from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
-from polyrot.suites.training import retrained_directory
 from polyrot.tasks.subspaces import Features, Tokens, sphere
 
 SITE = "planted"
@@ -107,18 +105,18 @@ class SampleCounts(Suite, Capability):
     @property
     @abstractmethod
     def samples(self) -> Samples:
-        """Tokens to recovery by dimension, one count a repetition; None where it was not reached."""
+        """Tokens to recovery by dimension, one count a repetition; None where there was none."""
 
 
 class DictionarySuite(Points, Dictionaries, SampleCounts):
     """Planted features, and dictionaries that were trained on them."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Read what was trained; `folder` holds one folder a suite."""
+        """Read what was trained from its folder."""
         self._plan = plan(name)
         seeds = {seed for experiment in self._plan.values() for seed in experiment.seeds}
         super().__init__(name, tuple(sorted(seeds)))
-        self._artifacts = Artifacts.open(folder / name)
+        self._artifacts = Artifacts.open(folder)
 
     def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
         return sphere_points(dim, draw_seed(0, repetition, 82, dim))
@@ -164,16 +162,11 @@ class DictionarySuite(Points, Dictionaries, SampleCounts):
 
 def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> DictionarySuite:
     """Load a suite; see `polyrot.suites.registry.load_suite`."""
-    return DictionarySuite(name, _folder(name, artifacts))
+    return DictionarySuite(name, artifact_folder(name, artifacts))
 
 
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
     """Seeds and file hashes."""
-    manifest = _folder(name, artifacts) / name / MANIFEST
+    manifest = artifact_folder(name, artifacts) / MANIFEST
     found = json.loads(manifest.read_text()) if manifest.is_file() else {}
     return {"seeds": found.get("seeds", []), "artifacts": found.get("files", {})}
-
-
-def _folder(name: str, artifacts: Path) -> Path:
-    """The folder of a suite's folder: those of the paper's sizes are never shipped."""
-    return retrained_directory() if name == FULL else artifacts
