@@ -4,7 +4,6 @@ A clone has the folders `claims/` and `reports/` at its top.  The wheel carries 
 inside the package, so that what was published is judged where there is no clone.
 """
 
-import glob
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -31,7 +30,18 @@ def home() -> Path:
 def claim_files(folder: Path) -> list[Path]:
     """The modules of claims in a folder, one subfolder a paper or none."""
     files = (path for pattern in ("*.py", "*/*.py") for path in folder.glob(pattern))
-    return sorted(p for p in files if not p.name.startswith("_") and p.name != "conftest.py")
+    return sorted(file for file in files if _may_hold_claims(file))
+
+
+def is_claim_module(file: Path) -> bool:
+    """Does a file lie in a folder `claims` as a module of claims does, and mark a measurement?"""
+    if CLAIMS not in (file.parent.name, file.parent.parent.name) or not _may_hold_claims(file):
+        return False
+    return "mark.measurement(" in file.read_text(encoding="utf-8", errors="replace")
+
+
+def _may_hold_claims(file: Path) -> bool:
+    return file.suffix == ".py" and not file.name.startswith("_") and file.name != "conftest.py"
 
 
 def claims_folders(here: Path | None = None) -> Iterator[Path]:
@@ -55,11 +65,6 @@ def guide() -> Path:
     """The page on suite files, as somebody names it who stands here."""
     page = Path("docs") / "your-models.md"
     return page if page.is_file() else home() / page
-
-
-def wheel_pattern() -> str:
-    """Which files of the wheel hold claims, as pytest's `python_files` says it."""
-    return str(Path(glob.escape(str(IN_WHEEL))) / "*" / "[!_]*.py")
 
 
 def calibration_file(base: Path) -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
@@ -92,9 +93,6 @@ def pytest_configure(config: pytest.Config) -> None:
     except (NotRun, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.add_cleanup(chosen.close)
-    if locations.IN_WHEEL.is_dir():
-        # Where `pytest --pyargs polyrot.claims` is started, no file of ours says so.
-        config.addinivalue_line("python_files", locations.wheel_pattern())
     config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
     if config.getoption("--calibrate") is None:
         session = Session(config)
@@ -139,6 +137,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             raise pytest.UsageError(str(error)) from None
         names = session_of(metafunc.config).suites(default)
         metafunc.parametrize("suite_name", names, scope="session")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect the modules of claims in a folder `claims`, whatever they are called."""
+    if not locations.is_claim_module(file_path) or parent.session.isinitpath(file_path):
+        return None  # pytest itself collects a file that the command line names
+    if any(file_path.match(pattern) for pattern in parent.config.getini("python_files")):
+        return None
+    module: pytest.Module = parent.ihook.pytest_pycollect_makemodule(
+        module_path=file_path, parent=parent
+    )
+    return module
 
 
 @pytest.hookimpl(tryfirst=True)
