@@ -279,6 +279,7 @@ def test_a_world_named_twice_is_drawn_once(run, pytester: pytest.Pytester) -> No
     assert matrix.rows[0].cells == (Cell("haar", 2, 2),)
 
 
+@pytest.mark.process
 def test_workers_share_no_draw_and_change_nothing(run, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """

@@ -266,6 +266,7 @@ def server(tmp_path: Path) -> Iterator[LocalHub]:
         yield running
 
 
+@pytest.mark.process
 def test_a_data_set_is_read_from_the_hub_once_and_then_offline(
     server: LocalHub, tmp_path: Path, tokenizer
 ) -> None:
