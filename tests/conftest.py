@@ -14,7 +14,14 @@ hypothesis.settings.load_profile("polyrot")
 
 pytest_plugins = ["pytester"]
 
-MARKED = {"browser": "browser", "dask": "cluster", "ray": "cluster"}
+MARKED = {
+    "browser": "browser",
+    "dask": "cluster",
+    "ray": "cluster",
+    "trained": "training",
+    "built": "training",
+    "release": "seconds",
+}
 """Markers of the tests that use a fixture."""
 
 
