@@ -14,6 +14,16 @@ hypothesis.settings.load_profile("polyrot")
 
 pytest_plugins = ["pytester"]
 
+MARKED = {
+    "browser": "browser",
+    "dask": "cluster",
+    "ray": "cluster",
+    "trained": "training",
+    "built": "training",
+    "release": "seconds",
+}
+"""Markers of the tests that use a fixture."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A warning fails a test of the library, and no verdict: what users' models warn of is theirs.
@@ -23,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error")
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # the plugin says why
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by what it uses; `tox -e quick` leaves out what takes long to start."""
+    for fixture in MARKED.keys() & getattr(item, "fixturenames", ()):
+        item.add_marker(MARKED[fixture])
 
 
 @pytest.fixture(autouse=True)

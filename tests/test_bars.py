@@ -83,6 +83,7 @@ def by_hand(models: StackedTransformer, index: int, spec: LabelledSequences) -> 
     return float(np.mean(divergences))
 
 
+@pytest.mark.seconds
 def test_behavioural_is_the_divergence_written_out() -> None:
     # More than two groups of similar length, so that tokens are collected in another order.
     spec = dyck.sample_short(130, rng=np.random.default_rng(0))
@@ -185,6 +186,7 @@ def test_the_specification_is_a_function_of_its_seed() -> None:
 # Bar P.
 
 
+@pytest.mark.seconds
 def test_parametric_tells_an_image_from_the_decoy() -> None:
     state = planted.random_model(0)
     models = stack(averaged_depths(state), random_symmetry(state, FULL, 7), config=FULL)
@@ -194,6 +196,7 @@ def test_parametric_tells_an_image_from_the_decoy() -> None:
     assert float(found[1]) < 1e-8
 
 
+@pytest.mark.seconds
 def test_parametric_is_of_every_seed_in_order() -> None:
     state = model(0)
     states = [model(1), random_symmetry(state, CONFIG, 3), averaged_depths(state), state]
@@ -232,6 +235,7 @@ def bar_pr(models: StackedTransformer, spec: StackedTransformer) -> Tensor:
 
 
 @pytest.mark.usefixtures("few_means")
+@pytest.mark.seconds
 def test_causal_of_a_model_with_itself_is_one_and_of_broken_heads_is_not() -> None:
     state = model(0)
     image = random_symmetry(state, CONFIG, 4)
@@ -268,6 +272,7 @@ def test_heads_unmatched_would_be_another_number() -> None:
 
 @pytest.mark.usefixtures("few_means")
 @pytest.mark.parametrize("bar", [bar_c, bar_pr])
+@pytest.mark.seconds
 def test_a_turned_residual_stream_changes_no_correlation(
     bar: Callable[[StackedTransformer, StackedTransformer], Tensor],
 ) -> None:

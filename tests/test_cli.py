@@ -64,6 +64,7 @@ def test_the_version_is_one() -> None:
     [["--help"], ["suites", "show", "gpt2"], ["claims"], ["cache"], ["cache", "clear", "--yes"]],
     ids=" ".join,
 )
+@pytest.mark.process
 def test_what_needs_no_model_does_not_wait_for_torch(words: list[str]) -> None:
     code = (
         "import sys; from polyrot.cli import app\n"
@@ -108,6 +109,7 @@ def complete(line: str) -> list[str]:
         ("polyrot cache clear es", ["estimates"]),
     ],
 )
+@pytest.mark.process
 def test_the_shell_completes_names_of_arguments(line: str, expected: list[str]) -> None:
     assert complete(line) == expected
 

@@ -299,6 +299,7 @@ def test_workers_that_make_no_sense_are_refused(arguments: dict[str, Any], messa
         Workers(**arguments)
 
 
+@pytest.mark.cluster
 def test_a_cluster_without_workers_is_named() -> None:
     with (
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", host="127.0.0.1") as empty,
@@ -317,6 +318,7 @@ run_units(units.mark_and_wait, [(Path({folder!r}), i) for i in range(4)], on=Wor
 """
 
 
+@pytest.mark.process
 def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
     script = INTERRUPTED.format(folder=str(tmp_path))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

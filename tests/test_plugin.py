@@ -129,6 +129,7 @@ def test_a_warning_fails_a_test_of_the_library() -> None:
         warnings.warn("of these tests", stacklevel=1)
 
 
+@pytest.mark.process
 def test_a_warning_of_a_users_model_is_no_verdict(pytester) -> None:
     # The settings of the clone, as `pytest claims/` reads them; the tests' own do not reach there.
     ToyClaim(pytester).write(0.9, before="import warnings; warnings.warn('of a model')")
@@ -202,6 +203,7 @@ def test_a_bad_expectation_is_one_line(claims, pytester, text, message) -> None:
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
 
 
+@pytest.mark.process
 def test_k_selects_by_claim_and_a_partial_run_keeps_the_full_report(claims, pytester) -> None:
     claims.write(0.9)
     claims()
@@ -251,6 +253,7 @@ def test_a_cache_that_cannot_be_written_costs_no_verdict(claims, pytester, monke
     assert verdict(pytester)["verdicts"] == {"TOY-01": "REFUTED"}
 
 
+@pytest.mark.process
 def test_xdist_gives_the_same_report_annotations_and_properties(
     claims, pytester, monkeypatch
 ) -> None:

@@ -107,6 +107,7 @@ def test_autoencoders_and_nulls_are_equal(
     torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
+@pytest.mark.cluster
 def test_a_cluster_that_does_not_answer_is_named_at_once() -> None:
     said = r"no Ray cluster answers at 127.0.0.1:9 \(ConnectionRefusedError\); start one with `ray"
     with pytest.raises(NotRun, match=said):

@@ -161,6 +161,7 @@ def test_two_suites_of_one_name_are_refused(claims, images: Path, tmp_path: Path
     result.stderr.fnmatch_lines([f"*--suite: the reports of {images} and {other} are one folder*"])
 
 
+@pytest.mark.process
 def test_a_suite_without_its_models_is_not_run_and_says_why(
     claims, pytester: pytest.Pytester, tmp_path: Path
 ) -> None:

@@ -227,6 +227,7 @@ def test_text_wants_a_tokenizer_and_is_read_by_it(folders: Path, tmp_path: Path)
         compare(request, tmp_path)
 
 
+@pytest.mark.process
 def test_two_processes_say_the_same(folders: Path, tmp_path: Path) -> None:
     outputs = []
     for jobs in ("1", "2"):

@@ -246,6 +246,7 @@ def test_clamping_every_path_is_ablating(
         same(clamped, joined(stack(tokens)))
 
 
+@pytest.mark.seconds
 def test_integrated_gradients_of_a_stack_add_up_to_ablation(
     stack: StackedTransformer, means: dict[str, Tensor]
 ) -> None:

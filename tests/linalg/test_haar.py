@@ -138,6 +138,7 @@ def of_component(d: int, size: int, group: str, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("d", "group"), COMPONENTS)
+@pytest.mark.seconds
 def test_eigenangles_drawn_without_matrices_have_the_law_of_those_with(d: int, group: str) -> None:
     size = 20_000
     drawn = pr.haar.sample_eigenangles(d, size, group=group, seed=5)

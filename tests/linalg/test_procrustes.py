@@ -296,6 +296,7 @@ def test_bad_options_are_named(arguments, message) -> None:
         "align(x, x, group='U')",
     ],
 )
+@pytest.mark.process
 def test_a_wrong_group_is_named(pytester: pytest.Pytester, call: str) -> None:
     # In a process of its own: here the run-time type checker would speak first.
     code = f"import torch, polyrot as pr; x = torch.randn(9, 3); pr.{call}"

@@ -71,6 +71,7 @@ OFFLINE = (
 )
 
 
+@pytest.mark.process
 def test_a_hub_that_refuses_says_why_and_one_that_gives_is_used_offline_too(
     server: LocalHub, original: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_hub_that_refuses_says_why_and_one_that_gives_is_used_offline_too(
     ],
     ids=["nobody answers", "a proxy refuses"],
 )
+@pytest.mark.process
 def test_a_hub_that_cannot_be_reached_is_not_run(
     server: LocalHub, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -36,6 +36,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.training
 def test_a_tiny_cohort_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polyrot.models.cohorts.FINAL_METRIC_SEQUENCES", 200)
     training = replace(SHORT, steps=150, batch=32, evaluate_every=75, evaluate_sequences=32)
@@ -55,6 +56,7 @@ def test_a_tiny_cohort_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(moved) == len(trained[0].best) - len(SHARED_IO)
 
 
+@pytest.mark.training
 def test_a_seed_trains_the_same_in_any_stack(tmp_path: Path) -> None:
     # Clipping and batches are per seed; bucket widths may differ, rounding with them.
     alone, together = stack(3), stack(2, 3)
@@ -91,6 +93,7 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
         assert torch.equal(result.half_way[0][name], tensor)
 
 
+@pytest.mark.training
 def test_a_run_killed_within_an_update_makes_no_step_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def test_the_page_shows_the_workflow_file_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.process
 def test_each_script_is_shell_and_holds_no_expression(script: str) -> None:
     # What an expression inserts into a script would run as part of it.
     assert "${{" not in script

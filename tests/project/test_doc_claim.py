@@ -49,10 +49,12 @@ def judged(suite, models: World, measurement=claim.MEASURED) -> Record:
         (claim.centred, Verdict.REFUTED),
     ],
 )
+@pytest.mark.seconds
 def test_it_is_what_the_world_makes_it(suite, models, verdict) -> None:
     assert judged(suite, models).verdict is verdict
 
 
+@pytest.mark.seconds
 def test_a_bar_that_noise_meets_is_vacuous(suite) -> None:
     loose = replace(claim.MEASURED, bar=Bar.above(-0.1, claim.BAR.quantity))
     assert judged(suite, claim.cone, loose).verdict is Verdict.VACUOUS
@@ -68,6 +70,7 @@ def test_the_number_is_the_mean_over_pairs_of_different_tokens(suite) -> None:
     )
 
 
+@pytest.mark.seconds
 def test_the_command_of_the_page_runs_it_and_writes_what_the_page_shows(pytester) -> None:
     page = (ROOT / "docs" / "write-a-claim.md").read_text()
     assert f"pytest {FILE.relative_to(ROOT).as_posix()} -v --suite dyck3" in page

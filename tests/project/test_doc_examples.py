@@ -59,6 +59,7 @@ def test_the_example_of_a_docstring(example: doctest.DocTest) -> None:
 
 
 @pytest.mark.parametrize(("page", "blocks"), list(page_examples()))
+@pytest.mark.seconds
 def test_the_examples_of_a_page(
     page: Path, blocks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

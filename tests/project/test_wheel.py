@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
 SHIPPED = BUILD["targets"]["wheel"]["hooks"]["custom"]["shipped"]
@@ -27,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (ROOT / "polyrot").iterdir():
         (package / path.name).symlink_to(path)
     # Python finds a package by the path that it was imported from: these are no links.
-    for name in ("shipped.py", "__init__.py"):
+    for name in ("locations.py", "__init__.py"):
         (package / name).unlink()
         (package / name).write_text((ROOT / "polyrot" / name).read_text())
     (package / "claims").mkdir()

@@ -132,6 +132,7 @@ def test_files_are_named_from_the_top_of_the_job(claims, pytester, monkeypatch) 
     assert "file=toy_01.py," in command
 
 
+@pytest.mark.seconds
 def test_gates_annotate_what_they_fail_for(claims) -> None:
     claims.write(0.1)
     claims.write(0.9, before="raise NotRun('no weights; `polyrot train toy`')", id="TOY-02")

@@ -211,6 +211,7 @@ def test_a_record_with_figures_survives_the_file(tmp_path: Path) -> None:
     assert back.records[0].figures == FIGURES
 
 
+@pytest.mark.seconds
 def test_pages_of_equal_records_differ_in_the_timing_block_alone() -> None:
     first = report()
     later = replace(first, timing={"finished": "2027-01-01T00:00:00Z", "seconds": {"TOY-01": 9.0}})
@@ -225,6 +226,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.seconds
 def test_the_files_of_a_run_and_of_one_that_drifted(tmp_path: Path) -> None:
     own = report()
     written = write_reports([own], tmp_path, keep=[], policy=Policy(), may_shrink=True)
@@ -251,6 +253,7 @@ def test_the_files_of_a_run_and_of_one_that_drifted(tmp_path: Path) -> None:
     assert files(folder) == whole | theirs
 
 
+@pytest.mark.seconds
 def test_renderings_are_those_of_the_run(tmp_path: Path) -> None:
     write_reports([report()], tmp_path, keep=[], policy=Policy(), may_shrink=True)
     folder = tmp_path / "toy"
@@ -271,6 +274,7 @@ def test_pairs_are_kept_of_the_models_alone() -> None:
     assert own.parts[0].controls[0].estimate.pairs == {}
 
 
+@pytest.mark.seconds
 def test_a_card_says_what_measures_it_anew() -> None:
     own = report()
     assert "<code>pytest claims/ --suite toy -k TOY-01 --report-dir again</code>" in page(own)
@@ -278,6 +282,7 @@ def test_a_card_says_what_measures_it_anew() -> None:
     assert "--suite &#39;my models.toml&#39; -k TOY-01 --report-dir again</code>" in page(named)
 
 
+@pytest.mark.seconds
 def test_names_in_a_page_are_unique() -> None:
     ids = re.findall(r' id="([^"]*)"', page(report()))
     assert len(ids) == len(set(ids))

@@ -95,6 +95,7 @@ def test_quiet_is_a_row_a_measurement() -> None:
     assert len(lines(*records, verbosity=-1)) == len(records)
 
 
+@pytest.mark.seconds
 def test_the_options_and_the_environment_are_heard(
     claims: ToyClaim, monkeypatch: pytest.MonkeyPatch
 ) -> None:

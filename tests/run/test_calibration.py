@@ -178,6 +178,7 @@ def run(pytester: pytest.Pytester):
     return run
 
 
+@pytest.mark.seconds
 def test_calibrating_counts_draws_and_verdicts_show_it(run, pytester: pytest.Pytester) -> None:
     worlds = ["--suite", "world:haar", "--suite", "world:identity"]
     large = ("toy", "world:haar", "world:identity:1")
@@ -232,6 +233,7 @@ def test_an_error_writes_no_matrix(run, pytester: pytest.Pytester) -> None:
     assert not (pytester.path / "reports").exists()
 
 
+@pytest.mark.seconds
 def test_a_part_of_the_worlds_leaves_the_whole_matrix_alone(run, pytester) -> None:
     both = ("--suite", "world:haar", "--suite", "world:identity")
     run(("world:haar",), *both, "--calibrate", "2")
@@ -279,6 +281,7 @@ def test_a_world_named_twice_is_drawn_once(run, pytester: pytest.Pytester) -> No
     assert matrix.rows[0].cells == (Cell("haar", 2, 2),)
 
 
+@pytest.mark.process
 def test_workers_share_no_draw_and_change_nothing(run, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """

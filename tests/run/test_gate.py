@@ -114,6 +114,7 @@ def test_strict_says_that_it_is_what_fails(claims) -> None:
     ]
 
 
+@pytest.mark.process
 def test_a_recorded_claim_that_is_gone_fails_and_one_left_out_does_not(claims, pytester) -> None:
     claims.write(0.9)
     claims.write(0.9, id="TOY-02")
@@ -162,7 +163,7 @@ def test_a_file_without_verdicts_demands_nothing_and_is_refused(claims, pytester
     result.stderr.fnmatch_lines(["*Expected verdicts in empty.json but it holds none; record*"])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "1"), marks=pytest.mark.process)])
 def test_a_bad_expectation_stops_the_run_before_it_starts(claims, workers) -> None:
     claims.write(0.9, before="open('ran', 'w')")
     result = claims("--expect", "nowhere.json", *workers)
@@ -202,6 +203,7 @@ def test_a_drift_from_a_file_elsewhere_is_explained_too(claims) -> None:
     assert f"explain: polyrot diff baseline/toy/verdict.json {RECORDED}" in conclusion(result)
 
 
+@pytest.mark.process
 def test_a_worker_that_dies_fails_a_gate_that_all_records_pass(claims) -> None:
     claims.write(0.9)
     claims.write(0.9, before="import os; os._exit(3)", id="TOY-02")

@@ -66,6 +66,7 @@ def test_training_explains_sparse_activations(sae: pr.SAE) -> None:
     torch.testing.assert_close(norms, torch.ones_like(norms))
 
 
+@pytest.mark.training
 def test_a_penalty_makes_it_sparser() -> None:
     x = sparse_activations(4000, 8, seed=0)
     weak, strong = (

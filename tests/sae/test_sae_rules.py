@@ -26,6 +26,7 @@ def trained(rule: Rule, **options: object) -> pr.SAE:
 
 
 @pytest.mark.parametrize("rule", [BatchTopK(2), LearnedThresholds(l0=0.02, start=0.1)])
+@pytest.mark.training
 def test_rules_recover_planted_features(rule: Rule) -> None:
     sae = trained(rule)
     assert isinstance(sae.activation, JumpReLU)
@@ -35,10 +36,12 @@ def test_rules_recover_planted_features(rule: Rule) -> None:
     assert float((best > 0.9).float().mean()) > 0.7
 
 
+@pytest.mark.training
 def test_the_threshold_of_a_batch_leaves_about_k_features_on() -> None:
     assert l0(trained(BatchTopK(2)), DATA) == pytest.approx(2, abs=0.3)
 
 
+@pytest.mark.training
 def test_a_prefix_alone_explains_more_where_the_loss_asks_it() -> None:
     def explained_by_a_quarter(sae: pr.SAE) -> float:
         features = sae.encode(DATA)
@@ -83,6 +86,7 @@ def test_thresholds_move_as_the_kernel_says() -> None:
 
 
 @pytest.mark.parametrize("rule", [pr.TopK(2), pr.GroupTopK(8, 2), BatchTopK(2)])
+@pytest.mark.training
 def test_features_that_died_come_back(rule: Rule) -> None:
     """Half the features look where no activation is."""
     data = torch.nn.functional.pad(DATA, (0, 4))
@@ -101,6 +105,7 @@ def test_features_that_died_come_back(rule: Rule) -> None:
     assert alive(replace(config, auxiliary=16, dead_after=20)) > 5 + alive(config)
 
 
+@pytest.mark.training
 def test_the_nuclear_penalty_lowers_the_rank_of_groups() -> None:
     config = replace(SHORT, activation=pr.GroupTopK(2, 4), steps=400)
 

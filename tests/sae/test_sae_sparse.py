@@ -147,6 +147,7 @@ print(json.dumps(peak.since_last()))
 """
 
 
+@pytest.mark.process
 def test_memory_is_that_of_a_tile() -> None:
     """Dense features of these tokens would take 640 MB."""
     run = subprocess.run(

@@ -109,6 +109,7 @@ def test_steps_are_those_of_autograd_and_adam(activation: pr.TopK | pr.GroupTopK
         torch.testing.assert_close(getattr(trained, name), weight[0].detach())
 
 
+@pytest.mark.training
 def test_topk_recovers_planted_features() -> None:
     directions = torch.nn.functional.normalize(normal(32, 16, seed=0).float(), dim=1)
     x = planted(8_000, directions, 2, seed=1)
@@ -121,6 +122,7 @@ def test_topk_recovers_planted_features() -> None:
     assert float((before > 0.95).float().mean()) < 0.1
 
 
+@pytest.mark.training
 def test_groups_recover_planted_subspaces() -> None:
     """The rows of a group come to span a planted plane, whatever basis of it they are."""
     generator = torch.Generator().manual_seed(0)

@@ -80,6 +80,7 @@ def assert_reads_alike(folder: Path, x: Tensor) -> pr.SAE:
 
 
 @pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.training
 def test_trained_there_carried_here_read_there(name: str, tmp_path: Path) -> None:
     train(name).save_inference_model(tmp_path / "trained")
     x = next(batches(seed=2))

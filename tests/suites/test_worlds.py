@@ -81,6 +81,7 @@ def test_noise_costs_what_it_should() -> None:
         assert explained(f"noise-{share:g}") == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.seconds
 def test_a_linear_world_is_affine_and_not_orthogonal() -> None:
     for condition in (3, 10):
         found = condition_numbers(f"linear-{condition}")
@@ -120,6 +121,7 @@ def test_matched_gaussians_have_the_covariance_and_nothing_else() -> None:
     assert abs(kurtosis[1]) < 0.1
 
 
+@pytest.mark.training
 def test_the_covariance_falls_off_and_an_autoencoder_finds_sparse_features(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,6 +159,7 @@ def test_every_world_is_a_suite_and_nothing_else_is() -> None:
             pr.load_suite(name)
 
 
+@pytest.mark.seconds
 def test_claims_run_on_a_world_as_on_any_suite(pytester: pytest.Pytester, tmp_path: Path) -> None:
     chosen = ("-k", "PIR-05 or PIR-01", "--suite", "world:haar", "--report-dir", str(tmp_path))
     done = run_own_claims(pytester, *chosen)

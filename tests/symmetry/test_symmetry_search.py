@@ -46,6 +46,7 @@ def test_a_random_image_is_brought_back(seed: int) -> None:
 
 @few
 @given(seeds)
+@pytest.mark.seconds
 def test_a_random_image_in_a_turned_residual_stream_is_brought_back(seed: int) -> None:
     state, planted = model(seed), Symmetry.random(CONFIG, seed, residual=True)
     image = planted.apply(state)
@@ -103,6 +104,7 @@ def test_starting_from_the_result_is_no_worse() -> None:
     assert min(again.starts) <= min(found.starts) + 1e-12
 
 
+@pytest.mark.seconds
 def test_more_starts_are_never_worse() -> None:
     target, source = model(4), model(5)
     means = [

@@ -152,6 +152,7 @@ def test_same_seed_same_sequences() -> None:
     assert np.array_equal(first.tokens, second.tokens)
 
 
+@pytest.mark.seconds
 def test_hundred_thousand_sequences_are_fast() -> None:
     start = time.process_time()
     dyck.sample(100_000, rng=np.random.default_rng(0))

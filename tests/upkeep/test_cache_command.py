@@ -123,6 +123,7 @@ def test_what_another_holds_the_lock_of_is_kept(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody may look at others' maps")
+@pytest.mark.process
 def test_what_another_has_mapped_is_kept(folder: Path) -> None:
     fill(folder)
     code = (

@@ -48,6 +48,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         sweep.read_sweep(tmp_path / "nothing")
 
 
+@pytest.mark.training
 def test_training_ends_once_every_repetition_has_grokked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_the_first_layer_of_the_least_area_is_chosen() -> None:
     assert type(own)(1.0, {"flip": (0.3, 0.1, 0.1)}).best_layer == 1
 
 
+@pytest.mark.seconds
 def test_a_rotated_reader_says_the_same() -> None:
     model = gpt2(5)
     tokens = [[1 + i % 7, 3 + i % 11, 5 + i % 3][: 2 + i % 2] for i in range(len(PROMPTS.prompts))]
@@ -198,6 +199,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_gpt2(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.mark.seconds
 def test_models_of_a_folder_read_the_prompts(tiny: Path) -> None:
     suite = load_suite(str(tiny))
     assert isinstance(suite, LanguageSuite)
@@ -312,6 +314,7 @@ def test_a_training_is_written_and_resumed(tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "one" / "manifest.json").read_text()
 
 
+@pytest.mark.training
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     plan = Plan({"small": Size(recipe(16, 1, steps=40), (1,))}, 512, 8, 8)
     build_agreement(plan, tmp_path / "one", work=tmp_path, command="")

@@ -150,6 +150,7 @@ def test_accuracy_is_measured_on_held_out_data_once(
     assert again.short_of(1.1)
 
 
+@pytest.mark.seconds
 def test_what_a_release_lacks_is_not_run_and_the_reason_says_where_it_is(tmp_path: Path) -> None:
     cohort(tmp_path, {seed: {100: drawn(seed)} for seed in range(6)})
     suite = pr.load_suite(f"published:{tmp_path}")

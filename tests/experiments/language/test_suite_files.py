@@ -329,6 +329,7 @@ def test_the_files_that_come_with_polyrot_are_valid_and_named_as_they_are() -> N
         assert set(file.published) <= set(file.claims)
 
 
+@pytest.mark.process
 def test_a_file_is_validated_without_loading_torch(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(EVERY_PROBLEM)
     code = (

@@ -111,6 +111,7 @@ def test_too_little_text_says_how_much_there_is(tmp_path: Path, tokenizer) -> No
     )
 
 
+@pytest.mark.seconds
 def test_by_default_the_text_is_of_held_out_modules(tmp_path: Path, tokenizer) -> None:
     data = load_tokens(Tokens(sequences=8, length=32), tmp_path, lambda: tokenizer)
     held, seen = (
@@ -266,6 +267,7 @@ def server(tmp_path: Path) -> Iterator[LocalHub]:
         yield running
 
 
+@pytest.mark.process
 def test_a_data_set_is_read_from_the_hub_once_and_then_offline(
     server: LocalHub, tmp_path: Path, tokenizer
 ) -> None:

@@ -71,6 +71,7 @@ def test_steering_acts_in_the_middle_unless_the_file_says_where(
 
 
 @pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.seconds
 def test_own_vectors_are_differences_of_means_over_real_tokens(
     suite: LanguageSuite, steered: TextSteered, concept: TextContrast, held_out: bool
 ) -> None:
@@ -89,6 +90,7 @@ def test_own_vectors_are_differences_of_means_over_real_tokens(
 
 
 @pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.seconds
 def test_effects_are_those_of_full_runs_with_the_vector_added(
     suite: LanguageSuite, steered: TextSteered, concept: TextContrast, held_out: bool
 ) -> None:
@@ -118,6 +120,7 @@ def by_hand(model: Any, texts: list[Tensor], concept: TextContrast) -> tuple[flo
     return float(np.mean(right)), float(np.mean(margins))
 
 
+@pytest.mark.seconds
 def test_divergences_are_those_of_full_runs(
     suite: LanguageSuite, steered: TextSteered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +314,7 @@ def test_lines_are_known_by_their_tokens() -> None:
     assert list(contrasts._lines("x = (\n")) == []
 
 
+@pytest.mark.seconds
 def test_the_standard_library_s_contrasts_are_of_held_out_modules_and_apart(
     tmp_path: Path,
 ) -> None:

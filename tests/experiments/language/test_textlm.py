@@ -130,6 +130,7 @@ def test_progress_rises_to_the_end(built) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 4, 6, 17, 22])
+@pytest.mark.training
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     built, documents: tuple[Document, ...], tmp_path: Path, at: int
 ) -> None:
