@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from polyrot.plugin import DEFAULT_SUITES
 from polyrot.report.terminal import table
+from polyrot.suites.registry import default_suites
 from polyrot.verdict.record import read_verdict
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +15,7 @@ BLOCK = re.compile(r"(<!-- tables: .*? -->\n).*?(<!-- end of tables -->)", re.DO
 def tables() -> str:
     """Render the recorded verdicts of every suite."""
     lines = []
-    for suite in DEFAULT_SUITES:
+    for suite in default_suites():
         records = read_verdict(ROOT / "reports" / suite / "verdict.json").records
         lines += [f" verdicts on {suite} ".center(80, "=")]
         lines += [line for line, _ in table(records, verbosity=-1)]
