@@ -22,6 +22,7 @@ from polyrot import read_verdict
 from polyrot.report.files import FIGURES, figure_file
 from polyrot.report.words import interval, number
 from polyrot.stats.estimate import Estimate
+from polyrot.suites.registry import default_suites
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import Part, worst_part
 from polyrot.verdict.record import Record, Report
@@ -30,16 +31,15 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
-REFERENCE = (
-    "dyck3",
-    "dyck3-independent",
-    "markov",
-    "modular-addition",
-    "agreement",
-    "agreement-medium",
-    "subspaces",
-    "textlm",
-)
+
+def _reference() -> tuple[str, ...]:
+    """List the suites that `reports/` has verdicts on, in the order of a run, others at the end."""
+    found = sorted(file.parent.name for file in ROOT.glob("reports/*/verdict.json"))
+    order = [suite for suite in default_suites() if suite in found]
+    return (*order, *(suite for suite in found if suite not in order))
+
+
+REFERENCE = _reference()
 REPORTS = {
     **{suite: ROOT / "reports" / suite for suite in REFERENCE},
     "example": ROOT / "build/docs/examples/dyck3",

@@ -20,25 +20,26 @@ SHIPPED = BUILD["targets"]["wheel"]["hooks"]["custom"]["shipped"]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of installed packages, made of links: pyproject's own table says where they go."""
+    """A folder of installed packages, made of links to what pyproject says is in the wheel."""
     site = tmp_path_factory.mktemp("site")
     package = site / "polyrot"
     package.mkdir()
     for path in (ROOT / "polyrot").iterdir():
         (package / path.name).symlink_to(path)
     # Python finds a package by the path that it was imported from: these are no links.
-    for name in ("shipped.py", "__init__.py"):
+    for name in ("locations.py", "__init__.py"):
         (package / name).unlink()
         (package / name).write_text((ROOT / "polyrot" / name).read_text())
     (package / "claims").mkdir()
-    for source, target in SHIPPED.items():
-        members = sorted((ROOT / source).iterdir()) if (ROOT / source).is_dir() else []
+    for source in (path for pattern in SHIPPED for path in ROOT.glob(pattern)):
+        target = package / source.relative_to(ROOT)
+        members = sorted(source.iterdir()) if source.is_dir() else []
         for member in members:
             if member.name != "__pycache__":
-                (site / target / member.name).symlink_to(member)
+                (target / member.name).symlink_to(member)
         if not members:
-            (site / target).parent.mkdir(parents=True, exist_ok=True)
-            (site / target).symlink_to(ROOT / source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source)
     return site
 
 
