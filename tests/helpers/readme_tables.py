@@ -34,7 +34,7 @@ def picture() -> str:
         for figure in record.figures
         if (record.id, figure.file_stem) == ("PIR-04", "recovery")
     )
-    return file_text(figure)
+    return file_text(figure, of="PIR-04")
 
 
 def with_tables(text: str) -> str:
