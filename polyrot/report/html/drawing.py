@@ -75,7 +75,7 @@ def drawing(figure: Figure, *, of: str = "") -> str:
     """Draw a figure as an `<svg>` element, with `var(--ink)` and its like as colours.
 
     Equal figures give equal text.  Names in the text are another's where `of`, the measurement, is
-    another: they must be unique in a page.  What was drawn is kept: a page and a file have the same.
+    another: they must be unique in a page.  Drawings are kept for the file.
     """
     settings: Any = {
         "svg.hashsalt": f"{of} {figure.name}",
