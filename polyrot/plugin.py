@@ -40,10 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--expect",
         action="append",
-        metavar="FILE",
+        metavar="PATH",
         default=[],
-        help="verdict.json of an earlier run that every verdict must equal, or shipped:SUITE for "
-        "the reference verdicts that come with polyrot (repeatable)",
+        help="verdict.json of an earlier run that every verdict must equal, a folder of reports, "
+        "of which those on the suites of this run are compared, or shipped:SUITE for the reference "
+        "verdicts that come with polyrot (repeatable)",
     )
     # pytest's own --strict is read, not declared: with it INCONCLUSIVE and NOT RUN fail.
     group.addoption(
@@ -131,11 +132,7 @@ def _check_suites(chosen: Sequence[str]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every claim on every chosen suite."""
     if "suite_name" in metafunc.fixturenames:
-        try:
-            default = registry.default_suites()
-        except BrokenExperiment as error:
-            raise pytest.UsageError(str(error)) from None
-        names = session_of(metafunc.config).suites(default)
+        names = session_of(metafunc.config).suites
         metafunc.parametrize("suite_name", names, scope="session")
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from polyrot import read_verdict
-from polyrot.report.files import FIGURES, figure_file
 from polyrot.report.words import interval, number
 from polyrot.stats.estimate import Estimate
+from polyrot.suites.registry import default_suites
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import Part, worst_part
 from polyrot.verdict.record import Record, Report
@@ -30,16 +30,15 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
-REFERENCE = (
-    "dyck3",
-    "dyck3-independent",
-    "markov",
-    "modular-addition",
-    "agreement",
-    "agreement-medium",
-    "subspaces",
-    "textlm",
-)
+
+def _reference() -> tuple[str, ...]:
+    """List the suites that `reports/` has verdicts on, in the order of a run, others at the end."""
+    found = sorted(file.parent.name for file in ROOT.glob("reports/*/verdict.json"))
+    order = [suite for suite in default_suites() if suite in found]
+    return (*order, *(suite for suite in found if suite not in order))
+
+
+REFERENCE = _reference()
 REPORTS = {
     **{suite: ROOT / "reports" / suite for suite in REFERENCE},
     "example": ROOT / "build/docs/examples/dyck3",
@@ -48,10 +47,14 @@ REPORTS = {
 others are the reference runs."""
 
 
+def verdict_file(suite: str) -> Path:
+    """Name the file of a suite's verdicts, which need not be there."""
+    return _among(suite, REPORTS, "suite") / "verdict.json"
+
+
 def report(suite: str) -> Report:
     """Read the verdicts of a suite."""
-    folder = _among(suite, REPORTS, "suite")
-    file = folder / "verdict.json"
+    file = verdict_file(suite)
     if not file.is_file():
         raise LookupError(
             f"there is no {file.relative_to(ROOT).as_posix()}; `pytest docs/examples/"
@@ -73,15 +76,12 @@ def record(name: str) -> Record:
     return _among(id, records, f"measurement of {suite}")
 
 
-def figure_files(name: str) -> list[Path]:
-    """Find the files of the figures of `SUITE ID`."""
+def drawn(name: str) -> Record:
+    """Find the record of `SUITE ID`, which has figures."""
     found = record(name)
-    folder = REPORTS[name.partition(" ")[0]] / FIGURES
-    files = [folder / figure_file(found, figure) for figure in found.figures]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing or not files:
-        raise LookupError(f"there is no figure {', '.join(missing) or f'of {name}'} in {folder}")
-    return files
+    if not found.figures:
+        raise LookupError(f"there is no figure of {name}")
+    return found
 
 
 def parts(name: str) -> tuple[Record, list[Part]]:

@@ -61,6 +61,8 @@ def conclude(
         )
     if policy.demands:
         said.append(_gate(policy, failures, _UNEXPLAINED if unexplained else trouble))
+        if policy.not_measured:
+            said.append(f"Recorded, but not part of this run: {', '.join(policy.not_measured)}.")
         if nothing_was_measured(records) and not failures:
             said.append(NOTHING)
     else:

@@ -97,7 +97,7 @@ def write_renderings(report: Report, verdicts: Path) -> list[Path]:
     texts = {page_name: page(report), f"{name}.md": markdown(report)}
     if name == NAME:
         drawn = {
-            f"{FIGURES}/{figure_file(record, figure)}": file_text(figure)
+            f"{FIGURES}/{figure_file(record, figure)}": file_text(figure, of=record.id)
             for record in report.records
             for figure in record.figures
         }

@@ -1,5 +1,6 @@
 """The reports that a path names: one file, one folder, or a folder of folders."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from polyrot.locations import VERDICTS, judging
@@ -27,6 +28,30 @@ def report_files(path: Path) -> list[Path]:
     return files
 
 
+def expected_files(path: Path, suites: Collection[str]) -> tuple[list[Path], list[str]]:
+    """The reports that a run on these suites is compared with, and the other suites in a folder.
+
+    A file, or the folder of one report, is compared whatever its suite: a run that does not measure
+    it fails.  A folder of reports may hold more suites than a run measures.
+
+    Raises:
+        FileNotFoundError: where a folder holds no report.
+        ValueError: where a folder of reports holds a file that is none, or no report on any of the
+            suites.
+    """
+    files = report_files(path)
+    if not _holds_many(path):
+        return files, []
+    suite_of = {file: read_verdict(file).suite for file in files}
+    compared = [file for file, suite in suite_of.items() if suite in suites]
+    if not compared:
+        raise ValueError(
+            f"Expected verdicts on {', '.join(suites)} in {path} but it holds only those on "
+            f"{', '.join(sorted(set(suite_of.values())))}; measure one of these, or record verdicts"
+        )
+    return compared, [suite for suite in suite_of.values() if suite not in suites]
+
+
 def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
     """Read reports by suite, and say whether the path names many: see `report_files`.
 
@@ -43,7 +68,12 @@ def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
                 f"name one of them, say {file}"
             )
         reports[report.suite] = report
-    return reports, path.is_dir() and not (path / VERDICTS).is_file()
+    return reports, _holds_many(path)
+
+
+def _holds_many(path: Path) -> bool:
+    """Is this a folder of reports, not one report or its folder?"""
+    return path.is_dir() and not (path / VERDICTS).is_file()
 
 
 def read_both(old: Path, new: Path) -> tuple[dict[str, Report], dict[str, Report]]:

@@ -81,7 +81,8 @@ class CalibrationSession(Session):
 
         return Policy()
 
-    def suites(self, default: Sequence[str]) -> Sequence[str]:
+    @property
+    def suites(self) -> Sequence[str]:
         """Every draw of every world, or of those chosen."""
         return self._suites
 

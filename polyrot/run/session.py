@@ -59,13 +59,30 @@ class Session:
                 id.strip() for id in self.config.getoption("--require").split(",") if id.strip()
             )
             try:
-                files = tuple(map(locations.verdict_file, self.config.getoption("--expect")))
+                files, not_measured = self._expected_files()
                 self._policy = Policy.from_files(
-                    files, strict=self.config.getini("strict"), required=required
+                    files,
+                    strict=self.config.getini("strict"),
+                    required=required,
+                    not_measured=not_measured,
                 )
             except (OSError, ValueError) as error:
                 raise pytest.UsageError(f"--expect: {error}") from None
         return self._policy
+
+    def _expected_files(self) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """Find the files that --expect names, and the suites in its folders that do not run."""
+        from polyrot.report.reading import expected_files
+
+        names = self.config.getoption("--expect")
+        suites = [self.label(name) for name in self.suites] if names else []
+        files: list[Path] = []
+        not_measured: list[str] = []
+        for name in names:
+            compared, others = expected_files(locations.verdict_file(name), suites)
+            files += compared
+            not_measured += others
+        return tuple(files), tuple(dict.fromkeys(not_measured))
 
     @cached_property
     def asked(self) -> list[Path]:
@@ -79,9 +96,15 @@ class Session:
         here = locations.of_the_wheel(self.asked)
         return self.config.invocation_params.dir if here else self.config.rootpath
 
-    def suites(self, default: Sequence[str]) -> Sequence[str]:
-        """Suites to run every claim on."""
-        return self.config.getoption("--suite") or default
+    @property
+    def suites(self) -> Sequence[str]:
+        """Suites to run every claim on, as the command line names them."""
+        from polyrot.suites import registry
+
+        try:
+            return self.config.getoption("--suite") or registry.default_suites()
+        except registry.BrokenExperiment as error:
+            raise pytest.UsageError(str(error)) from None
 
     @cached_property
     def _names(self) -> dict[str, str]:

@@ -50,10 +50,17 @@ class Policy:
     """Recorded verdict by suite and measurement; empty where no file was given."""
     recorded_in: Mapping[str, Path] = field(default_factory=dict)
     """By suite, the file that the expected verdicts were read from."""
+    not_measured: tuple[str, ...] = ()
+    """Suites recorded in a folder of reports that are no suites of this run: not demanded."""
 
     @classmethod
     def from_files(
-        cls, files: tuple[Path, ...], *, strict: bool = False, required: tuple[str, ...] = ()
+        cls,
+        files: tuple[Path, ...],
+        *,
+        strict: bool = False,
+        required: tuple[str, ...] = (),
+        not_measured: tuple[str, ...] = (),
     ) -> "Policy":
         """Read the recorded verdicts before the run can overwrite them.
 
@@ -74,7 +81,7 @@ class Policy:
                 raise ValueError(f"Expected verdicts in {file} but it holds none; record them anew")
             recorded_in[report.suite] = file
             expected |= {(report.suite, id): verdict for id, verdict in report.verdicts.items()}
-        return cls(strict, required, expected, recorded_in)
+        return cls(strict, required, expected, recorded_in, not_measured)
 
     @property
     def demands(self) -> str:

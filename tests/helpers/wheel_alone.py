@@ -17,7 +17,8 @@ from polyrot import locations
 
 SUITE = "dyck3-independent"
 CLAIMS = ("PIR-02", "PIR-05")
-OWN = Path(__file__).parents[2] / "docs" / "examples" / "eth_01_anisotropy.py"
+CLONE = Path(__file__).parents[2]
+OWN = CLONE / "docs" / "examples" / "eth_01_anisotropy.py"
 
 
 def run(folder: Path, *command: str) -> str:
@@ -42,6 +43,8 @@ def main() -> None:
     start, before = time.monotonic(), installed()
     if not locations.IN_WHEEL.is_dir():
         raise SystemExit(f"{polyrot.__file__} is no installed wheel: run `tox -e wheel`")
+    recorded = {file.parent.name for file in (CLONE / "reports").glob("*/verdict.json")}
+    assert set(locations.reference_verdicts()) == recorded, "verdicts are missing in the wheel"
     with tempfile.TemporaryDirectory() as name:
         empty = Path(name)
         chosen = ["-k", " or ".join(CLAIMS), "--suite", SUITE]

@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-TEXTS = [*PAGES, ROOT / "README.md"]
+TEXTS = [
+    *PAGES,
+    ROOT / "README.md",
+    *sorted(ROOT.glob("reports/calibration/*.md")),
+    *sorted(ROOT.glob("reports/benchmarks/**/*.md")),
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -51,7 +56,7 @@ def test_no_link_is_dead(page: Path) -> None:
 
 
 ROLES = re.compile(r"\{(verdict|estimate|value|bar|reason|printed|count)\}`([^`]+)`")
-DIRECTIVES = re.compile(r"```\{(verdicts|checked)\}(.*?)```", re.DOTALL)
+DIRECTIVES = re.compile(r"```\{(verdicts|checked|figures)\}(.*?)```", re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -64,6 +69,8 @@ def test_what_the_pages_say_of_the_reference_runs_holds(page: Path, records) -> 
         for line in filter(None, content.split("\n")):
             if directive == "verdicts":
                 assert records.verdicts_of(line.strip())
+            elif directive == "figures":
+                assert records.drawn(line.strip())
             elif "example " not in line:
                 records.check(line)
 

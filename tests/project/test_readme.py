@@ -3,13 +3,18 @@
 import re
 
 import yaml
-from readme_tables import README, ROOT, with_tables
+from readme_tables import PICTURE, README, ROOT, picture, with_tables
 
 
 def test_the_tables_are_those_of_the_reports() -> None:
     text = README.read_text()
     assert text == with_tables(text), "run `python tests/helpers/readme_tables.py`"
     assert "= verdicts on dyck3-independent =" in text
+
+
+def test_the_picture_is_that_of_the_report() -> None:
+    assert PICTURE.read_text() == picture(), "run `python tests/helpers/readme_tables.py`"
+    assert f"]({PICTURE.relative_to(ROOT).as_posix()})" in README.read_text()
 
 
 def test_the_bibtex_entry_says_what_the_citation_file_says() -> None:

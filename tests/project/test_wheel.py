@@ -22,7 +22,7 @@ SHIPPED = BUILD["targets"]["wheel"]["hooks"]["custom"]["shipped"]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of installed packages, made of links: pyproject's own table says where they go."""
+    """A folder of installed packages, made of links to what pyproject says is in the wheel."""
     site = tmp_path_factory.mktemp("site")
     package = site / "polyrot"
     package.mkdir()
@@ -33,14 +33,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (package / name).unlink()
         (package / name).write_text((ROOT / "polyrot" / name).read_text())
     (package / "claims").mkdir()
-    for source, target in SHIPPED.items():
-        members = sorted((ROOT / source).iterdir()) if (ROOT / source).is_dir() else []
+    for source in (path for pattern in SHIPPED for path in ROOT.glob(pattern)):
+        target = package / source.relative_to(ROOT)
+        members = sorted(source.iterdir()) if source.is_dir() else []
         for member in members:
             if member.name != "__pycache__":
-                (site / target / member.name).symlink_to(member)
+                (target / member.name).symlink_to(member)
         if not members:
-            (site / target).parent.mkdir(parents=True, exist_ok=True)
-            (site / target).symlink_to(ROOT / source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source)
     return site
 
 

@@ -50,11 +50,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module", params=PAGES)
 def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param != "planted":
-        return REPORTS / request.param / "index.html"
-    path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(render(planted()), encoding="utf-8")
-    return path
+    folder = tmp_path_factory.mktemp("page")
+    if request.param == "planted":
+        report = planted()
+    else:
+        report = read_verdict(REPORTS / request.param / "verdict.json")
+    (folder / "verdict.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / "index.html").write_text(render(report), encoding="utf-8")
+    return folder / "index.html"
 
 
 def opened(browser: Browser, file: Path, width: int = 1400, **options: str) -> Page:
@@ -65,9 +68,7 @@ def opened(browser: Browser, file: Path, width: int = 1400, **options: str) -> P
 
 
 def ids(file: Path) -> list[str]:
-    known = file.parent / "verdict.json"
-    report = read_verdict(known) if known.is_file() else planted()
-    return [record.id for record in report.records]
+    return [record.id for record in read_verdict(file.parent / "verdict.json").records]
 
 
 def test_it_is_one_small_piece_without_scripts(file: Path) -> None:

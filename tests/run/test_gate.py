@@ -1,6 +1,7 @@
 """The gate of a CI job: what fails a run and how it says so, end to end."""
 
 import json
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ from polyrot.cli import app
 from polyrot.report import summary as summary_module
 from polyrot.report.conclusion import Conclusion
 from polyrot.report.summary import summary
+from polyrot.suites.registry import default_suites
 from polyrot.verdict.record import read_verdict
 
 RECORDED = "reports/toy/verdict.json"
@@ -161,6 +163,106 @@ def test_a_file_without_verdicts_demands_nothing_and_is_refused(claims, pytester
     result = claims("--expect", "empty.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*Expected verdicts in empty.json but it holds none; record*"])
+
+
+def test_a_folder_stands_for_the_reports_on_the_suites_of_the_run(claims) -> None:
+    claims.write(0.1)
+    claims("--suite", "other")
+    both = claims("--suite", "other", "--expect", "reports/")
+    assert both.ret == 0
+    assert "Gate passed (--expect): every verdict equals the one recorded." in conclusion(both)
+    # What a run does not measure is not demanded, and is named.
+    for workers in ((), ("-n", "1")):
+        one = claims("--expect", "reports/", *workers)
+        assert one.ret == 0
+        assert conclusion(one)[2:4] == [
+            "Gate passed (--expect): every verdict equals the one recorded. Recorded, but not",
+            "part of this run: other.",
+        ]
+    claims.write(0.9)
+    drifted = claims("--suite", "other", "--expect", "reports/")
+    assert drifted.ret == 1
+    said = "\n".join(conclusion(drifted))
+    for suite in ("other", "toy"):
+        assert f"\n  TOY-01 on {suite}: recorded REFUTED, now REPLICATED: inside the bar;" in said
+        recorded = f"reports/{suite}/verdict"
+        assert f"\nexplain: polyrot diff {recorded}.json {recorded}-drifted.json\n" in said
+        assert read_verdict(Path(f"{recorded}.json")).verdicts == {"TOY-01": "REFUTED"}
+
+
+def test_a_suite_of_the_run_that_a_folder_does_not_record_fails(claims) -> None:
+    claims.write(0.9)
+    claims()
+    result = claims("--suite", "other", "--expect", "reports", "--report-dir", "new")
+    assert result.ret == 1
+    assert conclusion(result)[2:4] == [
+        "Gate failed (--expect): 1 measurement not as demanded.",
+        "  TOY-01 on other: no verdict recorded, now REPLICATED: inside the bar; every",
+    ]
+
+
+def test_a_claim_that_is_gone_fails_though_its_record_lies_in_a_folder(claims, pytester) -> None:
+    claims.write(0.9)
+    claims.write(0.9, id="TOY-02")
+    claims()
+    (pytester.path / "toy_02.py").unlink()
+    result = claims("--expect", "reports/")
+    assert result.ret == 1
+    assert "  TOY-02 on toy: recorded REPLICATED, but not measured" in conclusion(result)
+
+
+def test_the_folder_of_one_report_is_that_report(claims) -> None:
+    claims.write(0.9)
+    claims("--suite", "other")
+    assert claims("--expect", "reports/toy").ret == 0
+    # Named by itself it is demanded, as its file is.
+    result = claims("--expect", "reports/toy", "--expect", "reports/other")
+    assert result.ret == 1
+    assert "  TOY-01 on other: recorded REPLICATED, but not measured" in conclusion(result)
+
+
+def test_a_folder_that_demands_nothing_of_the_run_is_refused(claims, pytester) -> None:
+    claims.write(0.9, before="open('ran', 'w')")
+    (pytester.path / "empty").mkdir()
+    claims("--report-dir", "baseline")
+    Path("ran").unlink()
+    moved = pytester.path / "baseline" / "toy" / "verdict.json"
+    others = pytester.path / "others" / "toy"
+    others.mkdir(parents=True)
+    # The file says of which suite it is, whatever its folder is called.
+    report = {**json.loads(moved.read_text()), "suite": "elsewhere"}
+    (others / "verdict.json").write_text(json.dumps(report))
+    broken = pytester.path / "broken" / "other"
+    broken.mkdir(parents=True)
+    (broken / "verdict.json").write_text("{}")
+    (pytester.path / "broken" / "toy").mkdir()
+    (pytester.path / "broken" / "toy" / "verdict.json").write_bytes(moved.read_bytes())
+    for expected, said in (
+        (("empty/",), "Expected verdict.json in empty or in its folders but found none; *"),
+        (("others/",), "Expected verdicts on toy in others but it holds only those on elsewhere;*"),
+        (("broken/",), "Expected a verdict.json as * broken/other/verdict.json*"),
+        (("baseline", "--expect", "baseline/toy/verdict.json"), "Expected one file a suite but *"),
+    ):
+        result = claims("--expect", *expected)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR, expected
+        result.stderr.fnmatch_lines([f"ERROR: --expect: {said}"])
+        assert not Path("ran").exists()
+
+
+def test_a_plain_run_measures_every_suite_that_is_recorded_but_one() -> None:
+    """Or else `--expect reports/` would not notice that a suite is measured no longer."""
+    root = Path(__file__).parents[2]
+    kept = subprocess.run(
+        ["git", "ls-files", "reports"], cwd=root, capture_output=True, text=True, check=False
+    )
+    if kept.returncode:
+        pytest.skip("no clone")
+    files = [root / line for line in kept.stdout.splitlines() if line.endswith("/verdict.json")]
+    recorded = {read_verdict(file).suite for file in files}
+    assert recorded - set(default_suites()) == {"textlm"}  # which trains language models first
+    assert not set(default_suites()) - recorded
+
+
 
 
 @pytest.mark.parametrize("workers", [(), pytest.param(("-n", "1"), marks=pytest.mark.process)])

@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from functools import lru_cache
 from html import escape
 from io import StringIO
 from typing import Any
@@ -69,11 +70,12 @@ MORE_MARKERS = "vPX<p>"
 """For further series of one role: no two look alike."""
 
 
+@lru_cache(maxsize=256)
 def drawing(figure: Figure, *, of: str = "") -> str:
     """Draw a figure as an `<svg>` element, with `var(--ink)` and its like as colours.
 
     Equal figures give equal text.  Names in the text are another's where `of`, the measurement, is
-    another: they must be unique in a page.
+    another: they must be unique in a page.  Drawings are kept for the file.
     """
     settings: Any = {
         "svg.hashsalt": f"{of} {figure.name}",
@@ -93,13 +95,13 @@ def drawing(figure: Figure, *, of: str = "") -> str:
     return _for_the_page(text.getvalue())
 
 
-def file_text(figure: Figure) -> str:
-    """Draw a figure as the text of a file, in the colours of who looks at it."""
+def file_text(figure: Figure, *, of: str = "") -> str:
+    """Draw a figure as the text of a file, in the colours of who looks at it; as `drawing`."""
     light, dark = (
         "".join(f"{name}:{color};" for name, color in colors.items()) for colors in (LIGHT, DARK)
     )
     style = f"<style>svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    opening, rest = drawing(figure).split(">", 1)
+    opening, rest = drawing(figure, of=of).split(">", 1)
     return f"{opening}><title>{escape(figure.title)}</title>{style}{rest}\n"
 
 
