@@ -24,7 +24,6 @@ from polyrot.locations import IN_WHEEL, PACKAGE
 LEFT_OUT = {
     "__main__": "starts the command line",
     "artifacts": "trained files: a suite's provenance has the hashes of those it uses",
-    "catalogue": "lists claims",
     "claims": "the wheel's claims: each counts for its own numbers",
     "cli": "starts the command line",
     "commands": "`polyrot ...`: writes no estimates",
