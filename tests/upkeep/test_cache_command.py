@@ -91,7 +91,7 @@ def test_only_what_is_polyrots_is_removed_and_trained_models_only_by_name(folder
     assert (result.exit_code, result.stdout.splitlines()[0][:21]) == (0, "removed: 3 of 3 entri")
     said = rows(cache())
     assert (said["total"][1], said["artifacts"][1], said["saes"][1]) == ("2", "1", "1")
-    assert cache("clear", "artifacts", "saes", "training", "--yes").exit_code == 0
+    assert cache("clear", "artifacts", "saes", "training", "-y").exit_code == 0
     assert rows(cache())["total"][1] == "0"
     assert all(file.read_text() == "mine" for file in kept)
 
