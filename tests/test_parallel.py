@@ -352,3 +352,5 @@ def test_options_of_a_run_choose_the_workers(
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     refused.stderr.fnmatch_lines(["ERROR: --backend dask wants a cluster: start one with *"])
     pytester.runpytest("--jobs", "0").stderr.fnmatch_lines(["*Expected jobs of at least 1*"])
+    alone = pytester.runpytest("--cluster", "tcp://x:1")
+    alone.stderr.fnmatch_lines(["*Expected backend dask or ray with a cluster*"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from toy_claim import ToyClaim
 
 from polyrot.verdict.record import SCHEMA
@@ -340,3 +341,28 @@ def test_the_plugin_imports_nothing_heavy(pytester) -> None:
         "python", "-c", "import polyrot.plugin, sys; print('torch' in sys.modules)"
     )
     result.stdout.fnmatch_lines(["False"])
+
+
+def test_retraining_comes_before_the_measurement(claims, pytester, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "polyrot.suites.registry.train_suite", lambda name, **options: asked.append((name, options))
+    )
+    claims.write(0.9)
+    claims("--retrain", "--device", "cpu")
+    ((name, options),) = asked
+    assert name == "toy"
+    assert options["device"] == "cpu"
+    assert options["command"].endswith(" --retrain")
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_not_run(claims, pytester) -> None:
+    claims.write(0.9)
+    file = pytester.path / "toy_01.py"
+    file.write_text(file.read_text().replace("(suite_name, judge)", "(suite, judge)"))
+    result = claims("--device", "cuda", "-v")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*NOT RUN*", "*--device cuda, but torch sees no CUDA device*"])
+    assert verdict(pytester)["verdicts"] == {"TOY-01": "NOT RUN"}

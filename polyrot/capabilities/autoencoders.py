@@ -65,7 +65,7 @@ class TrainedAutoencoders:
                 train = _train_together if workers().here else _train_apart
                 train(data, configs, kept, self._device, lambda s: self._progress(s, said))
                 write_atomically(kept / INDEX, lambda path: path.write_text(_hashes(kept)))
-        return [SAE.load(kept / str(index)) for index in range(len(data))]
+            return [SAE.load(kept / str(index)) for index in range(len(data))]
 
 
 def _train_together(

@@ -63,8 +63,8 @@ def clear(
 ) -> None:
     """Remove what the cache holds; later runs make it again.
 
-    Only what polyrot wrote is removed, and nothing that another process of yours on this machine is
-    using.
+    Only what polyrot wrote is removed, and nothing that another process is making. A run that has
+    begun keeps what it has read.
     Exits 0, 1 where it was not confirmed or something could not be removed, 2 where there is no
     such kind.
     """
@@ -91,7 +91,7 @@ def clear(
     line.clear()
     typer.echo(f"removed: {cleared.removed} of {len(doomed)} entries, {size(cleared.bytes)}")
     if cleared.in_use:
-        typer.echo(f"kept: {cleared.in_use} that another process uses, or wrote within a day")
+        typer.echo(f"kept: {cleared.in_use} that another process has locked, or wrote within a day")
     if cleared.failed:
         typer.echo(f"polyrot cache clear: {cleared.failed}", err=True)
         raise typer.Exit(1)

@@ -76,36 +76,6 @@ def ablated(model: nn.Module, means: Mapping[str, Tensor]) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def clamped_path(model: nn.Module, component: str, reader: str, mean: Tensor) -> Iterator[None]:
-    """Show one reader the mean of a component; every other reader sees the component itself.
-
-    Args:
-        model: as for `edited`.
-        component: whose output is clamped, say `head.0.1`.
-        reader: who sees the mean, say `into.mlp.1`.
-        mean: of the component, `[d]` or for a stack `[seed, d]`.
-
-    Raises:
-        ValueError: where the reader does not come after the component.
-    """
-    known = places(model)
-    component = known.check(component, among="components")
-    reader = known.check(reader, among="readers")
-    if known.stage(component) >= known.stage(reader):
-        raise ValueError(f"Expected reader to come after component but got {component=}, {reader=}")
-    with recorded(model, component) as kept:
-
-        def clamp(x: Tensor) -> Tensor:
-            value = kept.pop(component, None)
-            if value is None:
-                raise ValueError(f"Expected a run from before {component}, which did not run")
-            return x - known.written(component, value - along(mean, value))
-
-        with edited(model, {reader: clamp}):
-            yield
-
-
 def along(vector: Tensor, x: Tensor) -> Tensor:
     """Shape `[d]` or `[seed, d]` to be added to `[..., d]` or `[seed, ..., d]`."""
     leading, d = vector.shape[:-1], vector.shape[-1]

@@ -45,14 +45,6 @@ class Places(ABC):
     def attach(self, name: str, edit: Edit) -> Handle:
         """Apply `edit` at a place until the handle is removed."""
 
-    @abstractmethod
-    def stage(self, name: str) -> int:
-        """When a run reaches a component or reader: what is written goes to later readers."""
-
-    def written(self, component: str, value: Tensor) -> Tensor:
-        """What a component adds to the residual stream where its value is `value`."""
-        return value
-
     def check(self, name: str, *, among: str = "") -> str:
         """Return the canonical name of a place, or raise ValueError with those there are."""
         kinds = (among,) if among else ("sites", "components", "readers")
@@ -90,20 +82,6 @@ class SmallPlaces(Places):
 
         return self._model.place(f"heads.{layer}").register_forward_hook(replaced)
 
-    def stage(self, name: str) -> int:
-        parts = name.split(".")
-        if name == UNEMBED:
-            return 2 * self._model.config.layers
-        branch, layer = parts[-2:] if parts[0] == "into" else parts[:2]
-        return 2 * int(layer) + (branch == "mlp")
-
-    def written(self, component: str, value: Tensor) -> Tensor:
-        kind, layer, *head = component.split(".")
-        if kind == "mlp":
-            return value
-        write = self._model.weight(f"blocks.{layer}.attn.W_O")[:, int(head[0])]
-        return (value.flatten(1, 2) @ write.mT).view(*value.shape[:3], -1)
-
 
 FAMILIES = {
     "GPT-NeoX": ("gpt_neox.layers", "gpt_neox.final_layer_norm"),
@@ -137,9 +115,6 @@ class LanguagePlaces(Places):
         kind, _, layer = name.rpartition(".")
         block = self._blocks[int(layer)]
         return block_edits(block).add(block, KINDS[kind], edit)
-
-    def stage(self, name: str) -> int:
-        return len(self._blocks) if name == UNEMBED else int(name.rpartition(".")[2])
 
 
 def places(model: nn.Module) -> Places:

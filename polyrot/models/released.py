@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyrot.files import write_atomically
 from polyrot.models.transformer import State, TransformerConfig, analytic_positions
 
 POSITIONS = "W_pos"
@@ -59,21 +58,6 @@ def read_checkpoint(path: Path, config: TransformerConfig = TransformerConfig())
     if not isinstance(step, int):
         raise ValueError(f"Expected a number as step in {path} but got {step!r:.80}")
     return Checkpoint(state, step, metrics if isinstance(metrics, Mapping) else {})
-
-
-def write_checkpoint(
-    folder: Path, checkpoint: Checkpoint, config: TransformerConfig = TransformerConfig()
-) -> Path:
-    """Write `folder/ckpt_{step:07d}.pt` in the released layout, without an optimiser; return it."""
-    payload = {
-        "step": checkpoint.step,
-        "model_state": {**checkpoint.state, POSITIONS: analytic_positions(config)},
-        "cfg": _architecture(config),
-        "metrics": dict(checkpoint.metrics),
-    }
-    path = folder / f"ckpt_{checkpoint.step:07d}.pt"
-    write_atomically(path, lambda p: torch.save(payload, p))
-    return path
 
 
 def load_pickled(path: Path, keys: tuple[str, ...]) -> Mapping[str, Any]:

@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from polyrot.files import write_atomically
 from polyrot.models.released import checked_tensors, load_pickled
 from polyrot.sae.model import SAE
 
@@ -83,21 +81,3 @@ def read_sae(path: Path, *, d_model: int) -> SAE:
         b_dec=tensors["pre_bias"],
         metadata={ours: known[theirs] for theirs, ours in _CONFIG.items() if theirs in known},
     )
-
-
-def write_sae(folder: Path, sae: SAE, site: str, *, sae_seed: int = 0) -> Path:
-    """Write an autoencoder into `folder` in the released layout and return its file."""
-    expansion = sae.features // sae.d_model
-    known = {theirs: sae.metadata[ours] for theirs, ours in _CONFIG.items() if ours in sae.metadata}
-    payload = {
-        "state": {
-            "W_enc": sae.W_enc.mT.contiguous(),
-            "W_dec": sae.W_dec.mT.contiguous(),
-            "pre_bias": sae.b_dec,
-            "b_enc": sae.b_enc,
-        },
-        "config": {"d_in": sae.d_model, "expansion": expansion, **known},
-    }
-    path = folder / str(SAEFileName(site, expansion, sae_seed))
-    write_atomically(path, lambda p: torch.save(payload, p))
-    return path

@@ -36,9 +36,7 @@ def cached_draws(what: Mapping[str, object], draw: Callable[[], Draws]) -> Draws
 
 
 def _read(path: Path) -> Draws | None:
-    if not path.is_file():
-        return None
     try:
         return load_file(path)
-    except SafetensorError:
+    except (OSError, SafetensorError):  # not there, or damaged
         return None

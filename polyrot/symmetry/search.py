@@ -46,11 +46,6 @@ class WeightAlignment:
         """The largest per-tensor mean squared difference: what Bar P bounds."""
         return max(self.mse.values())
 
-    @property
-    def worst_tensor(self) -> str:
-        """The tensor it is of."""
-        return max(self.mse, key=lambda name: self.mse[name])
-
 
 def align_weights(
     target: State,

@@ -66,15 +66,6 @@ class Chain:
         return torch.tensor(ordered, dtype=torch.complex128)
 
     @property
-    def bayes_accuracy(self) -> float:
-        """Accuracy of whoever knows the chain.
-
-        >>> ring(4).bayes_accuracy
-        0.75
-        """
-        return float(self.stationary @ self.transition.amax(1))
-
-    @property
     def oracle_r2(self) -> float:
         """R2 of the best linear prediction of the next state, one-hot, from this one.
 

@@ -4,7 +4,6 @@
 counted and removed: files in the folders of the kinds below, whose names are of its making.
 """
 
-import os
 import re
 import shutil
 import time
@@ -127,12 +126,12 @@ class Cleared:
 def clear(
     chosen: Sequence[Entry], progress: Callable[[float, str], None] = lambda share, what: None
 ) -> Cleared:
-    """Remove entries, but for those that another process writes, waits for or reads.
+    """Remove entries, but for those whose lock another process holds.
 
-    Lock files stay: they are empty, and somebody may wait for one.
+    Whoever reads an entry has it in memory, or mapped before it lets go of the lock.  Lock files
+    stay: they are empty, and somebody may wait for one.
     """
     cleared = Cleared()
-    read = _read_by_others(cache_directory())
     for done, entry in enumerate(chosen):
         progress(done / len(chosen), f"removing {entry.kind.name}")
         locks = list(_locks(entry))
@@ -147,8 +146,7 @@ def clear(
                 cleared.failed = f"cannot lock what it would remove: {error}"
                 continue
             # Whose lock is free, nobody writes; where there is none, its age must tell.
-            fresh = entry.temporary and not locks and not entry.leftover
-            if fresh or any(path.is_relative_to(entry.path.resolve()) for path in read):
+            if entry.temporary and not locks and not entry.leftover:
                 cleared.in_use += 1
                 continue
             try:
@@ -174,25 +172,6 @@ def _locks(entry: Entry) -> Iterator[Path]:
         key = re.match(rf"\.?({_KEY})", entry.path.name)
         locks = [entry.kind.folder / f"{key[1]}.lock"] if key else []
     return (lock for lock in locks if lock.is_file())
-
-
-def _read_by_others(folder: Path) -> set[Path]:
-    """Files of a folder that another process has open or mapped, as far as we may look."""
-    import psutil
-
-    found: set[Path] = set()
-    top = folder.resolve()
-    for process in psutil.process_iter():
-        if process.pid == os.getpid():
-            continue
-        try:
-            paths = [file.path for file in process.open_files()]
-            if hasattr(process, "memory_maps"):
-                paths += [mapped.path for mapped in process.memory_maps()]
-        except (psutil.Error, OSError):
-            continue
-        found |= {path for path in map(Path, paths) if path.is_relative_to(top)}
-    return found
 
 
 def _remove(path: Path) -> None:

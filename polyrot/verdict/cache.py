@@ -1,8 +1,8 @@
 """Estimates and figures kept between runs, keyed by everything that determines them.
 
 Only measured numbers are kept, never a verdict: bars and the rule are applied anew in
-every run.  The key covers the source of the package and of the claim, the trained
-files, the library versions and the device, so any change measures again.
+every run.  The key covers the claim and what it imports, the part of polyrot that can alter a
+number (see `polyrot.verdict.sources`), the trained files, the library versions and the device.
 """
 
 import hashlib
@@ -10,17 +10,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import write_atomically
-from polyrot.locations import IN_WHEEL
 from polyrot.provenance import versions
 from polyrot.verdict.figure import figure_from_json
 from polyrot.verdict.record import estimate_from_json, plain
 from polyrot.verdict.run import Estimates, Figures, Kept
+from polyrot.verdict.sources import claim_source, other_source, package_source
 
 FIGURES = "figures"
 
@@ -28,12 +27,22 @@ FIGURES = "figures"
 class EstimateCache(Kept):
     """Estimates of one measurement on one suite by world, and its figures."""
 
-    def __init__(self, claim_file: Path, what: Mapping[str, object]) -> None:
-        """Key by the claim's source file and by `what` (measurement, suite, files, device)."""
+    def __init__(
+        self, claim_file: Path, what: Mapping[str, object], *, packages: Iterable[Path] = ()
+    ) -> None:
+        """Key by source code, by versions and by `what` (measurement, suite, files, device).
+
+        Args:
+            claim_file: the module that measures.
+            what: everything else that determines the numbers.
+            packages: folders, or single modules, of other packages that can alter them, say of
+                those that bring experiments; all of their Python files count.
+        """
         self._key = {
             **what,
-            "claim": hashlib.sha256(claim_file.read_bytes()).hexdigest(),
-            "source": _source_hash(),
+            "claim": claim_source(claim_file),
+            "source": package_source(),
+            "packages": sorted((package.name, other_source(package)) for package in packages),
             "versions": versions(),
         }
 
@@ -75,15 +84,3 @@ def _read(path: Path) -> str | None:
 
 def _sealed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest() + "\n" + text
-
-
-@lru_cache(maxsize=1)
-def _source_hash() -> str:
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        if file.is_relative_to(IN_WHEEL):
-            continue  # the claim's own file is hashed alone, in a clone and in the wheel
-        digest.update(str(file.relative_to(package)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -13,6 +13,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 import polyrot as pr
+from polyrot import parallel
 from polyrot.cli import app
 from polyrot.compare import scoring
 from polyrot.compare.compare import compare_models
@@ -239,6 +240,29 @@ def test_two_processes_say_the_same(folders: Path, tmp_path: Path) -> None:
     assert outputs[0] == outputs[1]
     first, second = (load_file(tmp_path / f"{jobs}.safetensors") for jobs in "12")
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_every_option_is_part_of_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def seen(request: Request, folder: Path, **_: object) -> None:
+        asked.extend((request, parallel.workers()))
+        raise NotRun("seen")
+
+    monkeypatch.setattr("polyrot.compare.request.compare", seen)
+    given = "--site resid_post.0 --site resid_post.1 --text a.txt --text *.md --sequences 9"
+    given += " --length 10 --batch 3 --dtype bfloat16 --device cpu --seed 4 --jobs 2 -v"
+    result = CliRunner().invoke(app, ["align", "one", "two", *given.split()])
+    assert (result.exit_code, result.stderr) == (2, "polyrot align: seen\n")
+    sites, text = ("resid_post.0", "resid_post.1"), ("a.txt", "*.md")
+    numbers = {"sequences": 9, "length": 10, "batch": 3, "seed": 4}
+    request = Request("one", "two", sites, text, dtype="bfloat16", device="cpu", **numbers)
+    assert asked == [request, parallel.Workers("loky", 2)]
+    refused = CliRunner().invoke(app, ["align", "one", "two", "--cluster", "tcp://x:1"])
+    assert refused.exit_code == 2
+    assert "Expected backend dask or ray with a cluster" in refused.stderr
 
 
 def test_names_of_models() -> None:

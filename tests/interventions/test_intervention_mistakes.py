@@ -22,7 +22,7 @@ from planted_streams import (
 from torch import Tensor, nn
 
 from polyrot.interventions.attribution import attribution_patching, integrated_gradients
-from polyrot.interventions.edit import ablated, adding, clamped_path, edited, recorded
+from polyrot.interventions.edit import ablated, adding, edited, recorded
 from polyrot.interventions.effects import (
     Inputs,
     ablation_effects,
@@ -73,13 +73,12 @@ def intervention(how: str, kind: str, model: nn.Module) -> AbstractContextManage
         "recorded": lambda: recorded(model, site, component, reader),
         "adding": lambda: adding(model, site, vector),
         "ablated": lambda: ablated(model, {component: mean}),
-        "clamped_path": lambda: clamped_path(model, component, reader, mean),
     }
     return enter[how]()
 
 
 KINDS = ("linear", "stack")
-INTERVENTIONS = ("edited", "recorded", "adding", "ablated", "clamped_path")
+INTERVENTIONS = ("edited", "recorded", "adding", "ablated")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,7 +129,6 @@ def test_a_model_is_left_as_it_was_after_a_wrong_name(kind: str) -> None:
         lambda: edited(model, edits),
         lambda: recorded(model, *names.values(), "mlp.7"),
         lambda: ablated(model, {names["component"]: mean, "mlp.7": mean}),
-        lambda: clamped_path(model, names["component"], "mlp.7", mean),
     )
     for enter in wrong:
         with pytest.raises(ValueError, match="got 'mlp.7'"), enter():
@@ -189,39 +187,12 @@ def test_each_intervention_wants_its_own_kind_of_place() -> None:
     v = torch.ones(D)
     sites = f"^Expected a place among {LINEAR_SITES} but got '{{}}'$"
     components = f"^Expected a place among {LINEAR_COMPONENTS} but got '{{}}'$"
-    readers = f"^Expected a place among {LINEAR_READERS} but got '{{}}'$"
     for wrong in ("block.0", "into.block.1"):
         with pytest.raises(ValueError, match=sites.format(wrong)), adding(model, wrong, v):
             pass
     for wrong in ("resid_post.0", "into.block.1"):
         with pytest.raises(ValueError, match=components.format(wrong)):
             ablated(model, {wrong: v}).__enter__()
-        with pytest.raises(ValueError, match=components.format(wrong)):
-            clamped_path(model, wrong, "into.unembed", v).__enter__()
-    for wrong in ("resid_post.0", "block.1"):
-        with pytest.raises(ValueError, match=readers.format(wrong)):
-            clamped_path(model, "block.0", wrong, v).__enter__()
-
-
-@pytest.mark.parametrize(
-    ("kind", "component", "reader"),
-    [
-        ("linear", "block.0", "into.block.0"),
-        ("linear", "block.1", "into.block.1"),
-        ("linear", "block.1", "into.block.0"),
-        ("stack", "head.0.1", "into.attn.0"),
-        ("stack", "mlp.0", "into.mlp.0"),
-        ("stack", "mlp.0", "into.attn.0"),
-        ("stack", "head.1.0", "into.mlp.0"),
-        ("stack", "mlp.1", "into.attn.1"),
-    ],
-)
-def test_a_reader_has_to_come_after_the_component(kind: str, component: str, reader: str) -> None:
-    model, _, _ = of(kind)
-    expected = f"reader to come after component but got {component=}, {reader=}"
-    with pytest.raises(ValueError, match=expected):
-        clamped_path(model, component, reader, torch.ones(D)).__enter__()
-    assert hooks(model) == 0
 
 
 def test_a_model_of_another_kind_is_refused() -> None:
@@ -238,13 +209,3 @@ def test_integrated_gradients_want_a_point(linear: LinearModel, points: int) -> 
     inputs = [output_inputs(linear, stream())]
     with pytest.raises(ValueError, match=f"at least one point but got points={points}"):
         integrated_gradients(linear, some_means(), inputs, points=points)
-
-
-def test_a_path_from_a_component_that_did_not_run_is_refused() -> None:
-    model = StackedTransformer(TransformerConfig(), stack_states([planted.random_model(0)]))
-    x = torch.zeros(1, 1, 4, 64)
-    with (
-        clamped_path(model, "head.0.1", "into.mlp.1", torch.zeros(16)),
-        pytest.raises(ValueError, match=r"before head\.0\.1, which did not run"),
-    ):
-        model.resume("resid_post.0", x)

@@ -1,7 +1,6 @@
 """Interventions on a linear model, against outcomes worked out by hand."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import permutations
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from planted_streams import BLOCKS, D, behind, draw, linear_model, same, some_means, stream, writes
 from torch import Tensor, nn
 
-from polyrot.interventions.edit import ablated, adding, clamped_path, edited, recorded
+from polyrot.interventions.edit import ablated, adding, edited, recorded
 from polyrot.models.linear import LinearBlock, LinearModel
 
 
@@ -78,34 +77,6 @@ def test_several_blocks_are_ablated_at_once(linear: LinearModel) -> None:
         same(linear(x), (x + sum(means.values())) @ linear.readout)
 
 
-@pytest.mark.parametrize("reader", ["into.block.1", "into.block.2", "into.unembed"])
-def test_a_clamped_path_shows_the_mean_to_one_reader_alone(
-    linear: LinearModel, reader: str
-) -> None:
-    x, mean = stream(), draw(D, seed=3)
-    a, b, c = (block.matrix for block in linear.blocks)
-    first = x @ a
-    swap = {"into.block.1": 0, "into.block.2": 0, "into.unembed": 0, reader: mean - first}
-    second = (x + first + swap["into.block.1"]) @ b
-    third = (x + first + second + swap["into.block.2"]) @ c
-    expected = (x + first + second + third + swap["into.unembed"]) @ linear.readout
-    assert not torch.allclose(expected, linear(x))
-    with recorded(linear, "block.0") as kept, clamped_path(linear, "block.0", reader, mean):
-        same(linear(x), expected)
-    same(kept["block.0"], first)
-
-
-def test_a_path_from_the_middle_is_clamped(linear: LinearModel) -> None:
-    x, mean = stream(), draw(D, seed=3)
-    first, second, third = writes(linear, x).values()
-    seen = x + first + mean
-    with clamped_path(linear, "block.1", "into.block.2", mean):
-        expected = (x + first + second + seen @ linear.blocks[2].matrix) @ linear.readout
-        same(linear(x), expected)
-    with clamped_path(linear, "block.1", "into.unembed", mean):
-        same(linear(x), (seen + third) @ linear.readout)
-
-
 def test_an_edit_of_a_reader_is_seen_by_it_alone(linear: LinearModel) -> None:
     x, v = stream(), draw(D, seed=3)
     second = writes(linear, x)["block.1"]
@@ -116,23 +87,6 @@ def test_an_edit_of_a_reader_is_seen_by_it_alone(linear: LinearModel) -> None:
     same(output, x @ behind(linear, 0) + extra @ behind(linear, 2))
     same(kept["into.block.1"], kept["resid_post.0"] + v)
     same(kept["resid_post.1"], kept["resid_post.0"] + second + extra)
-
-
-@pytest.mark.parametrize("backwards", [False, True])
-def test_clamped_paths_in_a_row_are_clamped_in_either_order(
-    linear: LinearModel, backwards: bool
-) -> None:
-    x, means = stream(), some_means()
-    a, b, c = (block.matrix for block in linear.blocks)
-    first = x @ a
-    second = (x + means["block.0"]) @ b
-    third = (x + first + means["block.1"]) @ c
-    expected = (x + first + second + third) @ linear.readout
-    paths = [("block.0", "into.block.1"), ("block.1", "into.block.2")]
-    with ExitStack() as both:
-        for component, reader in paths[::-1] if backwards else paths:
-            both.enter_context(clamped_path(linear, component, reader, means[component]))
-        same(linear(x), expected)
 
 
 BLOCK_0 = ("resid_pre.0", "into.block.0", "block.0", "resid_post.0")

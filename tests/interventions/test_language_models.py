@@ -1,7 +1,6 @@
 """Interventions on tiny causal language models of `transformers`, against runs by hand."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import transformers
 from torch import Tensor, nn
 
 from polyrot.interventions.attribution import attribution_patching, integrated_gradients
-from polyrot.interventions.edit import ablated, adding, clamped_path, edited, recorded
+from polyrot.interventions.edit import ablated, adding, edited, recorded
 from polyrot.interventions.effects import (
     ablation_effects,
     language_inputs,
@@ -275,39 +274,6 @@ def test_an_edited_model_goes_on_from_its_cache(model: nn.Module, name: str) -> 
         same(torch.cat([start.logits, rest.logits], dim=1), logits(model))
 
 
-@pytest.mark.parametrize(
-    ("component", "reader"),
-    [(f"block.{i}", reader) for i in range(LAYERS) for reader in READERS[i + 1 :]],
-)
-def test_a_clamped_path_shows_the_mean_to_one_reader_alone(
-    model: nn.Module, component: str, reader: str
-) -> None:
-    mean = draw(D, seed=4)
-    clean = by_hand(model)
-    expected = by_hand(model, {reader: lambda x: x - clean[component] + mean})
-    with clamped_path(model, component, reader, mean), recorded(model, *SITES) as kept:
-        clamped = logits(model)
-    same(clamped, expected["logits"])
-    assert differs(clamped, clean["logits"])
-    last = LAYERS if reader == "into.unembed" else int(reader[-1])
-    for site in SITES[: last + 1]:
-        same(kept[site], clean[site])
-    for site in SITES[last + 1 :]:
-        same(kept[site], expected[site])
-        assert differs(kept[site], clean[site])
-
-
-@pytest.mark.parametrize("i", range(LAYERS))
-def test_clamping_every_path_is_ablating(model: nn.Module, i: int) -> None:
-    name, mean = f"block.{i}", draw(D, seed=4)
-    with ExitStack() as paths:
-        for reader in READERS[i + 1 :]:
-            paths.enter_context(clamped_path(model, name, reader, mean))
-        clamped = logits(model)
-    with ablated(model, {name: mean}):
-        same(clamped, logits(model))
-
-
 def test_the_loss_is_the_models_own(model: nn.Module) -> None:
     (inputs,) = language_inputs(model, TOKENS)
     assert inputs.counted == 3 * 6
@@ -382,7 +348,6 @@ def test_a_model_is_left_as_it_was(model: nn.Module) -> None:
         lambda: recorded(model, *SITES, *BLOCKS, *READERS),
         lambda: adding(model, "resid_post.0", v),
         lambda: ablated(model, dict.fromkeys(BLOCKS, v)),
-        lambda: clamped_path(model, "block.0", "into.block.2", v),
     )
     for enter in inside:
         with enter():

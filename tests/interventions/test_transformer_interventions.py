@@ -1,7 +1,5 @@
 """Interventions on the small transformer, two seeds of it."""
 
-from contextlib import ExitStack
-
 import numpy as np
 import pytest
 import torch
@@ -21,7 +19,7 @@ from planted_streams import (
 from torch import Tensor
 
 from polyrot.interventions.attribution import attribution_patching, integrated_gradients
-from polyrot.interventions.edit import ablated, adding, clamped_path, edited, recorded
+from polyrot.interventions.edit import ablated, adding, edited, recorded
 from polyrot.interventions.effects import (
     ablation_effects,
     dyck_inputs,
@@ -195,55 +193,6 @@ def test_loss_of_a_stack_is_summed_over_heads_and_averaged_over_tokens(
             picked = rows[torch.arange(len(rows)), labels[head][seed][real[seed]]]
             expected[seed] -= picked.mean()
     same(mean_loss(inputs), expected, 1e-9)
-
-
-def test_a_clamped_path_leaves_the_stream_and_changes_the_output(
-    stack: StackedTransformer, tokens: Tensor, means: dict[str, Tensor]
-) -> None:
-    names = ("head.0.1", "resid_mid.0", "resid_post.0", "into.attn.1", "into.mlp.1")
-    with recorded(stack, *names) as clean:
-        before = joined(stack(tokens))
-    clamped = clamped_path(stack, "head.0.1", "into.attn.1", means["head.0.1"])
-    with clamped, recorded(stack, *names) as kept:
-        after = joined(stack(tokens))
-    for name in ("head.0.1", "resid_mid.0", "resid_post.0"):
-        assert torch.equal(kept[name], clean[name])
-    change = means["head.0.1"][:, None, None] - clean["head.0.1"]
-    write = stack.weight("blocks.0.attn.W_O")[:, 1]
-    shown = clean["resid_post.0"] + torch.einsum("ijkh,idh->ijkd", change, write)
-    same(kept["into.attn.1"], shown)
-    # The MLP behind sees the head itself, and what the attention made of the mean.
-    for seed in range(2):
-        assert float((after - before)[seed].abs().max()) > 1e-3
-        assert not torch.allclose(kept["into.mlp.1"][seed], clean["into.mlp.1"][seed])
-
-
-def test_a_path_from_a_head_to_its_own_mlp(
-    stack: StackedTransformer, tokens: Tensor, means: dict[str, Tensor]
-) -> None:
-    with recorded(stack, "resid_mid.0", "into.mlp.0", "mlp.0") as clean:
-        stack(tokens)
-    clamped = clamped_path(stack, "head.0.2", "into.mlp.0", means["head.0.2"])
-    with clamped, recorded(stack, "resid_mid.0", "mlp.0", "resid_post.0") as kept:
-        stack(tokens)
-    with ablated(stack, {"head.0.2": means["head.0.2"]}), recorded(stack, "mlp.0") as there:
-        stack(tokens)
-    assert torch.equal(kept["resid_mid.0"], clean["resid_mid.0"])
-    same(kept["mlp.0"], there["mlp.0"])
-    same(kept["resid_post.0"], clean["resid_mid.0"] + there["mlp.0"])
-
-
-@pytest.mark.parametrize("name", COMPONENTS)
-def test_clamping_every_path_is_ablating(
-    stack: StackedTransformer, tokens: Tensor, means: dict[str, Tensor], name: str
-) -> None:
-    first = 2 * int(name.split(".")[1]) + (2 if name.startswith("mlp") else 1)
-    with ExitStack() as paths:
-        for reader in READERS[first:]:
-            paths.enter_context(clamped_path(stack, name, reader, means[name]))
-        clamped = joined(stack(tokens))
-    with ablated(stack, {name: means[name]}):
-        same(clamped, joined(stack(tokens)))
 
 
 @pytest.mark.seconds

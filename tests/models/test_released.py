@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from planted_release import write_checkpoint, write_sae
 from torch import Tensor
 
 import polyrot as pr
-from polyrot.models.released import Checkpoint, read_checkpoint, write_checkpoint
+from polyrot.models.released import Checkpoint, read_checkpoint
 from polyrot.models.transformer import TransformerConfig, analytic_positions, initial_state
 from polyrot.sae.recipe import SAEConfig
-from polyrot.sae.released import SAEFileName, read_sae, write_sae
+from polyrot.sae.released import SAEFileName, read_sae
 from polyrot.sae.training import initial_weights
 
 METRICS = {"loss": 0.25, "acc_depth": 0.99}

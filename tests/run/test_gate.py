@@ -263,8 +263,6 @@ def test_a_plain_run_measures_every_suite_that_is_recorded_but_one() -> None:
     assert not set(default_suites()) - recorded
 
 
-
-
 @pytest.mark.parametrize("workers", [(), pytest.param(("-n", "1"), marks=pytest.mark.process)])
 def test_a_bad_expectation_stops_the_run_before_it_starts(claims, workers) -> None:
     claims.write(0.9, before="open('ran', 'w')")

@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +71,22 @@ def harvest_language(
     folder = cache_directory() / "activations" / key
     shape = (len(models), tokens.numel(), d_model)
     sequence = torch.arange(len(tokens)).repeat_interleave(tokens.shape[1])
-    kept = _KeptSites(folder, shape)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f"{key}.lock"):  # a second process waits, and finds them
-        if kept.whole(sites):
-            return Activations(kept, sequence)
-        _check_disk(folder.parent, len(sites) * math.prod(shape) * FLOAT_BYTES)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
-        try:
-            sources = [model().anywhere for model in models]
-            _write(temporary, sources, d_model, tokens, sites, batch, progress)
-            index = {site: sha256(temporary / site) for site in sites}
-            (temporary / INDEX).write_text(json.dumps(index))
-            shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return Activations(kept, sequence)
+        if not _whole(folder, sites):
+            _check_disk(folder.parent, len(sites) * math.prod(shape) * FLOAT_BYTES)
+            temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
+            try:
+                sources = [model().anywhere for model in models]
+                _write(temporary, sources, d_model, tokens, sites, batch, progress)
+                index = {site: sha256(temporary / site) for site in sites}
+                (temporary / INDEX).write_text(json.dumps(index))
+                shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        # Under the lock: files that are cleared after it can still be read where they are mapped.
+        return Activations({site: _mapped(folder / site, shape) for site in sites}, sequence)
 
 
 def read_sites(
@@ -101,37 +100,19 @@ def read_sites(
     return {site: found[site].float().to(to) for site in sites}
 
 
-class _KeptSites(Mapping[str, Tensor]):
-    """The files of a folder, `[seed, token, d_model]` a site; mapped when asked for."""
+def _whole(folder: Path, sites: Sequence[str]) -> bool:
+    """Are these sites' files there and what they were when they were written?"""
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        return all(sha256(folder / site) == index[site] for site in sites)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
-    def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
-        self._folder, self._shape = folder, shape
-        self._mapped: dict[str, Tensor] = {}
 
-    def whole(self, sites: Sequence[str]) -> bool:
-        """Are these sites' files there and what they were when they were written?"""
-        try:
-            index = json.loads((self._folder / INDEX).read_text())
-            return all(sha256(self._folder / site) == index[site] for site in sites)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def __getitem__(self, site: str) -> Tensor:
-        if site not in self._mapped:
-            file = self._folder / site
-            if not file.is_file():
-                raise KeyError(site)
-            size = math.prod(self._shape)
-            # Private: whoever writes to the tensor does not write to the file.
-            flat = torch.from_file(str(file), shared=False, size=size, dtype=torch.float32)
-            self._mapped[site] = flat.view(self._shape)
-        return self._mapped[site]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(json.loads((self._folder / INDEX).read_text()))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
+def _mapped(file: Path, shape: tuple[int, ...]) -> Tensor:
+    """Map a file into memory; who writes to the tensor does not write to the file."""
+    flat = torch.from_file(str(file), shared=False, size=math.prod(shape), dtype=torch.float32)
+    return flat.view(shape)
 
 
 def _check_disk(folder: Path, needed: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from planted_release import write_checkpoint, write_sae
 from torch import Tensor
 from toy_claim import run_own_claims
 
@@ -15,11 +16,10 @@ from polyrot.experiments.dyck.release_folder import Release
 from polyrot.experiments.dyck.release_name import ReleaseName, parse_released, spelled
 from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models import cohorts
-from polyrot.models.released import Checkpoint, write_checkpoint
+from polyrot.models.released import Checkpoint
 from polyrot.models.training import TrainingConfig, evaluate
 from polyrot.models.transformer import SHARED_IO, TransformerConfig, initial_state
 from polyrot.report.files import report_folder
-from polyrot.sae.released import write_sae
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact, SAEName
 from polyrot.suites.registry import check_suite, suite_provenance
 from polyrot.suites.suite import Suite

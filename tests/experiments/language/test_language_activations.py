@@ -13,8 +13,10 @@ import pytest
 import torch
 from planted_language import VOCABULARY, D
 from torch import Tensor
+from typer.testing import CliRunner
 
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.cli import app
 from polyrot.experiments.language.activations import harvest_language, read_sites
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models.harvest import Activations
@@ -116,6 +118,24 @@ def test_who_writes_to_activations_does_not_write_to_the_file() -> None:
     found.at("resid_pre.0").zero_()
     assert equal(harvest(loads))
     assert loads == [0, 1]
+
+
+def test_activations_and_autoencoders_outlive_a_cache_that_is_cleared(cache: Path) -> None:
+    loads = Loads()
+    harvest(loads)
+    found = harvest(loads)  # of the files, and of no site yet
+    recipe = SAEConfig(steps=2, batch=4)
+    (sae, _) = TrainedAutoencoders(
+        "toy", recipe, lambda site: [*found.at(site)], lambda share, what: None
+    ).at("resid_post.1", [0, 1])
+    arguments = ["cache", "clear", "activations", "saes", "--yes"]
+    assert CliRunner().invoke(app, arguments).stdout.startswith("removed: 2 of 2 entries")
+    assert folders(cache) == []
+    assert equal(found)
+    assert sorted(found.by_site) == sorted(SITES)
+    assert torch.isfinite(sae.decode(sae.encode(found.at("resid_post.1")[0]))).all()
+    assert equal(harvest(loads))
+    assert loads == [0, 1] * 2
 
 
 def damage_bytes(file: Path) -> None:
