@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from polyrot.sae.metrics import ev as ev
     from polyrot.sae.metrics import ev_published as ev_published
     from polyrot.sae.model import SAE as SAE
-    from polyrot.suites.registry import load_suite as load_suite
+    from polyrot.suites.loading import load_suite as load_suite
     from polyrot.verdict.record import read_verdict as read_verdict
 
     __version__: str
@@ -48,7 +48,7 @@ _PUBLIC = {
     "ev": "polyrot.sae.metrics",
     "ev_published": "polyrot.sae.metrics",
     "SAE": "polyrot.sae.model",
-    "load_suite": "polyrot.suites.registry",
+    "load_suite": "polyrot.suites.loading",
     "read_verdict": "polyrot.verdict.record",
 }
 

@@ -1,5 +1,5 @@
 """`python -m polyrot`: the command line, where its script is not on the path."""
 
-from polyrot.cli import app
+from polyrot.cli import main
 
-app(prog_name="polyrot")
+main()

@@ -57,3 +57,14 @@ app.command(short_help="Fit the rotation between two language models.")(align)
 app.command(short_help="Explain why verdicts drifted between two runs.")(diff)
 app.command(short_help="Render recorded verdicts anew.")(report)
 app.command(short_help="Say what would prevent a run, and how to mend it.")(doctor)
+
+
+def main() -> None:
+    """Run the command; what another package's experiment gets wrong is one message."""
+    from polyrot.suites.registry import BrokenExperiment
+
+    try:
+        app(prog_name="polyrot")
+    except BrokenExperiment as error:
+        typer.echo(f"polyrot: {error}", err=True)
+        raise SystemExit(2) from None

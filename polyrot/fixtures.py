@@ -52,7 +52,8 @@ def suite(
     import torch
 
     from polyrot.suites.artifacts import MissingArtifact
-    from polyrot.suites.registry import load_suite, parse_world
+    from polyrot.suites.loading import load_suite
+    from polyrot.suites.registry import parse_world
 
     device = pytestconfig.getoption("--device")
     if device == "cuda" and not (parse_world(suite_name) or torch.cuda.is_available()):
@@ -99,7 +100,8 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
 
     `measure()` returns estimates by part for the models, `measure(world)` for a control.
     """
-    from polyrot.suites.registry import suite_provenance
+    from polyrot.suites.loading import suite_provenance
+    from polyrot.suites.registry import other_packages
     from polyrot.verdict.cache import EstimateCache
 
     measurement = measurement_of(request.node)
@@ -114,6 +116,7 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
             "files": suite_provenance(suite_name, artifacts),
             "device": request.config.getoption("--device"),
         },
+        packages=other_packages(),
     )
 
     def judge(

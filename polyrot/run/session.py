@@ -347,7 +347,7 @@ class Session:
         return all(path.is_dir() for path in self.asked)
 
     def _provenance(self, suite: str) -> Mapping[str, Any]:
-        from polyrot.suites.registry import suite_provenance
+        from polyrot.suites.loading import suite_provenance
 
         name = self._names.get(suite, suite)
         found = suite_provenance(name, artifact_folder(self.config))

@@ -6,7 +6,7 @@ entry point group `polyrot.experiments`.  Nothing else in polyrot names an exper
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -14,18 +14,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from polyrot import experiments
 from polyrot.locations import guide
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress
 from polyrot.suggestions import nearest, unknown
 from polyrot.suites.kind import Kind, Listed, Provider, Trainer, Worlds
 
 if TYPE_CHECKING:
     from polyrot.suites.capability import Capability
-    from polyrot.suites.suite import Suite
 
 GROUP = "polyrot.experiments"
 """Entry points of it name a module with a `KIND`, say `mypaper.kind`."""
+HERE = Path(__file__).resolve().parents[1] / "experiments"
 
 
 class BrokenExperiment(ValueError):
@@ -39,8 +38,8 @@ def modules() -> tuple[ModuleType, ...]:
     Raises:
         BrokenExperiment: where one of another package cannot be imported or has no `KIND`.
     """
-    folders = sorted(path.parent.name for path in Path(experiments.__path__[0]).glob("*/kind.py"))
-    found = [import_module(f"{experiments.__name__}.{folder}.kind") for folder in folders]
+    folders = sorted(path.parent.name for path in HERE.glob("*/kind.py"))
+    found = [import_module(f"{GROUP}.{folder}.kind") for folder in folders]
     found += _from_other_packages()
     return tuple(sorted(found, key=lambda module: (module.KIND.order, module.__name__)))
 
@@ -70,9 +69,8 @@ def kinds() -> tuple[Kind, ...]:
 
 def other_packages() -> tuple[Path, ...]:
     """Folders of the experiments that are not polyrot's: their code alters numbers too."""
-    own = Path(experiments.__path__[0])
     files = (Path(str(module.__file__)).resolve() for module in modules())
-    return tuple(file.parent for file in files if not file.is_relative_to(own.resolve()))
+    return tuple(file.parent for file in files if not file.is_relative_to(HERE))
 
 
 def listed_suites() -> tuple[Listed, ...]:
@@ -139,7 +137,7 @@ def suite_names() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _find(name: str) -> tuple[Kind | None, Listed]:
+def kind_of(name: str) -> tuple[Kind | None, Listed]:
     """The kind of a suite, and how it is listed; no kind where it is a world."""
     for kind in kinds():
         for suite in kind.suites:
@@ -167,7 +165,7 @@ def find_suite(name: str) -> Listed:
     Raises:
         ValueError: where there is no such suite, or its file has problems or a name that is taken.
     """
-    _, found = _find(name)
+    _, found = kind_of(name)
     if found.called != name and found.called in suite_names():
         raise ValueError(
             f"{name}: name: {found.called!r} is a suite of polyrot's, whose reports it would "
@@ -179,67 +177,12 @@ def find_suite(name: str) -> Listed:
 def check_suite(name: str) -> None:
     """Raise ValueError where there is no such suite, or its files cannot be read."""
     find_suite(name)
-    kind, _ = _find(name)
+    kind, _ = kind_of(name)
     if kind and kind.verify:
         kind.verify(name)
 
 
-def load_suite(
-    name: str,
-    *,
-    device: str = "cpu",
-    artifacts: Path | None = None,
-    progress: Progress = silent,
-) -> Suite:
-    """Load a suite.
-
-    Args:
-        name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104); a
-            synthetic one, say `"world:haar"`, whose autoencoders are trained when needed; a
-            suite file, `"my-models.toml"`, or a built-in one, say `"textlm"`, which is trained
-            first where it was not yet; or `"published:DIR"` for checkpoints in the layout that
-            the paper's author released (`"published:DIR:0-4"` for these seeds of them).
-        device: where models run, `"cpu"` or `"cuda"`; a synthetic suite has none.
-        artifacts: the folder that holds one folder of trained files per suite; by default the
-            shipped ones.
-        progress: called with the share that is done and what is being done.
-
-    Raises:
-        ValueError: where there is no such suite, or a released file is not what it should be.
-        MissingArtifact: where its models were not trained yet, or there is one seed alone.
-        DamagedArtifact: where a trained file is missing or damaged.
-
-    >>> suite = load_suite("dyck3")
-    >>> suite.seeds, suite.sites
-    ((0, 1, 2, 3, 4), ('resid_mid.0', 'resid_post.0', 'resid_mid.1', 'resid_post.1'))
-    """
-    from polyrot.suites.artifacts import SHIPPED
-
-    find_suite(name)
-    if world := parse_world(name):
-        made: Suite = worlds()[world[0]].make(world[0], draw=world[1], progress=progress)
-        return made
-    kind, found = _find(name)
-    assert kind is not None
-    assert kind.load is not None
-    loaded: Suite = kind.load(
-        found.name, artifacts=artifacts or SHIPPED, device=device, progress=progress
-    )
-    return loaded
-
-
-def suite_provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Seeds, how well they were trained, and file hashes, without loading the suite."""
-    if parse_world(name):
-        return {"seeds": list(load_suite(name).seeds)}
-    kind, _ = _find(name)
-    if kind is None or kind.provenance is None:
-        return {}
-    found: Mapping[str, Any] = kind.provenance(name, artifacts)
-    return found
-
-
-def providers_for(suite: Suite) -> Iterator[Provider]:
+def providers_for(suite: object) -> Iterator[Provider]:
     """Yield what experiments can provide for a suite."""
     for kind in kinds():
         for provider in kind.providers:
@@ -247,7 +190,7 @@ def providers_for(suite: Suite) -> Iterator[Provider]:
                 yield provider
 
 
-def provided(suite: Suite, capability: type[Capability]) -> Capability | None:
+def provided(suite: object, capability: type[Capability]) -> Capability | None:
     """Make a capability for a suite by the provider of an experiment; None where none has it."""
     for provider in providers_for(suite):
         if provider.capability.value is capability:
@@ -261,7 +204,7 @@ def provides(name: str, capability: type[Capability]) -> bool:
     if world := parse_world(name):
         made = worlds()[world[0]].make.value
     else:
-        kind, _ = _find(name)
+        kind, _ = kind_of(name)
         if kind is None or kind.suite is None:
             return False
         made = kind.suite.value

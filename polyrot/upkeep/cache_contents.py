@@ -14,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from polyrot import locations
 from polyrot.cache import cache_directory
+from polyrot.suites import registry
 
 IN_USE = "in-use.lock"
 """Held in a folder of its own by a command that works there."""
@@ -23,10 +23,7 @@ LEFTOVER_SECONDS = 24 * 3600
 """A temporary file that nobody wrote to for so long is a killed process's."""
 
 _KEY = "[0-9a-f]{24}"
-_SUITES = "|".join(
-    re.escape(file.parent.name)
-    for file in (locations.PACKAGE / "artifacts").glob("*/manifest.json")
-)
+_ARTIFACTS = "|".join(map(re.escape, registry.trainers()))
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("activations", "what models compute", _KEY),
-        Kind("artifacts", "trained models", f"{_SUITES}|textlm", costly=True),
+        Kind("artifacts", "trained models", _ARTIFACTS, costly=True),
         Kind("comparisons", "of a `polyrot align`", r"tmp\w+", passing=True),
         Kind("estimates", "measured numbers", rf"{_KEY}\.json"),
         Kind("nulls", "null distributions", rf"{_KEY}\.safetensors"),

@@ -9,12 +9,12 @@ from types import ModuleType
 import pytest
 import torch
 from planted_agreement import PROMPTS, SIZES, PlantedSuite, of_world, one_axis, write_gpt2
+from polyrot.suites.catalogue import load_world
 from toy_claim import run_own_claims
 
 from polyrot.catalogue import load_module
 from polyrot.experiments.agreement import studies as agreement_suite
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import Suite
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.verdict.judge import Part, Verdict

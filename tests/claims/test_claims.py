@@ -14,6 +14,8 @@ from types import ModuleType
 import planted
 import planted_models
 import pytest
+from polyrot.suites.catalogue import WORLDS
+from polyrot.suites.names import is_about, world_name
 from torch import Tensor
 
 from polyrot.capabilities import components, steering
@@ -22,8 +24,6 @@ from polyrot.catalogue import load_module
 from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.catalogue import WORLDS
-from polyrot.suites.names import is_about, world_name
 from polyrot.suites.suite import Suite
 from polyrot.symmetry import search
 from polyrot.verdict.bar import Placement

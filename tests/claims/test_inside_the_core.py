@@ -6,12 +6,12 @@ from pathlib import Path
 import planted
 import pytest
 import torch
+from polyrot.suites.catalogue import load_world
 from torch import Tensor
 
 from polyrot.catalogue import load_module
 from polyrot.cores.extraction import Core
 from polyrot.linalg import haar
-from polyrot.suites.catalogue import load_world
 from polyrot.suites.suite import Suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record

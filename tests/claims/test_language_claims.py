@@ -14,7 +14,7 @@ from toy_claim import run_own_claims
 
 # Imported here once: a run within this process then need not import torch again.
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.registry import load_suite
+from polyrot.suites.loading import load_suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run

@@ -23,7 +23,7 @@ from polyrot.experiments.letters.controls import planted_letters, shuffled_group
 from polyrot.sae.absorption import Units
 from polyrot.sae.activations import GroupTopK
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.registry import load_suite
+from polyrot.suites.loading import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.letters import LETTERS
 from polyrot.verdict.bar import Placement

@@ -13,7 +13,7 @@ from polyrot.catalogue import load_module
 from polyrot.errors import NotRun
 from polyrot.experiments.planted import figures as dictionary_figures
 from polyrot.experiments.planted.plan import SUBSPACES
-from polyrot.suites.registry import load_suite
+from polyrot.suites.loading import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.figure import Figure

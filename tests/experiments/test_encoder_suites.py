@@ -18,7 +18,7 @@ from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS
 from polyrot.models.transformer import stack_states
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact
-from polyrot.suites.registry import load_suite, suite_provenance
+from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.tasks.markov import ring
 from polyrot.tasks.modular import is_training, questions
 

@@ -3,29 +3,51 @@
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from torch import Tensor
 
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
 from polyrot.errors import NotRun
-from polyrot.experiments.language.tokens import Sequences
+from polyrot.experiments.language.suite_file import SuiteFile
+from polyrot.experiments.language.tokens import Sequences, TokenData
 from polyrot.models.harvest import Activations
+from polyrot.progress import Progress
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.training import NOISE, noise_activations
 
-if TYPE_CHECKING:
-    from polyrot.experiments.language.suite import LanguageSuite
+
+class Harvesting(Protocol):
+    """What of a suite of language models its autoencoders need."""
+
+    name: str
+    seeds: tuple[int, ...]
+    file: SuiteFile
+    base: Path
+    device: str
+    progress: Progress
+
+    @property
+    def d_model(self) -> int: ...
+
+    @property
+    def data(self) -> TokenData: ...
+
+    def index(self, seed: int) -> int: ...
+
+    def sae_seed(self, seed: int) -> int: ...
+
+    def harvest_models(self, tokens: Sequences) -> Activations: ...
+
+    def harvest_controls(self, tokens: Sequences) -> Activations: ...
 
 
 class LanguageAutoencoders:
     """Loaded, or trained, when asked for."""
 
-    def __init__(
-        self, suite: "LanguageSuite", device: str, progress: Callable[[float, str], None]
-    ) -> None:
-        self._suite, self._device, self._progress = suite, device, progress
+    def __init__(self, suite: Harvesting) -> None:
+        self._suite = suite
         self._given: dict[str, SAE] = {}
 
     def of_model(self, seed: int, site: str, sae_seed: int) -> SAE:
@@ -91,7 +113,9 @@ class LanguageAutoencoders:
     def _trained(
         self, name: str, activations: Callable[[str], list[Tensor]]
     ) -> TrainedAutoencoders:
-        return TrainedAutoencoders(name, self._recipe, activations, self._progress, self._device)
+        return TrainedAutoencoders(
+            name, self._recipe, activations, self._suite.progress, self._suite.device
+        )
 
     @property
     def _recipe(self) -> SAEConfig:

@@ -235,7 +235,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @cached_property
     def _autoencoders(self) -> LanguageAutoencoders:
-        return LanguageAutoencoders(self, self.device, self.progress)
+        return LanguageAutoencoders(self)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -41,7 +41,7 @@ from polyrot.models.language_training import (
     next_token_loss,
 )
 from polyrot.suites.artifacts import SHIPPED, Artifacts, DamagedArtifact, MissingArtifact
-from polyrot.suites.registry import load_suite, suite_provenance
+from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.tasks.agreement_language import new_tokenizer
 
 TOKENS = [[5, 9, 3], [7, 8, 2, 1, 30], [4, 4, 11], [6, 2], [12, 40, 41, 3, 9]]

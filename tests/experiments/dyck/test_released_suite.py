@@ -21,7 +21,8 @@ from polyrot.models.training import TrainingConfig, evaluate
 from polyrot.models.transformer import SHARED_IO, TransformerConfig, initial_state
 from polyrot.report.files import report_folder
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact, SAEName
-from polyrot.suites.registry import check_suite, suite_provenance
+from polyrot.suites.loading import suite_provenance
+from polyrot.suites.registry import check_suite
 from polyrot.suites.suite import Suite
 from polyrot.verdict.run import NotRun
 

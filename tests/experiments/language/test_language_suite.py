@@ -23,7 +23,7 @@ from polyrot.models import hub, sources
 from polyrot.models.hub import Checkpoint
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
-from polyrot.suites.registry import load_suite, suite_provenance
+from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.suites.training import NOISE
 from polyrot.verdict.run import NotRun
 

@@ -27,7 +27,7 @@ from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.experiments.language.suite_file import Contrast, Steering
 from polyrot.interventions.edit import adding
 from polyrot.models import hub
-from polyrot.suites.registry import load_suite
+from polyrot.suites.loading import load_suite
 from polyrot.tasks import text
 from polyrot.verdict.run import NotRun
 

@@ -25,7 +25,7 @@ from polyrot.models.language_training import (
     train_language_model,
 )
 from polyrot.suites.artifacts import Artifacts
-from polyrot.suites.registry import load_suite
+from polyrot.suites.loading import load_suite
 from polyrot.tasks import text
 from polyrot.tasks.text import SEPARATOR, Document, encode, prose, standard_library
 

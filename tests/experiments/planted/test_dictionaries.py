@@ -33,7 +33,7 @@ from polyrot.sae.activations import GroupTopK, JumpReLU, TopK
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.recipe import BatchTopK, SAEConfig
 from polyrot.suites.artifacts import MissingArtifact
-from polyrot.suites.registry import load_suite, suite_provenance
+from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 
