@@ -50,6 +50,7 @@ def run(paper: Path, tmp_path_factory: pytest.TempPathFactory):
         "PYTHONPATH": python_path,
         "POLYROT_CACHE": str(cache),
         "COLUMNS": "80",
+        "OMP_NUM_THREADS": "1",  # matrices of 16 by 3
     }
     environment.pop("GITHUB_STEP_SUMMARY", None)
 
