@@ -1,31 +1,42 @@
 """CORE-01: Markov transformers have a 3-dimensional core.
 
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): on a chain of four
-states, 3 directions hold 99.9% of the energy of balanced truncation.  The tail is the
-unembedding, whose Jacobian has one row a state: no rank above 4 is possible, whatever the model
-has learned.  One of the four is a shift of all logits alike, which no prediction hears.  Hardened:
-without it, the unembedding's rows centred.  Then no rank above 3 is possible.
+states, balanced truncation finds 99.9% of its energy in 3 directions.  They are read by the
+unembedding, whose Jacobian has one row for each state, so the rank cannot exceed 4 whatever the
+model has learned.  One of those four directions shifts all logits alike and changes no
+prediction.  Hardened: the unembedding's rows are centred, which removes that direction; the rank
+then cannot exceed 3.
 
-So the same is asked of chains on five and six states, which should have one dimension less than
-states, and of a chain on four states whose next state hangs on one bit, which should have one.
+Controls ask the same of chains with five and six states, whose cores should have one dimension
+fewer than the chain has states, and of a four-state chain whose next state depends on one bit,
+whose core should have one dimension.
 
-Where answers also hear noise (the worlds `chain-hears-noise` and `chain-loud-voice`) the published
-rank is four and the hardened one three, of directions that are not all the chain's: what the rank
-says is how many directions are heard, not what is heard in them.
+Where the logits also read noise (the worlds `chain-hears-noise` and `chain-loud-voice`) the
+published rank is four and the hardened one three, although not all of these directions carry the
+chain's state: the rank counts the directions that are read, not what they encode.
 """
 
 from collections.abc import Callable
 
 import pytest
 
-from polyrot.experiments.chains import figures as core_figures
-from polyrot.experiments.chains.models import ChainModels
-from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import Judge
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Estimate,
+    Figure,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    Role,
+    Worlds,
+    average,
+    negative,
+    positive,
+)
+from polyrot.experiments.chains import figures
+from polyrot.experiments.chains.models import ChainModels, Chains
 
 CLAIM = Claim(
     "CORE-01",
@@ -36,34 +47,27 @@ CLAIM = Claim(
     false_in=("chain-one-bit",),
 )
 
-World = Callable[[Suite], ChainModels]
+World = Callable[[Chains], ChainModels]
 
 
-def as_trained(suite: Suite) -> ChainModels:
-    return suite.chain
+def trained(chains: Chains) -> ChainModels:
+    return chains.chain
 
 
-def untrained(suite: Suite) -> ChainModels:
-    return suite.untrained_chain
+def untrained(chains: Chains) -> ChainModels:
+    return chains.untrained_chain
 
 
-def one_bit(suite: Suite) -> ChainModels:
-    return suite.other_chain("markov-two-rows")
+def other_chain(name: str) -> World:
+    return lambda chains: chains.other_chain(name)
 
 
-def five_states(suite: Suite) -> ChainModels:
-    return suite.other_chain("markov-5")
-
-
-def six_states(suite: Suite) -> ChainModels:
-    return suite.other_chain("markov-6")
-
-
+ONE_BIT, FIVE_STATES, SIX_STATES = map(other_chain, ("markov-two-rows", "markov-5", "markov-6"))
 CONTROLS = (
     negative("untrained model", untrained),
-    negative("a chain that hangs on one bit", one_bit),
-    positive("five states", five_states),
-    positive("six states", six_states),
+    negative("a chain that hangs on one bit", ONE_BIT),
+    positive("five states", FIVE_STATES),
+    positive("six states", SIX_STATES),
 )
 PUBLISHED = Measurement(
     CLAIM,
@@ -77,48 +81,43 @@ HARDENED = Measurement(
     Bar.at_least(1, "share of seeds of that rank, common shifts of the logits left out"),
     CONTROLS,
 )
-
-SHOWN = {
-    ("trained", Role.MODELS): as_trained,
+SHOWN: dict[tuple[str, Role], World] = {
+    ("trained", Role.MODELS): trained,
     ("untrained", Role.NEGATIVE): untrained,
-    ("hangs on one bit", Role.NEGATIVE): one_bit,
-    ("six states", Role.POSITIVE): six_states,
+    ("hangs on one bit", Role.NEGATIVE): ONE_BIT,
+    ("six states", Role.POSITIVE): SIX_STATES,
 }
 
 
-def spectra(suite: Suite, *, shifts: bool) -> list[Figure]:
-    worlds = {drawn: read(world(suite), shifts=shifts) for drawn, world in SHOWN.items()}
-    weights = {drawn: [core.weights for core in own.cores] for drawn, own in worlds.items()}
-    return [core_figures.spectra(weights)]
+def expected_rank(chains: Chains, models: ChainModels) -> dict[str, Estimate]:
+    """Estimate the share of seeds whose core has one dimension fewer than the chain has states."""
 
+    def measure(seed: int) -> Measured:
+        core, rank = models.cores[chains.index(seed)], models.rank
+        energy = float(core.weights[:rank].sum() / core.weights.sum())
+        return Measured(
+            float(core.rank == rank),
+            also={f"energy of {rank} directions": energy},
+            each={f"rank of seed {seed}": core.rank},
+        )
 
-def read(models: ChainModels, *, shifts: bool) -> ChainModels:
-    return models if shifts else models.without_common_shift
-
-
-def ranks(suite: Suite, models: ChainModels) -> dict[str, Estimate]:
-    cores = dict(zip(suite.seeds, models.cores, strict=True))
-    right = {seed: float(core.rank == models.rank) for seed, core in cores.items()}
-    shares = {
-        seed: float(core.weights[: models.rank].sum() / core.weights.sum())
-        for seed, core in cores.items()
-    }
-    details = beside(f"energy of {models.rank} directions", over_seeds(shares))
-    details |= {f"rank of seed {seed}": core.rank for seed, core in cores.items()}
-    return {"rank": over_seeds(right, details=details)}
+    return {"rank": average(chains.seeds, measure)}
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = as_trained) -> dict[str, Estimate]:
-        return ranks(suite, read(world(suite), shifts=True))
+def test_published(chains: Chains, judge: Judge) -> None:
+    def spectra(_: Worlds) -> list[Figure]:
+        return figures.spectra({curve: world(chains) for curve, world in SHOWN.items()})
 
-    judge(measure, figures=lambda estimates: spectra(suite, shifts=True))
+    judge(lambda world=trained: expected_rank(chains, world(chains)), figures=[spectra])
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = as_trained) -> dict[str, Estimate]:
-        return ranks(suite, read(world(suite), shifts=False))
+def test_hardened(chains: Chains, judge: Judge) -> None:
+    def centred(world: World) -> ChainModels:
+        return world(chains).without_common_shift
 
-    judge(measure, figures=lambda estimates: spectra(suite, shifts=False))
+    def spectra(_: Worlds) -> list[Figure]:
+        return figures.spectra({curve: centred(world) for curve, world in SHOWN.items()})
+
+    judge(lambda world=trained: expected_rank(chains, centred(world)), figures=[spectra])

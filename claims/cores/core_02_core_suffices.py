@@ -1,24 +1,34 @@
 """CORE-02: the core of a Markov transformer is sufficient.
 
-"Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): with nothing of its
-state but the 3-dimensional core, QQ'h, a model is as accurate as whole (0.7501).  Cores and
-accuracies are of different sequences.  The details hold what as many principal components keep.
+"Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): a model whose state is
+reduced to its 3-dimensional core, QQ'h, is as accurate as the whole model (0.7501).  The cores
+are extracted from other sequences than the accuracies are measured on.  The details give the
+accuracy with the first three principal components instead.
 """
 
 from functools import partial
 
 import pytest
 
-from polyrot.capabilities import figures
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    Role,
+    average,
+    control_curves,
+    negative,
+)
 from polyrot.cores.ablation import keep
-from polyrot.experiments.chains import controls as subspaces
-from polyrot.experiments.chains.controls import Choice
-from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
+from polyrot.experiments.chains import controls
+from polyrot.experiments.chains.controls import Subspace
+from polyrot.experiments.chains.models import Chains
 
 CLAIM = Claim(
     "CORE-02",
@@ -29,8 +39,8 @@ CLAIM = Claim(
     false_in=("chain-loud-voice", "chain-needs-its-mean"),
 )
 CONTROLS = (
-    negative("random subspace", subspaces.random_subspace),
-    negative("last directions of ACE", subspaces.last_directions),
+    negative("random subspace", controls.random_subspace),
+    negative("last directions of ACE", controls.last_directions),
 )
 HARDENED = Measurement(
     CLAIM,
@@ -38,46 +48,42 @@ HARDENED = Measurement(
     CONTROLS,
     printed={"markov": (Printed((0.0,), "0.7501, as whole"),)},
 )
+ALONE, WHOLE, COMPONENTS = "accuracy", "accuracy of the whole", "accuracy of principal components"
+KEPT = ByPart(
+    "kept",
+    title="What alone is enough",
+    caption="Accuracy of the next state on held-out sequences when everything else is removed.",
+    y="accuracy",
+    curves=(
+        Curve("whole", Role.BESIDE, detail=WHOLE),
+        Curve("core", Role.MODELS, detail=ALONE),
+        Curve("principal components", Role.BESIDE, detail=COMPONENTS),
+        *control_curves(CONTROLS, detail=ALONE),
+    ),
+)
 
 
-def kept_accuracy(suite: Suite, choice: Choice) -> dict[int, float]:
-    models = suite.chain
-    return {
-        seed: models.accuracy(i, partial(keep, basis=choice(models, i)))
-        for i, seed in enumerate(suite.seeds)
-    }
+def accuracy_alone(chains: Chains, seed: int, subspace: Subspace) -> float:
+    models, index = chains.chain, chains.index(seed)
+    return models.accuracy(index, partial(keep, basis=subspace(models, index)))
 
 
-def what_is_kept(estimates: figures.Worlds) -> list[Figure]:
-    curves = [
-        ("whole", Role.BESIDE, MODELS, "accuracy of the whole"),
-        ("core", Role.MODELS, MODELS, "accuracy"),
-        ("principal components", Role.BESIDE, MODELS, "accuracy of principal components"),
-        *((control.name, Role.NEGATIVE, control.name, "accuracy") for control in CONTROLS),
-    ]
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="kept",
-            title="What alone is enough",
-            caption="Accuracy of the next state on held-out sequences when all else is removed.",
-            y="accuracy",
-        )
-    ]
+def change_in_accuracy(chains: Chains, subspace: Subspace) -> dict[str, Estimate]:
+    def measure(seed: int) -> Measured:
+        alone = accuracy_alone(chains, seed, subspace)
+        whole = chains.chain.accuracy(chains.index(seed))
+        also = {ALONE: alone}
+        if subspace is controls.core:
+            components = accuracy_alone(chains, seed, controls.principal_components)
+            also |= {WHOLE: whole, COMPONENTS: components}
+        return Measured(alone - whole, also)
+
+    return {"core": average(chains.seeds, measure)}
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    def measure(choice: Choice = subspaces.own_core) -> dict[str, Estimate]:
-        whole = {seed: suite.chain.accuracy(i) for i, seed in enumerate(suite.seeds)}
-        kept = kept_accuracy(suite, choice)
-        details = beside("accuracy", over_seeds(kept))
-        if choice is subspaces.own_core:
-            details |= beside("accuracy of the whole", over_seeds(whole))
-            components = kept_accuracy(suite, subspaces.principal_components)
-            details |= beside("accuracy of principal components", over_seeds(components))
-        lost = {seed: kept[seed] - whole[seed] for seed in suite.seeds}
-        return {"core": over_seeds(lost, details=details)}
-
-    judge(measure, figures=what_is_kept)
+def test_hardened(chains: Chains, judge: Judge) -> None:
+    judge(
+        lambda subspace=controls.core: change_in_accuracy(chains, subspace),
+        figures=[KEPT],
+    )

@@ -8,16 +8,25 @@ from functools import partial
 
 import pytest
 
-from polyrot.capabilities import figures
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    Role,
+    average,
+    control_curves,
+    negative,
+)
 from polyrot.cores.ablation import remove
-from polyrot.experiments.chains import controls as subspaces
-from polyrot.experiments.chains.controls import Choice
-from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
+from polyrot.experiments.chains import controls
+from polyrot.experiments.chains.controls import Subspace
+from polyrot.experiments.chains.models import Chains
 
 CLAIM = Claim(
     "CORE-03",
@@ -28,38 +37,37 @@ CLAIM = Claim(
     false_in=("chain-loud-voice",),
 )
 BAR = Bar.at_most(0.30, "accuracy without the core")
-CONTROLS = (negative("random subspace removed", subspaces.random_subspace),)
+CONTROLS = (negative("random subspace removed", controls.random_subspace),)
 HARDENED = Measurement(CLAIM, BAR, CONTROLS, printed={"markov": (Printed((0.25,), "chance"),)})
+WHOLE = "accuracy of the whole"
+REMOVED = ByPart(
+    "removed",
+    title="Accuracy without the core",
+    caption="Accuracy of the next state on held-out sequences.",
+    y="accuracy",
+    curves=(
+        Curve("whole", Role.BESIDE, detail=WHOLE),
+        Curve("without the core", Role.MODELS),
+        *control_curves(CONTROLS),
+    ),
+    bar=BAR,
+)
 
 
-def what_is_left(estimates: figures.Worlds) -> list[Figure]:
-    curves = [
-        ("whole", Role.BESIDE, MODELS, "accuracy of the whole"),
-        ("without the core", Role.MODELS, MODELS, ""),
-        *((control.name, Role.NEGATIVE, control.name, "") for control in CONTROLS),
-    ]
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="removed",
-            title="What is left without it",
-            caption="Accuracy of the next state on held-out sequences.",
-            y="accuracy",
-            bar=BAR,
-        )
-    ]
+def accuracy_without(chains: Chains, subspace: Subspace) -> dict[str, Estimate]:
+    models = chains.chain
+
+    def measure(seed: int) -> Measured:
+        index = chains.index(seed)
+        without = models.accuracy(index, partial(remove, basis=subspace(models, index)))
+        return Measured(without, also={WHOLE: models.accuracy(index)})
+
+    return {"core": average(chains.seeds, measure)}
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    def measure(choice: Choice = subspaces.own_core) -> dict[str, Estimate]:
-        models = suite.chain
-        left = {
-            seed: models.accuracy(i, partial(remove, basis=choice(models, i)))
-            for i, seed in enumerate(suite.seeds)
-        }
-        whole = over_seeds({seed: models.accuracy(i) for i, seed in enumerate(suite.seeds)})
-        return {"core": over_seeds(left, details=beside("accuracy of the whole", whole))}
-
-    judge(measure, figures=what_is_left)
+def test_hardened(chains: Chains, judge: Judge) -> None:
+    judge(
+        lambda subspace=controls.core: accuracy_without(chains, subspace),
+        figures=[REMOVED],
+    )

@@ -1,11 +1,11 @@
 """CORE-08: the modular-addition core is a cyclic operator.
 
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): at grokking, one linear
-map sends the mean core coordinates of every answer to the next answer's, with R2 near 1 and
-eigenvalues near the unit circle.  But any 53 points in 52 dimensions or more are sent anywhere by
-some map, and the shift of 53 points has all 53rd roots of unity as eigenvalues: then the ring is
-automatic.  Hardened: R2 is of edges between answers that the fit never saw, and cores of rank
-52 or more do not count.
+map takes the mean core coordinates of every answer to those of the next answer, with R2 near 1 and
+eigenvalues near the unit circle.  But some linear map takes any 53 points in 52 or more dimensions
+to any others, and the shift of 53 points has all 53rd roots of unity as eigenvalues: in so many
+dimensions the ring is automatic.  Hardened: R2 is measured between answers that the fit did not
+see, and cores of rank 52 or more do not count.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,27 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from polyrot.capabilities.figures import eigenvalues
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Estimate,
+    Figure,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    Role,
+    average_by_part,
+    negative,
+    positive,
+)
 from polyrot.cores.shift import Shift, random_shift
-from polyrot.experiments.addition.models import PROPER, AdditionModels, cyclic
+from polyrot.experiments.addition import figures
+from polyrot.experiments.addition.controls import cyclic
+from polyrot.experiments.addition.models import PROPER, Addition, AdditionModels
 from polyrot.experiments.addition.suite import GROKKED, MEMORISED
-from polyrot.experiments.chains import figures as core_figures
-from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "CORE-08",
@@ -41,38 +51,37 @@ CLAIM = Claim(
 RING, R2 = "ring share", "R2"
 LEAST = {RING: 0.9, R2: 0.99}
 
-World = Callable[[Suite], list[tuple[Shift, int]]]
-"""The shift of every seed with the rank of its core."""
+World = Callable[[Addition], list[tuple[Shift, int]]]
+"""The fitted shift of every seed, and the rank of its core."""
 
 
 def shifts(models: AdditionModels) -> list[tuple[Shift, int]]:
-    """In the smallest core without which held-out answers are gone, as published."""
-    ranks = [
-        models.ranks(index, ~modular.is_training()).necessary for index in range(len(models.weight))
-    ]
+    """In the smallest core that is necessary for held-out answers, as published."""
+    held_out = ~modular.is_training()
+    ranks = [models.ranks(index, held_out).necessary for index in range(len(models.weight))]
     return [(models.shift(index, rank), rank) for index, rank in enumerate(ranks)]
 
 
-def grokked(suite: Suite) -> list[tuple[Shift, int]]:
-    return shifts(suite.questions(GROKKED))
+def grokked(addition: Addition) -> list[tuple[Shift, int]]:
+    return shifts(addition.questions(GROKKED))
 
 
-def memorising(suite: Suite) -> list[tuple[Shift, int]]:
-    return shifts(suite.questions(MEMORISED))
+def memorising(addition: Addition) -> list[tuple[Shift, int]]:
+    return shifts(addition.questions(MEMORISED))
+
+
+def planted(addition: Addition) -> list[tuple[Shift, int]]:
+    return shifts(cyclic(len(addition.seeds)))
 
 
 def random_points(dimensions: int) -> World:
-    def world(suite: Suite) -> list[tuple[Shift, int]]:
+    def world(addition: Addition) -> list[tuple[Shift, int]]:
         return [
-            (random_shift(modular.MODULUS, dimensions, seed=seed), dimensions)
-            for seed in range(len(suite.seeds))
+            (random_shift(modular.MODULUS, dimensions, seed=index), dimensions)
+            for index in range(len(addition.seeds))
         ]
 
     return world
-
-
-def planted(suite: Suite) -> list[tuple[Shift, int]]:
-    return shifts(cyclic(len(suite.seeds)))
 
 
 CONTROLS = (
@@ -82,13 +91,12 @@ CONTROLS = (
     negative("random points in 60 dimensions", random_points(60)),
     positive("a planted cyclic core", planted),
 )
-PRINTED = {"modular-addition": (Printed((1 - LEAST[R2],), "R2 to 1", (R2,)),)}
 PUBLISHED = Measurement(
     CLAIM,
     Bar.at_least(0.0, f"ring share above {LEAST[RING]}, and R2 above {LEAST[R2]}"),
     CONTROLS,
     published=True,
-    printed=PRINTED,
+    printed={"modular-addition": (Printed((1 - LEAST[R2],), "R2 to 1", (R2,)),)},
 )
 HARDENED = Measurement(
     CLAIM,
@@ -97,61 +105,55 @@ HARDENED = Measurement(
 )
 
 
-def margins(suite: Suite, found: list[tuple[Shift, int]], *, hardened: bool) -> dict[str, Estimate]:
-    values: dict[str, dict[int, float]] = {RING: {}, R2: {}}
-    beside_them: dict[str, dict[int, float]] = {"rank": {}, "modes": {}, "R2 of all edges": {}}
-    for seed, (shift, rank) in zip(suite.seeds, found, strict=True):
-        if hardened and rank >= PROPER:
-            values[RING][seed] = values[R2][seed] = 0.0
-            continue
-        values[RING][seed] = shift.ring_share
-        values[R2][seed] = shift.r2_held_out if hardened else shift.r2
-        beside_them["rank"][seed] = float(rank)
-        beside_them["modes"][seed] = float(len(shift.modes))
-        beside_them["R2 of all edges"][seed] = shift.r2
-    details: dict[str, float] = {}
-    for name, by_seed in beside_them.items():
-        details |= beside(name, over_seeds(by_seed)) if by_seed else {}
+def margins(shift: Shift, rank: int, *, hardened: bool) -> dict[str, Measured]:
+    """How far above their least values the ring share and R2 of a seed are."""
+    also = {"rank": rank, "modes": len(shift.modes), "R2 of all edges": shift.r2}
+    found = {RING: shift.ring_share, R2: shift.r2_held_out if hardened else shift.r2}
+    if hardened and rank >= PROPER:
+        also, found = {}, {RING: 0.0, R2: 0.0}
     return {
-        part: over_seeds(
-            {seed: value - LEAST[part] for seed, value in by_seed.items()},
-            details=beside(part, over_seeds(by_seed)) | details,
-        )
-        for part, by_seed in values.items()
+        part: Measured(value - LEAST[part], also={part: value, **also})
+        for part, value in found.items()
     }
 
 
-@pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = grokked) -> dict[str, Estimate]:
-        return margins(suite, world(suite), hardened=False)
+def averaged_margins(
+    addition: Addition, world: World, *, hardened: bool = False
+) -> dict[str, Estimate]:
+    found = dict(zip(addition.seeds, world(addition), strict=True))
+    return average_by_part(addition.seeds, lambda seed: margins(*found[seed], hardened=hardened))
 
-    judge(measure, figures=lambda estimates: [core_figures.operator(suite.curves)])
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(addition: Addition, judge: Judge) -> None:
+    judge(
+        lambda world=grokked: averaged_margins(addition, world),
+        figures=[lambda _: figures.operator(addition.curves)],
+    )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = grokked) -> dict[str, Estimate]:
-        return margins(suite, world(suite), hardened=True)
+def test_hardened(addition: Addition, judge: Judge) -> None:
+    judge(
+        lambda world=grokked: averaged_margins(addition, world, hardened=True),
+        figures=[lambda _: near_the_circle(addition)],
+    )
 
-    judge(measure, figures=lambda estimates: near_the_circle(suite))
 
-
-def near_the_circle(suite: Suite) -> list[Figure]:
+def near_the_circle(addition: Addition) -> list[Figure]:
     worlds: dict[tuple[str, Role], World] = {
         ("grokked", Role.MODELS): grokked,
         ("memorising", Role.NEGATIVE): memorising,
         ("random points in 60 dimensions", Role.BESIDE): random_points(60),
     }
-    values = {
-        drawn: [shift.eigenvalues for shift, _ in world(suite)] for drawn, world in worlds.items()
+    found = {
+        curve: [shift.eigenvalues for shift, _ in world(addition)]
+        for curve, world in worlds.items()
     }
-    turns = 2 * torch.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
-    roots = torch.polar(torch.ones_like(turns), turns)
-    return [
-        core_figures.eigenvalues(
-            {("roots of unity", Role.NULL): [roots], **values},
-            caption="Of the least-squares map from every answer's mean coordinates to the next "
-            "answer's, every seed.",
-        )
-    ]
+    angles = 2 * torch.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
+    roots = {("roots of unity", Role.NULL): [torch.polar(torch.ones_like(angles), angles)]}
+    caption = (
+        "Of the least-squares map from every answer's mean coordinates to the next answer's, "
+        "every seed."
+    )
+    return [eigenvalues(roots | found, caption=caption)]

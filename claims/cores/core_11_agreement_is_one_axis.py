@@ -2,21 +2,22 @@
 
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): at the last token of
 prompts such as "The keys to the cabinet", one direction of the residual stream decides between
-is, was and are, were.  Kept alone it is enough, removed the plural margin no longer tells the
-number, flipped it tells the reverse; told by the area under the ROC curve (AUC).
+is, was and are, were.  If only this direction is kept, the plural margin still separates plural
+from singular heads; if it is removed, the margin does not; if it is flipped, the margin separates
+them in reverse.  Separation is measured by the area under the ROC curve (AUC).
 
-The layer is the one where flipping does most: as published chosen on the test prompts, here on
-the training prompts, where the axis comes from too.  The released code reads the last layer
-behind the final norm and edits it before; that is left as it is in the published measurement.
+The layer is the one where flipping has the largest effect: as published it is chosen on the test
+prompts, here on the training prompts, from which the axis is also estimated.  The released code
+reads the last layer after the final norm but edits it before; the published measurement does the
+same.
 
-Controls change the axis and nothing else: they act at the layer that the core's flip chose.  At
-an early layer the last token may not hold the number yet, and then to keep any axis harms nothing.
+Controls replace only the axis: they intervene at the layer chosen for the core's flip.  At an
+early layer the last token may not encode the number yet, and then keeping any axis is harmless.
 
-What it cannot show: every prompt's attractor has the other number than its head, so that here to
-read the head and to contradict the attractor are one behaviour.
-
-Nor is a miss of the bar of removal proof of a second axis: what the estimate of the one misses
-stays behind, and tells the number to the order of sqrt(d / n) of its separation, with n prompts.
+Limits: in every prompt the attractor has the opposite number to the head, so reading the head and
+contradicting the attractor are the same behaviour here.  And missing the bar for removal does not
+prove a second axis: the error of the estimated axis leaves a separation of the order of
+sqrt(d / n) of the original, with n prompts.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,17 +25,23 @@ from statistics import mean
 
 import pytest
 
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    average_by_part,
+    negative,
+    positive,
+)
 from polyrot.experiments.agreement import axes
 from polyrot.experiments.agreement.axes import Study
 from polyrot.experiments.agreement.controls import planted_axis
 from polyrot.experiments.agreement.figures import by_depth, depth_figures
-from polyrot.experiments.agreement.studies import part_name, study_of, units
+from polyrot.experiments.agreement.studies import Readers, part_name, units
 from polyrot.interventions.places import FINAL_NORM
-from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "CORE-11",
@@ -48,59 +55,48 @@ BAR = Bar.at_least(
     0.0, f"AUC kept above the model's - {KEPT}, removed below {REMOVED}, flipped below {FLIPPED}"
 )
 DRAWS = 4
-"""Random axes a seed, whose areas are averaged."""
+"""Random axes for each seed, whose areas are averaged."""
 BEST = f"{{}}, of {DRAWS} random axes the nearest to the bar"
 
-Choose = Callable[[Study], int]
-"""Which layer."""
-World = Callable[[Study, Choose, int], Mapping[str, float]]
-"""The areas of a model without intervention ("base") and with each, given its seed."""
+ChooseLayer = Callable[[Study], int]
+World = Callable[[Study, ChooseLayer, int], Mapping[str, float]]
+"""Areas of a model without intervention ("base") and with each, given its seed."""
 
 
-def on_training_prompts(own: Study) -> int:
-    return own.training.best_layer
+def on_training_prompts(study: Study) -> int:
+    return study.training.best_layer
 
 
-def on_test_prompts(own: Study) -> int:
-    return own.test.best_layer
+def on_test_prompts(study: Study) -> int:
+    return study.test.best_layer
 
 
-def core(own: Study, choose: Choose, seed: int) -> dict[str, float]:
-    return {"base": own.test.base} | own.test.at(choose(own))
+def core(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
+    return {"base": study.test.base} | study.test.at(choose(study))
 
 
-def random_axis(own: Study, choose: Choose, seed: int) -> dict[str, float]:
-    drawn = axes.random_directions(own.cores.shape[1], DRAWS, seed=seed)
-    areas = own.intervene(choose(own), list(drawn))
-    averages = {name: mean(one[name] for one in areas) for name in areas[0]}
-    nearest = {
-        BEST.format(name): (max if name == "keep" else min)(one[name] for one in areas)
-        for name in areas[0]
-    }
-    return {"base": own.test.base} | averages | nearest
+def random_axis(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
+    drawn = axes.random_directions(study.cores.shape[1], DRAWS, seed=seed)
+    areas = {"base": study.test.base}
+    each_axis = study.intervene(choose(study), list(drawn))
+    for name in axes.INTERVENTIONS:
+        found = [one[name] for one in each_axis]
+        areas[name] = mean(found)
+        areas[BEST.format(name)] = max(found) if name == "keep" else min(found)
+    return areas
 
 
-def axis_of_the_past(own: Study, choose: Choose, seed: int) -> dict[str, float]:
+def axis_of_the_past(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
     """From prompts without "In the past," to those with it."""
-    layer = choose(own)
-    (areas,) = own.intervene(layer, [axes.past_direction(own, layer)])
-    return {"base": own.test.base} | areas
+    layer = choose(study)
+    (areas,) = study.intervene(layer, [axes.past_direction(study, layer)])
+    return {"base": study.test.base} | areas
 
 
-def planted(own: Study, choose: Choose, seed: int) -> dict[str, float]:
-    """A model as wide as this one, whose margin is one axis of its states."""
-    width = own.cores.shape[1]
-    reader = planted_axis(own.prompts.plural, d_model=width, seed=seed)
-    return core(axes.study(reader, own.prompts), choose, seed)
-
-
-def to_the_bars(areas: Mapping[str, float]) -> dict[str, float]:
-    """How far inside its bar each area is."""
-    return {
-        "keep": areas["keep"] - (areas["base"] - KEPT),
-        "remove": REMOVED - areas["remove"],
-        "flip": FLIPPED - areas["flip"],
-    }
+def planted(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
+    """A model of the same width whose margin is one axis of its states."""
+    reader = planted_axis(study.prompts.plural, d_model=study.cores.shape[1], seed=seed)
+    return core(axes.study(reader, study.prompts), choose, seed)
 
 
 CONTROLS = (
@@ -112,41 +108,52 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
 
 
-def measured(suite: Suite, choose: Choose, world: World, last: str = "") -> dict[str, Estimate]:
-    """Estimate the margins to the bars, by size and intervention."""
-    studies = {seed: study_of(suite, seed, last=last) for seed in suite.seeds}
-    found: dict[str, Estimate] = {}
-    for group, seeds in units(suite).items():
-        areas = {seed: world(studies[seed], choose, seed) for seed in seeds}
-        for name in axes.INTERVENTIONS:
-            details = {
-                f"seed {s}, {which}": areas[s][which] for s in seeds for which in ("base", name)
-            }
-            if world is random_axis:
-                details |= {
-                    f"seed {s}, {BEST.format(name)}": areas[s][BEST.format(name)] for s in seeds
-                }
+def margins(areas: Mapping[str, float]) -> dict[str, float]:
+    """How far inside its bar the area of each intervention is."""
+    return {
+        "keep": areas["keep"] - (areas["base"] - KEPT),
+        "remove": REMOVED - areas["remove"],
+        "flip": FLIPPED - areas["flip"],
+    }
+
+
+def margins_by_size(
+    readers: Readers, choose: ChooseLayer, world: World, *, last: str = ""
+) -> dict[str, Estimate]:
+    size_of = {seed: size for size, seeds in readers.sizes.items() for seed in seeds}
+
+    def measure(seed: int) -> dict[str, Measured]:
+        study = readers.study(seed, last=last)
+        areas = world(study, choose, seed)
+        found = {}
+        for name, margin in margins(areas).items():
+            told = ("base", name, BEST.format(name))
+            each = {f"seed {seed}, {which}": areas[which] for which in told if which in areas}
+            also = {}
             if world is core:
-                details |= {f"seed {s}, block": choose(studies[s]) for s in seeds}
-                for size, own in suite.sizes.items():
-                    if set(own) <= set(seeds):
-                        details |= by_depth(size, name, {s: studies[s].test for s in own})
-            values = {(s, s): to_the_bars(areas[s])[name] for s in seeds}
-            found[part_name(group, name)] = jackknife(values, details=details)
-    return found
+                each[f"seed {seed}, block"] = choose(study)
+                also = by_depth(size_of[seed], study.test.by_layer[name])
+            found[name] = Measured(margin, also=also, each=each)
+        return found
+
+    return {
+        part_name(group, name): estimate
+        for group, seeds in units(readers).items()
+        for name, estimate in average_by_part(seeds, measure).items()
+    }
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = core) -> dict[str, Estimate]:
-        return measured(suite, on_training_prompts, world)
-
-    judge(measure, figures=depth_figures)
+def test_hardened(readers: Readers, judge: Judge) -> None:
+    judge(
+        lambda world=core: margins_by_size(readers, on_training_prompts, world),
+        figures=[depth_figures],
+    )
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = core) -> dict[str, Estimate]:
-        return measured(suite, on_test_prompts, world, last=FINAL_NORM)
-
-    judge(measure, figures=depth_figures)
+def test_published(readers: Readers, judge: Judge) -> None:
+    judge(
+        lambda world=core: margins_by_size(readers, on_test_prompts, world, last=FINAL_NORM),
+        figures=[depth_figures],
+    )

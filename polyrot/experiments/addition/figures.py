@@ -1,14 +1,14 @@
-"""The figures of claims about grokking and its core."""
+"""The figures of the claims about modular addition."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from polyrot.capabilities.figures import Labelled, mean_and_extremes
+from polyrot.experiments.addition.models import AdditionModels
 from polyrot.models.encoder_cohorts import MODULAR, WITHOUT_DECAY
+from polyrot.tasks import modular
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 
 
@@ -61,57 +61,68 @@ def inflation(curves: Mapping[str, Any]) -> list[Figure]:
             (
                 "necessary",
                 "Rank of the necessary core",
-                "Fewest directions without which held-out answers are gone",
+                "Fewest directions without which held-out answers are at chance",
             ),
             (
                 "sufficient",
                 "Rank of the sufficient core",
-                "Fewest directions with which alone held-out answers are as good",
+                "Fewest directions that alone keep the accuracy on held-out questions",
             ),
         )
     ]
 
 
-def operator(curves: Mapping[str, Any]) -> Figure:
-    """Draw what the cyclic shift is worth over the epochs with weight decay."""
+def operator(curves: Mapping[str, Any]) -> list[Figure]:
+    """Draw how well the cyclic shift fits over the epochs with weight decay."""
     cores = curves[MODULAR]["cores"]
-    return _over_epochs(
-        "operator",
-        "The cyclic shift",
-        "In the core without which held-out answers are gone",
-        "share",
-        [
-            (which, role, *_column(cores, which))
-            for which, role in (
-                ("R2", Role.BESIDE),
-                ("R2 held out", Role.MODELS),
-                ("ring share", Role.BESIDE),
-            )
-        ],
-    )
+    return [
+        _over_epochs(
+            "operator",
+            "The cyclic shift",
+            "In the necessary core, without which held-out answers are at chance",
+            "share",
+            [
+                (which, role, *_column(cores, which))
+                for which, role in (
+                    ("R2", Role.BESIDE),
+                    ("R2 held out", Role.MODELS),
+                    ("ring share", Role.BESIDE),
+                )
+            ],
+        )
+    ]
 
 
-def ablations(accuracies: Mapping[Labelled, Float[Tensor, "seed rank"]]) -> Figure:
+def ablations(worlds: Mapping[Labelled, AdditionModels]) -> list[Figure]:
     """Draw accuracy with the first directions of a core alone, or without them, by their number."""
     series = []
-    for (label, role), seeds in accuracies.items():
-        series.append(mean_and_extremes(label, role, range(1, seeds.shape[1] + 1), seeds))
-    return Figure(
-        "ablations",
-        "What a core keeps and what it takes away",
-        "Accuracy on training questions with so many directions alone, and without them: mean over "
-        "seeds, the lowest and the highest.",
-        "directions",
-        "accuracy",
-        Mark.LINES,
-        tuple(series),
-    )
+    for (when, role), models in worlds.items():
+        seeds = range(len(models.cores))
+        accuracies = [models.accuracies(index, modular.is_training()) for index in seeds]
+        for what, by_seed in zip(("alone", "without"), zip(*accuracies, strict=True), strict=True):
+            ranks = range(1, len(by_seed[0]) + 1)
+            series.append(mean_and_extremes(f"{when}: {what}", role, ranks, torch.stack(by_seed)))
+    return [
+        Figure(
+            "ablations",
+            "Accuracy with and without the core",
+            "Accuracy on training questions with the first directions alone, and without them: "
+            "mean over seeds, the lowest and the highest.",
+            "directions",
+            "accuracy",
+            Mark.LINES,
+            tuple(series),
+        )
+    ]
 
 
 def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
-    """Draw how long every repetition took to grok over the weight decay."""
-    known = {decay: [own for own in every if own is not None] for decay, every in steps.items()}
-    points = [(decay, float(own)) for decay, every in known.items() for own in every]
+    """Draw how long every repetition took to grok, by weight decay."""
+    known = {
+        decay: [float(delay) for delay in every if delay is not None]
+        for decay, every in steps.items()
+    }
+    points = [(decay, delay) for decay, every in known.items() for delay in every]
     if not points:
         return []
     x, y = (tuple(column) for column in zip(*points, strict=True))

@@ -1,6 +1,5 @@
 """Models of modular addition at the site of their core: what the claims about grokking measure."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,8 @@ from torch import Tensor
 from polyrot.cores.extraction import Core, extract
 from polyrot.cores.gramians import affine
 from polyrot.cores.shift import Shift, fit_shift
-from polyrot.linalg import haar
 from polyrot.models.encoder import StackedEncoder
 from polyrot.suites.capability import Capability
-from polyrot.suites.draws import draw_seed
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 
@@ -29,9 +26,6 @@ CHANCES = 2
 PROPER = modular.MODULUS - 1
 """A core of this rank or more can hold any points whatever: it does not count."""
 
-NOISE = 0.3
-"""Standard deviation of a planted model's noise, where a circle has radius 1."""
-
 
 @dataclass(frozen=True)
 class Ranks:
@@ -39,9 +33,9 @@ class Ranks:
 
     energy: int
     necessary: int
-    """Fewest, at least those by energy, without which the answers are gone."""
+    """Fewest, at least those by energy, without which the answers are at chance."""
     sufficient: int
-    """Fewest, at least those by energy, with which alone they are all but as good."""
+    """Fewest, at least those by energy, that alone keep the accuracy."""
 
     @property
     def operational(self) -> int:
@@ -119,7 +113,7 @@ class AdditionModels:
                 found.append((logits.argmax(-1) == answers).double().mean())
             return found
 
-        # What is left is summed from the other end: subtracted, its rounding would still answer.
+        # Summed from the other end: the rounding of a difference would still answer.
         kept = growing(range(len(directions)))[1:]
         removed = growing(range(len(directions))[::-1])[-2::-1]
         return torch.stack(kept), torch.stack(removed)
@@ -130,52 +124,6 @@ class AdditionModels:
         sums = torch.zeros(modular.MODULUS, rank, dtype=torch.float64)
         sums.index_add_(0, self.answers, z)
         return fit_shift(sums / self.answers.bincount()[:, None])
-
-
-def planted(
-    points: Sequence[Float[Tensor, "answer rank"]],
-    given: Sequence[Int[Tensor, " question"]],
-    *,
-    d_model: int = 128,
-    draw: int = 0,
-    time: int = 0,
-) -> AdditionModels:
-    """Plant answers as points in a random subspace of every seed, where they are read.
-
-    Isotropic noise fills what is left of the space; nothing reads it.
-
-    Args:
-        points: of every answer, by seed.
-        given: what each seed answers.
-        d_model: dimensions of the space.
-        draw: which random draw.
-        time: of training: every time has subspaces and noise of its own.
-    """
-    activations, weights = [], []
-    for index, (own, answers) in enumerate(zip(points, given, strict=True)):
-        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61, time))
-        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62, time))
-        inside, outside = basis[: own.shape[1]], basis[own.shape[1] :]
-        noise = torch.randn(len(answers), len(outside), generator=generator, dtype=torch.float64)
-        activations.append(own[answers] @ inside + NOISE * noise @ outside)
-        weights.append(own @ inside)
-    bias = torch.zeros(len(points), modular.MODULUS, dtype=torch.float64)
-    return AdditionModels(torch.stack(activations), torch.stack(weights), bias)
-
-
-def cyclic(
-    seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0, time: int = 0
-) -> AdditionModels:
-    """Plant the algorithm: every answer a point on circles, of frequencies of each seed's own."""
-    angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
-    points = []
-    for index in range(seeds):
-        generator = torch.Generator().manual_seed(draw_seed(draw, index, 63))
-        chosen = 1 + torch.randperm(modular.MODULUS // 2, generator=generator)[:frequencies]
-        turns = angles[:, None] * chosen
-        points.append(torch.cat([turns.cos(), turns.sin()], dim=1))
-    answers = modular.answers(modular.questions())
-    return planted(points, [answers] * seeds, d_model=d_model, draw=draw, time=time)
 
 
 def _first(found: Bool[Tensor, " rank"], least: int) -> int:

@@ -6,7 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from polyrot.experiments.addition.models import Addition, AdditionModels, Delays, cyclic, planted
+from polyrot.experiments.addition.controls import cyclic, planted
+from polyrot.experiments.addition.models import Addition, AdditionModels, Delays
 from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED, MEMORISED
 from polyrot.models.grokking_sweep import DECAYS, REPETITIONS
 from polyrot.progress import Progress, silent

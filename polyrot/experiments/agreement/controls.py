@@ -2,28 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from polyrot.experiments.agreement.axes import Study, cores_of
 from polyrot.experiments.agreement.readers import Chosen, Observed, Placed, Reader
 from polyrot.interventions.blocks import Edit
+from polyrot.linalg import haar
 
 
 @dataclass(frozen=True)
 class RotatedReader:
-    """A reader whose states are expressed in a rotated basis; it says what the other says."""
+    """A reader whose states are expressed in a rotated basis; its margins are unchanged."""
 
     reader: Reader
     rotation: Float[Tensor, "d_model d_model"]
     """Orthogonal: states become `x @ rotation`."""
 
     def observe(self) -> Observed:
-        own, turn = self.reader.observe(), self.rotation
+        seen, turn = self.reader.observe(), self.rotation
         # A gradient turns as states do, because the rotation is orthogonal.
-        return Observed((own.states.double() @ turn), (own.gradients.double() @ turn), own.margins)
+        return Observed(seen.states.double() @ turn, seen.gradients.double() @ turn, seen.margins)
 
     def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
         turned = [(layer, self._turned(edit)) for layer, edit in edits]
@@ -32,6 +35,15 @@ class RotatedReader:
     def _turned(self, edit: Edit) -> Edit:
         turn = self.rotation
         return lambda x: (edit(x.double() @ turn.to(x.device)) @ turn.mT.to(x.device)).to(x.dtype)
+
+
+@lru_cache(maxsize=64)  # the same in every pair of a model
+def rotated(study: Study) -> Study:
+    """Express a model's states in a random basis, and extract its cores there."""
+    reader = RotatedReader(study.reader, haar.sample(study.cores.shape[1], seed=12))
+    seen = reader.observe()
+    cores = cores_of(seen, study.prompts)
+    return replace(study, reader=reader, states=seen.states, cores=cores)
 
 
 @dataclass(frozen=True)
@@ -57,9 +69,9 @@ class LinearReader:
 def planted_axis(plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int) -> LinearReader:
     """Make a world in which agreement is one axis: a direction of the states carries the label.
 
-    The margin is what is left of the state along it, at each of two layers.  The axis is
-    estimated: with n prompts in d dimensions what its estimate misses, and so leaves behind when
-    it is removed, tells the label to the order of sqrt(d / n).
+    The margin is the state's coordinate along it, at each of two layers.  The axis is estimated:
+    with n prompts in d dimensions the error of the estimate is of the order of sqrt(d / n), and so
+    is the separation of the labels that remains when the estimated axis is removed.
     """
     generator = torch.Generator().manual_seed(seed)
     axis = torch.randn(d_model, generator=generator, dtype=torch.float64)

@@ -1,10 +1,10 @@
 """Areas under the curve by depth: as details of an estimate, and drawn."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from polyrot.experiments.agreement.axes import INTERVENTIONS, Areas
-from polyrot.stats.estimate import Estimate, beside, jackknife
+from polyrot.experiments.agreement.axes import INTERVENTIONS
+from polyrot.stats.estimate import Estimate
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import Worlds, detail_of
 from polyrot.verdict.run import MODELS
@@ -13,14 +13,9 @@ _NAME = "{size} behind block {block}"
 _PATTERN = re.compile(r"(\S.*) behind block (\d+)")
 
 
-def by_depth(size: str, intervention: str, areas: Mapping[int, Areas]) -> dict[str, float]:
-    """Report the areas of an intervention behind every block, averaged over a size's seeds."""
-    depth = min(len(own.by_layer[intervention]) for own in areas.values())
-    details: dict[str, float] = {}
-    for block in range(depth):
-        values = {(s, s): own.by_layer[intervention][block] for s, own in areas.items()}
-        details |= beside(_NAME.format(size=size, block=block), jackknife(values))
-    return details
+def by_depth(size: str, areas: Sequence[float]) -> dict[str, float]:
+    """Name the areas of an intervention behind every block, to average them over a size's seeds."""
+    return {_NAME.format(size=size, block=block): area for block, area in enumerate(areas)}
 
 
 def depth_figures(worlds: Worlds) -> list[Figure]:
@@ -29,24 +24,24 @@ def depth_figures(worlds: Worlds) -> list[Figure]:
     for part, estimate in worlds[MODELS].items():
         intervention = part.rpartition(", ")[2]
         for size, blocks in _blocks(estimate).items():
-            drawn = [detail_of(estimate, _NAME.format(size=size, block=b)) for b in blocks]
+            areas = [detail_of(estimate, _NAME.format(size=size, block=b)) for b in blocks]
             role = Role.MODELS if intervention == "keep" else Role.BESIDE
             x = tuple(map(float, blocks))
-            series = Series(intervention, role, x, *zip(*drawn, strict=True))
+            series = Series(intervention, role, x, *zip(*areas, strict=True))
             curves.setdefault(size, {})[intervention] = series
     return [
         Figure(
             f"depth-{size}",
             f"Agreement after interventions, {size}",
-            "Area under the ROC curve of the plural margin on the held-out prompts, where the "
-            "core alone is kept, removed or flipped behind each block, at the last token; mean "
-            "over seeds. 0.5 is chance.",
+            "Area under the ROC curve of the plural margin on the held-out prompts, when the core "
+            "is kept alone, removed or flipped behind each block, at the last token; mean over "
+            "seeds. 0.5 is chance.",
             "block",
             "AUC",
             Mark.LINES,
-            tuple(own[name] for name in INTERVENTIONS if name in own),
+            tuple(drawn[name] for name in INTERVENTIONS if name in drawn),
         )
-        for size, own in curves.items()
+        for size, drawn in curves.items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""The figures of claims about cores, as data."""
+"""The figures of the claims about Markov chains."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,39 +7,43 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyrot.capabilities.figures import Labelled, mean_and_extremes
+from polyrot.experiments.chains.models import ChainModels
 from polyrot.verdict.figure import Figure, Mark, Role, Series
+from polyrot.verdict.figures import numbers
 
 
-def spectra(weights: Mapping[Labelled, Sequence[Float[Tensor, " direction"]]]) -> Figure:
-    """Draw the energy of each direction of ACE, averaged over seeds, with their extremes."""
+def spectra(worlds: Mapping[Labelled, ChainModels]) -> list[Figure]:
+    """Draw the energy of each direction of ACE: the mean over seeds, the lowest and the highest."""
     series = []
-    for (label, role), seeds in weights.items():
-        count = min(len(own) for own in seeds)
-        shares = torch.stack([own[:count] / own.sum() for own in seeds])
+    for (label, role), models in worlds.items():
+        weights = [core.weights for core in models.cores]
+        count = min(map(len, weights))
+        shares = torch.stack([seed[:count] / seed.sum() for seed in weights])
         series.append(mean_and_extremes(label, role, range(1, count + 1), shares))
-    return Figure(
-        "spectra",
-        "Energy of the directions",
-        "Squared Hankel singular values as a share of their sum: mean over seeds, and the lowest "
-        "and highest of them. As many directions as the unembedding has outputs can have any.",
-        "direction",
-        "share of the energy",
-        Mark.LINES,
-        tuple(series),
-        log_y=True,
-    )
+    return [
+        Figure(
+            "spectra",
+            "Energy of the directions",
+            "Squared Hankel singular values as a share of their sum: mean over seeds, the lowest "
+            "and the highest. No more directions than the unembedding has outputs can have any.",
+            "direction",
+            "share of the energy",
+            Mark.LINES,
+            tuple(series),
+            log_y=True,
+        )
+    ]
 
 
-def beside_chance(
+def against_chance(
     values: Sequence[float], chance: Float[Tensor, " draw"], *, what: str, caption: str
-) -> Figure:
-    """Draw values beside the histogram of what chance gives."""
-    own = torch.tensor(values, dtype=torch.float64)
-    both = torch.cat([own, chance.double()])
+) -> list[Figure]:
+    """Draw values over the histogram of what chance gives."""
+    measured = torch.tensor(values, dtype=torch.float64)
+    both = torch.cat([measured, chance.double()])
     edges = torch.linspace(float(both.min()) - 1e-9, float(both.max()) + 1e-9, 31).double()
     series = []
-    for label, role, numbers in (("chance", Role.NULL, chance), ("models", Role.MODELS, own)):
-        counts = torch.histogram(numbers.double(), edges).hist
-        shares = tuple(map(float, counts / counts.sum()))
-        series.append(Series(label, role, tuple(map(float, edges)), shares))
-    return Figure("chance", "Beside chance", caption, what, "share", Mark.STEPS, tuple(series))
+    for label, role, drawn in (("chance", Role.NULL, chance), ("models", Role.MODELS, measured)):
+        counts = torch.histogram(drawn.double(), edges).hist
+        series.append(Series(label, role, numbers(edges), numbers(counts / counts.sum())))
+    return [Figure("chance", "Against chance", caption, what, "share", Mark.STEPS, tuple(series))]

@@ -1,0 +1,94 @@
+"""Planted models of addition, and delays of grokking that are a known function of the decay."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from polyrot.experiments.addition.models import AdditionModels
+from polyrot.experiments.addition.sweep import DelaysByDecay
+from polyrot.linalg import haar
+from polyrot.suites.draws import draw_seed
+from polyrot.tasks import modular
+
+NOISE = 0.3
+"""Standard deviation of a planted model's noise, where a circle has radius 1."""
+
+
+def planted(
+    points: Sequence[Float[Tensor, "answer rank"]],
+    given: Sequence[Int[Tensor, " question"]],
+    *,
+    d_model: int = 128,
+    draw: int = 0,
+    time: int = 0,
+) -> AdditionModels:
+    """Plant answers as points in a random subspace of every seed, which the unembedding reads.
+
+    Isotropic noise fills the other dimensions; nothing reads it.
+
+    Args:
+        points: of every answer, by seed.
+        given: what each seed answers.
+        d_model: dimensions of the space.
+        draw: which random draw.
+        time: of training; subspaces and noise are drawn anew for every time.
+    """
+    activations, weights = [], []
+    for index, (codes, answers) in enumerate(zip(points, given, strict=True)):
+        generator = torch.Generator().manual_seed(draw_seed(draw, index, 61, time))
+        basis = haar.sample(d_model, seed=draw_seed(draw, index, 62, time))
+        inside, outside = basis[: codes.shape[1]], basis[codes.shape[1] :]
+        noise = torch.randn(len(answers), len(outside), generator=generator, dtype=torch.float64)
+        activations.append(codes[answers] @ inside + NOISE * noise @ outside)
+        weights.append(codes @ inside)
+    bias = torch.zeros(len(points), modular.MODULUS, dtype=torch.float64)
+    return AdditionModels(torch.stack(activations), torch.stack(weights), bias)
+
+
+def cyclic(
+    seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0, time: int = 0
+) -> AdditionModels:
+    """Plant the algorithm: every answer a point on circles, at frequencies drawn for each seed."""
+    angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
+    points = []
+    for index in range(seeds):
+        generator = torch.Generator().manual_seed(draw_seed(draw, index, 63))
+        chosen = 1 + torch.randperm(modular.MODULUS // 2, generator=generator)[:frequencies]
+        turns = angles[:, None] * chosen
+        points.append(torch.cat([turns.cos(), turns.sin()], dim=1))
+    answers = modular.answers(modular.questions())
+    return planted(points, [answers] * seeds, d_model=d_model, draw=draw, time=time)
+
+
+def in_another_order(delays: DelaysByDecay) -> DelaysByDecay:
+    """Assign the delays of every repetition to the decays in a random order."""
+    rng = np.random.default_rng(71)
+    repetitions = list(zip(*delays.values(), strict=True))
+    orders = [rng.permutation(len(delays)) for _ in repetitions]
+    return {
+        decay: [steps[order[i]] for steps, order in zip(repetitions, orders, strict=True)]
+        for i, decay in enumerate(delays)
+    }
+
+
+def power_law(power: float) -> Callable[[DelaysByDecay], DelaysByDecay]:
+    """Replace the delays of the repetitions that grokked by a power of the decay.
+
+    Their natural logarithms have a standard deviation of 0.1.
+    """
+
+    def world(delays: DelaysByDecay) -> DelaysByDecay:
+        rng = np.random.default_rng(72)
+        return {
+            decay: [
+                None if known is None else round(2_000 * decay**power * rng.lognormal(0, 0.1))
+                for known in steps
+            ]
+            for decay, steps in delays.items()
+        }
+
+    return world
