@@ -9,7 +9,6 @@ from polyrot.stats.estimate import exact as exact
 from polyrot.stats.estimate import monte_carlo_p as monte_carlo_p
 from polyrot.verdict.bar import Bar as Bar
 from polyrot.verdict.claim import Claim as Claim
-from polyrot.verdict.claim import Control as Control
 from polyrot.verdict.claim import Measurement as Measurement
 from polyrot.verdict.claim import Printed as Printed
 from polyrot.verdict.claim import negative as negative
@@ -33,7 +32,6 @@ __all__ = [
     "ByDose",
     "ByPart",
     "Claim",
-    "Control",
     "Curve",
     "Estimate",
     "Figure",

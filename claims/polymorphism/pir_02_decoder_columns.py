@@ -103,7 +103,8 @@ HARDENED = Measurement(CLAIM, BAR, (*CONTROLS, RESEEDED))
 
 def cosines(a: Decoder, b: Decoder) -> Float[Tensor, "feature_a feature_b"]:
     a, b = a.double(), b.double()
-    return (a / a.norm(dim=1, keepdim=True)) @ (b / b.norm(dim=1, keepdim=True)).mT
+    found: Tensor = (a / a.norm(dim=1, keepdim=True)) @ (b / b.norm(dim=1, keepdim=True)).mT
+    return found
 
 
 def best(a: Decoder, b: Decoder) -> Float[Tensor, " feature"]:

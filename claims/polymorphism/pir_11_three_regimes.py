@@ -19,12 +19,18 @@ import pytest
 
 from polyrot.capabilities import steering
 from polyrot.capabilities.sharing import Sharing
-from polyrot.capabilities.steering import ALPHAS, Steered, SteeredPair, SteeringWorld, effects
+from polyrot.capabilities.steering import (
+    ALPHAS,
+    Named,
+    Steered,
+    SteeredPair,
+    SteeringWorld,
+    effects,
+)
 from polyrot.claim import (
     Bar,
     ByDose,
     Claim,
-    Control,
     Curve,
     Estimate,
     Judge,
@@ -45,22 +51,23 @@ CLAIM = Claim(
     {"dyck3": "depth 1.02; sticky-invalid about 4x; closer 8.43"},
 )
 BAR = Bar.above(0.0, "margin inside each vector's regime")
-CLEAN_ALPHA, CLEAN, PARTIAL, INVERTED_ALPHAS = 2.0, (0.8, 1.25), (2.0, 8.0), (0.5, 1.0)
+CLEAN, PARTIAL = (0.8, 1.25), (2.0, 8.0)
 DOSE_ALPHAS = (*ALPHAS, 8.0, 16.0, 32.0)
 """Up to eight times the largest dose within a seed, so that every regime can be recognised."""
+CLEAN_AT, INVERTED_AT = DOSE_ALPHAS.index(2.0), (DOSE_ALPHAS.index(0.5), DOSE_ALPHAS.index(1.0))
 RANDOM = negative("random direction", steering.random_direction)
 
 
-def so_dosed(closer: float) -> Control:
+def so_dosed(*, closer: float) -> SteeringWorld:
     """The target's own vector, at doses that put every vector in its regime."""
     doses = {"depth": 1.0, "sticky-invalid": 0.25, "closer": closer}
-    return positive("own vector, so dosed", steering.own_at(lambda concept: doses[concept.name]))
+    return steering.own_at(lambda concept: doses[concept.name])
 
 
 PUBLISHED = Measurement(
     CLAIM,
     BAR,
-    (RANDOM, so_dosed(closer=4.0)),
+    (RANDOM, positive("own vector, so dosed", so_dosed(closer=4.0))),
     published=True,
     # The paper prints no single number for closer's regime.
     printed={
@@ -70,7 +77,9 @@ PUBLISHED = Measurement(
         )
     },
 )
-HARDENED = Measurement(CLAIM, BAR, (RANDOM, so_dosed(closer=-1.0)))
+HARDENED = Measurement(
+    CLAIM, BAR, (RANDOM, positive("own vector, so dosed", so_dosed(closer=-1.0)))
+)
 
 Effect = Sequence[float]
 """At each of `DOSE_ALPHAS`."""
@@ -78,8 +87,7 @@ Effect = Sequence[float]
 
 def clean(across: Effect, within: Effect) -> float:
     """How far the ratio of effects at one dose is inside its bounds."""
-    at = DOSE_ALPHAS.index(CLEAN_ALPHA)
-    ratio = across[at] / positive_effect(within[at])
+    ratio = across[CLEAN_AT] / positive_effect(within[CLEAN_AT])
     return min(ratio - CLEAN[0], CLEAN[1] - ratio)
 
 
@@ -102,14 +110,12 @@ def dose(effect: Effect, level: float) -> float:
 
 def larger_drop(across: Effect, within: Effect) -> float:
     """By how much the drop across exceeds that within, at the dose where it does so least."""
-    at = [DOSE_ALPHAS.index(alpha) for alpha in INVERTED_ALPHAS]
-    return min(across[i] - within[i] for i in at)
+    return min(across[i] - within[i] for i in INVERTED_AT)
 
 
 def below_zero(across: Effect, within: Effect) -> float:
     """How far the signed effect is below zero, relative to that within, at the same dose."""
-    at = [DOSE_ALPHAS.index(alpha) for alpha in INVERTED_ALPHAS]
-    return min(-across[i] / positive_effect(within[i]) for i in at)
+    return min(-across[i] / positive_effect(within[i]) for i in INVERTED_AT)
 
 
 def positive_effect(effect: float) -> float:
@@ -118,33 +124,32 @@ def positive_effect(effect: float) -> float:
     return effect
 
 
-REGIMES = {"depth": clean, "sticky-invalid": partial_transfer}
+def margins(steered: Steered, world: SteeringWorld, *, published: bool) -> dict[str, Estimate]:
+    """By vector, how far its transfer is inside its regime, averaged over pairs of seeds."""
+    inverted = larger_drop if published else below_zero
 
+    def of_pair(pair: SteeredPair) -> dict[str, Measured]:
+        return {concept.name: of_vector(concept, pair) for concept in steered.concepts}
 
-def margins(
-    steered: Steered, world: SteeringWorld, pair: SteeredPair, *, published: bool
-) -> dict[str, Measured]:
-    """By vector, how far its transfer from the source to the target is inside its regime."""
-    result = {}
-    for concept in steered.concepts:
+    def of_vector(concept: Named, pair: SteeredPair) -> Measured:
         given, own = effects(
             steered, world, pair.source, concept, DOSE_ALPHAS, held_out=not published
         )
-        if published:  # relative to the source under its vector, as in the paper
+        if published:  # the source under its vector is what the paper compares with
             across, within = given.drop[:, pair.target], own.drop[:, pair.source]
-            regime = REGIMES.get(concept.name, larger_drop)
-        else:  # relative to the target under its own, which is on the same scale
+        else:  # the target under its own vector is on the same scale
             across, within = given.margin[:, pair.target], own.margin[:, pair.target]
-            regime = REGIMES.get(concept.name, below_zero)
-        result[concept.name] = Measured(
-            regime(across.tolist(), within.tolist()),
-            means={
-                f"{which} at {alpha:g}": effect
-                for which, curve in (("across", across), ("within", within))
-                for alpha, effect in zip(ALPHAS, curve.tolist(), strict=False)
-            },
-        )
-    return result
+        regime = {"depth": clean, "sticky-invalid": partial_transfer}.get(concept.name, inverted)
+        curves = {"across": across.tolist(), "within": within.tolist()}
+        means = {
+            f"{which} at {alpha:g}": curve[i]
+            for which, curve in curves.items()
+            for i, alpha in enumerate(ALPHAS)
+        }
+        return Measured(regime(**curves), means=means)
+
+    anchor = steered.suite.seeds[0] if published else None
+    return average_by_part(steered.pairs(anchored=published), of_pair, anchor=anchor)
 
 
 def by_dose(y: str) -> ByDose:
@@ -164,19 +169,11 @@ def by_dose(y: str) -> ByDose:
     )
 
 
-def transfer(steered: Steered, world: SteeringWorld, *, published: bool) -> dict[str, Estimate]:
-    return average_by_part(
-        steered.pairs(anchored=published),
-        lambda pair: margins(steered, world, pair, published=published),
-        anchor=steered.suite.seeds[0] if published else None,
-    )
-
-
 @pytest.mark.measurement(PUBLISHED)
 def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=True)
     judge(
-        lambda world=steering.uncarried: transfer(steered, world, published=True),
+        lambda world=steering.uncarried: margins(steered, world, published=True),
         figures=[by_dose("drop in conditional accuracy")],
     )
 
@@ -185,6 +182,6 @@ def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
 def test_hardened(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=True)
     judge(
-        lambda world=steering.uncarried: transfer(steered, world, published=False),
+        lambda world=steering.uncarried: margins(steered, world, published=False),
         figures=[by_dose("change of the logit margin as asked")],
     )
