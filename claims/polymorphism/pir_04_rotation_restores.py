@@ -79,7 +79,7 @@ def ev_lost_published(pair: Pair) -> Measured:
 
 
 def ev_lost(pair: Pair) -> Measured:
-    """EV of the source's own activations lost when it is read from the rotated target."""
+    """EV of the source's activations lost when they are reconstructed from the rotated target."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.alignment.apply(target).float()
     own = pair.source_ev(ev, held_out=True)

@@ -6,8 +6,7 @@ better than without; the rotation comes closer to the identity with depth.  The 
 pair of checkpoints of one seed.  Here every seed gives a pair: its analysis checkpoint, on
 which the autoencoder was trained, and the checkpoint from half way through training.  The
 margin is the smallest of EV - 0.98, EV - naive EV, and the fall of norm(R - I) / sqrt(2d) from
-the first site to the last.  Hardened: held-out tokens, scored against the source's own
-activations.
+the first site to the last.  Hardened: held-out tokens, scored against the source's activations.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ from polyrot.tasks.dyck import LabelledSequences
 
 UNEMBEDDINGS = tuple(HEADS.values())
 NOISE = 2.0
-"""Variance of noise on the unembeddings, larger than their own."""
+"""Variance of noise on the unembeddings, larger than that of their entries."""
 WRONG = 0.05
 """Share of correct answers made wrong where the accuracy is planted."""
 
