@@ -1,24 +1,32 @@
 """PIR-01: independently trained seeds compute the same function.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577), the cross-seed Bar B: the mean KL
-divergence of every other seed from seed 0, over the three heads and all non-PAD
-positions, is below 1e-4 nats.  Without this the other claims are about different
-functions.  Hardened: every pair of seeds agrees on the most likely label, on the
-training distribution and on both held-out ones.
+"Polymorphism Is Rotation" (arXiv 2605.24577), the cross-seed Bar B: the mean KL divergence
+of every other seed from seed 0, over the three output heads and all non-PAD positions, is
+below 1e-4 nats.  The other claims presuppose it: they compare implementations of one
+function.  Hardened: every pair of seeds predicts the same most likely label, on the training
+distribution and on both held-out ones.
 """
 
 import numpy as np
 import pytest
 
-from polyrot import bars
+from polyrot.bars import specification
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    average,
+    negative,
+    positive,
+)
 from polyrot.experiments.dyck import functions
-from polyrot.experiments.dyck.functions import FunctionWorld, Predictions, prediction_pairs
-from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.suite import Suite
-from polyrot.tasks import dyck
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.experiments.dyck.functions import FunctionWorld, PredictionPair, prediction_pairs
+from polyrot.experiments.dyck.suite import DyckModels
+from polyrot.tasks.dyck import HELD_OUT
 
 CLAIM = Claim(
     "PIR-01",
@@ -44,51 +52,47 @@ PUBLISHED = Measurement(
 HARDENED = Measurement(CLAIM, Bar.at_least(0.999, "argmax agreement"), CONTROLS)
 
 CONVERGED = 0.9999
-"""Accuracy at which the paper takes its seeds; an error costs nats, so the bar presumes it."""
-
+"""Accuracy of the paper's seeds.  The bar presumes it: a single wrong answer costs nats."""
 SEQUENCES = 1_024
 
 
-def divergence(source: Predictions, target: Predictions) -> float:
-    """KL(source || target) in nats, averaged over tokens and heads."""
-    values = []
-    for head in source:
-        p, q = (logits[head].double().log_softmax(-1) for logits in (source, target))
-        values.append(float((p.exp() * (p - q)).sum(-1).mean()))
-    return sum(values) / len(values)
+def divergence(pair: PredictionPair) -> Measured:
+    """KL(source || target) in nats, averaged over tokens and output heads."""
+    by_head = []
+    for head in pair.source:
+        p, q = (logits[head].double().log_softmax(-1) for logits in (pair.source, pair.target))
+        by_head.append(float((p.exp() * (p - q)).sum(-1).mean()))
+    mean = sum(by_head) / len(by_head)
+    return Measured(mean, each={f"seed {pair.seeds[1]}": mean})
 
 
-def agreement(source: Predictions, target: Predictions) -> float:
-    """Share of tokens and heads at which the most likely label is the same."""
+def agreement(pair: PredictionPair) -> float:
+    """Share of tokens and output heads at which the most likely label is the same."""
+    source, target = pair.source, pair.target
     equal = [(source[h].argmax(-1) == target[h].argmax(-1)).double().mean() for h in source]
     return float(sum(equal)) / len(equal)
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
-    batch = bars.specification(2 * SEQUENCES)
+def test_published(dyck: DyckModels, judge: Judge) -> None:
+    batch = specification(2 * SEQUENCES)
 
     def measure(world: FunctionWorld = functions.as_trained) -> dict[str, Estimate]:
-        pairs = prediction_pairs(suite, batch, world, anchored=True)
-        values = {seeds: divergence(p, q) for seeds, p, q in pairs}
-        printed = {f"seed {target}": value for (_, target), value in values.items()}
-        return {"mix": jackknife(values, anchor=suite.seeds[0], details=printed)}
+        pairs = prediction_pairs(dyck, batch, world, anchored=True)
+        return {"mix": average(pairs, divergence, anchor=dyck.seeds[0])}
 
-    judge(measure, proxy=suite.short_of(CONVERGED))
+    judge(measure, proxy=dyck.short_of(CONVERGED))
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     batches = {
-        name: sample(SEQUENCES, rng=np.random.default_rng(2))
-        for name, sample in dyck.HELD_OUT.items()
+        name: sample(SEQUENCES, rng=np.random.default_rng(2)) for name, sample in HELD_OUT.items()
     }
 
     def measure(world: FunctionWorld = functions.as_trained) -> dict[str, Estimate]:
         return {
-            name: jackknife(
-                {seeds: agreement(p, q) for seeds, p, q in prediction_pairs(suite, batch, world)}
-            )
+            name: average(prediction_pairs(dyck, batch, world), agreement)
             for name, batch in batches.items()
         }
 

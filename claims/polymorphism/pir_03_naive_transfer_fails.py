@@ -1,9 +1,9 @@
-"""PIR-03: a sparse autoencoder moved naively to another seed is worse than the mean.
+"""PIR-03: a sparse autoencoder applied directly to another seed is worse than the mean.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577): the autoencoder of seed 0 on the raw
-activations of another seed explains less than nothing, at every internal site.
-Hardened: the means are matched first, so that a shifted mean cannot make the number
-negative; the variance is about the mean of each dimension; all pairs.
+"Polymorphism Is Rotation" (arXiv 2605.24577): applied to the raw activations of another seed,
+the autoencoder of seed 0 has a negative explained variance at every internal site.  Hardened:
+the means are matched first, so that a shifted mean cannot make the number negative; the variance
+is about the mean of each dimension; all pairs.
 """
 
 import pytest

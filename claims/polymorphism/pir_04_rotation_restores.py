@@ -1,12 +1,11 @@
 """PIR-04: one rotation restores reconstruction by another seed's sparse autoencoder.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577): after one Procrustes rotation and a
-shift, the autoencoder of seed 0 reconstructs another seed's activations almost as
-well as its own; the toy's post-rotation EV is 0.976-0.990.  The published number scores the
-reconstruction of the rotated activation against the rotated activation itself, so it
-never asks whether that activation is the one the source would have had.  Hardened:
-held-out tokens, and the reconstruction is scored against the source's own
-activation of the same token.
+"Polymorphism Is Rotation" (arXiv 2605.24577): after one Procrustes rotation and a shift, the
+autoencoder of seed 0 reconstructs another seed's activations almost as well as those of seed 0;
+for the toy models the EV after rotation is 0.976-0.990.  That number scores the reconstruction of
+the rotated activation against the rotated activation itself, so it never asks whether this is the
+activation that the source would have had.  Hardened: held-out tokens, and the reconstruction is
+scored against the source's activation of the same token.
 """
 
 import pytest
@@ -80,7 +79,7 @@ def ev_lost_published(pair: Pair) -> Measured:
 
 
 def ev_lost(pair: Pair) -> Measured:
-    """EV of the source's own activations lost when it is read from the rotated target."""
+    """EV of the source's activations lost when they are reconstructed from the rotated target."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.alignment.apply(target).float()
     own = pair.source_ev(ev, held_out=True)

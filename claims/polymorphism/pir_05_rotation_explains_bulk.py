@@ -1,9 +1,9 @@
 """PIR-05: the rotation explains the bulk of cross-seed variation.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) says so and does not print the number
-that would show it: how much of the source's activations, token by token and on
-sequences that the fit never saw, the rotated target explains.  The details hold the
-same number for the maps that a rotation competes with.
+"Polymorphism Is Rotation" (arXiv 2605.24577) says so without printing the number that would show
+it: how much of the variance of the source's activations the rotated target explains, token by
+token and on sequences that the fit never saw.  The details hold the same number for the maps that
+compete with a rotation.
 """
 
 import pytest

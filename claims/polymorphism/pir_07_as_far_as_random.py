@@ -1,10 +1,9 @@
 """PIR-07: the rotation is as far from the identity as a random one.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) prints the Frobenius distance of R from
-the identity beside sqrt(2d), its value for a random rotation.  But
-||R - I||^2 = 2d - 2 tr R, and under Haar tr R has mean 0 and variance 1: a tolerance
-on the norm is a tolerance on one trace, and a wide one.  Hardened: the mean trace of
-all pairs against its Monte-Carlo null.
+"Polymorphism Is Rotation" (arXiv 2605.24577) compares the Frobenius distance of R from the
+identity with sqrt(2d), its value for a random rotation.  But ||R - I||^2 = 2d - 2 tr R, and under
+Haar tr R has mean 0 and variance 1: a tolerance on the norm is a tolerance on one trace, and a wide
+one.  Hardened: the mean trace over all pairs against its Monte-Carlo null.
 """
 
 import pytest
@@ -75,8 +74,8 @@ HARDENED = Measurement(CLAIM, Bar.at_least(0.05, "p of the mean trace"), CONTROL
 TRACE = ByPart(
     "trace",
     title="Mean trace",
-    caption="Mean over pairs of seeds of the trace of their rotation, beside the mean "
-    "of as many Haar matrices with the same determinants, site by site.",
+    caption="Mean over pairs of seeds of the trace of their rotation, site by site, and the "
+    "mean over the same number of Haar matrices with the same determinants.",
     y="mean trace",
     curves=(
         Curve("Haar: mean, and where 95% of means fall", Role.NULL, detail="mean trace under Haar"),

@@ -1,11 +1,10 @@
 """PIR-08: the spectrum of the rotation is that of a Haar-random matrix.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) compares folded eigenangles with those of
-ten Haar draws by a two-sample Kolmogorov-Smirnov test and reports p = 1.000.
-Eigenvalues of one matrix repel each other, so their i.i.d. p-value is far too large
-for any rotation; and a spectrum cannot see the basis.  Hardened: eigenangles,
-spacings, traces of powers, entries and nearest signed permutation, each against its
-Monte-Carlo null.
+"Polymorphism Is Rotation" (arXiv 2605.24577) compares folded eigenangles with those of ten Haar
+draws by a two-sample Kolmogorov-Smirnov test and reports p = 1.000.  Eigenvalues of one matrix
+repel each other, so the p-value for independent draws is far too large for any rotation; and a
+spectrum cannot see the basis.  Hardened: eigenangles, spacings, traces of powers, entries and the
+nearest signed permutation, each against its Monte-Carlo null.
 """
 
 import pytest
@@ -75,8 +74,8 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 PVALUES = ByPart(
     "pvalues",
     title="Every statistic against Haar",
-    caption="Monte-Carlo p-values, adjusted together over statistics and sites; lines are what "
-    "the number of null draws leaves open.",
+    caption="Monte-Carlo p-values, adjusted jointly over statistics and sites; lines show the "
+    "uncertainty from the number of null draws.",
     y="adjusted p-value",
     curves=(
         Curve("smallest, which decides", Role.MODELS),

@@ -1,12 +1,11 @@
 """PIR-10: features fire together once the activations are rotated.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577): the features of seed 0's autoencoder,
-read from another seed's activations, correlate with themselves on seed 0's own; the
-mean correlation over features is low on raw activations and rises when they are
-rotated.  The bar asks for a rise above 0.2 and for a correlation of at least 0.25; the
-measured margin is the smaller of what is left above either.  Features that are silent on
-the rotated or raw activations are left out of their mean.  Hardened: held-out tokens, all
-pairs, and a feature that falls silent counts as uncorrelated.
+"Polymorphism Is Rotation" (arXiv 2605.24577): each feature of seed 0's autoencoder is read from
+seed 0's activations and from another seed's, and the two are correlated over tokens.  The mean
+correlation over features is low on raw activations and rises when they are rotated.  The bar asks
+for a rise above 0.2 and for a correlation of at least 0.25; the margin is the smaller of the two
+excesses.  Features that are silent on the rotated or raw activations are left out of the mean.
+Hardened: held-out tokens, all pairs, and a feature that falls silent counts as uncorrelated.
 """
 
 import pytest
@@ -55,8 +54,8 @@ RAW, ROTATED = "mean r raw", "mean r rotated"
 FIRING = ByPart(
     "firing",
     title="Features that fire together",
-    caption="Correlation, over tokens, of a feature's activations on its own seed and on "
-    "another's; mean over features and pairs.",
+    caption="Correlation over tokens between a feature's activations on the seed whose "
+    "autoencoder it is of and on another; mean over features and pairs.",
     y="mean r over features",
     curves=(
         Curve("rotated", Role.MODELS, detail=ROTATED),

@@ -1,29 +1,46 @@
 """PIR-12: one rotation transfers steering vectors.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) says so in its abstract and tests no rotated
+"Polymorphism Is Rotation" (arXiv 2605.24577) says so in its abstract but tests no rotated
 vector.  Here every seed's vectors at `resid_mid.1` are carried into every other seed's basis
 by the Procrustes rotation between their activations.  The signed change of the logit margin,
 summed over alpha 0.5, 1, 2 and 4, is divided by that of the target's own vector.  Vectors and
-rotations are made of some sequences, effects are read on others.  Beside it: the vector
-carried by the best affine map, and the cosine between the carried vector and the target's own.
-What is judged is the mean over all pairs of seeds; the lowest pair stands beside it.  Where a
-target's own vector does not move its answers as it asks, there is nothing to take a share of,
-and that vector's part stays open.
+rotations are fitted on some sequences and effects are measured on others.  The mean over all
+pairs of seeds is judged.  Also reported: the lowest pair, the vector carried by the best affine
+map, and the cosine between the carried vector and the target's own.  Where the target's own
+vector does not move its answers as it asks, there is no share to take, and that vector's part
+has no interval.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 from torch.nn import functional as F
 
-from polyrot.capabilities import figures, steering
-from polyrot.capabilities.steering import ALPHAS, SteeringWorld, effects
-from polyrot.stats.estimate import Estimate, jackknife, pair_name
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
+from polyrot.capabilities import steering
+from polyrot.capabilities.steering import (
+    ALPHAS,
+    Named,
+    Steered,
+    SteeredPair,
+    SteeringWorld,
+    effects,
+)
+from polyrot.claim import (
+    Bar,
+    ByDose,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    average,
+    control_curves,
+    negative,
+    positive,
+)
 
 CLAIM = Claim(
     "PIR-12",
@@ -39,92 +56,71 @@ CONTROLS = (
     positive("images in rotated bases", steering.carried_to_images),
 )
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+GIVEN = "given at {dose:g}, logits"
+BY_DOSE = ByDose(
+    title="Steering by {part}",
+    caption="Effect of another seed's vector on the target, with that of the target's own vector "
+    "for comparison; mean over pairs of seeds, on held-out sequences.",
+    y="change of the logit margin as asked",
+    curves=(
+        Curve("the target's own", Role.POSITIVE, detail="own at {dose:g}, logits"),
+        Curve("carried by the rotation", Role.MODELS, detail=GIVEN),
+        *control_curves(CONTROLS[:-1], detail=GIVEN),
+    ),
+    doses=ALPHAS,
+)
 
 
-def shares(suite: Suite, world: SteeringWorld) -> dict[str, Estimate]:
-    """By vector, the effect summed over doses as a share of the target's own."""
-    estimates = {}
-    for concept in suite.steered.concepts:
-        values: dict[tuple[int, int], float] = {}
-        columns: dict[str, list[float]] = {}
-        unmoved: list[tuple[int, int]] = []
-        for seeds, source, target in steering.targets(suite, anchored=False):
-            given, own = effects(suite, world, source, concept, held_out=True)
-            # Summed over doses: a single dose may have no effect, where a vector overshoots.
-            whole = float(own.margin[:, target].sum())
-            if whole <= 0:
-                unmoved.append(seeds)
-                continue
-            values[seeds] = float(given.margin[:, target].sum()) / whole
-            made = steering.trial(suite, world, source, concept, held_out=True)
-            target_own = made.models.own_vectors(concept, held_out=True)
-            cosine = F.cosine_similarity(made.vectors[target], target_own[target], dim=0)
-            figures = {"cosine with the own vector": float(cosine)}
-            if world is steering.carried:
-                by_affine_map = steering.carried_by_affine_map
-                affine, _ = effects(suite, by_affine_map, source, concept, held_out=True)
-                figures["share by an affine map"] = float(affine.margin[:, target].sum()) / whole
-            for which, curve in (("given", given), ("own", own)):
-                for i, alpha in enumerate(ALPHAS):
-                    figures[f"{which} at {alpha:g}, logits"] = float(curve.margin[i, target])
-                    figures[f"{which} at {alpha:g}, drop"] = float(curve.drop[i, target])
-            for name, figure in figures.items():
-                columns.setdefault(name, []).append(figure)
-        details = {name: sum(column) / len(column) for name, column in columns.items()}
-        estimates[concept.name] = mean_share(values, unmoved, details)
-    return estimates
+def share_of_effect(
+    steered: Steered, world: SteeringWorld, concept: Named, pair: SteeredPair
+) -> Measured | None:
+    """The given vector's effect relative to the target's own; None if that one has none."""
+    target = pair.target
+    given, own = effects(steered, world, pair.source, concept, held_out=True)
+    # Summed over doses: a single dose may have no effect, where a vector overshoots.
+    whole = float(own.margin[:, target].sum())
+    if whole <= 0:
+        return None
+    trial = steering.trial(steered, world, pair.source, concept, held_out=True)
+    own_vectors = trial.models.own_vectors(concept, held_out=True)
+    cosine = F.cosine_similarity(trial.vectors[target], own_vectors[target], dim=0)
+    means = {"cosine with the own vector": float(cosine)}
+    if world is steering.carried:
+        by_affine_map = steering.carried_by_affine_map
+        affine, _ = effects(steered, by_affine_map, pair.source, concept, held_out=True)
+        means["share by an affine map"] = float(affine.margin[:, target].sum()) / whole
+    for which, curve in (("given", given), ("own", own)):
+        for i, alpha in enumerate(ALPHAS):
+            means[f"{which} at {alpha:g}, logits"] = float(curve.margin[i, target])
+            means[f"{which} at {alpha:g}, drop"] = float(curve.drop[i, target])
+    return Measured(float(given.margin[:, target].sum()) / whole, means=means)
 
 
-def mean_share(
-    values: dict[tuple[int, int], float],
-    unmoved: list[tuple[int, int]],
-    details: dict[str, float],
-) -> Estimate:
-    """Average shares over pairs; without an interval where targets' own vectors do nothing."""
-    if values:
-        details = {"lowest pair": min(values.values()), **details}
-    if not unmoved:
-        return jackknife(values, details=details)
-    pairs = len(values) + len(unmoved)
+def mean_share(steered: Steered, world: SteeringWorld, concept: Named) -> Estimate:
+    """Average over pairs; without an interval where a target's own vector has no effect."""
+    shares = {p.seeds: share_of_effect(steered, world, concept, p) for p in steered.pairs()}
+    found = {seeds: share for seeds, share in shares.items() if share}
+    without = len(shares) - len(found)
     why = (
-        f"no interval: in {len(unmoved)} of {pairs} pairs the target's own vector does not move "
+        f"no interval: in {without} of {len(shares)} pairs the target's own vector does not move "
         "its answers as it asks"
     )
-    return Estimate(
-        sum(values.values()) / len(values) if values else -math.inf,
-        -math.inf,
-        math.inf,
-        "seed",
-        len({seed for pair in (*values, *unmoved) for seed in pair}),
-        why + ("; the value is of the others" if values else ""),
-        details,
-        {pair_name(*pair): value for pair, value in values.items()},
-    )
-
-
-def curves(estimates: figures.Worlds) -> list[Figure]:
-    given = "given at {dose:g}, logits"
-    series = [
-        ("the target's own", Role.POSITIVE, MODELS, "own at {dose:g}, logits"),
-        ("carried by the rotation", Role.MODELS, MODELS, given),
-        *((control.name, Role.NEGATIVE, control.name, given) for control in CONTROLS[:-1]),
-    ]
-    return [
-        figures.by_dose(
-            estimates,
-            name,
-            series,
-            ALPHAS,
-            name=name,
-            title=f"Steering by {name}",
-            caption="What another seed's vector does to the target, beside the target's own; mean "
-            "over pairs of seeds, on held-out sequences.",
-            y="change of the logit margin as asked",
-        )
-        for name in estimates[MODELS]
-    ]
+    if not found:
+        n = len(steered.suite.seeds)
+        return Estimate(-math.inf, -math.inf, math.inf, "seed", n, why)
+    lowest = min(share.value for share in found.values())
+    estimate = average(found, found.__getitem__, details={"lowest pair": lowest})
+    if not without:
+        return estimate
+    why += "; the value is of the others"
+    return replace(estimate, low=-math.inf, high=math.inf, n=len(steered.suite.seeds), method=why)
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=steering.carried: shares(suite, world), figures=curves)
+def test_hardened(steered: Steered, judge: Judge) -> None:
+    judge(
+        lambda world=steering.carried: {
+            concept.name: mean_share(steered, world, concept) for concept in steered.concepts
+        },
+        figures=[BY_DOSE],
+    )

@@ -1,13 +1,12 @@
 """PIR-14: the same account holds across checkpoints of one run.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577): between two checkpoints of one training
-run, a rotation lets the autoencoder of one reconstruct the other with EV of at least
-0.98 and better than without, and comes closer to the identity with depth.  The paper
-shows one pair of checkpoints of one seed; here every seed gives one: its analysis
-checkpoint, whose autoencoder it is, and the checkpoint half way through training.  The
-margin is the smallest of EV - 0.98, EV - naive EV, and the fall of norm(R - I) / sqrt(2d)
-from the first site to the last.  Hardened: held-out tokens, scored against the source's
-own activations.
+"Polymorphism Is Rotation" (arXiv 2605.24577): between two checkpoints of one training run, a
+rotation lets the autoencoder of one reconstruct the other with an EV of at least 0.98, and
+better than without; the rotation comes closer to the identity with depth.  The paper shows one
+pair of checkpoints of one seed.  Here every seed gives a pair: its analysis checkpoint, on
+which the autoencoder was trained, and the checkpoint from half way through training.  The
+margin is the smallest of EV - 0.98, EV - naive EV, and the fall of norm(R - I) / sqrt(2d) from
+the first site to the last.  Hardened: held-out tokens, scored against the source's activations.
 """
 
 from collections.abc import Callable
@@ -15,32 +14,42 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
-from polyrot.capabilities.pairs import Metric, Pair, means_beside
+from polyrot.capabilities import controls
+from polyrot.capabilities.pairs import Pair
+from polyrot.capabilities.streams import Checkpoints
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    Role,
+    average,
+    negative,
+    positive,
+)
 from polyrot.sae.metrics import ev, ev_published, reconstruct
-from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
-Checkpoints = Callable[[Suite, str], list[Pair]]
+World = Callable[[Checkpoints, str], list[Pair]]
 """Pairs of checkpoints at a site: the source, whose autoencoder it is, and an earlier one."""
 
 
-def one_run(suite: Suite, site: str) -> list[Pair]:
-    return suite.checkpoint_pairs(site)
+def one_run(checkpoints: Checkpoints, site: str) -> list[Pair]:
+    return checkpoints.checkpoint_pairs(site)
 
 
-def other_run(suite: Suite, site: str) -> list[Pair]:
-    return suite.checkpoint_pairs(site, other_run=True)
+def other_run(checkpoints: Checkpoints, site: str) -> list[Pair]:
+    return checkpoints.checkpoint_pairs(site, other_run=True)
 
 
-def turned_less_with_depth(suite: Suite, site: str) -> list[Pair]:
-    share = 1 - suite.sites.index(site) / len(suite.sites)
-    return [worlds.turned(share)(pair) for pair in suite.checkpoint_pairs(site)]
+def turned_less_with_depth(checkpoints: Checkpoints, site: str) -> list[Pair]:
+    """The source itself, under a rotation that is the smaller the later the site."""
+    turn = controls.turned(1 - checkpoints.sites.index(site) / len(checkpoints.sites))
+    return [turn(pair) for pair in checkpoints.checkpoint_pairs(site)]
 
 
 CLAIM = Claim(
@@ -55,10 +64,7 @@ CLAIM = Claim(
 LEAST = 0.98
 BAR = Bar.above(0.0, "smallest margin of EV, of its gain, and of the fall of the norm")
 OTHER_RUN = negative("checkpoint of another seed", other_run)
-CONTROLS = (
-    OTHER_RUN,
-    positive("same checkpoint under a rotation", turned_less_with_depth),
-)
+CONTROLS = OTHER_RUN, positive("same checkpoint under a rotation", turned_less_with_depth)
 PUBLISHED = Measurement(
     CLAIM,
     BAR,
@@ -72,95 +78,85 @@ PUBLISHED = Measurement(
     },
 )
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+EV, NAIVE, NORM = "mean EV", "mean naive EV", "mean norm(R - I) / sqrt(2d)"
+BEFORE_AND_AFTER = ByPart(
+    "checkpoints",
+    title="An earlier checkpoint, reconstructed by the last one's autoencoder",
+    caption="Explained variance at the checkpoint half way through training, before and after "
+    "the rotation; mean over seeds.",
+    y="reconstruction EV",
+    curves=(
+        Curve("rotated", Role.MODELS, detail=EV),
+        Curve("as it is", Role.BESIDE, detail=NAIVE),
+        Curve("checkpoint of another seed, rotated", Role.NEGATIVE, OTHER_RUN.name, EV),
+    ),
+)
 
 
 def distance(pair: Pair) -> float:
     """norm(R - I) / sqrt(2d)."""
     identity = torch.eye(pair.d_model, dtype=torch.float64)
-    return (
-        float(torch.linalg.matrix_norm(pair.alignment.rotation - identity))
-        / (2 * pair.d_model) ** 0.5
+    of_random: float = (2 * pair.d_model) ** 0.5
+    return float(torch.linalg.matrix_norm(pair.alignment.rotation - identity)) / of_random
+
+
+def recovered(pair: Pair, *, published: bool) -> tuple[float, float]:
+    """EV of the reconstruction from the earlier checkpoint, rotated and as it is.
+
+    Scored against the source's activations; as published, each against what was reconstructed.
+    """
+    target, source = pair.target[pair.scored], pair.source[pair.scored]
+    explained = ev_published if published else ev
+    rotated, naive = (
+        explained(reconstruct(pair.sae, x), x if published else source)
+        for x in (pair.alignment.apply(target).float(), target)
+    )
+    return rotated, naive
+
+
+def margins(checkpoints: Checkpoints, world: World, *, published: bool) -> dict[str, Estimate]:
+    """By site, the smallest margin of a pair, averaged over pairs of checkpoints."""
+
+    def chosen(pairs: list[Pair]) -> list[Pair]:
+        return [pair.on_fit_tokens() for pair in pairs] if published else pairs
+
+    first, last = (
+        {pair.seeds: distance(pair) for pair in chosen(world(checkpoints, site))}
+        for site in (checkpoints.sites[0], checkpoints.sites[-1])
     )
 
+    def at(site: str) -> Estimate:
+        # One site at a time: the pairs of all sites of large models would fill the memory.
+        between = {}
+        for earlier, name in enumerate(checkpoints.earlier):
+            if earlier and world is one_run:
+                pairs = chosen(checkpoints.checkpoint_pairs(site, earlier=earlier))
+                rotated = {pair.seeds: recovered(pair, published=published)[0] for pair in pairs}
+                between[f"{EV} at {name}"] = rotated
 
-def recovered(pair: Pair, explained: Metric, *, own: bool) -> tuple[float, float]:
-    """EV after rotation and without, against the source's activations if `own`."""
-    tokens = pair.scored
-    target, source = pair.target[tokens], pair.source[tokens]
-    rotated = pair.alignment.apply(target).float()
-    return (
-        explained(reconstruct(pair.sae, rotated), source if own else rotated),
-        explained(reconstruct(pair.sae, target), source if own else target),
-    )
+        def margin(pair: Pair) -> Measured:
+            rotated, naive = recovered(pair, published=published)
+            fall = first[pair.seeds] - last[pair.seeds]
+            also = {EV: rotated, NAIVE: naive, NORM: distance(pair)}
+            also |= {name: values[pair.seeds] for name, values in between.items()}
+            return Measured(min(rotated - LEAST, rotated - naive, fall), also)
 
+        return average(chosen(world(checkpoints, site)), margin)
 
-def curve(suite: Suite, site: str, explained: Metric, *, published: bool) -> dict[str, list[float]]:
-    """EV at the checkpoints between: of every seed, after rotation."""
-    columns = {}
-    for index, name in list(enumerate(suite.earlier))[1:]:
-        pairs = suite.checkpoint_pairs(site, earlier=index)
-        pairs = [pair.on_fit_tokens() if published else pair for pair in pairs]
-        both = [recovered(pair, explained, own=not published) for pair in pairs]
-        columns[f"EV at {name}"] = [rotated for rotated, _ in both]
-    return columns
-
-
-def margins(
-    suite: Suite, world: Checkpoints, explained: Metric, *, published: bool
-) -> dict[str, Estimate]:
-    def at(site: str) -> list[Pair]:
-        """One site's pairs at a time: those of all sites of large models would fill the memory."""
-        return [pair.on_fit_tokens() if published else pair for pair in world(suite, site)]
-
-    first, last = ([distance(pair) for pair in at(suite.sites[i])] for i in (0, -1))
-    falls = [a - b for a, b in zip(first, last, strict=True)]
-    estimates = {}
-    for site in suite.sites:
-        own = at(site)
-        both = [recovered(pair, explained, own=not published) for pair in own]
-        values = {
-            pair.seeds: min(rotated - LEAST, rotated - naive, fall)
-            for pair, (rotated, naive), fall in zip(own, both, falls, strict=True)
-        }
-        columns = {"EV": [r for r, _ in both], "naive EV": [n for _, n in both]}
-        columns["norm(R - I) / sqrt(2d)"] = [distance(pair) for pair in own]
-        if world is one_run:
-            columns |= curve(suite, site, explained, published=published)
-        by_pair = {name: dict(zip(values, c, strict=True)) for name, c in columns.items()}
-        estimates[site] = jackknife(values, details=means_beside(by_pair))
-    return estimates
-
-
-def before_and_after(estimates: figures.Worlds) -> list[Figure]:
-    curves = (
-        ("rotated", Role.MODELS, MODELS, "mean EV"),
-        ("as it is", Role.BESIDE, MODELS, "mean naive EV"),
-        ("checkpoint of another seed, rotated", Role.NEGATIVE, OTHER_RUN.name, "mean EV"),
-    )
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="checkpoints",
-            title="An earlier checkpoint, read by the last one's autoencoder",
-            caption="Explained variance at the checkpoint half way through training, before and "
-            "after the rotation; mean over seeds.",
-            y="reconstruction EV",
-        )
-    ]
+    return {site: at(site) for site in checkpoints.sites}
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
+def test_published(checkpoints: Checkpoints, judge: Judge) -> None:
     judge(
-        lambda world=one_run: margins(suite, world, ev_published, published=True),
-        figures=before_and_after,
+        lambda world=one_run: margins(checkpoints, world, published=True),
+        figures=[BEFORE_AND_AFTER],
     )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(checkpoints: Checkpoints, judge: Judge) -> None:
     judge(
-        lambda world=one_run: margins(suite, world, ev, published=False),
-        figures=before_and_after,
+        lambda world=one_run: margins(checkpoints, world, published=False),
+        figures=[BEFORE_AND_AFTER],
     )

@@ -1,24 +1,33 @@
 """PIR-15: attribution patching fails at convergence, integrated gradients do not.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577), Bars C and Pr within a seed: over the
-components (8 heads and 2 MLPs), integrated gradients with 32 points correlate with the
-measured effects of mean ablation at r > 0.99, attribution patching at r < 0.9.  Integrated
-gradients are complete: with enough points they are the effect of the ablation, of any
-model whatever.  Before training there is nothing to explain; a number that says the same
-there is an identity of calculus.
+"Polymorphism Is Rotation" (arXiv 2605.24577), Bars C and Pr within a seed: over the components
+(8 heads and 2 MLPs), the effects of mean ablation correlate with integrated gradients (32
+points) at r > 0.99 and with attribution patching at r < 0.9.  Integrated gradients are
+complete: with enough points they equal the effect of the ablation, in any model.  The control
+shows it: a correlation that is as high before training, when there is nothing to explain,
+follows from calculus and says nothing about the model.
 """
 
 import pytest
 from torch import Tensor
 
 from polyrot.bars import correlation
-from polyrot.capabilities import components, figures
-from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Compared
-from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.capabilities import components as effects
+from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Compared, Components
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Estimate,
+    Figure,
+    Judge,
+    Measured,
+    Measurement,
+    Printed,
+    against_each_other,
+    average,
+    negative,
+    positive,
+)
 
 CLAIM = Claim(
     "PIR-15",
@@ -32,10 +41,10 @@ CLAIM = Claim(
 LEAST, MOST = 0.99, 0.9
 BAR = Bar.above(0.0, f"r of IG - {LEAST}, and {MOST} - r of attribution patching")
 CONTROLS = (
-    negative("untrained seed", components.untrained, INTEGRATED),
-    positive("linear model", components.linear, INTEGRATED),
-    negative("linear model", components.linear, ATTRIBUTED),
-    positive("of other components", components.other_components, ATTRIBUTED),
+    negative("untrained seed", effects.untrained, INTEGRATED),
+    positive("linear model", effects.linear, INTEGRATED),
+    negative("linear model", effects.linear, ATTRIBUTED),
+    positive("of other components", effects.other_components, ATTRIBUTED),
 )
 HARDENED = Measurement(
     CLAIM,
@@ -62,31 +71,34 @@ HARDENED = Measurement(
 )
 
 
-def margins(suite: Suite, compared: Compared) -> dict[str, Estimate]:
-    """How far inside its bar each predictor's correlation is, over seeds."""
-    estimates = {}
-    for part, (predicted, measured) in compared.items():
-        r = correlation(predicted, measured)
-        margin: Tensor = r - LEAST if part == INTEGRATED else MOST - r
-        values = {(s, s): float(m) for s, m in zip(suite.seeds, margin, strict=True)}
-        details = {f"r of seed {s}": float(x) for s, x in zip(suite.seeds, r, strict=True)}
-        estimates[part] = jackknife(values, details=details)
-    return estimates
+def margin(components: Components, part: str, predicted: Tensor, measured: Tensor) -> Estimate:
+    """How far inside its bar a predictor's correlation is, averaged over seeds."""
+    r = dict(zip(components.seeds, correlation(predicted, measured).tolist(), strict=True))
+
+    def of_seed(seed: int) -> Measured:
+        inside = r[seed] - LEAST if part == INTEGRATED else MOST - r[seed]
+        return Measured(inside, each={f"r of seed {seed}": r[seed]})
+
+    return average(r, of_seed)
+
+
+def effects_figure(compared: Compared) -> Figure:
+    return against_each_other(
+        compared,
+        name="effects",
+        title="Predicted and measured effects",
+        caption="Each point is a component of a seed: the effect of its ablation on the loss as "
+        "a gradient predicts it, over the measured one. On the line they are equal.",
+        x="measured effect, nats a token",
+        y="predicted effect, nats a token",
+    )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(components: Components, judge: Judge) -> None:
     judge(
-        lambda world=components.trained: margins(suite, world(suite)),
-        figures=lambda _: [
-            figures.against_each_other(
-                components.trained(suite),
-                name="effects",
-                title="Predicted and measured effects",
-                caption="A point is a component of a seed: what a gradient says that its ablation "
-                "does to the loss, over what it does. On the line both are equal.",
-                x="measured effect, nats a token",
-                y="predicted effect, nats a token",
-            )
-        ],
+        lambda world=effects.trained: {
+            part: margin(components, part, *both) for part, both in world(components).items()
+        },
+        figures=[lambda _: [effects_figure(effects.trained(components))]],
     )

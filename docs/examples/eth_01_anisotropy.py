@@ -1,19 +1,17 @@
 """ETH-01: the residual stream is anisotropic.
 
 "How Contextual are Contextualized Word Representations?" (Ethayarajh 2019,
-doi:10.18653/v1/D19-1006): behind every block two random tokens have a cosine far above 0,
-which it would be on average were directions uniform.
+doi:10.18653/v1/D19-1006): behind every block, two random tokens have a cosine far above 0,
+the mean if directions were uniform.
 """
 
 import pytest
 from torch.nn.functional import normalize
 
-from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import Bar, ByPart, Claim, Curve, Judge, Measurement, Role, negative, positive
 
 
 def centred(pair: Pair) -> Pair:
@@ -21,13 +19,15 @@ def centred(pair: Pair) -> Pair:
 
 
 def cone(pair: Pair) -> Pair:
-    return pair.with_target(worlds.noise_clouds(pair).target + 1)
+    return pair.with_target(controls.noise_clouds(pair).target + 1)
 
 
 CLAIM = Claim("ETH-01", "The residual stream is anisotropic", "doi:10.18653/v1/D19-1006")
 BAR = Bar.above(0.1, "mean cosine of two tokens")
-CONTROLS = negative("noise", worlds.noise_clouds), negative("centred", centred)
+CONTROLS = negative("noise", controls.noise_clouds), negative("centred", centred)
 MEASURED = Measurement(CLAIM, BAR, (*CONTROLS, positive("cone", cone)))
+CURVES = Curve("models", Role.MODELS), Curve("centred", Role.NEGATIVE, "centred")
+COSINES = ByPart("cosines", "By site", "Mean over pairs.", BAR.quantity, CURVES, bar=BAR)
 
 
 def mean_cosine(pair: Pair) -> float:
@@ -36,5 +36,5 @@ def mean_cosine(pair: Pair) -> float:
 
 
 @pytest.mark.measurement(MEASURED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    judge(lambda world=as_trained: suite.each_site(mean_cosine, world))
+def test_hardened(streams: Streams, judge: Judge) -> None:
+    judge(lambda world=as_trained: streams.each_site(mean_cosine, world), figures=[COSINES])

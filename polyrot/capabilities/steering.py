@@ -69,17 +69,27 @@ class Steered(Capability):
     def images(self, source: int) -> "Steered":
         """Images of one model in Haar-rotated bases, one a seed: only a rotation differs."""
 
-    def pairs(self, *, anchored: bool = False) -> Iterator[tuple[tuple[int, int], int, int]]:
-        """Yield seeds, and the positions of source and target."""
+    def pairs(self, *, anchored: bool = False) -> Iterator["SteeredPair"]:
+        """Pairs of different models: all ordered ones, or those from the first."""
         index = self.suite.index
         for source, target in self.suite.seed_pairs(anchored=anchored):
-            yield (source, target), index(source), index(target)
+            yield SteeredPair((source, target), index(source), index(target))
 
     def seen_and_scored(self, *, held_out: bool) -> tuple[Tensor, Tensor]:
         """The tokens to fit and those to score on; all are both unless some are held out."""
         held = self.suite.held_out
         every = torch.ones_like(held)
         return (~held, held) if held_out else (every, every)
+
+
+@dataclass(frozen=True)
+class SteeredPair:
+    """A source, and a target that is given its vector."""
+
+    seeds: tuple[int, int]
+    source: int
+    """Position among the models, as is `target`."""
+    target: int
 
 
 @dataclass(frozen=True)

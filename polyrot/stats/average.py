@@ -28,7 +28,7 @@ class HasSeed(Protocol):
     def seed(self) -> int: ...
 
 
-Unit = TypeVar("Unit", int, Seeds, HasSeeds, HasSeed)
+Unit = TypeVar("Unit", bound=int | Seeds | HasSeeds | HasSeed)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from polyrot.capabilities import figures
-from polyrot.capabilities.pairs import means_beside
 from polyrot.linalg import haar
+from polyrot.stats.average import Measured, average
 from polyrot.stats.estimate import Estimate, beside, exact, jackknife
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.figure import Figure, Mark, Role, Series
+from polyrot.verdict.figures import ByDose, ByPart, Curve, Worlds, against_each_other
 from polyrot.verdict.run import MODELS
 
 TEXTS = {"name": "toy", "title": "A toy", "caption": "Drawn by hand.", "y": "score"}
@@ -102,16 +103,26 @@ def spread(value: float, **details: float) -> Estimate:
 
 
 CURVES = (
-    ("models", Role.MODELS, MODELS, ""),
-    ("beside", Role.BESIDE, MODELS, "raw"),
-    ("control", Role.NEGATIVE, "control", "raw"),
+    Curve("models", Role.MODELS),
+    Curve("beside", Role.BESIDE, detail="raw"),
+    Curve("control", Role.NEGATIVE, "control", "raw"),
 )
+
+
+def by_part(worlds: Worlds, bar: Bar | None = None) -> Figure:
+    (figure,) = ByPart(**TEXTS, curves=CURVES, bar=bar)(worlds)
+    return figure
+
+
+def by_dose(worlds: Worlds, curve: Curve, doses: tuple[float, ...]) -> Figure:
+    (figure,) = ByDose("Of {part}", "Drawn by hand.", "score", (curve,), doses)(worlds)
+    return figure
 
 
 def test_figures_are_drawn_by_part_with_their_intervals() -> None:
     mean = jackknife({(0, 1): 0.1, (1, 2): 0.2, (2, 0): 0.6})
     models = {"early": spread(0.7, **beside("raw", mean)), "late": spread(0.8, raw=0.2)}
-    figure = figures.by_part({MODELS: models}, CURVES, **TEXTS)
+    figure = by_part({MODELS: models})
     first, second = figure.series
     assert (first.x, first.y) == (("early", "late"), (0.7, 0.8))
     assert (first.low, first.high) == ((0.7 - 0.1, 0.8 - 0.1), (0.7 + 0.1, 0.8 + 0.1))
@@ -123,35 +134,36 @@ def test_figures_are_drawn_by_part_with_their_intervals() -> None:
 
 def test_a_control_that_is_missing_or_concerns_other_parts_costs_its_own_numbers_alone() -> None:
     models = {"early": spread(0.7, raw=0.1), "late": spread(0.8, raw=0.2)}
-    not_run = figures.by_part({MODELS: models}, CURVES, **TEXTS)
+    not_run = by_part({MODELS: models})
     assert [own.label for own in not_run.series] == ["models", "beside"]
     worlds = {MODELS: models, "control": {"late": spread(0.0, raw=0.3), "early": spread(0.0)}}
-    control = figures.by_part(worlds, CURVES, **TEXTS).series[2]
+    control = by_part(worlds).series[2]
     assert (control.x, control.y) == (("late",), (0.3,))
 
 
 def test_the_bar_is_drawn_where_it_is_asked_for_and_said() -> None:
     models = {MODELS: {"all": spread(0.7)}}
-    plain = figures.by_part(models, CURVES, **TEXTS)
+    plain = by_part(models)
     assert (plain.bar, plain.caption) == ((), "Drawn by hand.")
-    barred = figures.by_part(models, CURVES, **TEXTS, bar=Bar.above(0.5, "score"))
+    barred = by_part(models, bar=Bar.above(0.5, "score"))
     assert (barred.bar, barred.caption) == ((0.5,), "Drawn by hand. Dashed: the bar, > 0.5.")
-    both = figures.by_part(models, CURVES, **TEXTS, bar=Bar.between(0.5, 0.9, "score"))
+    both = by_part(models, bar=Bar.between(0.5, 0.9, "score"))
     assert both.bar == (0.5, 0.9)
 
 
 def test_effects_grow_from_nothing_at_no_dose() -> None:
     own = exact(1.0, unit="seed", n=5, method="by hand", details={"at 1": 0.3, "at 4": 0.9})
-    curve = [("models", Role.MODELS, MODELS, "at {dose:g}")]
-    figure = figures.by_dose({MODELS: {"all": own}}, "all", curve, (1.0, 2.0, 4.0), **TEXTS)
+    curve = Curve("models", Role.MODELS, detail="at {dose:g}")
+    figure = by_dose({MODELS: {"all": own}}, curve, (1.0, 2.0, 4.0))
+    assert (figure.name, figure.title) == ("all", "Of all")
     (line,) = figure.series
     assert (line.x, line.y) == ((0.0, 1.0, 4.0), (0.0, 0.3, 0.9))
-    nothing = [("control", Role.NEGATIVE, "gone", "at {dose:g}")]
-    assert figures.by_dose({MODELS: {"all": own}}, "all", nothing, (1.0,), **TEXTS).series == ()
+    nothing = Curve("control", Role.NEGATIVE, "gone", "at {dose:g}")
+    assert by_dose({MODELS: {"all": own}}, nothing, (1.0,)).series == ()
 
 
 def against(predicted: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> Figure:
-    return figures.against_each_other(predicted, x="measured", **(TEXTS | {"y": "predicted"}))
+    return against_each_other(predicted, x="measured", **(TEXTS | {"y": "predicted"}))
 
 
 def test_what_was_measured_lies_on_x_and_what_was_predicted_on_y() -> None:
@@ -183,18 +195,23 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
             Figure("toy", "A toy", "", "x", "y", mark, (series,))
 
 
-def test_means_beside_an_estimate_have_the_interval_of_its_pairs() -> None:
+def test_figures_that_are_averaged_too_have_the_interval_of_their_pairs() -> None:
     values = {(0, 1): 0.1, (0, 2): 0.2, (0, 3): 0.6}
-    found = means_beside({"EV": values, "naive EV": {(0, 1): 0.5}}, anchor=0)
+
+    def measure(seeds: tuple[int, int]) -> Measured:
+        naive = {"naive EV": 0.5} if seeds == (0, 1) else {}
+        return Measured(1.0, also={"EV": values[seeds], **naive})
+
     of_targets = jackknife(values, anchor=0)
-    assert found == {
-        "mean EV": of_targets.value,
-        "mean EV, low": of_targets.low,
-        "mean EV, high": of_targets.high,
-        "mean naive EV": 0.5,
+    assert average(values, measure, anchor=0).details == {
+        "EV": of_targets.value,
+        "EV, low": of_targets.low,
+        "EV, high": of_targets.high,
+        "naive EV": 0.5,
     }
     assert math.isfinite(of_targets.low)
-    assert means_beside({"EV": {**values, (0, 4): -math.inf}}) == {"mean EV": -math.inf}
+    infinite = average([(0, 1), (0, 4)], lambda seeds: Measured(1.0, also={"EV": -math.inf}))
+    assert infinite.details == {"EV": -math.inf}
 
 
 def test_what_could_not_be_drawn_is_refused() -> None:

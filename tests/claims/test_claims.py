@@ -3,27 +3,25 @@
 The measurements are those of the claim modules themselves, run on planted suites.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 
 import planted
 import planted_models
 import pytest
-from polyrot.suites.catalogue import WORLDS
-from polyrot.suites.names import is_about, world_name
+from claim_runs import claim_module, measured
 from torch import Tensor
 
 from polyrot.capabilities import components, steering
-from polyrot.capabilities.steering import SteeringWorld
+from polyrot.capabilities.steering import Steered, SteeringWorld
 from polyrot.catalogue import load_module
 from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.estimate import Estimate
+from polyrot.suites.registry import applies_to, world_name, worlds
 from polyrot.suites.suite import Suite
 from polyrot.symmetry import search
 from polyrot.verdict.bar import Placement
@@ -43,38 +41,13 @@ def few_sequences_and_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "EFFECT_SEQUENCES", 64)
     monkeypatch.setattr(components, "MEAN_SEQUENCES", 512)
     monkeypatch.setattr(search, "MAX_SWEEPS", 10)
-
-
-@lru_cache
-def claim_module(id: str) -> ModuleType:
-    (path,) = CLAIMS.glob(f"{id.lower().replace('-', '_')}_*.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if hasattr(module, "SEQUENCES"):
-        module.SEQUENCES = 64  # enough for models that differ by construction
-    return module
+    for id in ("PIR-01", "PIR-16", "PIR-19", "PIR-21"):
+        monkeypatch.setattr(claim_module(id), "SEQUENCES", 64)
 
 
 @lru_cache
 def suite(make: Callable[..., Suite], *arguments: object, **options: object) -> Suite:
     return make(*arguments, **options)
-
-
-def measured(id: str, which: str, on: Suite) -> Record:
-    """Run a claim's own test function, with a judge that returns the record."""
-    module = claim_module(id)
-    records = []
-
-    def judge(measure: Callable[..., object], **options: object) -> None:
-        measurement = getattr(module, which.upper())
-        records.append(run(measurement, measure, suite="planted", **options))
-
-    getattr(module, f"test_{which}")(on, judge)
-    (record,) = records
-    return record
 
 
 def fooled(record: Record) -> set[str]:
@@ -282,11 +255,11 @@ def test_the_published_margin_between_checkpoints_hardly_sees_another_run() -> N
 
 
 def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
-    module = claim_module("PIR-12")
+    module, steered = claim_module("PIR-12"), one_trained_rotated().get(Steered)
     for wrong in (steering.uncarried, steering.randomly_rotated):
 
         def measure(world: SteeringWorld = wrong) -> dict[str, Estimate]:
-            return module.shares(one_trained_rotated(), world)
+            return {c.name: module.mean_share(steered, world, c) for c in steered.concepts}
 
         record = run(module.HARDENED, measure, suite="planted")
         assert record.verdict is Verdict.REFUTED, record.reason
@@ -317,7 +290,7 @@ def test_a_vector_that_moves_no_seed_as_it_asks_leaves_its_own_part_open(
 def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    on, shares = one_trained_rotated(), claim_module("PIR-12").shares
+    on, mean_share = one_trained_rotated(), claim_module("PIR-12").mean_share
     own_vectors = DyckSteered.own_vectors
 
     def one_reversed(steered: DyckSteered, concept: Concept, *, held_out: bool) -> Tensor:
@@ -326,9 +299,10 @@ def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
         return vectors
 
     depth = next(concept for concept in CONCEPTS if concept.name == "depth")
-    monkeypatch.setattr(DyckSteered, "concepts", (replace(depth, name="one reversed"),))
+    concept = replace(depth, name="one reversed")
+    monkeypatch.setattr(DyckSteered, "concepts", (concept,))
     monkeypatch.setattr(DyckSteered, "own_vectors", one_reversed)
-    estimate = shares(on, steering.carried)["one reversed"]
+    estimate = mean_share(on.get(Steered), steering.carried, concept)
     assert estimate.method == (
         "no interval: in 4 of 20 pairs the target's own vector does not move its answers as it "
         "asks; the value is of the others"
@@ -358,8 +332,8 @@ def test_competitors_stand_beside_the_rotation() -> None:
 def test_the_worlds_that_a_claim_names_exist_and_are_about_it(path: Path) -> None:
     claim = load_module(path).CLAIM
     named = {*claim.true_in, *claim.false_in}
-    assert named <= set(WORLDS)
-    assert all(is_about(claim.id, world_name(world)) for world in named)
+    assert named <= worlds().keys()
+    assert all(applies_to(claim.id, world_name(world)) for world in named)
     assert not set(claim.true_in) & set(claim.false_in)
     # What runs on activations alone has both a truth and an alternative to tell apart.
     assert bool(claim.true_in) == bool(claim.false_in)

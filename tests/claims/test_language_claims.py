@@ -1,25 +1,18 @@
 """Claims on suites of language models: judged as their truth is planted, or refused at once."""
 
-import importlib.util
 import json
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from claim_runs import measured
 from planted_language import write_images, write_independent
 from toy_claim import run_own_claims
 
 # Imported here once: a run within this process then need not import torch again.
-from polyrot.stats.estimate import Estimate
 from polyrot.suites.loading import load_suite
 from polyrot.verdict.judge import Verdict
-from polyrot.verdict.record import Record
-from polyrot.verdict.run import run
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -32,31 +25,8 @@ def independent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_independent(tmp_path_factory.mktemp("independent"))
 
 
-@lru_cache
-def claim_module(id: str) -> ModuleType:
-    (path,) = (ROOT / "claims/polymorphism").glob(f"{id.lower().replace('-', '_')}_*.py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def measured(id: str, which: str, file: Path) -> Record:
-    """Run a claim's own test function, with a judge that returns the record."""
-    module, records = claim_module(id), []
-
-    def judge(measure: Callable[..., dict[str, Estimate]], **options: object) -> None:
-        measurement = getattr(module, which.upper())
-        records.append(run(measurement, measure, suite="toy", **options))
-
-    getattr(module, f"test_{which}")(load_suite(str(file)), judge)
-    return records[0]
-
-
 def test_of_models_drawn_apart_the_rotation_is_refuted(independent: Path) -> None:
-    record = measured("PIR-05", "hardened", independent)
+    record = measured("PIR-05", "hardened", load_suite(str(independent)))
     assert record.verdict is Verdict.REFUTED
 
 

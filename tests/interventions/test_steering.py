@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import polyrot as pr
+from polyrot.capabilities.sharing import Sharing
 from polyrot.interventions.edit import adding
 from polyrot.interventions.steering import CONCEPTS, difference_of_means, divergence, steer
 from polyrot.models.harvest import harvest, predict, real_labels
@@ -117,8 +118,8 @@ def test_a_claim_about_other_sharing_is_not_run_and_says_where() -> None:
     shared.check_sharing(shared_io=True)
     with pytest.raises(NotRun, match="share nothing; run it with --suite dyck3-independent"):
         shared.check_sharing(shared_io=False)
-    with pytest.raises(NotRun, match="toy has no models"):
-        Suite("toy", (0,), (SITE,)).check_sharing(shared_io=True)
+    with pytest.raises(NotRun, match="toy has no models whose embeddings can be compared"):
+        Suite("toy", (0,)).get(Sharing)
 
 
 def test_a_suite_loads_the_cohort_it_is_compared_with() -> None:

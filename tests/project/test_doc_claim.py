@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import polyrot as pr
-from polyrot.capabilities import controls as worlds
+from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import World
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar
@@ -45,7 +45,7 @@ def judged(suite, models: World, measurement=claim.MEASURED) -> Record:
     ("models", "verdict"),
     [
         (claim.cone, Verdict.REPLICATED),
-        (worlds.noise_clouds, Verdict.REFUTED),
+        (controls.noise_clouds, Verdict.REFUTED),
         (claim.centred, Verdict.REFUTED),
     ],
 )

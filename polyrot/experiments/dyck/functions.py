@@ -1,6 +1,7 @@
 """Pairs of models as functions: predictions on the same tokens, and controls of them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from jaxtyping import Float
@@ -18,32 +19,32 @@ Predictions = dict[str, Float[Tensor, "token label"]]
 """Logits by head."""
 
 FunctionWorld = Callable[[DyckModels, int, int], tuple[StackedTransformer, int]]
-"""The model that takes the target's place, given the suite and the seeds of the pair.
+"""The model that takes the target's place, given the models and the seeds of the pair.
 
 As a stack and the position in it, so that one run serves every pair."""
 
 
-def as_trained(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
+def as_trained(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """The models themselves: no control."""
-    return suite.models, suite.index(target)
+    return dyck.models, dyck.index(target)
 
 
-def untrained(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
+def untrained(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target is its seed before training."""
-    return suite.untrained, suite.index(target)
+    return dyck.untrained, dyck.index(target)
 
 
-def decoy(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
+def decoy(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target has its depth unembedding averaged in pairs of rows (0 and 1, 2 and 3, ...).
 
     The paper's decoy: a model that looks trained and is wrong about depth.
     """
-    return _decoys(suite), suite.index(target)
+    return _decoys(dyck), dyck.index(target)
 
 
-def symmetric_image(suite: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
+def symmetric_image(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target is the source under a random exact symmetry of its weights."""
-    return _images(suite), suite.index(source)
+    return _images(dyck), dyck.index(source)
 
 
 def averaged_depths(state: State) -> State:
@@ -66,9 +67,9 @@ def swapped_blocks(state: State) -> State:
 
 
 @lru_cache(maxsize=6)
-def changed_models(suite: DyckModels, change: Callable[[State], State]) -> StackedTransformer:
-    """Change the weights of every model of the suite in the same way."""
-    return restacked(suite, [change(suite.models.state(i)) for i in range(len(suite.seeds))])
+def changed_models(dyck: DyckModels, change: Callable[[State], State]) -> StackedTransformer:
+    """Change the weights of every model in the same way."""
+    return restacked(dyck, [change(dyck.models.state(i)) for i in range(len(dyck.seeds))])
 
 
 @lru_cache(maxsize=6)
@@ -78,41 +79,48 @@ def divergence_from_labels(models: StackedTransformer, sequences: int) -> PerSee
 
 
 @lru_cache(maxsize=1)
-def _decoys(suite: DyckModels) -> StackedTransformer:
-    return changed_models(suite, averaged_depths)
+def _decoys(dyck: DyckModels) -> StackedTransformer:
+    return changed_models(dyck, averaged_depths)
 
 
 @lru_cache(maxsize=1)
-def _images(suite: DyckModels) -> StackedTransformer:
-    models = suite.models
+def _images(dyck: DyckModels) -> StackedTransformer:
+    models = dyck.models
     return restacked(
-        suite,
+        dyck,
         [
             random_symmetry(models.state(i), models.config, draw_seed(seed))
-            for i, seed in enumerate(suite.seeds)
+            for i, seed in enumerate(dyck.seeds)
         ],
     )
 
 
-def restacked(suite: DyckModels, states: list[State]) -> StackedTransformer:
-    """Build a stack of models like the suite's, on its device."""
-    stacked = StackedTransformer(suite.models.config, stack_states(states))
-    return stacked.to(suite.models.weight("W_E").device)
+def restacked(dyck: DyckModels, states: list[State]) -> StackedTransformer:
+    """Build a stack of models of the same configuration, on the same device."""
+    stacked = StackedTransformer(dyck.models.config, stack_states(states))
+    return stacked.to(dyck.models.weight("W_E").device)
+
+
+@dataclass(frozen=True)
+class PredictionPair:
+    """What two models predict on the non-PAD tokens of a batch."""
+
+    seeds: tuple[int, int]
+    source: Predictions
+    target: Predictions
 
 
 def prediction_pairs(
-    suite: DyckModels, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
-) -> Iterator[tuple[tuple[int, int], Predictions, Predictions]]:
-    """Yield `(seeds, of the source, of the target)` on the non-PAD tokens of a batch."""
-    for source, target in suite.seed_pairs(anchored=anchored):
-        sources, targets = (
+    dyck: DyckModels, batch: LabelledSequences, world: FunctionWorld, *, anchored: bool = False
+) -> Iterator[PredictionPair]:
+    """Predict with both models of every pair: all ordered pairs, or those from the first seed."""
+    for source, target in dyck.seed_pairs(anchored=anchored):
+        stacks = (dyck.models, dyck.index(source)), world(dyck, source, target)
+        predictions = (
             {head: logits[index] for head, logits in _predictions(models, batch).items()}
-            for models, index in (
-                (suite.models, suite.index(source)),
-                world(suite, source, target),
-            )
+            for models, index in stacks
         )
-        yield (source, target), sources, targets
+        yield PredictionPair((source, target), *predictions)
 
 
 @lru_cache(maxsize=6)  # the trained models are compared with every control

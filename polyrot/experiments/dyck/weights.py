@@ -30,63 +30,61 @@ class WeightPair:
 
 
 WeightWorld = Callable[[DyckModels, int, int], WeightPair]
-"""The pair that stands for two seeds of the suite."""
+"""The pair that stands for two of the seeds."""
 
 
-def as_trained(suite: DyckModels, source: int, target: int) -> WeightPair:
+def as_trained(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """The models themselves: no control."""
-    pairs = [
-        {pair.seeds: pair for pair in suite.pairs(site)}[source, target] for site in suite.sites
-    ]
+    pairs = [{pair.seeds: pair for pair in dyck.pairs(site)}[source, target] for site in dyck.sites]
     moments = tuple(pair.moments[0] for pair in pairs)
-    return WeightPair(_state(suite, source), _state(suite, target), moments)
+    return WeightPair(_state(dyck, source), _state(dyck, target), moments)
 
 
-def image(suite: DyckModels, source: int, target: int) -> WeightPair:
+def image(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is an image of the source in its own basis: the weights do align."""
-    return _image(suite, source, target, residual=False)
+    return _image(dyck, source, target, residual=False)
 
 
-def turned_image(suite: DyckModels, source: int, target: int) -> WeightPair:
+def turned_image(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is an image of the source in a Haar-rotated basis."""
-    return _image(suite, source, target, residual=True)
+    return _image(dyck, source, target, residual=True)
 
 
-def decoy(suite: DyckModels, source: int, target: int) -> WeightPair:
+def decoy(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source with its depth unembedding averaged in pairs of rows."""
-    state = _state(suite, source)
-    return WeightPair(state, averaged_depths(state), _own_moments(suite, source, None))
+    state = _state(dyck, source)
+    return WeightPair(state, averaged_depths(state), _own_moments(dyck, source, None))
 
 
 PLANTED, FLOOR = 0.55, 0.05
 """Largest squared difference that is planted, and that which no alignment removes."""
 
 
-def part_turned(suite: DyckModels, source: int, target: int) -> WeightPair:
+def part_turned(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source in a basis turned by one angle in every plane, with noise.
 
     The angle moves the tensor that moves most by `PLANTED`: the squared difference that a search
     finds which leaves the basis alone.  Turned back, the noise is left: `FLOOR`.
     """
-    folded = fold_gains({name: t.double() for name, t in _state(suite, source).items()})
+    folded = fold_gains({name: t.double() for name, t in _state(dyck, source).items()})
     largest = max(float(t.square().mean()) for n, t in folded.items() if not n.endswith("gain"))
     angle = math.acos(max(-1.0, 1 - (PLANTED - FLOOR) / (2 * largest)))
-    rotation = _planes(suite.models.config.d_model, angle, draw_seed(source, target, 21))
-    turned = Symmetry(Symmetry.identity(suite.models.config).layers, rotation).apply(folded)
+    rotation = _planes(dyck.models.config.d_model, angle, draw_seed(source, target, 21))
+    turned = Symmetry(Symmetry.identity(dyck.models.config).layers, rotation).apply(folded)
     noisy = with_noise(turned, FLOOR, draw_seed(source, target, 22))
-    return WeightPair(folded, noisy, _own_moments(suite, source, rotation))
+    return WeightPair(folded, noisy, _own_moments(dyck, source, rotation))
 
 
-def scaled(suite: DyckModels, source: int, target: int) -> WeightPair:
+def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source with a longer token unembedding: no symmetry changes its length.
 
     The squared difference is `PLANTED` where the bases agree, and larger elsewhere.
     """
-    state = fold_gains(_state(suite, source))
+    state = fold_gains(_state(dyck, source))
     unembedding = state["W_U_tok"]
     longer = 1 + (PLANTED / float(unembedding.square().mean())) ** 0.5
     changed = {**state, "W_U_tok": longer * unembedding}
-    return WeightPair(state, changed, _own_moments(suite, source, None))
+    return WeightPair(state, changed, _own_moments(dyck, source, None))
 
 
 def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ...] = ()) -> State:
@@ -100,21 +98,21 @@ def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ..
 
 
 @lru_cache(maxsize=256)
-def weight_pair(suite: DyckModels, world: WeightWorld, source: int, target: int) -> WeightPair:
+def weight_pair(dyck: DyckModels, world: WeightWorld, source: int, target: int) -> WeightPair:
     """The pair of a world, made once for all that is measured on it."""
-    return world(suite, source, target)
+    return world(dyck, source, target)
 
 
 @lru_cache(maxsize=256)
 def alignment(
-    suite: DyckModels, world: WeightWorld, source: int, target: int, *, turn_residual: bool
+    dyck: DyckModels, world: WeightWorld, source: int, target: int, *, turn_residual: bool
 ) -> WeightAlignment:
     """Search for the symmetry that brings a pair's target closest to its source."""
-    i, j = suite.index(source), suite.index(target)
+    i, j = dyck.index(source), dyck.index(target)
     if world is as_trained:
-        return align_models(suite.models, i, suite.models, j, turn_residual=turn_residual)
-    pair = weight_pair(suite, world, source, target)
-    config = suite.models.config
+        return align_models(dyck.models, i, dyck.models, j, turn_residual=turn_residual)
+    pair = weight_pair(dyck, world, source, target)
+    config = dyck.models.config
     return align_weights(
         pair.target, pair.source, config, turn_residual=turn_residual, seed=draw_seed(i, j)
     )
@@ -139,24 +137,22 @@ def align_models(
     )
 
 
-def _state(suite: DyckModels, seed: int) -> State:
-    return suite.models.state(suite.index(seed))
+def _state(dyck: DyckModels, seed: int) -> State:
+    return dyck.models.state(dyck.index(seed))
 
 
-def _image(suite: DyckModels, source: int, target: int, *, residual: bool) -> WeightPair:
-    state = _state(suite, source)
-    symmetry = Symmetry.random(
-        suite.models.config, draw_seed(source, target, 20), residual=residual
-    )
-    moments = _own_moments(suite, source, symmetry.residual)
+def _image(dyck: DyckModels, source: int, target: int, *, residual: bool) -> WeightPair:
+    state = _state(dyck, source)
+    symmetry = Symmetry.random(dyck.models.config, draw_seed(source, target, 20), residual=residual)
+    moments = _own_moments(dyck, source, symmetry.residual)
     return WeightPair(state, symmetry.apply(state), moments)
 
 
-def _own_moments(suite: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
+def _own_moments(dyck: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
     """From a seed's activations, rotated, to themselves."""
     result = []
-    for site in suite.sites:
-        x = suite.activations.at(site)[suite.index(seed)][~suite.held_out]
+    for site in dyck.sites:
+        x = dyck.activations.at(site)[dyck.index(seed)][~dyck.held_out]
         own = Centred.of("activations", x)
         other = own if rotation is None else Centred.of("activations", x.double() @ rotation)
         result.append(Moments.from_centred(other, own))

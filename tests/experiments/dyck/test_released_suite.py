@@ -19,10 +19,9 @@ from polyrot.models import cohorts
 from polyrot.models.released import Checkpoint
 from polyrot.models.training import TrainingConfig, evaluate
 from polyrot.models.transformer import SHARED_IO, TransformerConfig, initial_state
-from polyrot.report.files import report_folder
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact, SAEName
 from polyrot.suites.loading import suite_provenance
-from polyrot.suites.registry import check_suite
+from polyrot.suites.registry import check_suite, find_suite
 from polyrot.suites.suite import Suite
 from polyrot.verdict.run import NotRun
 
@@ -97,9 +96,11 @@ def test_models_and_activations_are_those_that_were_written(
         assert torch.equal(released.untrained.weight(name), shipped.untrained.weight(name))
     assert torch.equal(released.held_out, shipped.held_out)
     for site in INTERNAL_SITES:
-        for kind in ("activations", "half_way_activations", "untrained_activations"):
+        for kind in ("activations", "untrained_activations"):
             ours, theirs = (getattr(suite, kind).at(site) for suite in (released, shipped))
             assert torch.equal(ours, theirs)
+        ours, theirs = (suite.earlier_activations(0).at(site) for suite in (released, shipped))
+        assert torch.equal(ours, theirs)
 
 
 def test_rotations_are_those_of_the_shipped_suite(released: Suite, shipped: Suite) -> None:
@@ -158,7 +159,7 @@ def test_what_a_release_lacks_is_not_run_and_the_reason_says_where_it_is(tmp_pat
     with pytest.raises(NotRun, match="seed 2 at resid_mid.0 from SAE seed 0; put sae_resid_mid_0_"):
         suite.sae(2, "resid_mid.0")
     with pytest.raises(NotRun, match="no checkpoint of seeds 0-5 from a quarter to three quarters"):
-        _ = suite.half_way_activations
+        suite.earlier_activations(0)
     with pytest.raises(NotRun, match="no cohort dyck3 to compare with"):
         suite.cohort("dyck3")
     with pytest.raises(NotRun, match="has 6 seeds, .* of 5 alone; choose fewer"):
@@ -329,12 +330,12 @@ def test_autoencoders_are_found_by_either_name_of_a_site(tmp_path: Path) -> None
 )
 def test_names_say_folder_and_seeds(name: str, folder: str, choice: str, report: str) -> None:
     assert parse_released(name) == ReleaseName(Path(folder), choice)
-    assert report_folder(name) == report
+    assert find_suite(name).report_folder == report
 
 
 def test_names_of_other_suites_are_not_theirs() -> None:
     assert parse_released("dyck3") is parse_released("world:haar:1") is None
-    assert report_folder("world:haar:1") == "world-haar-1"
+    assert find_suite("world:haar:1").report_folder == "world-haar-1"
     assert spelled([101, 0, 2, 3, 4, 100, 7]) == "0,2-4,7,100-101"
 
 

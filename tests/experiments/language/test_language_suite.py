@@ -14,6 +14,7 @@ import transformers
 from planted_language import D, change, saved, write_images, write_independent
 
 from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.steering import Steered
 from polyrot.experiments.language.activations import read_sites
 from polyrot.experiments.language.checkpoints import Run, runs
 from polyrot.experiments.language.suite import LanguageSuite
@@ -391,7 +392,7 @@ def test_steering_acts_in_the_residual_stream_alone(folder: Path, site: str) -> 
         ("[steering]", f'[steering]\nsite = "{site}"'),
     )
     expected = f"steering.site: expected one of resid_pre.0, resid_post.1 but got {site}"
-    assert reason(file, lambda suite: suite.steered) == expected
+    assert reason(file, lambda suite: suite.get(Steered)) == expected
 
 
 def test_provenance_covers_all_that_a_file_names(folder: Path) -> None:

@@ -11,7 +11,7 @@ from planted_language import AWAY, NEITHER, TOWARD, D, lines, logits, planted, w
 from torch import Tensor
 from torch.nn import functional as F
 
-from polyrot.capabilities.steering import ALPHAS
+from polyrot.capabilities.steering import ALPHAS, Steered
 from polyrot.experiments.language import contrasts
 from polyrot.experiments.language import steering as text_steering
 from polyrot.experiments.language.activations import read_sites
@@ -44,7 +44,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> LanguageSuite:
 
 @pytest.fixture
 def steered(suite: LanguageSuite) -> TextSteered:
-    return suite.steered
+    return suite.get(Steered)
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def test_texts_with_tokens_that_a_model_does_not_know_are_not_run(tmp_path: Path
     file.write_text(file.read_text().replace('files = ["text.txt"]', 'file = "ids.npy"'))
     suite = load_suite(str(file))
     with pytest.raises(NotRun, match="^steering class holds the token .* knows 400; give tokens"):
-        _ = suite.steered
+        suite.get(Steered)
 
 
 def test_lines_are_known_by_their_tokens() -> None:

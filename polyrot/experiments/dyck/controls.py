@@ -1,0 +1,83 @@
+"""Models, answers and cohorts whose truth is known, in the place of the trained ones."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from polyrot.bars import PerSeed, label_divergence, smoothed, specification
+from polyrot.experiments.dyck.functions import restacked
+from polyrot.experiments.dyck.suite import DyckModels
+from polyrot.experiments.dyck.weights import with_noise
+from polyrot.models.harvest import real_labels
+from polyrot.models.transformer import HEADS, StackedTransformer, State
+from polyrot.suites.draws import draw_seed
+from polyrot.symmetry.group import Symmetry
+from polyrot.tasks.dyck import LabelledSequences
+
+UNEMBEDDINGS = tuple(HEADS.values())
+NOISE = 2.0
+"""Variance of noise on the unembeddings, larger than that of their entries."""
+WRONG = 0.05
+"""Share of correct answers made wrong where the accuracy is planted."""
+
+Cohorts = tuple[StackedTransformer, StackedTransformer]
+"""Seeds that share nothing, and seeds that share their embedding and unembeddings."""
+
+
+def algorithm_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
+    """Bar B of a model that answers with the smoothed labels themselves, once for each seed."""
+    labels, config = real_labels(specification(sequences)), dyck.models.config
+    counts = {"token": config.vocabulary, "depth": config.depths, "valid": 2}
+    answers = {
+        head: smoothed(labels[head], count).log().expand(len(dyck.seeds), -1, -1)
+        for head, count in counts.items()
+    }
+    return label_divergence(answers, labels)
+
+
+def random_depth_unembedding(state: State) -> State:
+    """Replace the depth unembedding by noise, of three times its standard deviation."""
+    generator = torch.Generator().manual_seed(25)
+    depth = state["W_U_depth"]
+    noise = 3 * depth.std() * torch.randn(depth.shape, generator=generator)
+    return {**state, "W_U_depth": noise}
+
+
+def noisy_unembeddings(dyck: DyckModels) -> Cohorts:
+    """The sharing cohort with noise on each seed's unembeddings, against itself without."""
+    return _changed(
+        dyck, lambda i, state: with_noise(state, NOISE, draw_seed(i, 26), names=UNEMBEDDINGS)
+    )
+
+
+def rotated_bases(dyck: DyckModels) -> Cohorts:
+    """The sharing cohort in Haar-rotated bases, against itself: equal up to symmetries."""
+    config = dyck.cohort("dyck3").config
+    return _changed(
+        dyck,
+        lambda i, state: Symmetry.random(config, draw_seed(i, 28), residual=True).apply(state),
+    )
+
+
+def one_boundary(dyck: DyckModels) -> Cohorts:
+    """The independent cohort, but every seed has the first one's unembeddings."""
+    first, *others = [dyck.models.state(i) for i in range(len(dyck.seeds))]
+    boundary = {name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}
+    states = [first, *({**state, **boundary} for state in others)]
+    return restacked(dyck, states), dyck.cohort("dyck3")
+
+
+def planted_answers(
+    dyck: DyckModels, batch: LabelledSequences
+) -> tuple[Bool[Tensor, "seed token"], Bool[Tensor, "seed token"]]:
+    """Say which answers are correct: all but one in twenty, and all."""
+    generator = torch.Generator().manual_seed(27)
+    draw = torch.rand(len(dyck.seeds), int(batch.lengths.sum()), generator=generator)
+    return draw >= WRONG, torch.ones_like(draw, dtype=torch.bool)
+
+
+def _changed(dyck: DyckModels, change: Callable[[int, State], State]) -> Cohorts:
+    shared = dyck.cohort("dyck3")
+    return restacked(dyck, [change(i, shared.state(i)) for i in range(shared.seeds)]), shared
