@@ -1,33 +1,39 @@
 """SASA-01: single directions need exponentially many atoms.
 
-"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), Definition 2 and the theorem after it: how
-many atoms it takes for every unit vector of a subspace to be within an error of the span of at
-most k of them grows exponentially with the subspace's dimension, from two dimensions on.  As
-published: a greedy choice for 96 points, at most 32 atoms, and whether the logarithm of the number
-rises with the dimension.  So it does where as many atoms as dimensions are enough.  Hardened: as
-many points as it takes not to run out of them, and dimensions above k; the logarithm must rise
-as fast as that of a bound from below, which is proven: the share of the sphere that the span of
-k atoms can cover falls exponentially.
+"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), Definition 2 and the theorem after it: the
+covering number of a subspace is the least number of atoms such that every unit vector of the
+subspace lies within a given error of the span of at most k atoms.  From two dimensions on it grows
+exponentially with the dimension.
+
+As published: a greedy cover of 96 points by at most 32 atoms; its logarithm must rise with the
+dimension.  It also rises where one atom for each dimension is enough.  Hardened: so many points
+that the cover does not run out of them, and dimensions above k; the logarithm must rise at least as
+fast as that of a proven lower bound, which is exponential because the share of the sphere that the
+span of k atoms can cover falls exponentially.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import mean
 
 import numpy as np
 import pytest
-from jaxtyping import Float
-from torch import Tensor
 
-from polyrot.capabilities import figures
-from polyrot.experiments.planted import figures as dictionary_figures
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    average,
+    negative,
+    positive,
+)
+from polyrot.experiments.planted.figures import ByNumber
+from polyrot.experiments.planted.suite import Points, Vectors
 from polyrot.sae.covering import covering_number, least_covering_number
-from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "SASA-01",
@@ -37,11 +43,12 @@ CLAIM = Claim(
     false_in=("points-axes", "points-circle"),
 )
 REPETITIONS = 5
+ATOMS = "atoms at {}"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Of a covering: its error, atoms in a span, and the dimensions that are compared."""
+    """The error and the k of a covering number, and the dimensions to compare."""
 
     error: float
     k: int
@@ -65,93 +72,102 @@ PUBLISHED_SETTINGS = tuple(
     for k in (1, 2, 4, 8)
 )
 
-World = Callable[[Float[Tensor, "point dim"], Setting, int], int]
-"""How many atoms points take; the last argument is the seed of what is random about it."""
+Cover = Callable[[Vectors, Setting, int], int]
+"""The number of atoms that cover points; the last argument seeds what is random about it."""
 
 
-def single_directions(points: Float[Tensor, "point dim"], setting: Setting, seed: int) -> int:
+def single_directions(points: Vectors, setting: Setting, seed: int) -> int:
     return covering_number(points, setting.error, setting.k, seed, cap=setting.cap)
 
 
-def subspace_decoders(points: Float[Tensor, "point dim"], setting: Setting, seed: int) -> int:
-    """One group whose rank is the dimension covers all of it."""
+def subspace_decoders(points: Vectors, setting: Setting, seed: int) -> int:
+    """One group whose rank is the dimension covers everything."""
     return 1
 
 
-def one_for_each_dimension(points: Float[Tensor, "point dim"], setting: Setting, seed: int) -> int:
-    """An orthonormal basis, all of whose atoms may be on: the number grows linearly."""
+def one_for_each_dimension(points: Vectors, setting: Setting, seed: int) -> int:
+    """An orthonormal basis, all of whose atoms may be active: the number grows linearly."""
     return points.shape[1]
 
 
-def as_many_as_proven(points: Float[Tensor, "point dim"], setting: Setting, seed: int) -> int:
-    """The bound from below, which grows exponentially."""
+def lower_bound(points: Vectors, setting: Setting, seed: int) -> int:
+    """The proven lower bound, which grows exponentially."""
     return least_covering_number(points.shape[1], setting.error, setting.k)
 
 
 CONTROLS = (
     negative("subspace decoders", subspace_decoders),
     negative("one for each dimension", one_for_each_dimension),
-    positive("as many as proven", as_many_as_proven),
+    positive("as many as proven", lower_bound),
 )
 PUBLISHED = Measurement(CLAIM, Bar.above(0, "log-linear slope"), CONTROLS[:2], published=True)
 HARDENED = Measurement(CLAIM, Bar.at_least(0, "slope less that of the bound"), CONTROLS)
 
 
-def proven_slope(setting: Setting) -> float:
-    """Log-linear slope of the bound from below."""
-    bounds = [least_covering_number(dim, setting.error, setting.k) for dim in setting.dims]
-    return log_linear(setting.dims, bounds)
-
-
-def log_linear(dims: Sequence[int], numbers: Sequence[int]) -> float:
-    return float(np.polyfit(dims, np.log(numbers), 1)[0])
-
-
-def slopes(
-    suite: Suite, settings: tuple[Setting, ...], world: World, least: Callable[[Setting], float]
-) -> dict[str, Estimate]:
-    """Fit the logarithm of the number against the dimension, in every repetition by itself."""
-    found = {}
-    for setting in settings:
-        numbers: dict[int, list[int]] = {dim: [] for dim in setting.dims}
-        values = {}
-        for repetition in range(REPETITIONS):
-            for dim, counted in numbers.items():
-                points = suite.points(dim, repetition)[: setting.points]
-                counted.append(world(points, setting, repetition))
-            slope = log_linear(setting.dims, [counted[-1] for counted in numbers.values()])
-            values[repetition] = slope - least(setting)
-        details = {"slope": mean(values.values()) + least(setting)}
-        details |= {f"atoms at {dim}": mean(counted) for dim, counted in numbers.items()}
-        found[setting.part] = over_seeds(values, details=details)
-    return found
-
-
-def covering_numbers(settings: tuple[Setting, ...]) -> Callable[[figures.Worlds], list[Figure]]:
-    curves = (
-        ("single directions", Role.MODELS, MODELS),
-        *((c.name, Role.NEGATIVE, c.name) for c in CONTROLS[:2]),
-        ("as many as proven", Role.BESIDE, "as many as proven"),
+def covering_figure(setting: Setting) -> ByNumber:
+    return ByNumber(
+        setting.part,
+        title=f"Covering numbers, {setting.part}",
+        caption=f"Atoms that cover the sphere ({setting.part}) against its dimension, mean over "
+        "draws. A straight line is exponential growth. No number below the proven bound is "
+        "possible.",
+        x="dimension",
+        y="atoms",
+        numbers=setting.dims,
+        curves=(
+            Curve("single directions", Role.MODELS, detail=ATOMS),
+            *(Curve(own.name, Role.NEGATIVE, own.name, ATOMS) for own in CONTROLS[:2]),
+            Curve("as many as proven", Role.BESIDE, "as many as proven", ATOMS),
+        ),
+        log_y=True,
     )
-    return lambda estimates: [
-        dictionary_figures.against_dimension(
-            estimates, part, curves, dims, detail="atoms at {dim}", y="atoms"
-        )
-        for part, dims in ((setting.part, setting.dims) for setting in settings)
-    ]
+
+
+def log_linear_slope(dims: Sequence[int], atoms: Sequence[int]) -> float:
+    return float(np.polyfit(dims, np.log(atoms), 1)[0])
+
+
+def slope_of_the_bound(setting: Setting) -> float:
+    bounds = [least_covering_number(dim, setting.error, setting.k) for dim in setting.dims]
+    return log_linear_slope(setting.dims, bounds)
+
+
+def growth(
+    points: Points,
+    setting: Setting,
+    cover: Cover,
+    bound: Callable[[Setting], float] = lambda setting: 0.0,
+) -> Estimate:
+    """Average the slope of the logarithm of the number of atoms, less that of the bound."""
+
+    def slope(repetition: int) -> Measured:
+        atoms = {
+            dim: cover(points.points(dim, repetition)[: setting.points], setting, repetition)
+            for dim in setting.dims
+        }
+        slope = log_linear_slope(setting.dims, list(atoms.values()))
+        told = {ATOMS.format(dim): number for dim, number in atoms.items()}
+        return Measured(slope - bound(setting), means={"slope": slope, **told})
+
+    return average(range(REPETITIONS), slope)
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
+def test_published(points: Points, judge: Judge) -> None:
     judge(
-        lambda world=single_directions: slopes(suite, PUBLISHED_SETTINGS, world, lambda _: 0.0),
-        figures=covering_numbers(PUBLISHED_SETTINGS[:1]),
+        lambda cover=single_directions: {
+            setting.part: growth(points, setting, cover) for setting in PUBLISHED_SETTINGS
+        },
+        figures=[covering_figure(PUBLISHED_SETTINGS[0])],
     )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(points: Points, judge: Judge) -> None:
     judge(
-        lambda world=single_directions: slopes(suite, HARDENED_SETTINGS, world, proven_slope),
-        figures=covering_numbers(HARDENED_SETTINGS),
+        lambda cover=single_directions: {
+            setting.part: growth(points, setting, cover, slope_of_the_bound)
+            for setting in HARDENED_SETTINGS
+        },
+        figures=[covering_figure(setting) for setting in HARDENED_SETTINGS],
     )

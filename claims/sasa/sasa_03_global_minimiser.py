@@ -1,32 +1,36 @@
-"""SASA-03: one group a feature is the global minimiser.
+"""SASA-03: one group for each feature is the global minimiser.
 
-"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333): where the rank of a group is at least a
-feature's dimension, the planted solution, one group for each feature, minimises the objective.
-Four orthogonal features of three dimensions, two of them on, with 1% of noise; eight groups of
-rank 3.  The planted solution is written down; the objective of twenty runs from random weights
-must not end below its, on tokens that none was trained on.  There is no nuclear penalty: the
-objective is the squared error.  Beside it stands where a run ends that starts at the planted
-solution: that tells whether runs could have got there.
+"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333): if the rank of the groups is at least the
+dimension of the features, the planted solution, one group for each feature, minimises the
+objective.  The features are four orthogonal subspaces of three dimensions, two of them active in
+each token, with 1% noise; the SAE has eight groups of rank 3 and no nuclear penalty, so its
+objective is the squared error.  The planted solution is constructed.  None of twenty runs from
+random weights may end with a lower objective, measured on held-out tokens.  The details also give
+where a run ends that starts at the planted solution: it shows whether runs could have got there.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import mean
 
 import pytest
 import torch
 
-from polyrot.experiments.planted import figures as dictionary_figures
-from polyrot.experiments.planted.controls import planted_dictionary, shaken
+from polyrot.claim import (
+    Bar,
+    Claim,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    average,
+    negative,
+    positive,
+)
+from polyrot.experiments.planted import controls, figures
 from polyrot.experiments.planted.plan import STARTS, SUBSPACE, TOO_SMALL
-from polyrot.experiments.planted.suite import Dictionary
+from polyrot.experiments.planted.suite import Dictionaries, Dictionary
 from polyrot.sae.metrics import squared_error
-from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "SASA-03",
@@ -35,10 +39,30 @@ CLAIM = Claim(
     true_in=("dictionary-groups",),
     false_in=("dictionary-elsewhere",),
 )
+RUNS = 20
 
-Runs = Mapping[int, tuple[list[float], float]]
-"""Objectives of the starts, and that of the planted solution, by seed of the features."""
-World = Callable[[Suite], Runs]
+
+@dataclass(frozen=True)
+class Runs:
+    """Where the runs on one seed's features end."""
+
+    seed: int
+    objectives: list[float]
+    planted: float
+    """Objective of the planted solution."""
+
+    @classmethod
+    def of(cls, runs: list[Dictionary]) -> "Runs":
+        first = runs[0]
+        return cls(first.seed, list(map(objective, runs)), objective(controls.planted(first)))
+
+    @property
+    def excess(self) -> list[float]:
+        """Objectives relative to the planted solution's, less 1."""
+        return [objective / self.planted - 1 for objective in self.objectives]
+
+
+World = Callable[[Dictionaries], list[Runs]]
 
 
 def objective(dictionary: Dictionary) -> float:
@@ -46,43 +70,28 @@ def objective(dictionary: Dictionary) -> float:
     return squared_error(dictionary.sae, dictionary.held_out().x)
 
 
-def planted(own: Dictionary) -> Dictionary:
-    return replace(own, sae=planted_dictionary(own.features, own.sae))
+def from_random_weights(dictionaries: Dictionaries, arm: str) -> list[Runs]:
+    by_seed: dict[int, list[Dictionary]] = {}
+    for run in dictionaries.dictionaries(STARTS, arm):
+        by_seed.setdefault(run.seed, []).append(run)
+    return [Runs.of(runs) for runs in by_seed.values()]
 
 
-def ended(suite: Suite, arm: str) -> Runs:
-    starts: dict[int, list[float]] = {}
-    references: dict[int, float] = {}
-    for own in suite.dictionaries(STARTS, arm):
-        if own.seed not in references:
-            references[own.seed] = objective(planted(own))
-        starts.setdefault(own.seed, []).append(objective(own))
-    return {seed: (starts[seed], reference) for seed, reference in references.items()}
+def as_trained(dictionaries: Dictionaries) -> list[Runs]:
+    return from_random_weights(dictionaries, SUBSPACE)
 
 
-def as_trained(suite: Suite) -> Runs:
-    return ended(suite, SUBSPACE)
+def rank_below_the_dimension(dictionaries: Dictionaries) -> list[Runs]:
+    return from_random_weights(dictionaries, TOO_SMALL)
 
 
-def rank_below_the_dimension(suite: Suite) -> Runs:
-    return ended(suite, TOO_SMALL)
+def from_the_planted(dictionaries: Dictionaries) -> list[Dictionary]:
+    return dictionaries.dictionaries(STARTS, SUBSPACE, polished=True)
 
 
-def near_the_planted(suite: Suite) -> Runs:
-    """Runs that end where the planted solution was, each weight off by up to a hundredth."""
-    found = {}
-    for own in suite.dictionaries(STARTS, SUBSPACE, polished=True):
-        reference = planted(own)
-        seeds = [draw_seed(own.seed, start, 92) for start in range(20)]
-        starts = [objective(replace(own, sae=shaken(reference.sae, seed))) for seed in seeds]
-        found[own.seed] = (starts, objective(reference))
-    return found
-
-
-def trained_on(suite: Suite) -> float:
-    """Where runs end that start at the planted solution, over where it is, less 1."""
-    runs = suite.dictionaries(STARTS, SUBSPACE, polished=True)
-    return mean(objective(own) / objective(planted(own)) - 1 for own in runs)
+def near_the_planted(dictionaries: Dictionaries) -> list[Runs]:
+    trained = from_the_planted(dictionaries)
+    return [Runs.of(controls.near_the_planted(own, RUNS)) for own in trained]
 
 
 HARDENED = Measurement(
@@ -95,21 +104,26 @@ HARDENED = Measurement(
 )
 
 
+def lowest_excess(runs: Runs) -> Measured:
+    return Measured(min(runs.excess), means={"objective of the planted solution": runs.planted})
+
+
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        runs = world(suite)
-        over = {seed: [v / planted - 1 for v in starts] for seed, (starts, planted) in runs.items()}
-        every = torch.tensor([value for own in over.values() for value in own])
+        seeds = world(dictionaries)
+        every = torch.tensor([excess for runs in seeds for excess in runs.excess])
         details = {
-            "starts": min(map(len, over.values())),
-            "objective of the planted solution": mean(planted for _, planted in runs.values()),
+            "starts": min(len(runs.objectives) for runs in seeds),
             "median start": float(every.median()),
             "starts within 10%": float((every < 0.1).double().mean()),
         }
         if world is as_trained:
-            details["a run that starts there"] = trained_on(suite)
-        lowest = {seed: min(own) for seed, own in over.items()}
-        return {"starts": over_seeds(lowest, details=details)}
+            from_there = [Runs.of([run]).excess[0] for run in from_the_planted(dictionaries)]
+            details["a run that starts there"] = mean(from_there)
+        return {"starts": average(seeds, lowest_excess, details=details)}
 
-    judge(measure, figures=lambda estimates: [dictionary_figures.objectives(as_trained(suite))])
+    def where_runs_end() -> dict[int, tuple[list[float], float]]:
+        return {runs.seed: (runs.objectives, runs.planted) for runs in as_trained(dictionaries)}
+
+    judge(measure, figures=[lambda _: [figures.objectives(where_runs_end())]])

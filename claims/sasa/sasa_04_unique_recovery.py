@@ -1,37 +1,32 @@
-"""SASA-04: recovery is unique up to the order of groups and rotation.
+"""SASA-04: recovery is unique up to the order of the groups and a rotation inside each.
 
-"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333): where the rank of a group is at least a
-feature's dimension, what minimises the objective is the planted subspaces, up to which group
-holds which and a rotation inside it.  The subspace of a group is spanned by the first principal
-directions of what it writes, as many as the feature has dimensions; features are matched to groups
-one to one.  Two parts.  Lowest objective: of the twenty runs of SASA-03, that which ends lowest,
-and its feature that is recovered worst.  Typical run: the median feature of one dictionary trained
-on features of 1 to 8 dimensions, whose bases are not orthogonal, with as many groups as features;
-its worst is a matter of whether any two features share a group, and is told beside.
-A scalar autoencoder's columns are clustered by how alike they point, without being told which
-belong together.
+"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333): if the rank of the groups is at least the
+dimension of the features, the minimisers of the objective are the planted subspaces, up to which
+group holds which of them, and a rotation inside each group.  The subspace of a group is spanned by
+the leading principal directions of what it writes, one for each dimension of the feature; features
+and groups are matched one to one.  There are two parts.  Lowest objective: of the twenty runs of
+SASA-03 the one with the lowest objective, and its worst recovered feature.  Typical run: the median
+feature of one SAE trained on features of 1 to 8 dimensions, whose bases are not orthogonal, with
+one group for each feature; its worst feature depends on whether any two features share a group, and
+is given in the details.
+
+The latents of a TopK SAE are clustered by the angle between them, without being told which belong
+together.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from statistics import median
 
 import pytest
 import torch
 
-from polyrot.experiments.planted import figures as dictionary_figures
-from polyrot.experiments.planted.controls import planted_dictionary
+from polyrot.claim import Bar, Claim, Estimate, Judge, Measurement, average, negative, positive
+from polyrot.experiments.planted import controls, figures
 from polyrot.experiments.planted.plan import DIMENSIONS, STARTS, SUBSPACE, TOO_SMALL, TOPK
-from polyrot.experiments.planted.suite import Dictionary
-from polyrot.linalg import haar
+from polyrot.experiments.planted.suite import Dictionaries, Dictionary
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.subspaces import Directions, clustered, largest_angle, match, principal
-from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import Judge
 
 CLAIM = Claim(
     "SASA-04",
@@ -42,74 +37,75 @@ CLAIM = Claim(
 )
 LOWEST, TYPICAL = "lowest objective", "typical run"
 
-Recovered = Mapping[int, tuple[tuple[int, ...], list[float]]]
-"""Dimensions of the features and their largest principal angles, by seed."""
-World = Callable[[Suite, str], Recovered]
-"""Of a part."""
-Units = Callable[[Dictionary], Directions]
+
+@dataclass(frozen=True)
+class Recovered:
+    """How far off the features of one seed are."""
+
+    seed: int
+    dims: tuple[int, ...]
+    angles: list[float]
+    """Largest principal angle of each feature, in degrees."""
+
+
+World = Callable[[Dictionaries, str], list[Recovered]]
+"""What is recovered of every seed's features, by part."""
 
 
 def groups(dictionary: Dictionary) -> Directions:
     return principal(dictionary.sae, dictionary.held_out().x)[1]
 
 
-def clusters_of_columns(dictionary: Dictionary) -> Directions:
+def clusters_of_latents(dictionary: Dictionary) -> Directions:
     features = len(dictionary.features.bases)
     return clustered(dictionary.sae, features, dictionary.held_out().x)
 
 
-def random_subspaces(dictionary: Dictionary) -> Directions:
-    features, sae = dictionary.features, dictionary.sae
-    seed = draw_seed(dictionary.seed, 93)
-    return haar.sample(sae.d_model, len(features.bases), seed=seed)
+def recovered(
+    dictionary: Dictionary, subspaces: Callable[[Dictionary], Directions] = groups
+) -> Recovered:
+    directions, features = subspaces(dictionary), dictionary.features
+    matched = match(directions, features.bases).tolist()
+    pairs = zip(matched, features.bases, strict=True)
+    angles = [largest_angle(directions[unit], basis) for unit, basis in pairs]
+    return Recovered(dictionary.seed, features.dims, angles)
 
 
-def angles(chosen: list[Dictionary], units: Units) -> Recovered:
-    found = {}
-    for own in chosen:
-        directions, bases = units(own), own.features.bases
-        matched = match(directions, bases).tolist()
-        found[own.seed] = (
-            own.features.dims,
-            [largest_angle(directions[u], b) for u, b in zip(matched, bases, strict=True)],
-        )
-    return found
-
-
-def lowest(suite: Suite, arm: str) -> list[Dictionary]:
-    """Of every seed's runs, that of the lowest objective on held-out tokens."""
+def lowest(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    """Of each seed's runs the one with the lowest objective on held-out tokens."""
     best: dict[int, tuple[float, Dictionary]] = {}
-    for own in suite.dictionaries(STARTS, arm):
-        objective = squared_error(own.sae, own.held_out().x)
-        if own.seed not in best or objective < best[own.seed][0]:
-            best[own.seed] = (objective, own)
-    return [own for _, own in best.values()]
+    for run in dictionaries.dictionaries(STARTS, arm):
+        objective = squared_error(run.sae, run.held_out().x)
+        if run.seed not in best or objective < best[run.seed][0]:
+            best[run.seed] = (objective, run)
+    return [run for _, run in best.values()]
 
 
-def chosen(suite: Suite, part: str) -> list[Dictionary]:
-    return lowest(suite, SUBSPACE) if part == LOWEST else suite.dictionaries(DIMENSIONS, SUBSPACE)
+def chosen(dictionaries: Dictionaries, part: str) -> list[Dictionary]:
+    if part == LOWEST:
+        return lowest(dictionaries, SUBSPACE)
+    return dictionaries.dictionaries(DIMENSIONS, SUBSPACE)
 
 
-def as_trained(suite: Suite, part: str) -> Recovered:
-    return angles(chosen(suite, part), groups)
+def as_trained(dictionaries: Dictionaries, part: str) -> list[Recovered]:
+    return [recovered(own) for own in chosen(dictionaries, part)]
 
 
-def nothing_but_chance(suite: Suite, part: str) -> Recovered:
-    return angles(chosen(suite, part), random_subspaces)
+def scalar_clusters(dictionaries: Dictionaries, part: str) -> list[Recovered]:
+    topk = dictionaries.dictionaries(DIMENSIONS, TOPK)
+    return [recovered(own, clusters_of_latents) for own in topk]
 
 
-def scalar_clusters(suite: Suite, part: str) -> Recovered:
-    return angles(suite.dictionaries(DIMENSIONS, TOPK), clusters_of_columns)
+def rank_below_the_dimension(dictionaries: Dictionaries, part: str) -> list[Recovered]:
+    return [recovered(own) for own in lowest(dictionaries, TOO_SMALL)]
 
 
-def rank_below_the_dimension(suite: Suite, part: str) -> Recovered:
-    return angles(lowest(suite, TOO_SMALL), groups)
+def random_subspaces(dictionaries: Dictionaries, part: str) -> list[Recovered]:
+    return [recovered(own, controls.random_subspaces) for own in chosen(dictionaries, part)]
 
 
-def as_planted(suite: Suite, part: str) -> Recovered:
-    own = chosen(suite, part)
-    planted = [replace(d, sae=planted_dictionary(d.features, d.sae)) for d in own]
-    return angles(planted, groups)
+def as_planted(dictionaries: Dictionaries, part: str) -> list[Recovered]:
+    return [recovered(controls.planted(own)) for own in chosen(dictionaries, part)]
 
 
 HARDENED = Measurement(
@@ -118,33 +114,37 @@ HARDENED = Measurement(
     (
         negative("clusters of scalar columns", scalar_clusters, TYPICAL),
         negative("rank below the dimension", rank_below_the_dimension, LOWEST),
-        negative("random subspaces", nothing_but_chance),
+        negative("random subspaces", random_subspaces),
         positive("planted groups", as_planted),
     ),
 )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        found = {}
+        estimates = {}
         for part, summary in ((LOWEST, max), (TYPICAL, median)):
-            recovered = world(suite, part)
-            every = torch.tensor([angle for _, own in recovered.values() for angle in own])
+            seeds = world(dictionaries, part)
+            every = torch.tensor([angle for own in seeds for angle in own.angles])
             details = {
                 "features found to 5 degrees": float((every <= 5).double().mean()),
                 "median angle": float(every.median()),
                 "largest angle": float(every.max()),
             }
-            values = {seed: float(summary(own)) for seed, (_, own) in recovered.items()}
-            found[part] = over_seeds(values, details=details)
-        return found
+            angles = {own.seed: float(summary(own.angles)) for own in seeds}
+            estimates[part] = average(angles, angles.__getitem__, details=details)
+        return estimates
+
+    def by_dimension(world: World) -> Iterator[tuple[int, float]]:
+        for own in world(dictionaries, TYPICAL):
+            yield from zip(own.dims, own.angles, strict=True)
 
     judge(
         measure,
-        figures=lambda estimates: [
-            dictionary_figures.angles(
-                as_trained(suite, TYPICAL), scalar_clusters(suite, TYPICAL), bar=5
-            )
+        figures=[
+            lambda _: [
+                figures.angles(by_dimension(as_trained), by_dimension(scalar_clusters), bar=5)
+            ]
         ],
     )

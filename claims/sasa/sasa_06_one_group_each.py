@@ -1,26 +1,38 @@
 """SASA-06: a circle, a sphere and a helix each take one group.
 
 "Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), Figure 1: in 64 dimensions, with 256
-columns, each shape is held by one group, whose rank is that of the shape, where scalar
-autoencoders spend ten atoms or more.  Units, groups or columns, are counted from the largest until
-they carry 90% of the energy that the dictionary writes into a shape's subspace while it is on.  The
-rank is how many directions carry 90% of what the first of them writes; a group that is the first
-of two shapes is neither's.  Groups of rank 16, one on at a time, without a nuclear penalty and with
-one; and groups of rank 4, of which there are more than are needed.
+latents, each shape is held by one group, whose rank is that of the shape, whereas scalar SAEs
+spend ten atoms or more on it.  Units (groups, or single latents) are counted from the largest until
+they carry 90% of the energy that the SAE writes into the subspace of a shape while it is active.
+The rank is the number of directions that carry 90% of what the largest unit writes; a group that is
+the largest of two shapes counts for neither.  Three group SAEs: groups of rank 16, one active at a
+time, without and with a nuclear penalty; and groups of rank 4, more of them than are needed.
 
-As published: the atoms of scalar autoencoders, of which as many columns are on as of the groups;
-what ReLU and JumpReLU have on is what explains as much.  Each arm is a part.
+As published: the atoms of scalar SAEs, which have the same L0 as the groups; ReLU and JumpReLU have
+the L0 that explains as much variance.  Each architecture is a part.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 
 import pytest
 import torch
 
-from polyrot.capabilities import figures
-from polyrot.experiments.planted.controls import planted_dictionary, tiled_dictionary
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    average,
+    negative,
+    positive,
+)
+from polyrot.experiments.planted import controls
 from polyrot.experiments.planted.plan import (
     PENALISED,
     SCALARS,
@@ -29,17 +41,10 @@ from polyrot.experiments.planted.plan import (
     SUBSPACE,
     TOPK,
 )
-from polyrot.experiments.planted.suite import Dictionary
+from polyrot.experiments.planted.suite import Dictionaries, Dictionary
 from polyrot.sae.groups import written
 from polyrot.sae.metrics import ev, l0, reconstruct
 from polyrot.sae.subspaces import carriers, components, energies_inside
-from polyrot.stats.estimate import Estimate, over_seeds
-from polyrot.suites.draws import draw_seed
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "SASA-06",
@@ -52,32 +57,29 @@ GROUPED = (SUBSPACE, PENALISED, SMALL_GROUPS)
 SCALAR = (TOPK, "BatchTopK", "Matryoshka", "JumpReLU", "ReLU")
 NAMES = ("circle", "sphere", "helix")
 
-World = Callable[[Suite, str], list[Dictionary]]
-"""Dictionaries in the place of an arm's."""
+World = Callable[[Dictionaries, str], list[Dictionary]]
+"""The SAEs that stand for an architecture, one for each seed."""
 
 
-def as_trained(suite: Suite, arm: str) -> list[Dictionary]:
-    return suite.dictionaries(SHAPES if arm in GROUPED else SCALARS, arm)
+def as_trained(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    return dictionaries.dictionaries(SHAPES if arm in GROUPED else SCALARS, arm)
 
 
 def scalar(arm: str) -> World:
-    return lambda suite, _: suite.dictionaries(SCALARS, arm)
+    return lambda dictionaries, _: dictionaries.dictionaries(SCALARS, arm)
 
 
-def grouped(suite: Suite, arm: str) -> list[Dictionary]:
-    return suite.dictionaries(SHAPES, SUBSPACE)
+def grouped(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    return dictionaries.dictionaries(SHAPES, SUBSPACE)
 
 
-def as_planted(suite: Suite, arm: str) -> list[Dictionary]:
-    own = suite.dictionaries(SHAPES, arm if arm in GROUPED else SUBSPACE)
-    return [replace(d, sae=planted_dictionary(d.features, d.sae)) for d in own]
+def as_planted(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    groups = dictionaries.dictionaries(SHAPES, arm if arm in GROUPED else SUBSPACE)
+    return [controls.planted(own) for own in groups]
 
 
-def as_tiled(suite: Suite, arm: str) -> list[Dictionary]:
-    """Each shape is tiled by random directions of its subspace, one on at a time."""
-    own = suite.dictionaries(SCALARS, TOPK)
-    tiled = (tiled_dictionary(d.features, d.sae, draw_seed(d.seed, 94)) for d in own)
-    return [replace(d, sae=sae) for d, sae in zip(own, tiled, strict=True)]
+def as_tiled(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    return [controls.tiled(own) for own in dictionaries.dictionaries(SCALARS, TOPK)]
 
 
 HARDENED = Measurement(
@@ -98,93 +100,84 @@ PUBLISHED = Measurement(
     ),
     published=True,
 )
+UNITS = ByPart(
+    "units",
+    title="Atoms per feature",
+    caption="Units (groups, or single latents) that carry 90% of what is written into the subspace "
+    "of a shape, mean over seeds; for the controls, of the circle.",
+    y="units",
+    curves=(
+        *(Curve(f"the {name}", Role.MODELS, detail=f"units of the {name}") for name in NAMES),
+        *(
+            Curve(own.name, Role.NEGATIVE, own.name, "units of the circle")
+            for own in HARDENED.controls[: len(SCALAR)]
+        ),
+    ),
+    log_y=True,
+)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of each shape: its units, the first of them, and how many directions that writes along."""
+class Shapes:
+    """How an SAE holds each of the three shapes."""
 
-    counts: list[int]
-    firsts: list[int]
+    units: list[int]
+    """How many carry it."""
+    largest: list[int]
+    """Which of them carries most."""
     ranks: list[int]
-    beside: dict[str, float]
+    """How many directions that one writes along."""
 
 
-def measured(own: Dictionary) -> Measured:
-    tokens = own.held_out()
-    energies = energies_inside(own.sae, tokens, own.features.bases)
-    firsts = energies.argmax(1).tolist()
+def shapes_in(dictionary: Dictionary) -> Shapes:
+    tokens = dictionary.held_out()
+    energies = energies_inside(dictionary.sae, tokens, dictionary.features.bases)
+    largest = energies.argmax(1).tolist()
     ranks = []
-    for feature, first in enumerate(firsts):
-        wrote = written(own.sae, tokens.x[tokens.on[:, feature]])[first]
+    for shape, unit in enumerate(largest):
+        wrote = written(dictionary.sae, tokens.x[tokens.on[:, shape]])[unit]
         ranks.append(components(torch.linalg.svdvals(wrote).square()))
-    beside = {
-        "EV": ev(reconstruct(own.sae, tokens.x), tokens.x),
-        "columns on": l0(own.sae, tokens.x),
-    }
-    return Measured(carriers(energies), firsts, ranks, beside)
+    return Shapes(carriers(energies), largest, ranks)
 
 
-def amiss(own: Measured, dims: Sequence[int]) -> float:
-    """What is worst of three shapes: groups beyond one, groups shared, or how far a rank is off."""
-    off = [abs(rank - dim) for rank, dim in zip(own.ranks, dims, strict=True)]
-    shared = len(own.firsts) - len(set(own.firsts))
-    return float(max(max(own.counts) - 1, shared, *off))
+def told(dictionary: Dictionary, shapes: Shapes) -> dict[str, float]:
+    sae, x = dictionary.sae, dictionary.held_out().x
+    figures = {"EV": ev(reconstruct(sae, x), x), "columns on": l0(sae, x)}
+    for name, units, rank in zip(NAMES, shapes.units, shapes.ranks, strict=True):
+        figures |= {f"units of the {name}": units, f"rank of the {name}": rank}
+    return figures
 
 
-def over_dictionaries(
-    chosen: list[Dictionary], value: Callable[[Measured, Sequence[int]], float]
-) -> Estimate:
-    values: dict[int, float] = {}
-    every: dict[str, list[float]] = {}
-    for own in chosen:
-        found = measured(own)
-        values[own.seed] = value(found, own.features.dims)
-        beside = dict(found.beside)
-        for name, count, rank in zip(NAMES, found.counts, found.ranks, strict=True):
-            beside |= {f"units of the {name}": count, f"rank of the {name}": rank}
-        for name, number in beside.items():
-            every.setdefault(name, []).append(number)
-    return over_seeds(values, details={name: mean(own) for name, own in every.items()})
+def amiss(shapes: Shapes, dims: Sequence[int]) -> float:
+    """The worst of: groups beyond one for a shape, groups shared, error of a rank."""
+    off = [abs(rank - dim) for rank, dim in zip(shapes.ranks, dims, strict=True)]
+    shared = len(shapes.largest) - len(set(shapes.largest))
+    return float(max(max(shapes.units) - 1, shared, *off))
 
 
-def units_by_arm(estimates: figures.Worlds) -> list[Figure]:
-    """Every arm that was measured, whichever of the two measurements it is in."""
-    columns = [c.name for c in HARDENED.controls[: len(SCALAR)] if c.name in estimates]
-    curves = [
-        *((f"the {name}", Role.MODELS, MODELS, f"units of the {name}") for name in NAMES),
-        *((name, Role.NEGATIVE, name, "units of the circle") for name in columns),
-    ]
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="units",
-            title="Atoms per feature",
-            caption="Units (groups, or columns) that carry 90% of what is written into a shape's "
-            "subspace, mean over seeds; of controls, those of the circle.",
-            y="units",
-            log_y=True,
-        )
-    ]
+def atoms(dictionary: Dictionary) -> Measured:
+    shapes = shapes_in(dictionary)
+    return Measured(mean(shapes.units), means=told(dictionary, shapes))
+
+
+def deviation(dictionary: Dictionary) -> Measured:
+    shapes = shapes_in(dictionary)
+    return Measured(amiss(shapes, dictionary.features.dims), means=told(dictionary, shapes))
 
 
 @pytest.mark.measurement(PUBLISHED)
-def test_published(suite: Suite, judge: Judge) -> None:
+def test_published(dictionaries: Dictionaries, judge: Judge) -> None:
     judge(
-        lambda world=as_trained: {
-            arm: over_dictionaries(world(suite, arm), lambda found, _: mean(found.counts))
-            for arm in SCALAR
-        },
-        figures=units_by_arm,
+        lambda world=as_trained: {arm: average(world(dictionaries, arm), atoms) for arm in SCALAR},
+        figures=[UNITS],
     )
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
     judge(
         lambda world=as_trained: {
-            arm: over_dictionaries(world(suite, arm), amiss) for arm in GROUPED
+            arm: average(world(dictionaries, arm), deviation) for arm in GROUPED
         },
-        figures=units_by_arm,
+        figures=[UNITS],
     )

@@ -1,87 +1,80 @@
-"""SASA-09: subspaces trained on half the tokens explain as much as single columns do on all.
+"""SASA-09: a group SAE trained on half the tokens explains as much as TopK does on all of them.
 
-"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), abstract: groups of columns need half the
-tokens.  Explained variance of tokens that no autoencoder has seen, of subspaces at half the tokens
-less that of TopK at all of them, with as many columns and as many of them on.
+"Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), abstract: group SAEs need half the tokens.
+The explained variance, on tokens that no SAE was trained on, of a group SAE at half the tokens less
+that of TopK at all of them, with the same number of latents and the same L0.
 
-Half the tokens is half of the steps, so half of the tokens that are seen, drawn from the first
-half of the sequences, so half of those that there are; the learning rate falls over the last fifth
-of the steps that there are.  A suite whose sequences are fewer than its budget repeats them
-equally often in either case.
+Half the tokens means half of the steps on the first half of the sequences, so half of the tokens
+that are seen and half of those that exist; the learning rate falls over the last fifth of the
+steps.  If a suite has fewer sequences than its budget, they repeat equally often in both cases.
 
-What is replicated is the model, each with an SAE seed of its own; of one model, the SAE seed.
+Replicates are the models, each with its own SAE seed; for a single model, the SAE seeds.
 """
 
 from collections.abc import Callable
 
 import pytest
 
-from polyrot.capabilities import figures
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, MatchedDictionaries
+from polyrot.claim import (
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    average,
+    negative,
+    positive,
+)
+from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budgets, MatchedDictionaries
 from polyrot.experiments.letters.controls import columns_at_half, planted_letters
-from polyrot.stats.estimate import Estimate, beside, over_seeds
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Role
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "SASA-09",
     "Half the tokens suffice for subspaces",
     "arXiv 2606.06333, abstract",
 )
-BAR = Bar.at_least(-0.005, "EV of subspaces at half the tokens less single columns' at all")
 AT_HALF = negative("single columns at half the tokens", columns_at_half)
-CONTROLS = (AT_HALF, positive("planted letters", planted_letters))
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+HARDENED = Measurement(
+    CLAIM,
+    Bar.at_least(-0.005, "EV of subspaces at half the tokens less single columns' at all"),
+    (AT_HALF, positive("planted letters", planted_letters)),
+)
+HALF, BOTH_ALL = "subspaces, half the tokens", "subspaces, all tokens"
+ALL = "single columns, all tokens"
+BUDGETS = ByPart(
+    "budgets",
+    title="Explained variance by tokens",
+    caption="On tokens that no SAE was trained on; mean over seeds.",
+    y="explained variance",
+    curves=(
+        Curve(HALF, Role.MODELS, detail=HALF),
+        Curve(BOTH_ALL, Role.BESIDE, detail=BOTH_ALL),
+        Curve(ALL, Role.BESIDE, detail=ALL),
+        Curve(AT_HALF.name, Role.NEGATIVE, AT_HALF.name, HALF),
+    ),
+)
 
 World = Callable[[MatchedDictionaries], MatchedDictionaries]
-PART = "EV"
-HALF, ALL = "subspaces, half the tokens", "single columns, all tokens"
-BOTH_ALL = "subspaces, all tokens"
 
 
-def as_trained(own: MatchedDictionaries) -> MatchedDictionaries:
-    return own
+def as_trained(saes: MatchedDictionaries) -> MatchedDictionaries:
+    return saes
 
 
-def explained(own: MatchedDictionaries) -> dict[str, float]:
-    """Explained variance by arm and tokens."""
-    return {
-        HALF: own.ev(SUBSPACES, half=True),
-        BOTH_ALL: own.ev(SUBSPACES),
-        ALL: own.ev(COLUMNS),
-    }
-
-
-def by_budget(estimates: figures.Worlds) -> list[Figure]:
-    curves = (
-        (HALF, Role.MODELS, MODELS, HALF),
-        (BOTH_ALL, Role.BESIDE, MODELS, BOTH_ALL),
-        (ALL, Role.BESIDE, MODELS, ALL),
-        (AT_HALF.name, Role.NEGATIVE, AT_HALF.name, HALF),
-    )
-    return [
-        figures.by_part(
-            estimates,
-            curves,
-            name="budgets",
-            title="Explained variance by tokens",
-            caption="Of tokens that no autoencoder has seen; mean over seeds.",
-            y="explained variance",
-        )
-    ]
+def ev_gained(saes: MatchedDictionaries) -> Measured:
+    """Explained variance of the groups at half the tokens less that of TopK at all."""
+    half, topk = saes.ev(SUBSPACES, half=True), saes.ev(COLUMNS)
+    return Measured(half - topk, {HALF: half, BOTH_ALL: saes.ev(SUBSPACES), ALL: topk})
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
+def test_hardened(budgets: Budgets, judge: Judge) -> None:
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        found = {seed: explained(world(own)) for seed, own in suite.budgets.items()}
-        details: dict[str, float] = {}
-        for which in (HALF, BOTH_ALL, ALL):
-            details |= beside(which, over_seeds({seed: own[which] for seed, own in found.items()}))
-        lost = {seed: own[HALF] - own[ALL] for seed, own in found.items()}
-        return {PART: over_seeds(lost, details=details)}
+        by_seed = budgets.budgets
+        return {"EV": average(by_seed, lambda seed: ev_gained(world(by_seed[seed])))}
 
-    judge(measure, figures=by_budget)
+    judge(measure, figures=[BUDGETS])

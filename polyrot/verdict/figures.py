@@ -48,9 +48,11 @@ class ByPart:
     bar: Bar | None = None
     """Drawn across, where `y` is the quantity that it is of."""
     log_y: bool = False
+    parts: tuple[str, ...] = ()
+    """Those that are drawn, where not all are."""
 
     def __call__(self, worlds: Worlds) -> list[Figure]:
-        parts = list(worlds[MODELS])
+        parts = [part for part in worlds[MODELS] if part in (self.parts or worlds[MODELS])]
         series = []
         for curve in self.curves:
             found, detail = worlds.get(curve.world, {}), curve.detail

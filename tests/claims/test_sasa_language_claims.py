@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +18,13 @@ from toy_claim import run_own_claims
 import polyrot as pr
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite import LanguageSuite
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, MatchedDictionaries, Words
+from polyrot.experiments.letters.budgets import (
+    COLUMNS,
+    SUBSPACES,
+    Budgets,
+    MatchedDictionaries,
+    Words,
+)
 from polyrot.experiments.letters.controls import planted_letters, shuffled_groups
 from polyrot.sae.absorption import Units
 from polyrot.sae.activations import GroupTopK
@@ -27,6 +33,8 @@ from polyrot.suites.loading import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.letters import LETTERS
 from polyrot.verdict.bar import Placement
+from polyrot.verdict.figure import Figure
+from polyrot.verdict.figures import Worlds
 from polyrot.verdict.judge import Part, Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
@@ -49,18 +57,17 @@ def letters(draw: int) -> MatchedDictionaries:
     return planted_letters(empty(draw))
 
 
-class PlantedSuite(Suite):
+class PlantedBudgets(Budgets):
     """Dictionaries of known truth, of three seeds."""
 
     def __init__(
         self, world: Callable[[MatchedDictionaries], MatchedDictionaries] = lambda own: own
     ) -> None:
-        super().__init__("toy", (1, 2, 3), ("resid_post.0",))
         self._world = world
 
     @cached_property
     def budgets(self) -> Mapping[int, MatchedDictionaries]:
-        return {seed: self._world(letters(seed)) for seed in self.seeds}
+        return {seed: self._world(letters(seed)) for seed in (1, 2, 3)}
 
 
 def autoencoder(rows: torch.Tensor, rule: pr.TopK | GroupTopK) -> pr.SAE:
@@ -104,14 +111,22 @@ def module_of(id: str) -> ModuleType:
     return module
 
 
-def measured(id: str, which: str, suite: Suite) -> Record:
+def measured(id: str, which: str, budgets: Budgets) -> Record:
     module, records = module_of(id), []
 
-    def judge(measure: Callable[..., dict[str, Estimate]], **options: object) -> None:
+    def judge(
+        measure: Callable[..., dict[str, Estimate]],
+        *,
+        figures: Sequence[Callable[..., list[Figure]]],
+    ) -> None:
         measurement = getattr(module, which.upper())
-        records.append(run(measurement, measure, suite="toy", **options))
 
-    getattr(module, f"test_{which}")(suite, judge)
+        def draw(worlds: Worlds) -> list[Figure]:
+            return [figure for draw in figures for figure in draw(worlds)]
+
+        records.append(run(measurement, measure, suite="toy", figures=draw))
+
+    getattr(module, f"test_{which}")(budgets, judge)
     return records[0]
 
 
@@ -148,7 +163,7 @@ def test_shuffled_groups_have_the_same_columns_in_another_order() -> None:
 
 
 def test_planted_letters_are_inside_every_bar() -> None:
-    record = measured("SASA-08", "hardened", PlantedSuite())
+    record = measured("SASA-08", "hardened", PlantedBudgets())
     parts = parts_of(record)
     assert {part.placement for part in parts.values()} == {Placement.INSIDE}
     assert parts["absorption"].estimate.details["single columns"] == pytest.approx(0.1, abs=0.02)
@@ -170,29 +185,29 @@ def test_planted_letters_are_inside_every_bar() -> None:
 
 
 def test_less_splitting_is_refuted_where_the_single_columns_hold_the_letters() -> None:
-    parts = parts_of(measured("SASA-08", "hardened", PlantedSuite(otherwise)))
+    parts = parts_of(measured("SASA-08", "hardened", PlantedBudgets(otherwise)))
     assert parts["absorption"].verdict is Verdict.REFUTED
     assert parts["splitting"].verdict is Verdict.REFUTED
 
 
 def test_half_the_tokens_suffice_where_they_leave_the_groups_as_they_are() -> None:
-    record = measured("SASA-09", "hardened", PlantedSuite(worse_at_half(COLUMNS)))
+    record = measured("SASA-09", "hardened", PlantedBudgets(worse_at_half(COLUMNS)))
     assert record.verdict is Verdict.REPLICATED
     assert not record.not_drawn
 
 
 def test_where_half_the_tokens_suffice_for_single_columns_the_claim_says_nothing() -> None:
-    assert measured("SASA-09", "hardened", PlantedSuite()).verdict is Verdict.VACUOUS
+    assert measured("SASA-09", "hardened", PlantedBudgets()).verdict is Verdict.VACUOUS
 
 
 def test_half_the_tokens_are_refuted_where_the_groups_lose() -> None:
-    record = measured("SASA-09", "hardened", PlantedSuite(worse_at_half(SUBSPACES)))
+    record = measured("SASA-09", "hardened", PlantedBudgets(worse_at_half(SUBSPACES)))
     assert record.verdict is Verdict.REFUTED
 
 
 def test_a_suite_without_dictionaries_says_what_is_missing() -> None:
-    with pytest.raises(NotRun, match="toy has no dictionaries to compare; run it with --suite"):
-        _ = Suite("toy", (1, 2), ("resid_post.0",)).budgets
+    with pytest.raises(NotRun, match="toy has no group and TopK autoencoders at one"):
+        Suite("toy", (1, 2)).get(Budgets)
 
 
 TABLE = """
@@ -232,8 +247,9 @@ def language(file: Path) -> LanguageSuite:
 
 def test_the_arms_of_a_model_are_of_one_budget(file: Path) -> None:
     suite = language(file)
-    assert list(suite.budgets) == [1, 2, 3]
-    own = suite.budgets[2]
+    budgets = suite.get(Budgets).budgets
+    assert list(budgets) == [1, 2, 3]
+    own = budgets[2]
     groups, columns = own.sae(SUBSPACES), own.sae(COLUMNS)
     assert (groups.activation, columns.activation) == (GroupTopK(2, 4), pr.TopK(8))
     assert groups.features == columns.features == 4 * suite.d_model
@@ -247,7 +263,7 @@ def test_the_arms_of_a_model_are_of_one_budget(file: Path) -> None:
 
 def test_tokens_that_are_scored_are_not_those_of_the_training(file: Path) -> None:
     suite = language(file)
-    own = suite.budgets[1]
+    own = suite.get(Budgets).budgets[1]
     assert own.x.shape[0] == suite.data.analysis.numel()
     assert torch.equal(own.x, suite.activations.at(suite.middle_site)[0])
     assert set(own.words.probes) <= set(range(26))
@@ -263,8 +279,9 @@ def test_one_model_has_three_autoencoders_of_an_arm(file: Path, tmp_path: Path) 
         .replace('"text.txt"', json.dumps(str(file.parent / "text.txt")))
     )
     suite = language(one)
-    assert list(suite.budgets) == [1, 2, 3]
-    saes = [own.sae(SUBSPACES) for own in suite.budgets.values()]
+    budgets = suite.get(Budgets).budgets
+    assert list(budgets) == [1, 2, 3]
+    saes = [own.sae(SUBSPACES) for own in budgets.values()]
     assert [sae.metadata["seed"] for sae in saes] == [1, 2, 3]
     assert not torch.equal(saes[0].W_dec, saes[1].W_dec)
 
@@ -285,7 +302,7 @@ def test_dictionaries_that_cannot_be_are_not_run(
     changed.write_text(file.read_text())
     suite = language(change(changed, (old, new)))
     with pytest.raises(NotRun, match=reason):
-        _ = suite.budgets
+        _ = suite.get(Budgets).budgets
 
 
 def test_the_claims_run_through_on_a_suite_file(pytester: pytest.Pytester, file: Path) -> None:
@@ -303,5 +320,5 @@ def test_gpt2_is_read_before_its_block(tmp_path: Path) -> None:
     file = write_suite(tmp_path, [gpt2()], TABLE, 'site = "resid_pre.2"\n', name="gpt")
     change(file, ("seeds = [1]", "seed = 1"), ("seed{seed}", "seed1"))
     suite = language(file)
-    own = suite.budgets[1]
+    own = suite.get(Budgets).budgets[1]
     assert torch.equal(own.x, suite.activations.at("resid_post.1")[0])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from polyrot.experiments.planted.controls import (
+from polyrot.experiments.planted.constructed import (
     penalised_decoder,
     planted_dictionary,
     shaken,

@@ -1,131 +1,102 @@
-"""Dictionaries whose truth is known: what controls are made of, and worlds for calibration."""
+"""What controls put in the place of trained dictionaries, or of what was measured on them."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from statistics import median
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from polyrot.sae.activations import GroupTopK, TopK
-from polyrot.sae.model import SAE
-from polyrot.tasks.subspaces import Features
+from polyrot.experiments.planted.constructed import (
+    penalised_decoder,
+    planted_dictionary,
+    shaken,
+    tiled_dictionary,
+)
+from polyrot.experiments.planted.suite import Decoder, Dictionary, SampleCounts
+from polyrot.linalg import haar
+from polyrot.sae.subspaces import Directions
+from polyrot.suites.draws import draw_seed
+from polyrot.tasks.subspaces import sphere
 
+ERROR, COVERED = 0.5, 0.9
+"""How near a point must be to a single direction, and the share of points that must be."""
+HELD_OUT, TOKENS, DRAWS = 500, 4_096, 10
+COVERABLE = 8
+"""Largest dimension in which this many directions come near to most points."""
 
-def planted_decoder(features: Features, groups: int, rank: int) -> Float[Tensor, "row d_model"]:
-    """Write down one group for each feature; the others point where no feature is, if they can.
-
-    The rows of a group are orthonormal directions of its feature, as many as it has or as the
-    group holds; what a group has beyond that is directions orthogonal to them.
-    """
-    used = torch.cat([basis[:rank] for basis in features.bases])
-    outside = _complement(torch.cat(features.bases))
-    spare = outside if len(outside) else used
-    rows = []
-    for index in range(groups):
-        if index < len(features.bases):
-            basis = features.bases[index][:rank]
-            rows += [basis, _complement(basis)[: rank - len(basis)]]
-        else:
-            rows.append(spare[torch.arange(rank * index, rank * (index + 1)) % len(spare)])
-    return torch.cat(rows)
+Needed = Mapping[int, Sequence[float | None]]
+"""Tokens that every repetition needed, by dimension; None where no number sufficed."""
 
 
-def penalised_decoder(
-    features: Features, groups: int, rank: int
-) -> Float[Tensor, "group row d_model"]:
-    """Write down groups all of whose rows are in their feature's subspace, evenly.
-
-    The first are those of the features; a group beyond them has one row, again and again.
-    """
-    blocks = []
-    for index in range(groups):
-        basis = features.bases[index % len(features.bases)]
-        if index >= len(features.bases):
-            basis = basis[:1]
-        # Real and imaginary parts of Fourier modes: a tight frame of unit vectors.
-        blocks.append(_tight_frame(rank, len(basis)) @ basis)
-    return torch.stack(blocks)
+def planted(dictionary: Dictionary) -> Dictionary:
+    """The planted solution: one group for each feature."""
+    return replace(dictionary, sae=planted_dictionary(dictionary.features, dictionary.sae))
 
 
-def planted_dictionary(features: Features, like: SAE) -> SAE:
-    """Make a subspace-aware dictionary of the planted features, of the shape of another.
-
-    Its encoder is the decoder's transpose, but for rows that are of no feature: nothing is ever
-    on there.
-
-    Raises:
-        ValueError: where the other has fewer groups than there are features, or none.
-    """
-    rule = like.activation
-    if not isinstance(rule, GroupTopK) or like.features // rule.rank < len(features.bases):
-        raise ValueError(
-            f"Expected a dictionary of {len(features.bases)} groups or more but got one of "
-            f"{like.features} columns with {rule}"
-        )
-    decoder = planted_decoder(features, like.features // rule.rank, rule.rank)
-    held = torch.zeros(like.features)
-    for index, dim in enumerate(features.dims):
-        held[index * rule.rank : index * rule.rank + min(dim, rule.rank)] = 1
-    return replace(
-        like,
-        W_enc=(decoder * held[:, None]).mT.contiguous(),
-        b_enc=torch.zeros(like.features),
-        W_dec=decoder,
-        b_dec=torch.zeros(like.d_model),
-    )
+def near_the_planted(dictionary: Dictionary, runs: int) -> list[Dictionary]:
+    """Copies of the planted solution, each weight off by up to a hundredth."""
+    solution = planted(dictionary)
+    seeds = [draw_seed(dictionary.seed, run, 92) for run in range(runs)]
+    return [replace(solution, sae=shaken(solution.sae, seed)) for seed in seeds]
 
 
-def shaken(sae: SAE, seed: int, *, by: float = 0.01) -> SAE:
-    """Move every weight of the decoder by a random amount, at most `by`."""
+def tiled(dictionary: Dictionary) -> Dictionary:
+    """Tile each feature with random directions in its subspace, one active at a time."""
+    seed = draw_seed(dictionary.seed, 94)
+    return replace(dictionary, sae=tiled_dictionary(dictionary.features, dictionary.sae, seed))
+
+
+def random_subspaces(dictionary: Dictionary) -> Directions:
+    """As many random subspaces as there are features."""
+    features, seed = dictionary.features, draw_seed(dictionary.seed, 93)
+    return haar.sample(dictionary.sae.d_model, len(features.bases), seed=seed)
+
+
+def random_rows(decoder: Decoder) -> Decoder:
+    """Groups of random unit rows."""
+    generator = torch.Generator().manual_seed(draw_seed(decoder.seed, 95))
+    blocks = torch.randn(decoder.blocks.shape, generator=generator)
+    return replace(decoder, blocks=blocks / blocks.norm(dim=2, keepdim=True))
+
+
+def planted_rows(decoder: Decoder) -> Decoder:
+    """Groups whose rows lie in one concept's subspace only, spread evenly in it."""
+    groups, rank = decoder.blocks.shape[:2]
+    return replace(decoder, blocks=penalised_decoder(decoder.features, groups, rank))
+
+
+def one_direction_a_token(sweep: SampleCounts) -> Needed:
+    """Take each token as a direction, until most other points are near to one of them."""
+    return {
+        dim: [
+            median(_covering(dim, draw_seed(dim, repetition, draw, 96)) for draw in range(DRAWS))
+            for repetition in range(len(counts))
+        ]
+        for dim, counts in sweep.samples.items()
+        if dim <= COVERABLE
+    }
+
+
+@cache
+def _covering(dim: int, seed: int) -> float:
+    """Draw points of a sphere one by one; count them until most others are near to one."""
     generator = torch.Generator().manual_seed(seed)
-    noise = by * (2 * torch.rand(sae.W_dec.shape, generator=generator) - 1)
-    return replace(sae, W_dec=sae.W_dec + noise)
+    tokens = sphere(TOKENS, dim, generator)
+    near = (sphere(HELD_OUT, dim, generator) @ tokens.mT).abs() >= (1 - ERROR**2) ** 0.5
+    first = torch.where(near.any(1), near.byte().argmax(1), len(tokens))
+    return 1 + float(first.double().quantile(COVERED))
 
 
-def tiled_dictionary(features: Features, like: SAE, seed: int) -> SAE:
-    """Make a scalar dictionary that tiles the planted features, of the shape of another.
+def planted_needs(*, power: float, base: float) -> Callable[[SampleCounts], Needed]:
+    """Needs that are a power of the dimension times an exponential of it, with 10% scatter."""
 
-    One column is on at a time; the columns are dealt to the features in turn, each a random
-    direction of its subspace.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    rows = []
-    for column in range(like.features):
-        basis = features.bases[column % len(features.bases)]
-        row = torch.randn(len(basis), generator=generator) @ basis
-        rows.append(row / row.norm())
-    decoder = torch.stack(rows)
-    return replace(
-        like,
-        W_enc=decoder.mT.contiguous(),
-        b_enc=torch.zeros(like.features),
-        W_dec=decoder,
-        b_dec=torch.zeros(like.d_model),
-        activation=TopK(1),
-    )
+    def world(sweep: SampleCounts) -> Needed:
+        rng = np.random.default_rng(97)
+        return {
+            dim: [round(40 * dim**power * base**dim * rng.lognormal(0, 0.1)) for _ in counts]
+            for dim, counts in sweep.samples.items()
+        }
 
-
-def _tight_frame(rows: int, dim: int) -> Float[Tensor, "row dim"]:
-    """Rows of unit norm whose singular values are all the same.
-
-    Columns of the discrete Fourier basis, cosines beside sines, which add up to one in every row.
-    """
-    if dim == 1:
-        return torch.ones(rows, 1)
-    place = torch.arange(rows, dtype=torch.float64)
-    columns = []
-    for mode in range(1, dim // 2 + 1):
-        angle = 2 * torch.pi * mode * place / rows
-        columns += [angle.cos(), angle.sin()]
-    if dim % 2:
-        columns.append(torch.full_like(place, 0.5**0.5))
-    frame: Tensor = torch.stack(columns, dim=1) * (2 / dim) ** 0.5
-    return frame.float()
-
-
-def _complement(basis: Float[Tensor, "dim d_model"]) -> Float[Tensor, "rest d_model"]:
-    """Orthonormal directions that are orthogonal to given ones."""
-    if len(basis) >= basis.shape[1]:
-        return basis[:0]
-    rest: Tensor = torch.linalg.svd(basis, full_matrices=True).Vh[len(basis) :]
-    return rest.contiguous()
+    return world

@@ -37,6 +37,8 @@ HELD_OUT = 4_096
 """Tokens on which a dictionary is measured; none of them was trained on."""
 POINTS = 4_000
 
+Vectors = Float[Tensor, "point dim"]
+
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
@@ -63,7 +65,7 @@ class Decoder:
     seed: int
 
 
-def sphere_points(dim: int, seed: int) -> Float[Tensor, "point dim"]:
+def sphere_points(dim: int, seed: int) -> Vectors:
     """Draw unit vectors of a feature, float64."""
     return sphere(POINTS, dim, torch.Generator().manual_seed(seed)).double()
 
@@ -74,7 +76,7 @@ class Points(Suite, Capability):
     what = "points of planted features"
 
     @abstractmethod
-    def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
+    def points(self, dim: int, repetition: int) -> Vectors:
         """Unit vectors of a feature of `dim` dimensions; they differ between repetitions."""
 
 
@@ -118,7 +120,7 @@ class DictionarySuite(Points, Dictionaries, SampleCounts):
         super().__init__(name, tuple(sorted(seeds)))
         self._artifacts = Artifacts.open(folder)
 
-    def points(self, dim: int, repetition: int) -> Float[Tensor, "point dim"]:
+    def points(self, dim: int, repetition: int) -> Vectors:
         return sphere_points(dim, draw_seed(0, repetition, 82, dim))
 
     def dictionaries(

@@ -5,10 +5,8 @@ from dataclasses import replace
 from math import ceil, log
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from polyrot.experiments.planted.controls import (
+from polyrot.experiments.planted.constructed import (
     penalised_decoder,
     planted_dictionary,
     shaken,
@@ -28,6 +26,7 @@ from polyrot.experiments.planted.suite import (
     Dictionary,
     Points,
     SampleCounts,
+    Vectors,
     sphere_points,
 )
 from polyrot.progress import Progress, silent
@@ -38,8 +37,6 @@ from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.draws import Draw
 from polyrot.suites.registry import world_name
 from polyrot.tasks.subspaces import Features
-
-Vectors = Float[Tensor, "point dim"]
 
 NOISE = 0.02
 """Of points that are nearly along an axis, or nearly on a circle: its norm, about."""

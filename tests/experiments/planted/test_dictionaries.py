@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from polyrot.suites.retraining import train_suite
 
 from polyrot.errors import NotRun
 from polyrot.experiments.planted import samples as dictionary_samples
 from polyrot.experiments.planted import suite as dictionaries
 from polyrot.experiments.planted import train as dictionary_build
-from polyrot.experiments.planted.controls import planted_dictionary
+from polyrot.experiments.planted.constructed import planted_dictionary
 from polyrot.experiments.planted.plan import (
     COEFFICIENTS,
     DIMENSIONS,
@@ -34,6 +33,7 @@ from polyrot.sae.metrics import squared_error
 from polyrot.sae.recipe import BatchTopK, SAEConfig
 from polyrot.suites.artifacts import MissingArtifact
 from polyrot.suites.loading import load_suite, suite_provenance
+from polyrot.suites.registry import train_suite
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 
