@@ -1,20 +1,21 @@
 """Runs of claims within this process: of one small enough to know, and of this repository's."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import xdist.plugin
 
 # Imported here once: a run within this process then need not import torch again.
 import polyrot.report.files
 import polyrot.report.summary
 import polyrot.report.terminal
-import polyrot.suites.suite
+import polyrot.suites.loading
 import polyrot.verdict.cache
 import polyrot.verdict.policy  # noqa: F401
 from polyrot.suites import registry
-from polyrot.suites.kind import Kind, Listed
 
 CLAIM = '''
 """TOY-01: the number is large."""
@@ -41,16 +42,30 @@ def test_hardened(suite_name, judge):
 '''
 
 
+TOYS = Path(__file__).parent / "toys"
+
+
 @contextmanager
 def toy_suites() -> Iterator[None]:
-    """Let suites exist that are nothing but names."""
+    """Let suites exist that are nothing but names, here and in processes that are started."""
+    path = os.pathsep.join(filter(None, (str(TOYS), os.environ.get("PYTHONPATH", ""))))
     with pytest.MonkeyPatch.context() as patch:
-        before = registry.kinds()
-        toy = Kind(suites=(Listed("toy"), Listed("other")))
-        patch.setattr(registry, "kinds", lambda: (*before, toy))
-        registry._find.cache_clear()
-        yield
-        registry._find.cache_clear()
+        patch.syspath_prepend(TOYS)
+        patch.setenv("PYTHONPATH", path)
+        # Workers of pytest-xdist take the paths that it saw when it was imported.
+        xdist.plugin._sys_path.insert(0, str(TOYS))
+        forget_experiments()
+        try:
+            yield
+        finally:
+            xdist.plugin._sys_path.remove(str(TOYS))
+    forget_experiments()
+
+
+def forget_experiments() -> None:
+    """Let the registry look again."""
+    for known in (registry.modules, registry.kind_of, registry.listed_claims):
+        known.cache_clear()
 
 
 class ToyClaim:
