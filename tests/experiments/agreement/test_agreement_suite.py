@@ -283,6 +283,7 @@ PLAN = Plan(
 )
 
 
+@pytest.mark.training
 def test_a_training_is_written_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     whole = build_agreement(

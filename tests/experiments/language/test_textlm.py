@@ -198,6 +198,7 @@ def test_a_batch_asks_for_the_next_token() -> None:
     assert torch.equal(labels, (tokens + 1) % 97)
 
 
+@pytest.mark.training
 def test_controls_learn_another_task(tmp_path: Path) -> None:
     """To say the token before the last, which chance says one time in sixteen."""
     config = replace(
