@@ -21,6 +21,7 @@ MARKED = {
     "trained": "training",
     "built": "training",
     "release": "seconds",
+    "pytester": "nested",
 }
 """Markers of the tests that use a fixture."""
 

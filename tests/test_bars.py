@@ -248,6 +248,7 @@ def test_causal_of_a_model_with_itself_is_one_and_of_broken_heads_is_not() -> No
 
 
 @pytest.mark.usefixtures("few_means")
+@pytest.mark.seconds
 def test_predictive_of_an_image_is_that_of_the_model_and_of_broken_heads_is_not() -> None:
     state = model(0)
     models = stack(state, writing_as(state, model(1)), random_symmetry(state, CONFIG, 4))
@@ -258,6 +259,7 @@ def test_predictive_of_an_image_is_that_of_the_model_and_of_broken_heads_is_not(
 
 
 @pytest.mark.usefixtures("few_means")
+@pytest.mark.seconds
 def test_heads_unmatched_would_be_another_number() -> None:
     # The control of the two tests above: with components in the image's own order, r falls.
     state = model(0)

@@ -150,6 +150,7 @@ def test_directions_span_those_of_balanced_truncation(seed: int) -> None:
     assert largest_angle(directions[:, :1], wrong) > 0.01
 
 
+@pytest.mark.seconds
 def test_a_simulated_system_converges_to_its_gramians() -> None:
     system = System.random(4, seed=1, radius=0.6)
     exact = system.core()

@@ -43,6 +43,7 @@ def small_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_build, "SAE_SEQUENCES", 64)
 
 
+@pytest.mark.seconds
 def test_the_shipped_models_predict_their_chain_as_well_as_can_be() -> None:
     suite = load_suite("markov")
     assert suite.seeds == (0, 100, 200, 300, 400)
@@ -60,6 +61,7 @@ def test_the_shipped_models_predict_their_chain_as_well_as_can_be() -> None:
         assert manifest["architecture"]["vocabulary"] == suite.other_chain(name).chain.states
 
 
+@pytest.mark.seconds
 def test_activations_are_of_the_same_tokens_at_every_site() -> None:
     suite = load_suite("markov")
     tokens = len(suite.activations.sequence)
@@ -73,6 +75,7 @@ def test_activations_are_of_the_same_tokens_at_every_site() -> None:
         suite.sae(0, "resid_post.0", 3)
 
 
+@pytest.mark.seconds
 def test_a_core_needs_no_more_than_its_tail() -> None:
     suite = load_suite("markov")
     core = suite.core(100)
@@ -156,6 +159,7 @@ def test_states_are_those_that_the_unembedding_reads() -> None:
     assert chain.accuracy(1, lambda x: 0 * x) != chain.accuracy(1)
 
 
+@pytest.mark.seconds
 def test_questions_are_answered_as_the_models_answer_them() -> None:
     config = ENCODER_COHORTS[modular.NAME].architecture
     models = StackedEncoder(config, stack_states([initial_state(config, s) for s in (1, 2)]))

@@ -313,6 +313,7 @@ def test_effects_are_alike_with_padding_and_without(model: nn.Module) -> None:
         same(estimate(model, means, padded), estimate(model, means, plain))
 
 
+@pytest.mark.seconds
 def test_integrated_gradients_add_up_to_ablation(model: nn.Module) -> None:
     inputs = language_inputs(model, TOKENS)
     means = mean_outputs(model, inputs)

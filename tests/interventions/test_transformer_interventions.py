@@ -175,6 +175,7 @@ def test_means_of_a_stack_are_over_real_tokens(
         same(means[name], kept[name][:, real].mean(1))
 
 
+@pytest.mark.seconds
 def test_loss_of_a_stack_is_summed_over_heads_and_averaged_over_tokens(
     stack: StackedTransformer,
 ) -> None:

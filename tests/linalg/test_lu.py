@@ -43,6 +43,7 @@ def test_the_battery_knows_each_matrix_of_a_stack_by_its_determinant() -> None:
     torch.testing.assert_close(together, torch.stack(alone))
 
 
+@pytest.mark.seconds
 def test_fast_polar_factors_of_a_stack_are_newtons(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = pr.polar_factor(STACK)
     nothing = "polyrot.linalg.polar._by_decomposition"

@@ -96,6 +96,7 @@ def test_accuracy_is_of_the_last_positions(tmp_path: Path) -> None:
         torch.testing.assert_close(found, logits[:, :, -answers:], rtol=0, atol=1e-6)
 
 
+@pytest.mark.training
 def test_a_seed_trains_the_same_in_any_stack(tmp_path: Path) -> None:
     together, history = trained(tmp_path / "together.pt", 3, 4, 5)
     for i, seed in enumerate((3, 4, 5)):
@@ -249,6 +250,7 @@ def test_without_dropout_another_model_is_trained(tmp_path: Path) -> None:
     assert not torch.allclose(weights(with_dropout, 0), weights(without, 0), atol=1e-2)
 
 
+@pytest.mark.training
 def test_weights_are_kept_after_the_epochs_asked_for_the_milestones_and_the_last(
     tmp_path: Path,
 ) -> None:

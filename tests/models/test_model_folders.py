@@ -312,6 +312,7 @@ def test_a_place_that_is_a_file_is_no_folder(folder: Path) -> None:
         (transformers.CLIPVisionConfig(), "is a clip_vision_model model, no causal language model"),
     ],
 )
+@pytest.mark.seconds
 def test_a_model_that_is_no_causal_language_model_is_not_run(
     tmp_path: Path, config: transformers.PreTrainedConfig, message: str
 ) -> None:

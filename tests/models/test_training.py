@@ -66,6 +66,7 @@ def test_a_seed_trains_the_same_in_any_stack(tmp_path: Path) -> None:
     assert not torch.allclose(weights(together, 0), weights(together, 1), atol=1e-2)
 
 
+@pytest.mark.training
 def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     whole = stack(0)
     expected = train(whole, [0], SHORT, checkpoint=tmp_path / "whole.pt")
@@ -119,6 +120,7 @@ def test_a_run_killed_within_an_update_makes_no_step_twice(
     assert torch.equal(weights(resumed, 0), weights(whole, 0))
 
 
+@pytest.mark.training
 def test_a_run_killed_before_an_update_loses_no_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +167,7 @@ def test_two_back_is_another_task(tmp_path: Path) -> None:
     assert set(evaluate(model, config, sequences=16, seed=0)[0]["train"]) == {"token"}
 
 
+@pytest.mark.training
 def test_the_last_steps_weights_are_kept_where_that_is_asked(tmp_path: Path) -> None:
     model = stack(0, 1)
     checkpoint = tmp_path / "last.pt"

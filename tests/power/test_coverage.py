@@ -35,6 +35,7 @@ def bootstrap(values: np.ndarray, rng: np.random.Generator) -> tuple[float, floa
 
 
 @pytest.mark.parametrize("seeds", [5, 9, 20])
+@pytest.mark.seconds
 def test_the_jackknife_covers_and_the_bootstrap_is_too_narrow(seeds: int) -> None:
     rng = np.random.default_rng(0)
     covered = resampled = predicted = 0

@@ -12,6 +12,7 @@ from polyrot.linalg.battery import BATTERY
 LEVEL = 0.05
 
 
+@pytest.mark.seconds
 def test_pvalues_of_haar_matrices_are_uniform() -> None:
     draws = pr.haar.sample(64, 400, group="O", seed=41)
     tests = [pr.haar.test(rotation) for rotation in draws]

@@ -71,6 +71,7 @@ def ids(file: Path) -> list[str]:
     return [record.id for record in read_verdict(file.parent / "verdict.json").records]
 
 
+@pytest.mark.seconds
 def test_it_is_one_small_piece_without_scripts(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert len(text.encode()) < LARGEST

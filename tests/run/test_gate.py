@@ -71,6 +71,7 @@ def test_require_takes_published_measurements_and_spaces(claims) -> None:
     assert conclusion(result)[4].startswith("report: ")
 
 
+@pytest.mark.seconds
 def test_require_and_expect_must_both_hold(claims) -> None:
     claims.write(0.1)
     claims.write(0.9, id="TOY-02")

@@ -57,6 +57,7 @@ def test_gradients_equal_autograd(block: int, monkeypatch: pytest.MonkeyPatch) -
         torch.testing.assert_close(gradients[name], weight.grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.training
 def test_training_explains_sparse_activations(sae: pr.SAE) -> None:
     x = sparse_activations(2000, 8, seed=0)
     assert ev(reconstruct(sae, x), x) > 0.9

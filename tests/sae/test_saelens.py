@@ -289,6 +289,7 @@ def test_a_fine_tunings_factors_are_refused(tmp_path: Path) -> None:
     ],
     ids=["ReLU", "TopK", "BatchTopK", "Matryoshka", "LearnedThresholds"],
 )
+@pytest.mark.training
 def test_what_is_trained_here_reads_alike(rule: Rule, tmp_path: Path) -> None:
     x = torch.cat([batch for batch, _ in zip(batches(seed=2), range(4), strict=False)])
     config = SAEConfig(expansion=4, steps=200, batch=BATCH, learning_rate=5e-3, activation=rule)

@@ -69,11 +69,13 @@ def test_a_rotation_explains_all_where_seeds_differ_by_one(world: str) -> None:
 
 
 @pytest.mark.parametrize("world", ["unrelated", "shuffled-tokens", "gaussian-matched"])
+@pytest.mark.seconds
 def test_no_rotation_explains_anything_where_nothing_is_shared(world: str) -> None:
     assert explained(world) < -0.5
     assert explained(world, "affine") < 0.05
 
 
+@pytest.mark.seconds
 def test_noise_costs_what_it_should() -> None:
     # Signal 1 and noise s^2 in both: the residual is 2 s^2 of 1 + s^2.
     for share in (0.1, 0.3, 1.0):

@@ -64,6 +64,7 @@ def refined(
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.seconds
 def test_refining_gives_a_rotation_with_no_higher_loss(seed: int, weight: float) -> None:
     target, source = model(seed), model(seed + 10)
     d = CONFIG.d_model

@@ -93,6 +93,7 @@ def test_the_objective_falls_from_sweep_to_sweep(monkeypatch: pytest.MonkeyPatch
     assert min(reached[-1]) < min(reached[0])
 
 
+@pytest.mark.seconds
 def test_starting_from_the_result_is_no_worse() -> None:
     target, source = model(2), model(3)
     found = align_weights(target, source, CONFIG)

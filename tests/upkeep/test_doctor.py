@@ -106,6 +106,7 @@ def test_a_damaged_weight_prevents_a_run(
     assert lines[-1] == "1 to mend before a run; then polyrot doctor again."
 
 
+@pytest.mark.seconds
 def test_whether_the_hub_answers_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with serving(LocalHub()) as hub:

@@ -250,6 +250,7 @@ def test_the_shipped_models_agree_and_are_small() -> None:
     }
 
 
+@pytest.mark.seconds
 def test_the_suite_loads_what_is_shipped_and_trains_nothing(tmp_path: Path) -> None:
     suite = load_suite("agreement")
     sizes = {"small": (11, 12, 13), "medium": (21, 22, 23, 24, 25), "large": (31, 32, 33)}
@@ -270,6 +271,7 @@ def test_the_suite_loads_what_is_shipped_and_trains_nothing(tmp_path: Path) -> N
         load_suite("agreement", artifacts=tmp_path)
 
 
+@pytest.mark.seconds
 def test_a_shipped_models_accuracy_is_the_manifests() -> None:
     suite = load_suite("agreement")
     own = study_of(suite, 11)
@@ -283,6 +285,7 @@ PLAN = Plan(
 )
 
 
+@pytest.mark.training
 def test_a_training_is_written_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     whole = build_agreement(

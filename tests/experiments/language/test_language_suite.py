@@ -100,6 +100,7 @@ def test_the_seed_stands_wherever_a_file_puts_it(tmp_path: Path) -> None:
     assert runs(entry, tmp_path) == [Run(4, last, (half,), None)]
 
 
+@pytest.mark.seconds
 def test_activations_are_the_models_own_at_every_stage_of_training(images: Path) -> None:
     suite = load(images)
     stages = {
@@ -167,6 +168,7 @@ def test_the_precision_of_weights_is_the_file_s(folder: Path) -> None:
     assert torch.equal(whole.at("resid_post.0"), suite.activations.at("resid_post.0"))
 
 
+@pytest.mark.training
 def test_autoencoders_are_trained_on_other_text_than_is_analysed(images: Path) -> None:
     suite = load(images)
     site = suite.late_site
@@ -253,6 +255,7 @@ def test_what_was_not_trained_here_is_named(folder: Path) -> None:
     assert "no earlier checkpoints" in reason(file, lambda suite: suite.earlier_activations(0))
 
 
+@pytest.mark.seconds
 def test_models_of_several_vocabularies_run_on_tokens_that_all_know(folder: Path) -> None:
     # Published models pad their vocabularies: some to more than others.
     saved(planted_language.llama(5, vocab_size=600), folder / "seed2")
@@ -324,6 +327,7 @@ def late_control(suite: LanguageSuite) -> object:
     return suite.control_sae(2, suite.late_site)
 
 
+@pytest.mark.seconds
 def test_controls_that_are_missing_or_few_are_not_run(folder: Path) -> None:
     file = folder / "independent.toml"
     mend = "models of another task; give some as [[controls]], as many and as wide as its models"
@@ -351,6 +355,7 @@ def test_controls_that_are_missing_or_few_are_not_run(folder: Path) -> None:
         ({"max_position_embeddings": 8}, "takes 8; lower tokens.length"),
     ],
 )
+@pytest.mark.seconds
 def test_other_checkpoints_must_be_as_the_models_are(
     folder: Path, changes: dict[str, int], message: str
 ) -> None:

@@ -62,6 +62,7 @@ def every(texts: Texts) -> Tensor:
     return torch.ones_like(texts.scored)
 
 
+@pytest.mark.seconds
 def test_steering_acts_in_the_middle_unless_the_file_says_where(
     suite: LanguageSuite, steered: TextSteered
 ) -> None:
@@ -159,6 +160,7 @@ def test_own_vectors_move_the_models_as_they_ask(
     assert (back.margin < 0).all()
 
 
+@pytest.mark.seconds
 def test_an_image_is_the_source_in_another_basis(
     steered: TextSteered, concept: TextContrast
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_batch_asks_for_the_next_token() -> None:
     assert torch.equal(labels, (tokens + 1) % 97)
 
 
+@pytest.mark.training
 def test_controls_learn_another_task(tmp_path: Path) -> None:
     """To say the token before the last, which chance says one time in sixteen."""
     config = replace(
@@ -275,6 +276,7 @@ def test_a_second_call_trains_nothing(in_the_cache: Path) -> None:
     assert after == before
 
 
+@pytest.mark.training
 def test_a_first_call_trains_under_the_full_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,6 +323,7 @@ def test_the_suite_loads_what_was_trained(in_the_cache: Path, tmp_path: Path) ->
         assert torch.equal(value, begun[name])
 
 
+@pytest.mark.seconds
 def test_documents_come_in_one_order_without_tables() -> None:
     standard_library.cache_clear()
     first = standard_library()
@@ -365,6 +368,7 @@ def test_a_test_belongs_to_the_module_that_it_tests(parts: tuple[str, ...], modu
     assert name.strip("_") == module.strip("_")
 
 
+@pytest.mark.seconds
 def test_a_module_is_held_out_with_its_tests() -> None:
     by_file = {}
     root = Path(sysconfig.get_paths()["stdlib"])
