@@ -199,7 +199,7 @@ def test_an_interrupted_training_says_how_to_go_on(monkeypatch: pytest.MonkeyPat
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "train_artifacts", interrupted)
+    monkeypatch.setattr(build, "build_suite", interrupted)
     result = CliRunner().invoke(app, ["train", "dyck3"])
     assert result.exit_code == 130
     assert "the same command continues where it stopped" in result.output

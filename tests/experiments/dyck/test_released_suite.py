@@ -123,14 +123,14 @@ def test_autoencoders_are_those_that_were_written(released: Suite, shipped: Suit
 
 
 def test_provenance_names_and_hashes_every_file_that_is_used(release: Path) -> None:
-    provenance = suite_provenance(f"published:{release}")
+    provenance = suite_provenance(f"published:{release}", SHIPPED)
     assert provenance["seeds"] == [0, 1, 2, 3, 4]
     assert provenance["analysed"]["3"] == "seeds/3/checkpoints/ckpt_0016000.pt"
     assert provenance["half way"]["3"] == "seeds/3/checkpoints/ckpt_0008000.pt"
     assert len(provenance["artifacts"]) == 2 * 5 + 5 * 5
     assert "seeds/4/lens_outputs/sae_resid_post_1_x8_seed5.pt" in provenance["artifacts"]
     assert provenance["control artifacts"]
-    some = suite_provenance(f"published:{release}:1-2")
+    some = suite_provenance(f"published:{release}:1-2", SHIPPED)
     assert some["seeds"] == [1, 2]
     assert some["artifacts"].items() < provenance["artifacts"].items()
 
@@ -176,7 +176,7 @@ def test_one_seed_is_too_few(tmp_path: Path) -> None:
     check_suite(f"published:{tmp_path}")
     with pytest.raises(MissingArtifact, match="checkpoints of seed 4 alone, and claims compare"):
         pr.load_suite(f"published:{tmp_path}")
-    assert suite_provenance(f"published:{tmp_path}")["seeds"] == [4]
+    assert suite_provenance(f"published:{tmp_path}", SHIPPED)["seeds"] == [4]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_folders_that_cannot_be_understood_are_refused(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no .*nothing-here"):
         check_suite(f"published:{tmp_path}/nothing-here")
-    with pytest.raises(ValueError, match="published:DIR or a suite file .* but got 'published:'"):
+    with pytest.raises(ValueError, match="published:DIR, FILE.toml but got 'published:'"):
         check_suite("published:")
 
 
