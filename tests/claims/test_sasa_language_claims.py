@@ -52,7 +52,9 @@ def letters(draw: int) -> MatchedDictionaries:
 class PlantedSuite(Suite):
     """Dictionaries of known truth, of three seeds."""
 
-    def __init__(self, world: Callable[[MatchedDictionaries], MatchedDictionaries] = lambda own: own) -> None:
+    def __init__(
+        self, world: Callable[[MatchedDictionaries], MatchedDictionaries] = lambda own: own
+    ) -> None:
         super().__init__("toy", (1, 2, 3), ("resid_post.0",))
         self._world = world
 

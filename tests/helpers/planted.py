@@ -7,12 +7,11 @@ from scipy.linalg import fractional_matrix_power
 from torch import Tensor
 
 import polyrot as pr
-from polyrot.capabilities.streams import LATE_SITE
+from polyrot.capabilities.streams import LATE_SITE, Checkpoints, ControlAutoencoders
 from polyrot.models.harvest import Activations
 from polyrot.models.transformer import TransformerConfig, initial_state
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import initial_weights, train_saes
-from polyrot.suites.suite import Suite
 
 SEEDS = (0, 1, 2, 3, 4)
 SITES = ("resid_mid.0", LATE_SITE)
@@ -41,8 +40,10 @@ def gaussian(d: int, seed: int) -> Tensor:
     return torch.randn(SEQUENCES * LENGTH, d, generator=draw) * gains
 
 
-class PlantedSuite(Suite):
+class PlantedSuite(Checkpoints, ControlAutoencoders):
     """Activations and autoencoders given from outside; no models, no files."""
+
+    activations = untrained_activations = held_out = None  # given by __init__
 
     def __init__(
         self,
@@ -62,6 +63,9 @@ class PlantedSuite(Suite):
         self.held_out = torch.isin(sequence, held)
         self.half_way_activations = self.activations
         self._planted, self._planted_control = saes, control_sae
+
+    def earlier_activations(self, index: int) -> Activations:
+        return self.half_way_activations
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> pr.SAE:
         return self._planted(seed, sae_seed)

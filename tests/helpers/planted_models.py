@@ -8,8 +8,10 @@ from planted import random_model, untrained_sae
 from torch import Tensor
 
 import polyrot as pr
+from polyrot.capabilities.components import Components
+from polyrot.capabilities.streams import Autoencoders
 from polyrot.experiments.dyck.functions import averaged_depths
-from polyrot.experiments.dyck.suite import INTERNAL_SITES
+from polyrot.experiments.dyck.suite import INTERNAL_SITES, DyckModels
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import (
     StackedTransformer,
@@ -19,7 +21,6 @@ from polyrot.models.transformer import (
     stack_states,
 )
 from polyrot.suites.artifacts import SHIPPED, Artifacts
-from polyrot.suites.suite import Suite
 from polyrot.symmetry.group import WRITERS, Symmetry, random_symmetry
 from polyrot.tasks import dyck
 
@@ -34,8 +35,11 @@ FEW = SEEDS[:3]
 SEQUENCES = 192
 
 
-class PlantedModels(Suite):
+class PlantedModels(DyckModels, Components, Autoencoders):
     """Models given from outside, with their twins before training and what they do on tokens."""
+
+    models = untrained = tokens = activations = untrained_activations = None  # given by __init__
+    held_out = lowest_accuracy = shares_io = None
 
     def __init__(
         self,
@@ -57,6 +61,9 @@ class PlantedModels(Suite):
         self.untrained_activations = harvest(self.untrained, self.tokens)
         self.held_out = self.activations.sequence % 4 == 0
         self._others = others or {}
+
+    def component_models(self, *, trained: bool = True) -> list[StackedTransformer]:
+        return [self.models if trained else self.untrained]
 
     def cohort(self, name: str) -> StackedTransformer:
         return self._others[name]

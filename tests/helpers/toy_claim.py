@@ -13,7 +13,8 @@ import polyrot.report.terminal
 import polyrot.suites.suite
 import polyrot.verdict.cache
 import polyrot.verdict.policy  # noqa: F401
-from polyrot.suites import loading
+from polyrot.suites import registry
+from polyrot.suites.kind import Kind, Listed
 
 CLAIM = '''
 """TOY-01: the number is large."""
@@ -44,8 +45,12 @@ def test_hardened(suite_name, judge):
 def toy_suites() -> Iterator[None]:
     """Let suites exist that are nothing but names."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "SUITES", (*loading.SUITES, "toy", "other"))
+        before = registry.kinds()
+        toy = Kind(suites=(Listed("toy"), Listed("other")))
+        patch.setattr(registry, "kinds", lambda: (*before, toy))
+        registry._find.cache_clear()
         yield
+        registry._find.cache_clear()
 
 
 class ToyClaim:

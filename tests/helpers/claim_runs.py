@@ -1,0 +1,57 @@
+"""Runs of a claim's own test function on a suite that was made here."""
+
+import importlib.util
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import get_type_hints
+
+from polyrot.stats.estimate import Estimate
+from polyrot.suites.capability import Capability
+from polyrot.suites.suite import Suite
+from polyrot.verdict.record import Record
+from polyrot.verdict.run import run
+
+CLAIMS = Path(__file__).parents[2] / "claims"
+
+
+@lru_cache
+def claim_module(id: str) -> ModuleType:
+    """Import the module of a claim, a copy for these tests."""
+    (path,) = CLAIMS.glob(f"*/{id.lower().replace('-', '_')}_*.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(id: str, which: str, suite: Suite) -> Record:
+    """Run a claim's own test function, with a judge that returns the record.
+
+    `which` is `hardened` or `published`; the test gets the capabilities that its fixtures give it.
+    """
+    module, records = claim_module(id), []
+
+    def judge(measure: Callable[..., dict[str, Estimate]], *, figures=(), proxy: str = "") -> None:
+        records.append(
+            run(
+                getattr(module, which.upper()),
+                measure,
+                suite="planted",
+                figures=lambda worlds: [figure for draw in figures for figure in draw(worlds)],
+                proxy=proxy,
+            )
+        )
+
+    test = getattr(module, f"test_{which}")
+    asked = {
+        name: suite.get(capability)
+        for name, capability in get_type_hints(test).items()
+        if isinstance(capability, type) and issubclass(capability, Capability)
+    }
+    test(**asked, judge=judge)
+    (record,) = records
+    return record
