@@ -1,19 +1,19 @@
-"""X-02: one rotation carries a dictionary of subspaces as well as one of single directions.
+"""X-02: one rotation carries a group SAE as well as one of single directions.
 
-Exploratory: no paper says so.  "Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333) gives a
-feature a group of decoder rows, of which the autoencoder uses a subspace; "Polymorphism Is
-Rotation" (arXiv 2605.24577) says that one Procrustes rotation lets the autoencoder of one seed
-read another, and tried autoencoders of single directions alone.  Two dictionaries of equal columns
-and equally many of them on, GroupTopK and TopK of one recipe, read the rotated target at the last
-site, on held-out tokens, as in PIR-04.  The first part is PIR-04's question and bar, of the
-subspaces; the second is how much more they lose than the single directions: no more than PIR-04
-lets a rotation cost at all.  Where nothing is carried both kinds may lose alike: the second part
-says something beside the first alone.
+Exploratory: no paper claims it.  In "Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333) a
+feature has a group of decoder rows, of which the autoencoder uses a subspace.  "Polymorphism Is
+Rotation" (arXiv 2605.24577) shows that after one Procrustes rotation the autoencoder of one seed
+can be applied to another, and tried only autoencoders of single directions.  Two autoencoders of
+the same width, L0 and recipe, GroupTopK and TopK, are applied to the rotated target at the last
+site, on held-out tokens, as in PIR-04.  The first part asks PIR-04's question of the group SAE,
+with the same bar.  The second is how much more EV the group SAE loses than the TopK SAE; its bar
+is the loss that PIR-04 allows a rotation.  Where nothing is carried both may lose equally, so the
+second part is informative only together with the first.
 
-The details hold how alike dictionaries are that were trained on each model: are the target's
-groups, rotated, those of the source?  A group counts for what it writes: rows that it does not use
-have no say.  Beside it the same for columns, under a random rotation, and for two SAE seeds of one
-model, which is all that a rotation can be asked for.
+The details compare autoencoders that were trained on each model: are the target's groups, once
+rotated, those of the source?  A group counts for what it writes, so unused decoder rows are
+ignored.  The same is reported for TopK latents, under a random rotation, and for two SAE seeds of
+one model, which is the most that a rotation can be expected to achieve.
 """
 
 from collections.abc import Callable
@@ -21,20 +21,39 @@ from dataclasses import replace
 
 import pytest
 
-from polyrot.capabilities import controls as worlds
-from polyrot.capabilities import figures
-from polyrot.capabilities.dictionaries import KINDS, SCALAR, SUBSPACE
-from polyrot.capabilities.likeness import HOW, likeness, of_one_model
-from polyrot.capabilities.pairs import Pair, as_trained, means_beside
+from polyrot.capabilities import controls
+from polyrot.capabilities.dictionaries import (
+    KINDS,
+    SCALAR,
+    SUBSPACE,
+    GroupAutoencoders,
+    likeness,
+    of_one_model,
+)
+from polyrot.capabilities.figures import likeness_by_pairing
+from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.capabilities.pairs import World as PairWorld
+from polyrot.capabilities.streams import Streams
+from polyrot.claim import (
+    MODELS,
+    Bar,
+    ByPart,
+    Claim,
+    Curve,
+    Estimate,
+    Figure,
+    Judge,
+    Measured,
+    Measurement,
+    Role,
+    Worlds,
+    average_by_part,
+    control_curves,
+    negative,
+    positive,
+)
 from polyrot.sae.metrics import ev, reconstruct
 from polyrot.sae.model import SAE
-from polyrot.stats.estimate import Estimate, jackknife
-from polyrot.suites.suite import Suite
-from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.run import MODELS, Judge
 
 CLAIM = Claim(
     "X-02",
@@ -43,112 +62,91 @@ CLAIM = Claim(
     true_in=("haar", "permutation", "partial"),
     false_in=("linear-10", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )
-CARRIED, BEYOND = PARTS = "subspaces", "beyond single directions"
-
-World = Callable[[str], PairWorld]
-"""The world that a pair is in when a kind of dictionary reads it."""
-
-
-def whoever_reads(world: PairWorld) -> World:
-    return lambda kind: world
+CARRIED, BEYOND = "subspaces", "beyond single directions"
+World = Callable[[Pair], dict[str, Pair]]
+"""The pair to which each kind of autoencoder is applied."""
 
 
-AS_TRAINED = whoever_reads(as_trained)
+def for_both(world: PairWorld) -> World:
+    return lambda pair: dict.fromkeys(KINDS, world(pair))
 
 
-def need_another_rotation(kind: str) -> PairWorld:
-    """The target is the source under the one rotation for directions, another for subspaces."""
-    rotated = worlds.haar_world()
-    return rotated if kind == SCALAR else lambda pair: worlds.random_rotation(rotated(pair))
+AS_TRAINED = for_both(as_trained)
+
+
+def need_another_rotation(pair: Pair) -> dict[str, Pair]:
+    """The target is the source under one rotation for single directions, another for groups."""
+    rotated = controls.haar_world()(pair)
+    return {SCALAR: rotated, SUBSPACE: controls.random_rotation(rotated)}
 
 
 CONTROLS = (
-    negative("untrained seed", whoever_reads(worlds.untrained), CARRIED),
-    negative("shuffled tokens", whoever_reads(worlds.shuffled_tokens), CARRIED),
-    negative("random rotation", whoever_reads(worlds.random_rotation), CARRIED),
-    negative("matched Gaussian", whoever_reads(worlds.matched_gaussian), CARRIED),
+    negative("untrained seed", for_both(controls.untrained), CARRIED),
+    negative("shuffled tokens", for_both(controls.shuffled_tokens), CARRIED),
+    negative("random rotation", for_both(controls.random_rotation), CARRIED),
+    negative("matched Gaussian", for_both(controls.matched_gaussian), CARRIED),
     negative("subspaces need another rotation", need_another_rotation, BEYOND),
-    positive("Haar world", whoever_reads(worlds.haar_world())),
+    positive("Haar world", for_both(controls.haar_world())),
 )
 BAR = Bar.at_most(0.025, "EV lost")
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
+LOST = ByPart(
+    "lost",
+    title="What a rotation costs group SAEs",
+    caption="Held-out explained variance of the source lost when its group SAE is applied to "
+    "another seed, rotated, and how much more that is than a TopK SAE loses; mean over pairs.",
+    y="EV lost",
+    curves=(
+        Curve("models", Role.MODELS),
+        Curve("models, single directions", Role.BESIDE, detail=f"mean {SCALAR} EV lost"),
+        *control_curves(CONTROLS),
+    ),
+    bar=BAR,
+)
 
 
-def lost(pair: Pair, sae: SAE) -> tuple[float, float]:
-    """EV of the source's own activations lost when it is read from the rotated target, and left."""
+def ev_lost(pair: Pair, sae: SAE) -> tuple[float, float]:
+    """EV of the source lost when an autoencoder is applied to the rotated target, and the rest."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.alignment.apply(target).float()
-    left = ev(reconstruct(sae, rotated), source)
-    return replace(pair, load_sae=lambda: sae).within(ev, held_out=True) - left, left
+    restored = ev(reconstruct(sae, rotated), source)
+    return replace(pair, load_sae=lambda: sae).source_ev(ev, held_out=True) - restored, restored
 
 
-def what_is_lost(estimates: figures.Worlds) -> Figure:
-    shown = {MODELS: estimates[MODELS]}
-    for own in CONTROLS:
-        known = estimates.get(own.name, {}).items()
-        shown[own.name] = {part: estimate for part, estimate in known if own.concerns(part)}
-    curves = [
-        ("models", Role.MODELS, MODELS, ""),
-        ("models, single directions", Role.BESIDE, MODELS, f"mean {SCALAR} EV lost"),
-        *((own.name, Role(own.kind), own.name, "") for own in CONTROLS),
-    ]
-    return figures.by_part(
-        shown,
-        curves,
-        name="lost",
-        title="What a rotation costs subspaces",
-        caption="Held-out explained variance of the source that its dictionary of subspaces loses "
-        "when it reads another seed, rotated, and how much more that is than a dictionary of "
-        "single directions loses; mean over pairs.",
-        y="EV lost",
-        bar=BAR,
-    )
+def ev_lost_by_part(
+    streams: Streams, trained: GroupAutoencoders, world: World
+) -> dict[str, Estimate]:
+    def measure(pair: Pair) -> dict[str, Measured]:
+        applied = world(pair)
+        lost: dict[str, float] = {}
+        also: dict[str, float] = {}
+        for kind in KINDS:
+            sae = trained.dictionary(pair.seeds[0], kind)
+            lost[kind], restored = ev_lost(applied[kind], sae)
+            if world is AS_TRAINED:
+                found = {f"{kind} EV lost": lost[kind], f"{kind} EV rotated": restored}
+                found |= likeness(trained, pair, kind)
+                also |= {f"mean {name}": value for name, value in found.items()}
+        return {
+            CARRIED: Measured(lost[SUBSPACE], also),
+            BEYOND: Measured(lost[SUBSPACE] - lost[SCALAR]),
+        }
+
+    details = {CARRIED: of_one_model(streams, trained)} if world is AS_TRAINED else {}
+    return average_by_part(streams.pairs(streams.late_site), measure, details=details)
 
 
-def how_alike(estimates: figures.Worlds) -> Figure:
-    own = estimates[MODELS][CARRIED]
-    series = []
-    for kind, label, role in (
-        (SUBSPACE, "subspaces", Role.MODELS),
-        (SCALAR, "single directions", Role.BESIDE),
-    ):
-        names = {how: f"mean {kind} overlap, {how}" for how in HOW}
-        have = {how: name for how, name in names.items() if name in own.details}
-        drawn = (figures.detail_of(own, name) for name in have.values())
-        series.append(Series(label, role, tuple(have), *zip(*drawn, strict=True)))
-    return Figure(
-        "likeness",
-        "Another seed's own groups, rotated",
-        "How alike what matched groups write is (of subspaces in all of which as much is written, "
-        "the mean squared cosine of their principal angles), of dictionaries trained on either "
-        "seed; mean over pairs. Two SAE seeds of one model show what a rotation can be asked for; "
-        "as they are, both grew from the columns that one SAE seed drew. Hollow: without an "
-        "interval.",
-        "",
-        "overlap",
-        Mark.POINTS,
-        tuple(series),
-    )
+def where_controls_apply(worlds: Worlds) -> list[Figure]:
+    shown = {MODELS: worlds[MODELS]}
+    for control in CONTROLS:
+        known = worlds.get(control.name, {}).items()
+        shown[control.name] = {part: found for part, found in known if control.concerns(part)}
+    return LOST(shown)
 
 
 @pytest.mark.measurement(HARDENED)
-def test_hardened(suite: Suite, judge: Judge) -> None:
-    def measure(world: World = AS_TRAINED) -> dict[str, Estimate]:
-        values: dict[str, dict[tuple[int, int], float]] = {part: {} for part in PARTS}
-        beside = of_one_model(suite) if world is AS_TRAINED else {}
-        for pair in suite.pairs(suite.late_site):
-            chosen = {kind: world(kind) for kind in KINDS}
-            placed = {own: own(pair) for own in set(chosen.values())}
-            costs = {}
-            for kind, own in chosen.items():
-                costs[kind], left = lost(placed[own], suite.dictionary(pair.seeds[0], kind))
-                if world is AS_TRAINED:
-                    read = {f"{kind} EV lost": costs[kind], f"{kind} EV rotated": left}
-                    for name, value in (read | likeness(suite, pair, kind)).items():
-                        beside.setdefault(name, {})[pair.seeds] = value
-            values[CARRIED][pair.seeds] = costs[SUBSPACE]
-            values[BEYOND][pair.seeds] = costs[SUBSPACE] - costs[SCALAR]
-        details = {CARRIED: means_beside(beside), BEYOND: {}}
-        return {part: jackknife(own, details=details[part]) for part, own in values.items()}
-
-    judge(measure, figures=lambda estimates: [what_is_lost(estimates), how_alike(estimates)])
+def test_hardened(streams: Streams, group_autoencoders: GroupAutoencoders, judge: Judge) -> None:
+    judge(
+        lambda world=AS_TRAINED: ev_lost_by_part(streams, group_autoencoders, world),
+        figures=[where_controls_apply, lambda worlds: likeness_by_pairing(worlds[MODELS][CARRIED])],
+    )

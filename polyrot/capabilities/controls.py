@@ -17,6 +17,8 @@ from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Alignment
 
 Matrix = Float[Tensor, "d_model d_model"]
+Basis = Float[Tensor, "d_model rank"]
+"""Orthonormal."""
 
 
 def untrained(pair: Pair) -> Pair:
@@ -28,6 +30,20 @@ def shuffled_tokens(pair: Pair) -> Pair:
     """The target's activations are of other tokens than the source's."""
     order = torch.randperm(len(pair.target), generator=pair.generator(1))
     return pair.with_target(pair.target[order])
+
+
+def shuffled_part(pair: Pair, basis: Basis, *, inside: bool) -> Pair:
+    """The target is the source under a Haar rotation, but of other tokens in one part.
+
+    That part is the source inside a subspace, or in its complement.
+    """
+    x = pair.source.double()
+    within = x @ basis @ basis.mT
+    without = x - within
+    order = torch.randperm(len(x), generator=pair.generator(52))
+    mixed = within[order] + without if inside else within + without[order]
+    rotation = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(53))
+    return pair.with_target((mixed @ rotation).float())
 
 
 def matched_gaussian(pair: Pair) -> Pair:

@@ -1,15 +1,27 @@
-"""Two dictionaries that differ in nothing but their rule: of single directions, and of subspaces.
+"""Two autoencoders that differ only in their rule: of single directions, and of groups.
 
-Equal columns, an equal number of them on at a time, and one recipe of training.
+Both have the same width, the same number of active latents (L0) and one training recipe.  How
+similar are those of different models, once rotated?  A group counts for what it writes on held-out
+tokens.
 """
 
 from abc import abstractmethod
 from dataclasses import replace
+from itertools import product
 
-from polyrot.capabilities.streams import Autoencoders
+import torch
+from torch import Tensor
+
+from polyrot.capabilities.pairs import Pair
+from polyrot.capabilities.streams import Autoencoders, Streams
+from polyrot.cores.comparison import principal_angles
+from polyrot.errors import NotRun
+from polyrot.linalg import haar
+from polyrot.sae import groups
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import Rule, SAEConfig
+from polyrot.stats.estimate import beside, over_seeds
 
 SCALAR, SUBSPACE = KINDS = "scalar", "subspace"
 GROUPS, RANK = 6, 4
@@ -17,6 +29,10 @@ RULES: dict[str, Rule] = {SCALAR: TopK(GROUPS * RANK), SUBSPACE: GroupTopK(GROUP
 RECIPE = SAEConfig(expansion=2, steps=2_000, batch=512, learning_rate=3e-3, decay=0.2)
 """Of either kind, where they are shipped: small ones, which explain over 99% of the activations
 they are trained on, as the larger ones of the other claims do."""
+
+HOW = AS_IS, ROTATED, TWO_SEEDS, CHANCE = "as they are", "rotated", "two SAE seeds", "at random"
+"""The target's groups compared with the source's without a rotation, under the fitted one or under
+a random one; and those of two SAE seeds of one model."""
 
 
 def recipe_of(kind: str, base: SAEConfig = RECIPE) -> SAEConfig:
@@ -31,7 +47,7 @@ def recipe_of(kind: str, base: SAEConfig = RECIPE) -> SAEConfig:
 
 
 class GroupAutoencoders(Autoencoders):
-    """For each model two autoencoders at the late site: of single directions, and of subspaces."""
+    """For each model two autoencoders at the late site: of single directions, and of groups."""
 
     what = "group autoencoders"
 
@@ -39,5 +55,59 @@ class GroupAutoencoders(Autoencoders):
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
         """One of the two, of `KINDS`; by default from the SAE seed that all models share.
 
-        The first seed may have others, from its own SAE seed.
+        The first seed may also have those of a second SAE seed.
         """
+
+
+def likeness(trained: GroupAutoencoders, pair: Pair, kind: str) -> dict[str, float]:
+    """Compare the target's groups with the source's: as they are, rotated, rotated at random."""
+    source, target = (
+        groups.written(trained.dictionary(seed, kind), x[pair.scored])
+        for seed, x in zip(pair.seeds, (pair.source, pair.target), strict=True)
+    )
+    rotations = {
+        AS_IS: torch.eye(pair.d_model, dtype=torch.float64),
+        ROTATED: pair.alignment.rotation,
+        CHANCE: haar.sample(pair.d_model, group="O", seed=pair.draw_seed(61)),
+    }
+    return {
+        f"{what}, {how}": value
+        for how, rotation in rotations.items()
+        for what, value in compared(source, target @ rotation, kind).items()
+    }
+
+
+def of_one_model(streams: Streams, trained: GroupAutoencoders) -> dict[str, float]:
+    """Compare the groups of two SAE seeds, averaged over the models that have two."""
+    found: dict[str, dict[int, float]] = {}
+    for seed, kind in product(streams.seeds, KINDS):
+        x = streams.activations.at(streams.late_site)[streams.index(seed), streams.held_out]
+        try:
+            two = [trained.dictionary(seed, kind, n) for n in (0, trained.sae_seed(seed))]
+        except NotRun:  # not every model has two
+            continue
+        first, second = (groups.written(sae, x) for sae in two)
+        for what, value in compared(first, second, kind).items():
+            found.setdefault(f"mean {what}, {TWO_SEEDS}", {})[seed] = value
+    details: dict[str, float] = {}
+    for name, by_seed in found.items():
+        details |= beside(name, over_seeds(by_seed))
+    return details
+
+
+def compared(source: groups.Written, other: groups.Written, kind: str) -> dict[str, float]:
+    """Measure the mean overlap of matched groups and, of subspaces, their largest angle.
+
+    Groups are weighted by their share of what the source's autoencoder writes; the angle, in
+    degrees, is the largest principal one between the axes of what either group writes.
+    """
+    partner, overlap = groups.matching(source, other)
+    found = {f"{kind} overlap": overlap}
+    if kind == SUBSPACE:
+        share = groups.energies(source) / groups.energies(source).sum()
+        angles: list[Tensor] = [
+            principal_angles(groups.axes(first), groups.axes(second))[-1:].sum()
+            for first, second in zip(source, other[partner], strict=True)
+        ]
+        found["largest angle of subspaces"] = float(torch.stack(angles) @ share)
+    return found

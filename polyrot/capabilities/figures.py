@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from polyrot.capabilities.dictionaries import HOW, SCALAR, SUBSPACE
 from polyrot.linalg import haar
 from polyrot.linalg.lu import determinants
-from polyrot.stats.estimate import CONFIDENCE
+from polyrot.stats.estimate import CONFIDENCE, Estimate
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import numbers
+from polyrot.verdict.figures import detail_of, numbers
 
 NULL_DRAWS = 1_000
 """Haar matrices whose eigenangles stand for all: pools of a figure's size are drawn from them."""
@@ -143,6 +144,34 @@ def eigenvalues(
         Mark.POINTS,
         tuple(series),
     )
+
+
+def likeness_by_pairing(estimate: Estimate) -> list[Figure]:
+    """Draw the details that `dictionaries.likeness` and `dictionaries.of_one_model` report."""
+    series = []
+    for kind, label, role in (
+        (SUBSPACE, "subspaces", Role.MODELS),
+        (SCALAR, "single directions", Role.BESIDE),
+    ):
+        names = {how: f"mean {kind} overlap, {how}" for how in HOW}
+        have = {how: name for how, name in names.items() if name in estimate.details}
+        drawn = (detail_of(estimate, name) for name in have.values())
+        series.append(Series(label, role, tuple(have), *zip(*drawn, strict=True)))
+    return [
+        Figure(
+            "likeness",
+            "Another seed's groups, rotated",
+            "Overlap of what matched groups write (for subspaces in which the variance is the "
+            "same in all directions, the mean squared cosine of their principal angles), for "
+            "autoencoders trained on either seed; mean over pairs. Two SAE seeds of one model "
+            "show the most that a rotation can be expected to achieve; as they are, both were "
+            "trained from the decoder that one SAE seed draws. Hollow: without an interval.",
+            "",
+            "overlap",
+            Mark.POINTS,
+            tuple(series),
+        )
+    ]
 
 
 def mean_and_extremes(

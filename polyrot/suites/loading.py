@@ -49,7 +49,7 @@ def load_suite(
     return loaded
 
 
-def suite_provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
+def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
     """Seeds, how well they were trained, and file hashes, without loading the suite."""
     if registry.parse_world(name):
         return {"seeds": list(load_suite(name).seeds)}

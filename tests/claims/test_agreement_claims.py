@@ -1,45 +1,22 @@
 """CORE-11 and CORE-12 seen to hold where they are true and to fail where they are false."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
-from planted_agreement import PROMPTS, SIZES, PlantedSuite, of_world, one_axis, write_gpt2
-from polyrot.suites.catalogue import load_world
+from claim_runs import claim_module, measured
+from planted_agreement import PROMPTS, SIZES, PlantedReaders, of_world, one_axis, write_gpt2
 from toy_claim import run_own_claims
 
-from polyrot.catalogue import load_module
-from polyrot.experiments.agreement import studies as agreement_suite
+from polyrot import load_suite
+from polyrot.experiments.agreement import studies
+from polyrot.experiments.agreement.studies import Readers
 from polyrot.stats.estimate import Estimate
-from polyrot.suites.suite import Suite
+from polyrot.suites.registry import world_name
 from polyrot.tasks.agreement import draw_prompts
 from polyrot.verdict.judge import Part, Verdict
-from polyrot.verdict.record import Record
-from polyrot.verdict.run import run
-
-ROOT = Path(__file__).parents[2]
-
-
-def module_of(id: str) -> ModuleType:
-    (path,) = (ROOT / "claims/cores").glob(f"{id.lower().replace('-', '_')}_*.py")
-    return load_module(path)
-
-
-def measured(id: str, which: str, on: Suite) -> Record:
-    """Run a claim's own test function on readers whose truth is known."""
-    module, records = module_of(id), []
-
-    def judge(measure: Callable, **options: object) -> None:
-        measurement = getattr(module, which.upper())
-        records.append(run(measurement, measure, suite="planted", **options))
-
-    getattr(module, f"test_{which}")(on, judge)
-    (record,) = records
-    return record
 
 
 def control(part: Part, name: str) -> Estimate:
@@ -49,7 +26,7 @@ def control(part: Part, name: str) -> Estimate:
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
 def test_agreement_is_one_axis_where_it_is_planted(which: str) -> None:
-    record = measured("CORE-11", which, PlantedSuite(one_axis))
+    record = measured("CORE-11", which, PlantedReaders(one_axis))
     assert record.verdict is Verdict.REPLICATED, record.reason
     assert [part.name for part in record.parts] == [
         f"{size}, {name}" for size in SIZES for name in ("keep", "remove", "flip")
@@ -65,12 +42,12 @@ def test_agreement_is_one_axis_where_it_is_planted(which: str) -> None:
 
 @pytest.mark.parametrize("which", ["hardened", "published"])
 def test_two_axes_are_refuted_in_every_part(which: str) -> None:
-    record = measured("CORE-11", which, PlantedSuite(of_world("verb-two-axes", 4)))
+    record = measured("CORE-11", which, PlantedReaders(of_world("verb-two-axes", 4)))
     assert {part.verdict for part in record.parts} == {Verdict.REFUTED}, record.reason
 
 
 def test_areas_are_drawn_by_depth_for_every_size() -> None:
-    record = measured("CORE-11", "hardened", PlantedSuite(one_axis))
+    record = measured("CORE-11", "hardened", PlantedReaders(one_axis))
     assert record.not_drawn == ""
     assert [figure.name for figure in record.figures] == ["depth-small", "depth-large"]
     for figure in record.figures:
@@ -84,23 +61,25 @@ def test_areas_are_drawn_by_depth_for_every_size() -> None:
 
 
 def test_beside_the_average_of_random_axes_stands_the_one_nearest_to_the_bar() -> None:
-    keep, remove, _ = measured("CORE-11", "hardened", PlantedSuite(one_axis)).parts[:3]
+    keep, remove, _ = measured("CORE-11", "hardened", PlantedReaders(one_axis)).parts[:3]
     for part, name, nearer in ((keep, "keep", 1), (remove, "remove", -1)):
         details = control(part, "random axis").details
         nearest = details[f"seed 2, {name}, of 4 random axes the nearest to the bar"]
         assert nearer * (nearest - details[f"seed 2, {name}"]) > 0
-    (part,) = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-shared"))).parts
+    (part,) = measured("CORE-12", "hardened", PlantedReaders(of_world("verb-shared"))).parts
     random = control(part, "random axis")
     assert random.value < random.details["largest of any axis"] < 1
 
 
 def test_a_single_model_of_each_size_makes_models_the_units() -> None:
-    record = measured("CORE-11", "hardened", PlantedSuite(one_axis, {"small": (1,), "large": (4,)}))
+    record = measured(
+        "CORE-11", "hardened", PlantedReaders(one_axis, {"small": (1,), "large": (4,)})
+    )
     assert record.verdict is Verdict.INCONCLUSIVE  # one seed a part has no interval
 
 
 def test_a_shared_coordinate_is_found() -> None:
-    record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-shared")))
+    record = measured("CORE-12", "hardened", PlantedReaders(of_world("verb-shared")))
     assert record.verdict is Verdict.REPLICATED, record.reason
     (part,) = record.parts
     assert part.estimate.value > 0.97
@@ -109,7 +88,7 @@ def test_a_shared_coordinate_is_found() -> None:
 
 
 def test_coordinates_that_go_apart_are_refuted() -> None:
-    record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-apart")))
+    record = measured("CORE-12", "hardened", PlantedReaders(of_world("verb-apart")))
     assert record.verdict is Verdict.REFUTED
 
 
@@ -123,20 +102,21 @@ def test_coordinates_that_go_apart_are_refuted() -> None:
     ],
 )
 def test_worlds_before_a_verb_are_as_claims_say(id: str, world: str, verdict: Verdict) -> None:
-    record = measured(id, "hardened", load_world(world))
+    record = measured(id, "hardened", load_suite(world_name(world)))
     assert record.verdict is verdict, record.reason
 
 
 def test_a_draw_of_a_world_is_itself_and_no_other() -> None:
     one, same, other = (
-        load_world("verb-shared", draw).reader(7, PROMPTS).states for draw in (1, 1, 2)
+        load_suite(world_name("verb-shared", draw)).get(Readers).reader(7, PROMPTS).states
+        for draw in (1, 1, 2)
     )
     assert torch.equal(one, same)
     assert not torch.allclose(one, other)
 
 
 def test_the_label_alone_meets_the_bar_and_the_details_say_so() -> None:
-    record = measured("CORE-12", "hardened", PlantedSuite(of_world("verb-label-alone")))
+    record = measured("CORE-12", "hardened", PlantedReaders(of_world("verb-label-alone")))
     assert record.verdict is Verdict.REPLICATED
     details = record.parts[0].estimate.details
     assert abs(details["within each number"]) < 0.3
@@ -144,16 +124,16 @@ def test_the_label_alone_meets_the_bar_and_the_details_say_so() -> None:
 
 def test_nothing_is_claimed_of_what_is_not_there() -> None:
     for id in ("CORE-11", "CORE-12"):
-        claim = module_of(id).CLAIM
+        claim = claim_module(id).CLAIM
         assert claim.id == id
         assert "2602.22600" in claim.source
-    assert replace(module_of("CORE-11").HARDENED, published=True).id == "CORE-11/published"
+    assert replace(claim_module("CORE-11").HARDENED, published=True).id == "CORE-11/published"
 
 
 def test_a_suite_of_gpt2_models_runs_through(
     pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agreement_suite, "draw_prompts", lambda: draw_prompts(100))
+    monkeypatch.setattr(studies, "draw_prompts", lambda: draw_prompts(100))
     file = write_gpt2(tmp_path)
     run_own_claims(pytester, "--report-dir", "out", "-k", "CORE", "--suite", str(file))
     report = json.loads((pytester.path / "out/tiny/verdict.json").read_text())

@@ -1,52 +1,34 @@
 """CORE-01 to CORE-10 seen to hold where they are true and to fail where they are false."""
 
-from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
+import claim_runs
 import pytest
-from polyrot.suites.catalogue import load_world
 
-from polyrot.catalogue import load_module
+from polyrot import load_suite
 from polyrot.cores.comparison import overlap
 from polyrot.errors import NotRun
+from polyrot.experiments.addition import figures
 from polyrot.experiments.addition.models import AdditionModels
 from polyrot.experiments.addition.suite import END, GROKKED, MEMORISED
 from polyrot.experiments.addition.worlds import AdditionWorld
-from polyrot.experiments.chains import figures as core_figures
 from polyrot.experiments.chains.worlds import D_MODEL, SEEDS
+from polyrot.suites.registry import world_name
 from polyrot.suites.suite import Suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
-from polyrot.verdict.run import run
 
-CLAIMS = Path(__file__).parents[2] / "claims/cores"
 REPLICATED, REFUTED, VACUOUS = Verdict.REPLICATED, Verdict.REFUTED, Verdict.VACUOUS
-
-
-@lru_cache
-def module_of(id: str):
-    (path,) = CLAIMS.glob(f"{id.lower().replace('-', '_')}_*.py")
-    return load_module(path)
 
 
 @lru_cache(maxsize=4)  # a world of a chain has 325 MB
 def measured(id: str, on: Suite, which: str = "hardened") -> Record:
-    """Run a claim's own test function, with a judge that returns the record."""
-    records = []
-
-    def judge(measure: Callable[..., object], **options: object) -> None:
-        measurement = getattr(module_of(id), which.upper())
-        records.append(run(measurement, measure, suite="planted", **options))
-
-    getattr(module_of(id), f"test_{which}")(on, judge)
-    (record,) = records
-    return record
+    return claim_runs.measured(id, which, on)
 
 
 @lru_cache(maxsize=2)
 def world(name: str) -> Suite:
-    return load_world(name)
+    return load_suite(world_name(name))
 
 
 def part(record: Record, name: str):
@@ -179,7 +161,7 @@ def test_how_delays_go_with_the_decay(name: str, power: float, verdict: Verdict)
 
 
 def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:
-    suite = load_world("delay-inverse")
+    suite = load_suite(world_name("delay-inverse"))
     suite.delays[0.3][:5] = [None] * 5
     record = measured("CORE-10", suite)
     assert record.verdict is Verdict.INCONCLUSIVE
@@ -190,11 +172,11 @@ def test_where_repetitions_did_not_grok_nothing_is_decided() -> None:
 
 
 def test_a_sweep_that_never_grokked_is_not_run() -> None:
-    suite = load_world("delay-inverse")
+    suite = load_suite(world_name("delay-inverse"))
     suite.delays.update({decay: [None] * 12 for decay in suite.delays})
     with pytest.raises(NotRun, match="no repetition of the sweep grokked at three decays"):
         measured("CORE-10", suite)
-    assert core_figures.delays(suite.delays) == []
+    assert figures.delays(suite.delays) == []
 
 
 class ThatForgot(AdditionWorld):

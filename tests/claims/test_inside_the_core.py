@@ -1,27 +1,25 @@
 """X-01 seen to say where a rotation acts."""
 
-from collections.abc import Callable
-from pathlib import Path
-
+import claim_runs
 import planted
 import pytest
 import torch
-from polyrot.suites.catalogue import load_world
 from torch import Tensor
 
-from polyrot.catalogue import load_module
+from polyrot import load_suite
+from polyrot.capabilities.cores import Cores
 from polyrot.cores.extraction import Core
+from polyrot.cores.gramians import Tail
 from polyrot.linalg import haar
+from polyrot.suites.registry import world_name
 from polyrot.suites.suite import Suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
-from polyrot.verdict.run import run
 
-CLAIM = load_module(Path(__file__).parents[2] / "claims/exploratory/x_01_inside_the_core.py")
 D_MODEL, RANK = 16, 4
 
 
-class PlantedCores(planted.PlantedSuite):
+class PlantedCores(planted.PlantedSuite, Cores):
     """Seeds under rotations of their own, which share the core, all else, or both."""
 
     def __init__(self, *, core: bool, rest: bool) -> None:
@@ -37,6 +35,9 @@ class PlantedCores(planted.PlantedSuite):
             self._bases[seed] = rotation[:RANK].mT
         super().__init__(activations, saes=lambda seed, sae_seed: pytest.fail("wants no SAE"))
 
+    def tail(self, seed: int) -> Tail:
+        pytest.fail("cores are given")
+
     def core(self, seed: int) -> Core:
         basis = self._bases[seed]
         directions = torch.linalg.qr(basis, mode="complete").Q
@@ -49,14 +50,7 @@ class PlantedCores(planted.PlantedSuite):
 
 
 def measured(on: Suite) -> Record:
-    records = []
-
-    def judge(measure: Callable[..., object], **options: object) -> None:
-        records.append(run(CLAIM.HARDENED, measure, suite="planted", **options))
-
-    CLAIM.test_hardened(on, judge)
-    (record,) = records
-    return record
+    return claim_runs.measured("X-01", "hardened", on)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +78,7 @@ def test_each_part_is_judged_by_itself(
     [("haar", True, True), ("shuffled-inside", False, True), ("shuffled-outside", True, False)],
 )
 def test_worlds_share_what_they_say(world: str, inside: bool, outside: bool) -> None:
-    parts = {part.name: part.placement for part in measured(load_world(world)).parts}
+    parts = {part.name: part.placement for part in measured(load_suite(world_name(world))).parts}
     assert parts == {
         "inside the core": "inside" if inside else "outside",
         "outside it": "inside" if outside else "outside",

@@ -1,13 +1,11 @@
 """X-02 seen to say which kind of dictionary one rotation carries."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
+import claim_runs
 import planted
 import pytest
 import torch
-from polyrot.suites.catalogue import load_world
 from torch import Tensor
 
 import polyrot as pr
@@ -18,21 +16,19 @@ from polyrot.capabilities.dictionaries import (
     RECIPE,
     SCALAR,
     SUBSPACE,
+    GroupAutoencoders,
     recipe_of,
 )
 from polyrot.capabilities.streams import LATE_SITE
-from polyrot.catalogue import load_module
 from polyrot.errors import NotRun
 from polyrot.experiments.synthetic import worlds as synthetic
 from polyrot.linalg import haar
+from polyrot.suites.registry import world_name
 from polyrot.suites.suite import Suite
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record
-from polyrot.verdict.run import run
 
-CLAIM = load_module(
-    Path(__file__).parents[2] / "claims/exploratory/x_02_subspaces_under_rotation.py"
-)
+CLAIM = claim_runs.claim_module("X-02")
 D_MODEL, SHARED = 16, 4
 
 
@@ -51,7 +47,7 @@ def projection(kind: str, basis: Tensor) -> pr.SAE:
     )
 
 
-class PlantedDictionaries(planted.PlantedSuite):
+class PlantedDictionaries(planted.PlantedSuite, GroupAutoencoders):
     """Rotated seeds that share a few strong dimensions; each kind explains these, or the rest."""
 
     def __init__(self, **explains: str) -> None:
@@ -70,20 +66,15 @@ class PlantedDictionaries(planted.PlantedSuite):
 
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> pr.SAE:
         if sae_seed and seed != self.seeds[0]:
-            raise self._lacks("second dictionary")
+            raise self.lacks("second dictionary")
         return self._planted_dictionaries[seed, kind]
 
 
 def measured(on: Suite, *, controlled: bool = True) -> Record:
-    records = []
-    measurement = CLAIM.HARDENED if controlled else replace(CLAIM.HARDENED, controls=())
-
-    def judge(measure: Callable[..., object], **options: object) -> None:
-        records.append(run(measurement, measure, suite="planted", **options))
-
-    CLAIM.test_hardened(on, judge)
-    (record,) = records
-    return record
+    with pytest.MonkeyPatch.context() as patch:
+        if not controlled:
+            patch.setattr(CLAIM, "HARDENED", replace(CLAIM.HARDENED, controls=()))
+        return claim_runs.measured("X-02", "hardened", on)
 
 
 @pytest.fixture
@@ -131,7 +122,7 @@ def test_the_dictionaries_that_a_rotation_carries_are_those_of_the_target() -> N
 
 
 def test_reading_the_rotated_target_is_what_a_carried_dictionary_does() -> None:
-    suite = load_world("haar")
+    suite = pr.load_suite(world_name("haar"))
     pair = next(iter(suite.pairs(LATE_SITE)))
     sae = projection(SUBSPACE, haar.sample(synthetic.D_MODEL, seed=9)[:8]).to(torch.float64)
     fit = pair.alignment
@@ -139,20 +130,20 @@ def test_reading_the_rotated_target_is_what_a_carried_dictionary_does() -> None:
     carried = fit.inverse().carry_sae(sae)
     there = carried.decode(carried.encode(target))
     left = pr.ev(fit.apply(there), pair.source[pair.held_out])
-    assert CLAIM.lost(pair, sae)[1] == pytest.approx(left, abs=1e-6)
+    assert CLAIM.ev_lost(pair, sae)[1] == pytest.approx(left, abs=1e-6)
 
 
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize(("world", "met"), [("haar", True), ("unrelated", False)])
 def test_worlds_are_told_apart(world: str, met: bool) -> None:
-    carried, beyond = measured(load_world(world), controlled=False).parts
+    carried, beyond = measured(pr.load_suite(world_name(world)), controlled=False).parts
     assert carried.placement == ("inside" if met else "outside")
     assert beyond.placement == "inside" or not met
 
 
 @pytest.mark.usefixtures("short")
 def test_a_world_trains_the_dictionaries_of_the_recipe_and_the_first_model_two() -> None:
-    one, again = load_world("haar"), load_world("haar")
+    one, again = pr.load_suite(world_name("haar")), pr.load_suite(world_name("haar"))
     for kind, rule in ((SCALAR, pr.TopK(GROUPS * RANK)), (SUBSPACE, pr.GroupTopK(GROUPS, RANK))):
         sae = one.dictionary(1, kind)
         assert sae.activation == rule
@@ -173,7 +164,7 @@ def test_two_runs_give_the_same_numbers() -> None:
 
 def test_what_is_asked_of_a_suite_without_dictionaries_is_not_run() -> None:
     suite = planted.identical(D_MODEL, planted.gaussian)
-    with pytest.raises(NotRun, match="no dictionaries of subspaces; run it with --suite dyck3-ind"):
+    with pytest.raises(NotRun, match="no group autoencoders; run it with --suite dyck3-ind"):
         measured(suite)
 
 

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from polyrot.suites.names import is_about
 
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import suite as modular
+from polyrot.experiments.addition import train as addition_train
 from polyrot.experiments.addition.models import AdditionModels
 from polyrot.experiments.chains import suite as markov
-from polyrot.experiments.chains import train as encoder_build
+from polyrot.experiments.chains import train as chains_train
 from polyrot.experiments.chains.models import ChainModels
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS
 from polyrot.models.transformer import stack_states
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact
 from polyrot.suites.loading import load_suite, suite_provenance
+from polyrot.suites.registry import applies_to
 from polyrot.tasks.markov import ring
 from polyrot.tasks.modular import is_training, questions
 
@@ -39,8 +40,8 @@ def small_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(
             ENCODER_COHORTS, name, replace(cohort, architecture=small, training=training)
         )
-    monkeypatch.setattr(encoder_build, "SAE_RECIPE", replace(encoder_build.SAE_RECIPE, steps=3))
-    monkeypatch.setattr(encoder_build, "SAE_SEQUENCES", 64)
+    monkeypatch.setattr(training, "SAE_RECIPE", replace(training.SAE_RECIPE, steps=3))
+    monkeypatch.setattr(chains_train, "SAE_SEQUENCES", 64)
 
 
 @pytest.mark.seconds
@@ -96,7 +97,7 @@ def test_what_was_not_trained_says_how_to_get_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_cohorts")
 def test_a_chain_is_trained_rounded_and_written(tmp_path: Path) -> None:
     steps: list[str] = []
-    built = encoder_build.build_encoder_suite(
+    built = chains_train.build_encoder_suite(
         "markov",
         tmp_path / "markov",
         work=tmp_path,
@@ -121,7 +122,7 @@ def test_addition_is_written_at_four_times(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(History, "memorised", 1)
     monkeypatch.setattr(History, "grokked", 2)
     folder = tmp_path / modular.NAME
-    encoder_build.build_modular_suite(folder, work=tmp_path, command="a test")
+    addition_train.build_modular_suite(folder, work=tmp_path, command="a test")
     suite = load_suite(modular.NAME, artifacts=tmp_path)
     for checkpoint in modular.CHECKPOINTS:
         models = suite.questions(checkpoint)
@@ -144,7 +145,7 @@ def test_addition_is_written_at_four_times(tmp_path: Path, monkeypatch) -> None:
 @pytest.mark.usefixtures("small_cohorts")
 def test_a_training_that_never_groks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="never reached 99%"):
-        encoder_build.build_modular_suite(tmp_path / "x", work=tmp_path, command="a test")
+        addition_train.build_modular_suite(tmp_path / "x", work=tmp_path, command="a test")
 
 
 def test_states_are_those_that_the_unembedding_reads() -> None:
@@ -201,4 +202,4 @@ def test_questions_are_answered_as_the_models_answer_them() -> None:
     ],
 )
 def test_suites_are_about_their_claims(claim: str, suite: str, about: bool) -> None:
-    assert is_about(claim, suite) is about
+    assert applies_to(claim, suite) is about

@@ -6,6 +6,7 @@ from pathlib import Path
 from planted_language import gpt2, saved, tokenizer_of
 
 from polyrot.experiments.agreement.controls import LinearReader, planted_axis
+from polyrot.experiments.agreement.studies import Readers
 from polyrot.experiments.agreement.worlds import VERB_WORLDS
 from polyrot.suites.draws import Draw
 from polyrot.suites.suite import Suite
@@ -25,11 +26,14 @@ def of_world(name: str, d_model: int = 32) -> Make:
     return lambda seed: VERB_WORLDS[name](PROMPTS.plural, d_model + seed % 3, Draw(0), seed)
 
 
-class PlantedSuite(Suite):
+class PlantedReaders(Suite, Readers):
     """Readers as they are made, of named sizes."""
 
+    sizes = None  # given by __init__
+
     def __init__(self, make: Make, sizes: Mapping[str, tuple[int, ...]] = SIZES) -> None:
-        super().__init__("planted", sum(sizes.values(), ()), ("resid_post.0",))
+        Suite.__init__(self, "planted", sum(sizes.values(), ()))
+        Readers.__init__(self)
         self._make, self.sizes = make, sizes
 
     def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LinearReader:

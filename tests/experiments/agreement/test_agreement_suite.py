@@ -26,7 +26,7 @@ from polyrot.experiments.agreement.axes import (
 )
 from polyrot.experiments.agreement.controls import RotatedReader
 from polyrot.experiments.agreement.readers import Copulas, LanguageReader, copulas
-from polyrot.experiments.agreement.studies import pairs_of_sizes, study_of, units
+from polyrot.experiments.agreement.studies import Readers, pairs_of_sizes, units
 from polyrot.experiments.agreement.train import Plan, Size, build_agreement, recipe
 from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.interventions.edit import edited
@@ -203,26 +203,27 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_models_of_a_folder_read_the_prompts(tiny: Path) -> None:
     suite = load_suite(str(tiny))
     assert isinstance(suite, LanguageSuite)
-    assert suite.sizes == {"small": (1,), "medium": (2,), "width 48": (3,)}
-    assert units(suite) == {"": (1, 2, 3)}
-    assert pairs_of_sizes(suite) == {"all sizes": [(1, 2), (1, 3), (2, 3)]}
-    seen = suite.reader(2, PROMPTS).observe()
+    readers = suite.get(Readers)
+    assert readers.sizes == {"small": (1,), "medium": (2,), "width 48": (3,)}
+    assert units(readers) == {"": (1, 2, 3)}
+    assert pairs_of_sizes(readers) == {"all sizes": [(1, 2), (1, 3), (2, 3)]}
+    seen = readers.reader(2, PROMPTS).observe()
     assert seen.states.shape == (2, 1_200, 32)
-    own = study_of(suite, 2)
+    own = readers.study(2)
     assert isinstance(own, Study)
-    assert study_of(suite, 2) is own
+    assert readers.study(2) is own
     assert len(own.margins) == 1_200
 
 
 def test_what_cannot_be_read_is_not_run(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(NotRun, match="language models that read English; run it with --suite agr"):
-        study_of(load_suite("world:haar"), 0)
+        load_suite("world:haar").get(Readers)
     shutil.copytree(tiny.parent, tmp_path / "short")
     file = tmp_path / "short" / "tiny.toml"
     config = tmp_path / "short" / "seed1" / "config.json"
     config.write_text(config.read_text().replace('"n_positions": 64', '"n_positions": 4'))
     with pytest.raises(NotRun, match=r"prompts have up to \d+ tokens and .*seed1 reads 4"):
-        load_suite(str(file)).reader(1, PROMPTS)
+        load_suite(str(file)).get(Readers).reader(1, PROMPTS)
     text = file.read_text()
     file.write_text(
         text[: text.index("[[models]]", text.index("size"))]
@@ -230,7 +231,7 @@ def test_what_cannot_be_read_is_not_run(tiny: Path, tmp_path: Path) -> None:
         .replace("seed1", "seed{seed}")
     )
     with pytest.raises(NotRun, match=r"of tiny are of one size; give a \[\[models\]\] table"):
-        pairs_of_sizes(load_suite(str(file)))
+        pairs_of_sizes(load_suite(str(file)).get(Readers))
 
 
 def test_the_shipped_models_agree_and_are_small() -> None:
@@ -254,10 +255,11 @@ def test_the_shipped_models_agree_and_are_small() -> None:
 def test_the_suite_loads_what_is_shipped_and_trains_nothing(tmp_path: Path) -> None:
     suite = load_suite("agreement")
     sizes = {"small": (11, 12, 13), "medium": (21, 22, 23, 24, 25), "large": (31, 32, 33)}
-    assert suite.sizes == units(suite) == sizes
-    assert [len(pairs) for pairs in pairs_of_sizes(suite).values()] == [15, 9, 15]
+    readers = suite.get(Readers)
+    assert readers.sizes == units(readers) == sizes
+    assert [len(pairs) for pairs in pairs_of_sizes(readers).values()] == [15, 9, 15]
     assert suite.tokenizer()("the keys")["input_ids"]
-    provenance = suite_provenance("agreement")
+    provenance = suite_provenance("agreement", SHIPPED)
     assert len(provenance["models"]) == 11
     assert any(name.startswith("tokens.safetensors ") for name in provenance["files"])
     with pytest.raises(MissingArtifact, match="no trained files of agreement; `polyrot train"):
@@ -274,7 +276,7 @@ def test_the_suite_loads_what_is_shipped_and_trains_nothing(tmp_path: Path) -> N
 @pytest.mark.seconds
 def test_a_shipped_models_accuracy_is_the_manifests() -> None:
     suite = load_suite("agreement")
-    own = study_of(suite, 11)
+    own = suite.get(Readers).study(11)
     right = (own.margins > 0).numpy() == own.prompts.plural
     manifest = json.loads((SHIPPED / "agreement" / "manifest.json").read_text())
     assert round(float(right.mean()), 4) == manifest["seeds"]["11"]["accuracy"]["all prompts"]
