@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from polyrot import locations
 from polyrot.cache import cache_directory
+from polyrot.progress import Progress, silent
 
 IN_USE = "in-use.lock"
 """Held in a folder of its own by a command that works there."""
@@ -81,9 +82,7 @@ class Entry:
         return self.temporary and time.time() - self.modified > LEFTOVER_SECONDS
 
 
-def entries(
-    kind: Kind, progress: Callable[[float, str], None] = lambda share, what: None
-) -> list[Entry]:
+def entries(kind: Kind, progress: Progress = silent) -> list[Entry]:
     """List what a kind holds; other files in its folder are not polyrot's."""
     whole, partly = re.compile(kind.pattern), re.compile(rf"\.(activations|{kind.pattern})\..*")
     try:
@@ -124,9 +123,7 @@ class Cleared:
     """Why one could not be removed; empty where all could."""
 
 
-def clear(
-    chosen: Sequence[Entry], progress: Callable[[float, str], None] = lambda share, what: None
-) -> Cleared:
+def clear(chosen: Sequence[Entry], progress: Progress = silent) -> Cleared:
     """Remove entries, but for those that another process writes, waits for or reads.
 
     Lock files stay: they are empty, and somebody may wait for one.

@@ -65,8 +65,8 @@ class ByPart:
                 continue
             if detail:
                 drawn = (detail_of(found[part], detail) for part in have)
-                ends = zip(*drawn, strict=True)
-                series.append(Series(curve.label, curve.role, tuple(have), *ends))
+                y, low, high = zip(*drawn, strict=True)
+                series.append(Series(curve.label, curve.role, tuple(have), y, low, high))
             else:
                 estimates = (found[part] for part in have)
                 series.append(Series.of(curve.label, curve.role, have, estimates))
@@ -154,4 +154,5 @@ def detail_of(estimate: Estimate, name: str) -> tuple[float, float, float]:
 
 
 def numbers(values: Tensor) -> tuple[float, ...]:
+    """Return what a tensor of one axis holds."""
     return tuple(map(float, values))

@@ -11,6 +11,7 @@ from polyrot.capabilities.autoencoders import TrainedAutoencoders
 from polyrot.errors import NotRun
 from polyrot.experiments.language.tokens import Sequences
 from polyrot.models.harvest import Activations
+from polyrot.progress import Progress
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.training import NOISE, noise_activations
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 class LanguageAutoencoders:
     """Loaded, or trained, when asked for."""
 
-    def __init__(
-        self, suite: "LanguageSuite", device: str, progress: Callable[[float, str], None]
-    ) -> None:
+    def __init__(self, suite: "LanguageSuite", device: str, progress: Progress) -> None:
         self._suite, self._device, self._progress = suite, device, progress
         self._given: dict[str, SAE] = {}
 
@@ -48,7 +47,7 @@ class LanguageAutoencoders:
         return self._given[folder]
 
     def of_control(self, index: int, site: str) -> SAE:
-        """Take that of a model of another task, or of noise; see `ControlAutoencoders.control_sae`."""
+        """Take that of a model of another task, or of noise: `ControlAutoencoders.control_sae`."""
         autoencoders = self._noise if site == NOISE else self._controls
         return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
 
