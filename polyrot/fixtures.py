@@ -10,6 +10,7 @@ import pytest
 
 from polyrot.errors import NotRun
 from polyrot.locations import judging
+from polyrot.progress import Progress
 from polyrot.run.items import measurement_of
 from polyrot.run.session import artifact_folder, session_of
 from polyrot.suites.kind import capability_fixture
@@ -35,7 +36,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def suite_progress(pytestconfig: pytest.Config) -> Callable[[float, str], None]:
+def suite_progress(pytestconfig: pytest.Config) -> Progress:
     """Show how far the making of a suite is, on the line that shows how far the run is."""
     session = session_of(pytestconfig)
     return lambda share, what: session.show(0, what)
@@ -45,7 +46,7 @@ def suite_progress(pytestconfig: pytest.Config) -> Callable[[float, str], None]:
 def suite(
     suite_name: str,
     artifacts: Path,
-    suite_progress: Callable[[float, str], None],
+    suite_progress: Progress,
     pytestconfig: pytest.Config,
 ) -> Suite:
     """The suite under test: see `polyrot.suites.suite.Suite`."""

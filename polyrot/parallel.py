@@ -19,6 +19,7 @@ from threading import RLock
 from typing import Any, Literal, TypeVar, get_args
 
 from polyrot.errors import NotRun
+from polyrot.progress import Progress, silent
 
 Backend = Literal["loky", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -39,7 +40,6 @@ START = {
 PACKAGE = {"dask": ("distributed", '"polyrot[dask]"'), "ray": ("ray", '"polyrot[ray]"')}
 
 Result = TypeVar("Result")
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def run_units(
     arguments: Iterable[tuple[Any, ...]],
     *,
     on: Workers | None = None,
-    progress: Progress = lambda share: None,
+    progress: Progress = silent,
 ) -> list[Result]:
     """Call a function with each tuple of arguments; return the results in their order.
 
@@ -137,7 +137,7 @@ def run_units(
         function: of a module, so that other processes find it.
         arguments: small ones, of each unit; large things as paths.
         on: where to run; by default as `using` chose.
-        progress: called with the share that is done after every unit.
+        progress: told after every unit.
 
     Raises:
         NotRun: where a package is missing, or no cluster or worker answers.
@@ -150,7 +150,7 @@ def run_units(
     results: dict[int, Result] = {}
     for index, result in _finished(function, units, chosen):
         results[index] = result
-        progress(len(results) / len(units))
+        progress(len(results) / len(units), f"{len(results)} of {len(units)}")
     return [results[index] for index in range(len(units))]
 
 

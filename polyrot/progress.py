@@ -6,7 +6,7 @@ and as plain lines in a log.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
@@ -17,11 +17,44 @@ LOG_SECONDS = 15.0
 Uncaptured = Callable[[], AbstractContextManager[object]]
 
 Progress = Callable[[float, str], None]
-"""How everything that takes long says how far it is: the share that is done, and what is done."""
+"""How all long work reports: the share that is done, from 0 to 1, and what is being done."""
 
 
 def silent(share: float, what: str) -> None:
     """Show no progress."""
+
+
+def within(progress: Progress, first: float = 0.0, last: float = 1.0, what: str = "") -> Progress:
+    """Make the progress of a part of some work.
+
+    Args:
+        progress: of the whole work.
+        first: share of the whole that is done when the part begins.
+        last: share of the whole that is done when the part ends.
+        what: the name of the part, put before what it says of itself.
+
+    >>> fitting = within(lambda share, what: print(f"{share:.0%} {what}"), 0.5, 1.0, "fit")
+    >>> fitting(0.5, "step 1 of 2")
+    75% fit, step 1 of 2
+    """
+
+    def part(share: float, said: str) -> None:
+        progress(first * (1 - share) + last * share, ", ".join(filter(None, (what, said))))
+
+    return part
+
+
+def in_turn(progress: Progress, sizes: Sequence[float]) -> Iterator[Progress]:
+    """Yield the progress of each of several parts that are done one after another.
+
+    Args:
+        progress: of the whole work.
+        sizes: how long each part takes, in any unit.
+    """
+    done = 0.0
+    for size in sizes:
+        yield within(progress, done / sum(sizes), (done + size) / sum(sizes))
+        done += size
 
 
 class ProgressLine:

@@ -113,7 +113,9 @@ def same(results: dict[str, Any]) -> None:
 
 def test_one_job_is_this_process_and_keeps_the_order() -> None:
     shares: list[float] = []
-    found = run_units(units.where, [(i,) for i in range(4)], progress=shares.append)
+    found = run_units(
+        units.where, [(i,) for i in range(4)], progress=lambda share, what: shares.append(share)
+    )
     assert [(number, process) for number, process, _ in found] == [
         (i, os.getpid()) for i in range(4)
     ]
@@ -125,7 +127,12 @@ def test_one_job_is_this_process_and_keeps_the_order() -> None:
 def test_other_processes_keep_the_order_and_share_the_cores(backend: str, dask: Workers) -> None:
     shares: list[float] = []
     on = TWO if backend == "loky" else dask
-    found = run_units(units.where, [(i,) for i in range(6)], on=on, progress=shares.append)
+    found = run_units(
+        units.where,
+        [(i,) for i in range(6)],
+        on=on,
+        progress=lambda share, what: shares.append(share),
+    )
     assert [number for number, _, _ in found] == list(range(6))
     processes = {process for _, process, _ in found}
     assert len(processes) == 2
@@ -161,7 +168,13 @@ def test_harvested_activations_are_equal_everywhere(
         shares.clear()
         models = [partial(replace, source) for source in sources]
         found = harvest_language(
-            models, planted_language.D, TOKENS, SITES, batch=4, what={}, progress=shares.append
+            models,
+            planted_language.D,
+            TOKENS,
+            SITES,
+            batch=4,
+            what={},
+            progress=lambda share, what: shares.append(share),
         )
         return {site: found.at(site).clone() for site in SITES}
 

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from polyrot import progress as module
-from polyrot.progress import ProgressLine, duration
+from polyrot.progress import ProgressLine, duration, in_turn, within
 
 
 class Terminal(io.StringIO):
@@ -63,6 +63,27 @@ def test_long_lines_are_cut_and_a_muted_line_is_silent(clock: list[float]) -> No
     assert out.getvalue() == ""
     loud(0.0, "x" * 200)
     assert len(out.getvalue()) == len("\r") + 79 + len("\x1b[K")
+
+
+def test_a_part_is_a_share_of_the_whole_and_says_its_name() -> None:
+    said: list[tuple[float, str]] = []
+    part = within(lambda *own: said.append(own), 0.5, 0.9, "fit")
+    part(0, "")
+    within(part, what="seed 1")(0.5, "step 1 of 2")
+    part(1, "done")
+    assert said == [
+        (0.5, "fit"),
+        (pytest.approx(0.7), "fit, seed 1, step 1 of 2"),
+        (0.9, "fit, done"),
+    ]
+
+
+def test_parts_in_turn_take_their_size_and_end_where_the_next_begins() -> None:
+    shares: list[float] = []
+    for part in in_turn(lambda share, what: shares.append(share), (1, 0, 3)):
+        part(0, "")
+        part(1, "")
+    assert shares == [0, 0.25, 0.25, 0.25, 0.25, 1]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(40.2, "40 s"), (600, "10 min"), (9000, "2.5 h")])

@@ -18,6 +18,7 @@ from polyrot.capabilities.autoencoders import TrainedAutoencoders
 from polyrot.errors import NotRun
 from polyrot.linalg import battery
 from polyrot.parallel import Workers, run_units, using
+from polyrot.progress import silent
 from polyrot.sae.recipe import SAEConfig
 from polyrot.stats import nulls
 
@@ -67,7 +68,12 @@ def ray() -> Iterator[Workers]:
 
 def test_units_keep_their_order_in_two_processes(ray: Workers) -> None:
     shares: list[float] = []
-    found = run_units(units.where, [(i,) for i in range(6)], on=ray, progress=shares.append)
+    found = run_units(
+        units.where,
+        [(i,) for i in range(6)],
+        on=ray,
+        progress=lambda share, what: shares.append(share),
+    )
     assert [number for number, _, _ in found] == list(range(6))
     processes = {process for _, process, _ in found}
     assert len(processes) == 2
@@ -93,7 +99,7 @@ def test_autoencoders_and_nulls_are_equal(
     monkeypatch.setattr(battery, "SPECTRAL_UNIT", 9 * 40)
 
     def made() -> list[Tensor]:
-        trained = TrainedAutoencoders("tiny", RECIPE, lambda site: data, lambda share, what: None)
+        trained = TrainedAutoencoders("tiny", RECIPE, lambda site: data, silent)
         saes = trained.at("resid_post.0", [0, 0, 1])
         null = battery._spectral_null(9, False, 3)
         return [*(sae.W_dec for sae in saes), *null.values()]

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from polyrot.cache import cache_directory, content_key
 from polyrot.files import sha256, write_atomically
-from polyrot.parallel import Progress, run_units, workers
+from polyrot.parallel import run_units, workers
+from polyrot.progress import Progress, within
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.relu_gradients import stack_block
@@ -31,7 +32,7 @@ class TrainedAutoencoders:
         name: str,
         recipe: SAEConfig,
         activations: Callable[[str], list[Tensor]],
-        progress: Callable[[float, str], None],
+        progress: Progress,
         device: str = "cpu",
     ) -> None:
         """Train by a recipe on what `activations(site)` returns, one set a model."""
@@ -63,7 +64,7 @@ class TrainedAutoencoders:
             if not _whole(kept):
                 said = f"{self._name}: training {len(data)} autoencoders at {site}"
                 train = _train_together if workers().here else _train_apart
-                train(data, configs, kept, self._device, lambda s: self._progress(s, said))
+                train(data, configs, kept, self._device, within(self._progress, what=said))
                 write_atomically(kept / INDEX, lambda path: path.write_text(_hashes(kept)))
             return [SAE.load(kept / str(index)) for index in range(len(data))]
 
@@ -71,14 +72,8 @@ class TrainedAutoencoders:
 def _train_together(
     data: list[Tensor], configs: list[SAEConfig], folder: Path, device: str, progress: Progress
 ) -> None:
-    steps = configs[0].steps
     there = [x.to(device) for x in data]
-    trained = train_saes(
-        there,
-        configs,
-        checkpoint=folder / "training.pt",
-        report=lambda step: progress(step / steps),
-    )
+    trained = train_saes(there, configs, checkpoint=folder / "training.pt", progress=progress)
     for index, (sae, config) in enumerate(zip(trained, configs, strict=True)):
         replace(sae, metadata=config.recipe()).save(folder / str(index))
 

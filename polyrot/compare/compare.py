@@ -19,7 +19,7 @@ from polyrot.files import write_atomically
 from polyrot.linalg.battery import HaarTest, haar_test
 from polyrot.linalg.procrustes import Alignment, Group
 from polyrot.models.sources import ModelSource
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, silent, within
 from polyrot.stats.estimate import Estimate
 
 PAIR = ("source", "target")
@@ -63,7 +63,7 @@ def compare_models(
         batch: sequences that run together.
         held_out: share of the sequences that only score.
         seed: chooses them, and draws the nulls.
-        progress: called with the share that is done and what is being done.
+        progress: told the share that is done and what is being done.
 
     Raises:
         ValueError: where fewer than two sequences would be left on either side.
@@ -83,14 +83,14 @@ def compare_models(
         sites,
         folder,
         batch=batch,
-        progress=lambda share: progress(0.7 * share, "running both models to fit"),
+        progress=within(progress, 0, 0.7, "running both models to fit"),
     )
     fitted = fit_pairs(joint, groups=("O", *ALTERNATIVES), seed=seed)
     scores = score_pairs(
         joint,
         fitted,
         tokens[order[:count]],
-        progress=lambda share: progress(0.7 + 0.2 * share, "running both models to score"),
+        progress=within(progress, 0.7, 0.9, "running both models to score"),
     )
     comparisons = []
     for done, own in enumerate(fitted):

@@ -1,6 +1,6 @@
 """Maps of pairs of language models, fitted to their joint moments: one unit of work a pair."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from polyrot.linalg.moment_files import Pair
 from polyrot.linalg.moments import Moments
 from polyrot.linalg.procrustes import Alignment, Group, align_all
 from polyrot.parallel import one_thread, run_units
+from polyrot.progress import Progress, silent
 
 FIELDS = ("rotation", "scale", "source_mean", "target_mean", "ev_fit", "ev", "singular_values")
 
@@ -53,7 +54,7 @@ def fit_pairs(
     *,
     groups: tuple[Group, ...] = ("O",),
     seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> list[FittedPair]:
     """Fit the maps of some groups to every pair at every site, a unit of work each."""
     units = [(joint, site, pair, groups, seed) for site in joint.sites for pair in joint.pairs]

@@ -5,7 +5,7 @@ the moments of its tokens; they add up.
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,12 +22,11 @@ from polyrot.linalg.moments import Moments
 from polyrot.linalg.streaming import JointMomentStream
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.parallel import run_units
+from polyrot.progress import Progress, silent
 
 SHARD_TOKENS = 2**20
 """Tokens of one unit of work: minutes of a model of 7 billion parameters on one accelerator."""
 FIT, HELD_OUT = "fit", "held-out"
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def gather_moments(
     *,
     pairs: Sequence[Pair] | None = None,
     batch: int = 16,
-    progress: Progress = lambda share: None,
+    progress: Progress = silent,
 ) -> Joint:
     """Run models over sequences, and sum the moments of pairs of them at sites.
 
@@ -75,7 +74,7 @@ def gather_moments(
         folder: where the moments go; workers on other machines must see it.
         pairs: (source, target); by default each two models once.
         batch: sequences that run together.
-        progress: called with the share that is done.
+        progress: told after every unit of work.
 
     Raises:
         ValueError: where every sequence is held out.

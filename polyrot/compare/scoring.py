@@ -1,6 +1,6 @@
 """How well fitted maps explain sequences that they never saw, with intervals over sequences."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -18,6 +18,7 @@ from polyrot.experiments.language.tokens import Sequences
 from polyrot.linalg.procrustes import Alignment, Group
 from polyrot.models.sources import loaded
 from polyrot.parallel import run_units
+from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import CONFIDENCE, Estimate
 
 
@@ -61,7 +62,7 @@ def score_pairs(
     fitted: Sequence[FittedPair],
     tokens: Sequences,
     *,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> dict[str, dict[str, Estimate]]:
     """Score the maps of one pair on sequences that no fit saw; return EV by site and group.
 

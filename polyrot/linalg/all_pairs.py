@@ -1,6 +1,6 @@
 """Rotations between all pairs of several activation sets, from one pass over the tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
@@ -8,6 +8,7 @@ import torch
 from polyrot.linalg.checks import Array, as_activations, check_tokens
 from polyrot.linalg.cross import cross_moments
 from polyrot.linalg.procrustes import Alignment, Group, fit_parts, split_tokens
+from polyrot.progress import Progress, silent
 
 AT_ONCE = 2**22
 """Numbers of the cross-covariances that are decomposed in one batch: 32 MiB."""
@@ -20,7 +21,7 @@ def align_pairs(
     holdout: float = 0.25,
     sequence: Array | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> dict[tuple[int, int], Alignment]:
     """Fit the rotation of every ordered pair of activation sets of the same tokens.
 
@@ -32,7 +33,7 @@ def align_pairs(
         activations: of each seed, `[token, d_model]`, the same tokens in the same order.
         group: `"O"`, `"SO"` or `"scaled"`.
         holdout, sequence, seed: as for `align`.
-        progress: called with the share of the pairs that are fitted.
+        progress: told the share of the pairs that are fitted, and how many.
 
     Returns:
         One alignment for every (source, target), positions in `activations`.
@@ -68,5 +69,6 @@ def align_pairs(
             found[a, b] = fit_parts(own, group, seed, (u, s, vh))
             swapped = [part.swap() for part in own]
             found[b, a] = fit_parts(swapped, group, seed, (vh.mT, s, u.mT))
-        progress((batch[-1] + 1) / len(pairs))
+        fitted = batch[-1] + 1
+        progress(fitted / len(pairs), f"{fitted} of {len(pairs)} pairs")
     return found

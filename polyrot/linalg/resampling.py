@@ -12,6 +12,7 @@ from polyrot.linalg.checks import Array, as_activations, check_tokens
 from polyrot.linalg.cross import Sums, add_up, find_origins
 from polyrot.linalg.polar import polar_factor
 from polyrot.linalg.procrustes import sequence_ids
+from polyrot.progress import Progress, silent
 
 AT_ONCE = 2**23
 """Numbers of the refitted cross-covariances that are in memory at a time: 64 MiB."""
@@ -85,7 +86,7 @@ def bootstrap(
     blocks: int = 64,
     draws: int = 200,
     seed: int = 0,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> Bootstrap:
     """Refit the rotation of source onto target to blocks of tokens drawn with replacement.
 
@@ -100,7 +101,7 @@ def bootstrap(
         blocks: into which the sequences are dealt; `blocks * d_model^2` float64 are kept.
         draws: refits.
         seed: of the blocks and the draws.
-        progress: called with the share of the refits that are done.
+        progress: told the share of the refits that are done, and how many.
 
     Raises:
         TypeError: where an array is not of a floating type.
@@ -140,7 +141,8 @@ def bootstrap(
         refitted = polar_factor(fit.cross, fast=on_device)
         ev.append(left_out.explained(refitted, fit))
         distance.append(torch.linalg.matrix_norm(refitted - rotation))
-        progress(sum(map(len, ev)) / draws)
+        done = sum(map(len, ev))
+        progress(done / draws, f"{done} of {draws} refits")
     return Bootstrap(torch.cat(ev), torch.cat(distance))
 
 

@@ -5,7 +5,6 @@ embedding and unembeddings, frozen.  Cohort B (`dyck3-independent`): seeds
 100-104, nothing shared but the analytic positions.  (arXiv 2605.24577, Setup.)
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from polyrot.models.transformer import (
     initial_state,
     stack_states,
 )
+from polyrot.progress import Progress, in_turn, silent, within
 
 FINAL_METRIC_SEQUENCES = 20_000
 FINAL_METRIC_SEED = 2_000_003
@@ -92,19 +92,20 @@ def train_cohort(
     *,
     directory: Path,
     device: str = "cpu",
-    report: Callable[[tuple[int, ...], int, str], None] = lambda seeds, step, text: None,
+    progress: Progress = silent,
 ) -> dict[int, TrainedSeed]:
     """Train every seed of a cohort, resuming from the checkpoints in `directory`.
 
-    `report(seeds, step, text)` is called after every step of every stack, and once more
-    before its final accuracy is measured.
+    `progress` is told after every step of every stack, and once more before its final accuracy
+    is measured.
     """
     if not cohort.shared_io:
-        return _train_stack(cohort, cohort.seeds, None, directory, device, report)
+        return _train_stack(cohort, cohort.seeds, None, directory, device, progress)
     first, *others = cohort.seeds
-    trained = _train_stack(cohort, (first,), None, directory, device, report)
+    alone, together = in_turn(progress, (1, 1))
+    trained = _train_stack(cohort, (first,), None, directory, device, alone)
     shared = {name: trained[first].best[name] for name in SHARED_IO}
-    return trained | _train_stack(cohort, tuple(others), shared, directory, device, report)
+    return trained | _train_stack(cohort, tuple(others), shared, directory, device, together)
 
 
 def final_accuracy(model: StackedTransformer, training: TrainingConfig) -> list[Accuracy]:
@@ -124,7 +125,7 @@ def _train_stack(
     shared: State | None,
     directory: Path,
     device: str,
-    report: Callable[[tuple[int, ...], int, str], None],
+    progress: Progress,
 ) -> dict[int, TrainedSeed]:
     states = [initial_state(cohort.architecture, seed) | (shared or {}) for seed in seeds]
     model = StackedTransformer(cohort.architecture, stack_states(states)).to(device)
@@ -138,14 +139,15 @@ def _train_stack(
             "shared_io_of": cohort.seeds[0] if shared else None,
         }
     )
+    progress = within(progress, what=f"{cohort.name}: seeds {_span(seeds)}")
     result = train(
         model,
         seeds,
         cohort.training,
         checkpoint=directory / f"{cohort.name}-{key}.pt",
-        report=lambda step, text: report(seeds, step, text),
+        progress=progress,
     )
-    report(seeds, cohort.training.steps, "measuring final accuracy")
+    progress(1, "measuring final accuracy")
     best = StackedTransformer(cohort.architecture, stack_states(result.best)).to(device)
     accuracies = final_accuracy(best, cohort.training)
     return {
@@ -158,3 +160,7 @@ def _train_stack(
         )
         for i, seed in enumerate(seeds)
     }
+
+
+def _span(seeds: tuple[int, ...]) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

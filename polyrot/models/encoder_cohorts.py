@@ -4,7 +4,6 @@ Recipes: arXiv 2602.22600, its released code.  Five seeds of the Markov chain wh
 three, three of modular addition as there.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from polyrot.models.encoder_training import (
     train_encoders,
 )
 from polyrot.models.transformer import stack_states
+from polyrot.progress import Progress, silent, within
 from polyrot.tasks import markov, modular
 from polyrot.tasks.markov import Chain
 
@@ -37,8 +37,6 @@ WITHOUT_DECAY = "modular-addition-without-decay"
 SWEEP = "grokking-sweep"
 FORK_EPOCH = 900
 """After which the branch without weight decay goes on, with a new optimiser."""
-
-Report = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ TRAINABLE = (*CHAINS, MODULAR, SWEEP)
 
 
 def train_encoder_cohort(
-    cohort: EncoderCohort, *, directory: Path, report: Report = lambda epoch, text: None
+    cohort: EncoderCohort, *, directory: Path, progress: Progress = silent
 ) -> History:
     """Train every seed of a cohort, resuming from the checkpoint in `directory`.
 
@@ -121,7 +119,7 @@ def train_encoder_cohort(
         training,
         held_out,
         checkpoint=cohort.checkpoint(directory),
-        report=report,
+        progress=within(progress, what=f"{cohort.name}: models"),
     )
 
 

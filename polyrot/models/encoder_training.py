@@ -7,7 +7,7 @@ so that a resumed run equals an uninterrupted one.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from polyrot.files import write_atomically
 from polyrot.models.encoder import StackedEncoder, drop_nothing
 from polyrot.models.resumable import saving
 from polyrot.models.transformer import State
+from polyrot.progress import Progress, silent
 
 MASTERED = 0.99
 LEVELS = 2**16
@@ -102,12 +103,12 @@ def train_encoders(
     held_out: Examples,
     *,
     checkpoint: Path,
-    report: Callable[[int, str], None] = lambda epoch, text: None,
+    progress: Progress = silent,
 ) -> History:
     """Train a stack in place; continue from `checkpoint` where that file exists.
 
     The weights of the epochs to keep lie beside the checkpoint, see `kept_state`.
-    `report(epoch, text)` is called after every epoch.
+    `progress` is told after every epoch.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -147,7 +148,7 @@ def train_encoders(
                 if first or epoch in (*config.keep, config.epochs) or _done(history, config):
                     _keep(model, kept_file(checkpoint, epoch))
                 history.seconds = before + time.monotonic() - start
-            report(epoch, text)
+            progress(epoch / config.epochs, f"epoch {epoch} of {config.epochs}  {text}")
             saves.now_and_then()
     model.drop = drop_nothing
     return history

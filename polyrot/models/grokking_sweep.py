@@ -5,8 +5,6 @@ all of a decay's have grokked or 20,000 epochs are over.  The delay is the numbe
 on training questions to 99% on held-out ones.
 """
 
-from collections.abc import Callable
-from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -18,13 +16,11 @@ from polyrot.models.encoder_cohorts import (
     train_encoder_cohort,
 )
 from polyrot.models.encoder_training import MASTERED, EncoderTraining, History
+from polyrot.progress import Progress, in_turn, silent
 from polyrot.tasks import modular
 
 DECAYS = (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)
 REPETITIONS = 12
-
-Report = Callable[[float, int, str], None]
-"""Called with the weight decay, the epoch and a remark."""
 
 
 def sweep_cohort(decay: float) -> EncoderCohort:
@@ -44,16 +40,14 @@ def sweep_cohort(decay: float) -> EncoderCohort:
     )
 
 
-def train_sweep(
-    *, directory: Path, report: Report = lambda decay, epoch, text: None
-) -> dict[float, History]:
+def train_sweep(*, directory: Path, progress: Progress = silent) -> dict[float, History]:
     """Train every repetition at every decay, the largest decay first, as it takes least."""
-    histories = {}
-    for decay in sorted(DECAYS, reverse=True):
-        histories[decay] = train_encoder_cohort(
-            sweep_cohort(decay), directory=directory, report=partial(report, decay)
-        )
-    return histories
+    decays = sorted(DECAYS, reverse=True)
+    parts = in_turn(progress, [1] * len(decays))
+    return {
+        decay: train_encoder_cohort(sweep_cohort(decay), directory=directory, progress=part)
+        for decay, part in zip(decays, parts, strict=True)
+    }
 
 
 def delays(decay: float, history: History) -> list[int | None]:

@@ -7,7 +7,6 @@ share neither their initial weights nor the order of their data.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from polyrot.cache import content_key
 from polyrot.files import write_atomically
 from polyrot.models.resumable import saving
 from polyrot.models.schedule import warm_up_then_cosine
+from polyrot.progress import Progress, silent
 from polyrot.tasks.text import Tokens
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def train_language_model(
     folder: Path,
     *,
     device: str = "cpu",
-    report: Callable[[int, str], None] = lambda step, text: None,
+    progress: Progress = silent,
 ) -> "tuple[PreTrainedModel, PreTrainedModel]":
     """Train a seed; return the model half way and the model at the end.
 
@@ -131,7 +131,7 @@ def train_language_model(
         text: the training tokens, one stream; with `config.rows` whole rows, one behind another.
         folder: where a checkpoint is kept; a second call continues there.
         device: where to train.
-        report: called with the step and a remark after every step.
+        progress: told after every step.
     """
     key = content_key({"config": asdict(config), "seed": seed, "text": _digest(text)})
     checkpoint = folder / f"language-{key}.pt"
@@ -169,7 +169,7 @@ def train_language_model(
                 step += 1
                 if step == config.steps // 2:
                     half_way.load_state_dict(model.state_dict())
-            report(step, f"loss {loss:.3f}")
+            progress(step / config.steps, f"step {step} of {config.steps}  loss {loss:.3f}")
             saves.now_and_then()
     model.cpu()
     return half_way, model

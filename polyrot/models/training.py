@@ -22,6 +22,7 @@ from polyrot.files import write_atomically
 from polyrot.models.resumable import saving
 from polyrot.models.schedule import warm_up_then_cosine
 from polyrot.models.transformer import Logits, StackedTransformer, State
+from polyrot.progress import Progress, silent
 from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
 
@@ -81,7 +82,7 @@ class TrainingResult:
 
 
 @dataclass
-class _Progress:
+class _Reached:
     """Everything but weights and optimiser state that a resumed run needs."""
 
     step: int = 0
@@ -96,11 +97,11 @@ def train(
     config: TrainingConfig,
     *,
     checkpoint: Path,
-    report: Callable[[int, str], None] = lambda step, text: None,
+    progress: Progress = silent,
 ) -> TrainingResult:
     """Train a stack in place; continue from `checkpoint` where that file exists.
 
-    `report(step, text)` is called after every step.  An interrupt leaves a
+    `progress` is told after every step.  An interrupt leaves a
     checkpoint of the last finished step behind and is raised again; one within an update, or
     the scoring that follows it, leaves the checkpoint that was saved before, if any.
     """
@@ -113,31 +114,31 @@ def train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    progress = _Progress(best_step=[0] * len(seeds), best_score=[(-1.0, 0.0)] * len(seeds))
+    reached = _Reached(best_step=[0] * len(seeds), best_score=[(-1.0, 0.0)] * len(seeds))
     best = [model.state(i) for i in range(len(seeds))]
     half_way = list(best)
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
-        progress, best, half_way = _Progress(**saved["progress"]), saved["best"], saved["half_way"]
+        reached, best, half_way = _Reached(**saved["progress"]), saved["best"], saved["half_way"]
 
     def save() -> None:
         payload = {
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "progress": asdict(progress),
+            "progress": asdict(reached),
             "best": best,
             "half_way": half_way,
         }
         write_atomically(checkpoint, lambda path: torch.save(payload, path))
 
     start = time.monotonic()
-    seconds_before = progress.seconds
+    seconds_before = reached.seconds
     text = ""
     with saving(save) as saves:
-        while progress.step < config.steps:
-            step = progress.step
+        while reached.step < config.steps:
+            step = reached.step
             loss = _gradients(model, seeds, step, config, optimizer)
             with saves.step():
                 _update(optimizer, trained, config, step)
@@ -146,18 +147,21 @@ def train(
                 if (step + 1) % config.evaluate_every == 0 or step + 1 == config.steps:
                     scores = _score(model, config)
                     for i, score in enumerate(scores):
-                        if score > progress.best_score[i]:
-                            progress.best_score[i], progress.best_step[i] = score, step + 1
+                        if score > reached.best_score[i]:
+                            reached.best_score[i], reached.best_step[i] = score, step + 1
                             best[i] = model.state(i)
                     text = f"lowest held-out accuracy {min(s[0] for s in scores):.4%}"
-                progress.step = step + 1
-                progress.seconds = seconds_before + time.monotonic() - start
-            report(progress.step, f"loss {loss:.4f}  {text}")
+                reached.step = step + 1
+                reached.seconds = seconds_before + time.monotonic() - start
+            progress(
+                reached.step / config.steps,
+                f"step {reached.step} of {config.steps}  loss {loss:.4f}  {text}",
+            )
             saves.now_and_then()
     if config.last:
         best = [model.state(i) for i in range(len(seeds))]
-        progress.best_step = [progress.step] * len(seeds)
-    return TrainingResult(best, progress.best_step, half_way, progress.seconds)
+        reached.best_step = [reached.step] * len(seeds)
+    return TrainingResult(best, reached.best_step, half_way, reached.seconds)
 
 
 def evaluate(

@@ -157,12 +157,10 @@ class Session:
         kept: Kept,
     ) -> None:
         """Run a measurement, attach its record to the test, and end the test as it asks."""
+        from polyrot.progress import within
         from polyrot.verdict.policy import Outcome
         from polyrot.verdict.record import METRICS
         from polyrot.verdict.run import run
-
-        def report(done: int, total: int, what: str) -> None:
-            self.show(done / total, f"{measurement.id} on {suite}, {what}")
 
         known = self.calibration
         record = run(
@@ -174,7 +172,7 @@ class Session:
             proxy=proxy,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
             figures=figures,
-            progress=report,
+            progress=within(self.show, what=f"{measurement.id} on {suite}"),
             kept=kept,
         )
         attach(item, record)

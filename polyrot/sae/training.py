@@ -11,7 +11,7 @@ decoder's transpose, and no norm moves into it (Gao et al. 2024, arXiv 2406.0409
 encoder columns are renormalised too (arXiv 2606.06333, released code).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from polyrot.files import write_atomically
 from polyrot.models.resumable import Saves, saving
+from polyrot.progress import Progress, silent
 from polyrot.sae import nuclear
 from polyrot.sae.activations import Activation, GroupTopK, JumpReLU, ReLU, TopK
 from polyrot.sae.autograd_gradients import (
@@ -69,7 +70,7 @@ def train_saes(
     *,
     block: int | None = None,
     checkpoint: Path | None = None,
-    report: Callable[[int], None] = lambda step: None,
+    progress: Progress = silent,
 ) -> list[SAE]:
     """Train one autoencoder for each activation set, all in one stack.
 
@@ -82,11 +83,11 @@ def train_saes(
         block: tokens that a CPU handles at a time under ReLU; see `stack_block`.  An
             autoencoder trained alone with the block of a stack equals that of the stack.
         checkpoint: a file from which an interrupted training continues, kept while it lasts.
-        report: called with the step after every step.
+        progress: told after every step.
     """
     stack = SAEStack(activations, configs, block=block)
     if checkpoint is None:
-        _take_steps(stack, report)
+        _take_steps(stack, progress)
         return stack.autoencoders()
     if checkpoint.is_file():
         stack.restore(torch.load(checkpoint, weights_only=True))
@@ -95,19 +96,18 @@ def train_saes(
         write_atomically(checkpoint, lambda path: torch.save(stack.state(), path))
 
     with saving(save) as saves:
-        _take_steps(stack, report, saves)
+        _take_steps(stack, progress, saves)
     trained = stack.autoencoders()
     checkpoint.unlink()
     return trained
 
 
-def _take_steps(
-    stack: "SAEStack", report: Callable[[int], None], saves: Saves | None = None
-) -> None:
+def _take_steps(stack: "SAEStack", progress: Progress, saves: Saves | None = None) -> None:
     while stack.left:
         with saves.step() if saves else nullcontext():
             stack.step()
-        report(stack.steps)
+        total = stack.steps + stack.left
+        progress(stack.steps / total, f"step {stack.steps} of {total}")
         if saves:
             saves.now_and_then()
 

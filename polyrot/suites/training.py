@@ -15,11 +15,10 @@ from polyrot.models.encoder import StackedEncoder
 from polyrot.models.encoder_cohorts import (
     EncoderCohort,
     examples,
-    train_encoder_cohort,
 )
 from polyrot.models.encoder_training import History, accuracy
 from polyrot.models.transformer import State, stack_states
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, silent, within
 from polyrot.provenance import machine, versions
 from polyrot.sae.metrics import ev, ev_published, l0, reconstruct
 from polyrot.sae.model import SAE
@@ -32,27 +31,6 @@ NOISE = "noise"
 
 
 SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
-
-
-Report = Callable[[str, int, int, str], None]
-"""Called with what is trained, the step, the last step, and a remark."""
-
-
-def steps_of(progress: Progress, total: int | None = None) -> Report:
-    """Report steps of trainings as one progress.
-
-    Args:
-        progress: told the share of all that is done.
-        total: steps of all trainings together; by default the share is that of the current one.
-    """
-    done: dict[str, int] = {}
-
-    def report(what: str, step: int, steps: int, remark: str) -> None:
-        done[what] = step
-        share = sum(done.values()) / total if total else step / steps
-        progress(share, f"{what}, step {step} of {steps}  {remark}")
-
-    return report
 
 
 def train_into(
@@ -107,8 +85,7 @@ def train_sae_stack(
     data: list[Tensor],
     config: SAEConfig,
     work: Path,
-    label: str,
-    report: Report,
+    progress: Progress,
 ) -> dict[SAEName, SAE]:
     """Train one stack, or take it from `work` where it was trained on the same data.
 
@@ -120,13 +97,13 @@ def train_sae_stack(
     key = content_key({"sae": config.recipe(), "names": named, "data": digest})
     folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
     if all((folder / "cfg.json").is_file() for folder in folders):
-        report(label, config.steps, config.steps, "trained earlier")
+        progress(1, "trained earlier")
     else:
         trained = train_saes(
             data,
             [config] * len(data),
             checkpoint=work / f"sae-{key}" / "training.pt",
-            report=lambda step: report(label, step, config.steps, ""),
+            progress=progress,
         )
         for folder, sae in zip(folders, trained, strict=True):
             sae.save(folder)
@@ -187,24 +164,15 @@ def final_metrics(cohort: EncoderCohort, states: list[State]) -> Mapping[str, An
     }
 
 
-def trained_encoders(cohort: EncoderCohort, work: Path, report: Report) -> History:
-    """Train a cohort of encoders, with progress by epoch."""
-    epochs = cohort.training.epochs
-    return train_encoder_cohort(
-        cohort,
-        directory=work,
-        report=lambda epoch, text: report(f"{cohort.name}: epoch", epoch, epochs, text),
-    )
-
-
 def encoder_saes(
     cohort: EncoderCohort,
     site: str,
     x: Float[Tensor, "seed token d_model"],
     work: Path,
-    report: Report,
+    progress: Progress,
 ) -> dict[SAEName, SAE]:
     """Train one autoencoder a seed, from the SAE seed 0 that all share."""
     names = [SAEName(seed, site, 0) for seed in cohort.seeds]
     data = [own.clone() for own in x]
-    return train_sae_stack(names, data, SAE_RECIPE, work, f"{cohort.name}: SAE {site}", report)
+    progress = within(progress, what=f"{cohort.name}: SAE {site}")
+    return train_sae_stack(names, data, SAE_RECIPE, work, progress)

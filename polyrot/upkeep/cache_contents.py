@@ -7,7 +7,7 @@ counted and removed: files in the folders of the kinds below, whose names are of
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from polyrot.cache import cache_directory
+from polyrot.progress import Progress, silent
 from polyrot.suites import registry
 
 IN_USE = "in-use.lock"
@@ -77,9 +78,7 @@ class Entry:
         return self.temporary and time.time() - self.modified > LEFTOVER_SECONDS
 
 
-def entries(
-    kind: Kind, progress: Callable[[float, str], None] = lambda share, what: None
-) -> list[Entry]:
+def entries(kind: Kind, progress: Progress = silent) -> list[Entry]:
     """List what a kind holds; other files in its folder are not polyrot's."""
     whole, partly = re.compile(kind.pattern), re.compile(rf"\.(activations|{kind.pattern})\..*")
     try:
@@ -120,9 +119,7 @@ class Cleared:
     """Why one could not be removed; empty where all could."""
 
 
-def clear(
-    chosen: Sequence[Entry], progress: Callable[[float, str], None] = lambda share, what: None
-) -> Cleared:
+def clear(chosen: Sequence[Entry], progress: Progress = silent) -> Cleared:
     """Remove entries, but for those whose lock another process holds.
 
     Whoever reads an entry has it in memory, or mapped before it lets go of the lock.  Lock files

@@ -65,8 +65,8 @@ class ByPart:
                 continue
             if detail:
                 drawn = (detail_of(found[part], detail) for part in have)
-                columns = zip(*drawn, strict=True)
-                series.append(Series(curve.label, curve.role, tuple(have), *columns))
+                y, low, high = zip(*drawn, strict=True)
+                series.append(Series(curve.label, curve.role, tuple(have), y, low, high))
             else:
                 estimates = (found[part] for part in have)
                 series.append(Series.of(curve.label, curve.role, have, estimates))

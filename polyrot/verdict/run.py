@@ -9,6 +9,7 @@ from typing import Protocol
 
 from polyrot.errors import FigureWarning
 from polyrot.errors import NotRun as NotRun
+from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
 from polyrot.verdict.claim import Measurement
@@ -62,7 +63,7 @@ def run(
     proxy: str = "",
     characteristic: Characteristic | None = None,
     figures: Draw = no_figures,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = silent,
     kept: Kept | None = None,
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
@@ -78,12 +79,12 @@ def run(
     start = time.monotonic()
     kept = kept or Kept()
     total = 1 + len(measurement.controls)
-    progress(0, total, MODELS)
+    progress(0, MODELS)
     models = kept.measured(MODELS, measure)
     worlds: dict[str, Estimates] = {MODELS: models}
     absent: dict[str, str] = {}
     for done, control in enumerate(measurement.controls, start=1):
-        progress(done, total, control.name)
+        progress(done / total, control.name)
         try:
             worlds[control.name] = kept.measured(control.name, partial(measure, control.world))
         except NotRun as error:

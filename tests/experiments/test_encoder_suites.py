@@ -102,7 +102,7 @@ def test_a_chain_is_trained_rounded_and_written(tmp_path: Path) -> None:
         tmp_path / "markov",
         work=tmp_path,
         command="a test",
-        report=lambda what, step, total, remark: steps.append(what),
+        progress=lambda share, what: steps.append(what),
     )
     assert Artifacts.open(tmp_path / "markov").manifest == json.loads(json.dumps(built.manifest))
     assert built.model(0)["lm_head.bias"].dtype == torch.float16

@@ -27,7 +27,7 @@ def test_every_pair_is_that_of_align(
     sets, shares = seeds(4), []
     sequence = torch.arange(640) // 10
     kwargs = {"group": group, "holdout": holdout, "sequence": sequence, "seed": 3}
-    found = pr.align_pairs(sets, progress=shares.append, **kwargs)
+    found = pr.align_pairs(sets, progress=lambda share, what: shares.append(share), **kwargs)
     assert set(found) == set(permutations(range(4), 2))
     assert shares == [2 / 6, 4 / 6, 1.0]
     for (a, b), fit in found.items():

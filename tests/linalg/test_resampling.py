@@ -24,7 +24,15 @@ def test_a_refit_is_the_fit_of_the_rows_that_it_draws(monkeypatch: pytest.Monkey
     monkeypatch.setattr(resampling, "_deal", lambda *a: dealt.extend(deal(*a)) or dealt)
     monkeypatch.setattr(resampling, "_drawn", lambda *a: drawn.extend(draw(*a)) or np.array(drawn))
     sequence, shares = torch.arange(400) // 8, []
-    found = pr.bootstrap(x, y, sequence=sequence, blocks=7, draws=8, seed=2, progress=shares.append)
+    found = pr.bootstrap(
+        x,
+        y,
+        sequence=sequence,
+        blocks=7,
+        draws=8,
+        seed=2,
+        progress=lambda share, what: shares.append(share),
+    )
     assert shares == [3 / 8, 6 / 8, 1.0]
     assert sorted(torch.cat(dealt).tolist()) == list(range(400))
     assert all(len(set(sequence[own].tolist())) in {7, 8} for own in dealt)

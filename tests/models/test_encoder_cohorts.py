@@ -50,7 +50,7 @@ def test_a_fork_starts_from_the_weights_it_forks_from(
     # Nothing moves where the rate is zero, decay included.
     still = replace(fork, training=replace(fork.training, learning_rate=0.0))
     history = train_encoder_cohort(
-        still, directory=tmp_path, report=lambda epoch, text: epochs.append(epoch)
+        still, directory=tmp_path, progress=lambda share, what: epochs.append(round(4 * share))
     )
     assert epochs == [3, 4]
     assert history.epochs == [3, 4]

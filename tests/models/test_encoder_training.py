@@ -37,6 +37,11 @@ def counting(count: int, *, seed: int) -> Examples:
 TRAINING, HELD_OUT = counting(30, seed=0), counting(20, seed=1)
 
 
+def epoch_of(what: str) -> int:
+    """The epoch that a report of progress is of: `epoch 3 of 6  ...`."""
+    return int(what.split()[1])
+
+
 def stack(*seeds: int, config: EncoderConfig = CONFIG) -> StackedEncoder:
     return StackedEncoder(config, stack_states([initial_state(config, s) for s in seeds]))
 
@@ -152,15 +157,17 @@ def test_an_epoch_shows_every_example_once_in_an_order_of_its_own(
 def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     whole, expected = trained(tmp_path / "whole.pt", 0, 1)
 
-    def kill(epoch: int, text: str) -> None:
-        if epoch == 3:
+    def kill(share: float, what: str) -> None:
+        if epoch_of(what) == 3:
             raise Killed
 
     checkpoint = tmp_path / "broken.pt"
     with pytest.raises(Killed):
-        trained(checkpoint, 0, 1, report=kill)
+        trained(checkpoint, 0, 1, progress=kill)
     epochs: list[int] = []
-    resumed, history = trained(checkpoint, 0, 1, report=lambda epoch, text: epochs.append(epoch))
+    resumed, history = trained(
+        checkpoint, 0, 1, progress=lambda share, what: epochs.append(epoch_of(what))
+    )
     assert epochs == [4, 5, 6]
     for seed in (0, 1):
         assert torch.equal(weights(resumed, seed), weights(whole, seed))
@@ -185,7 +192,7 @@ def test_a_run_killed_within_an_epoch_makes_no_step_twice(
             trained(checkpoint, 0)
     assert checkpoint.exists() == (seconds == 0)
     epochs: list[int] = []
-    resumed, _ = trained(checkpoint, 0, report=lambda epoch, text: epochs.append(epoch))
+    resumed, _ = trained(checkpoint, 0, progress=lambda share, what: epochs.append(epoch_of(what)))
     assert epochs == ([2, 3, 4, 5, 6] if seconds == 0 else [1, 2, 3, 4, 5, 6])
     assert torch.equal(weights(resumed, 0), weights(whole, 0))
 
@@ -193,7 +200,9 @@ def test_a_run_killed_within_an_epoch_makes_no_step_twice(
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first, _ = trained(tmp_path / "c.pt", 0)
     epochs: list[int] = []
-    again, history = trained(tmp_path / "c.pt", 0, report=lambda epoch, text: epochs.append(epoch))
+    again, history = trained(
+        tmp_path / "c.pt", 0, progress=lambda share, what: epochs.append(epoch_of(what))
+    )
     assert epochs == []
     assert torch.equal(weights(again, 0), weights(first, 0))
     assert history.epochs == [2, 4, 6]
@@ -234,11 +243,13 @@ def test_nothing_is_dropped_outside_training(tmp_path: Path) -> None:
     assert model.drop(x) is x
     dropped: list[int] = []
 
-    def kill(epoch: int, text: str) -> None:
+    def kill(share: float, what: str) -> None:
         dropped.append(int((model.drop(torch.ones(1, 10_000)) == 0).sum()))
 
     model = stack(0)
-    train_encoders(model, [0], SHORT, TRAINING, HELD_OUT, checkpoint=tmp_path / "d.pt", report=kill)
+    train_encoders(
+        model, [0], SHORT, TRAINING, HELD_OUT, checkpoint=tmp_path / "d.pt", progress=kill
+    )
     assert dropped == [0] * 6
 
 
@@ -259,11 +270,11 @@ def test_weights_are_kept_after_the_epochs_asked_for_the_milestones_and_the_last
     seen: dict[int, list[torch.Tensor]] = {}
     model = stack(0, 1)
 
-    def look(epoch: int, text: str) -> None:
-        seen[epoch] = [weights(model, i) for i in (0, 1)]
+    def look(share: float, what: str) -> None:
+        seen[epoch_of(what)] = [weights(model, i) for i in (0, 1)]
 
     history = train_encoders(
-        model, (0, 1), config, TRAINING, HELD_OUT, checkpoint=checkpoint, report=look
+        model, (0, 1), config, TRAINING, HELD_OUT, checkpoint=checkpoint, progress=look
     )
     assert history.epochs == [*range(2, 21, 2), 21]
     assert history.memorised is not None
@@ -301,13 +312,20 @@ def test_training_ends_where_every_seed_is_good_enough(tmp_path: Path) -> None:
     assert all(min(accuracies) < 0.9 for accuracies in history.held_out[:-1])
     assert kept_file(checkpoint, history.epochs[-1]).exists()
     epochs: list[int] = []
-    trained(checkpoint, 0, 1, config=config, report=lambda epoch, text: epochs.append(epoch))
+    trained(
+        checkpoint, 0, 1, config=config, progress=lambda share, what: epochs.append(epoch_of(what))
+    )
     assert epochs == []
 
 
 def test_a_remark_is_of_the_worst_seed(tmp_path: Path) -> None:
     remarks: list[str] = []
-    _, history = trained(tmp_path / "c.pt", 0, 1, report=lambda epoch, text: remarks.append(text))
+    _, history = trained(
+        tmp_path / "c.pt",
+        0,
+        1,
+        progress=lambda share, what: remarks.append(what.partition("  ")[2]),
+    )
     low, held_out = min(history.training[-1]), min(history.held_out[-1])
     assert remarks[0] == ""
     assert (

@@ -71,13 +71,13 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
     whole = stack(0)
     expected = train(whole, [0], SHORT, checkpoint=tmp_path / "whole.pt")
 
-    def kill(step: int, text: str) -> None:
-        if step == 4:
+    def kill(share: float, what: str) -> None:
+        if what.startswith("step 4 of 6"):
             raise Killed
 
     broken = stack(0)
     with pytest.raises(Killed):
-        train(broken, [0], SHORT, checkpoint=tmp_path / "broken.pt", report=kill)
+        train(broken, [0], SHORT, checkpoint=tmp_path / "broken.pt", progress=kill)
     steps: list[int] = []
     resumed = stack(0)
     result = train(
@@ -85,7 +85,7 @@ def test_a_killed_run_continues_where_it_stopped(tmp_path: Path) -> None:
         [0],
         SHORT,
         checkpoint=tmp_path / "broken.pt",
-        report=lambda step, text: steps.append(step),
+        progress=lambda share, what: steps.append(round(share * SHORT.steps)),
     )
     assert steps == [5, 6]
     assert torch.equal(weights(resumed, 0), weights(whole, 0))
@@ -138,7 +138,13 @@ def test_a_run_killed_before_an_update_loses_no_step(
         with pytest.raises(Killed):
             train(stack(0), [0], SHORT, checkpoint=checkpoint)
     made: list[int] = []
-    train(stack(0), [0], SHORT, checkpoint=checkpoint, report=lambda step, text: made.append(step))
+    train(
+        stack(0),
+        [0],
+        SHORT,
+        checkpoint=checkpoint,
+        progress=lambda share, what: made.append(round(share * SHORT.steps)),
+    )
     assert made == [5, 6]
 
 

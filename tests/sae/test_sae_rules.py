@@ -149,14 +149,17 @@ def test_a_training_that_is_killed_is_taken_up_where_it_was(tmp_path: Path) -> N
     file = tmp_path / "training.pt"
     steps: list[int] = []
 
-    def kill(step: int) -> None:
-        steps.append(step)
-        if step == 11:
+    def note(share: float, what: str) -> None:
+        steps.append(round(30 * share))
+
+    def kill(share: float, what: str) -> None:
+        note(share, what)
+        if what == "step 11 of 30":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_saes([DATA], [config], checkpoint=file, report=kill)
-    (resumed,) = train_saes([DATA], [config], checkpoint=file, report=steps.append)
+        train_saes([DATA], [config], checkpoint=file, progress=kill)
+    (resumed,) = train_saes([DATA], [config], checkpoint=file, progress=note)
     assert steps == list(range(1, 31))
     assert not file.exists()
     (whole,) = train_saes([DATA], [config])

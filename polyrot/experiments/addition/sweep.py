@@ -9,9 +9,9 @@ from polyrot.files import write_atomically
 from polyrot.models.encoder_cohorts import SWEEP
 from polyrot.models.encoder_training import History
 from polyrot.models.grokking_sweep import delays, sweep_cohort, train_sweep
+from polyrot.progress import Progress, silent
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import Artifacts, write_manifest
-from polyrot.suites.training import Report
 
 RESULT = "delays.json"
 DelaysByDecay = Mapping[float, list[int | None]]
@@ -23,15 +23,10 @@ def build_sweep(
     *,
     work: Path,
     command: str,
-    report: Report = lambda what, step, steps, remark: None,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train the sweep and write its delays; finished parts and checkpoints stay in `work`."""
-
-    def report_epoch(decay: float, epoch: int, text: str) -> None:
-        epochs = sweep_cohort(decay).training.epochs
-        report(f"{SWEEP}, weight decay {decay:g}: epoch", epoch, epochs, text)
-
-    return write_sweep(folder, train_sweep(directory=work, report=report_epoch), command=command)
+    return write_sweep(folder, train_sweep(directory=work, progress=progress), command=command)
 
 
 def write_sweep(folder: Path, histories: Mapping[float, History], *, command: str) -> Artifacts:

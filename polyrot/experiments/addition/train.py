@@ -16,21 +16,22 @@ from polyrot.models.encoder_cohorts import (
     MODULAR,
     SWEEP,
     WITHOUT_DECAY,
+    train_encoder_cohort,
 )
 from polyrot.models.encoder_training import MASTERED, kept_states
 from polyrot.models.transformer import State, stack_states
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, in_turn, silent
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, SAEName, write_artifacts
 from polyrot.suites.training import (
-    Report,
     describe,
     encoder_saes,
     final_metrics,
     rounded,
-    steps_of,
-    trained_encoders,
 )
+
+SIZES = (10, 10, 1)
+"""How long the models take, those without weight decay, and the autoencoders, roughly."""
 
 
 def train(
@@ -44,7 +45,7 @@ def train(
 ) -> None:
     """Train the models or the sweep; see `polyrot.suites.kind.Trainer`."""
     build = build_sweep if name == SWEEP else build_modular_suite
-    build(folder, work=work, command=command, report=steps_of(progress))
+    build(folder, work=work, command=command, progress=progress)
 
 
 def build_modular_suite(
@@ -52,7 +53,7 @@ def build_modular_suite(
     *,
     work: Path,
     command: str,
-    report: Report = lambda what, step, steps, remark: None,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train modular addition with weight decay, and without it from the fork; write four times.
 
@@ -60,7 +61,9 @@ def build_modular_suite(
     in `work`: a second call continues there.
     """
     decaying, without = (ENCODER_COHORTS[name] for name in (MODULAR, WITHOUT_DECAY))
-    history, forked = (trained_encoders(cohort, work, report) for cohort in (decaying, without))
+    first, second, saes_part = in_turn(progress, SIZES)
+    history = train_encoder_cohort(decaying, directory=work, progress=first)
+    forked = train_encoder_cohort(without, directory=work, progress=second)
     if history.memorised is None or history.grokked is None:
         raise RuntimeError(f"{MODULAR} never reached {MASTERED:.0%} on held-out questions")
     epochs = {
@@ -80,8 +83,8 @@ def build_modular_suite(
         names = (modular.checkpoint_file(seed, checkpoint) for seed in cohort.seeds)
         models |= dict(zip(names, states, strict=True))
         if checkpoint == modular.END:
-            saes = _modular_saes(states, work, report)
-    report(f"{MODULAR}: cores of what was kept", 0, 1, "")
+            saes = _modular_saes(states, work, saes_part)
+    progress(1, f"{MODULAR}: cores of what was kept")
     branches = ((decaying, history), (without, forked))
     text = json.dumps({cohort.name: curves(cohort, own, work) for cohort, own in branches})
     write_atomically(folder / modular.CURVES, lambda path: path.write_text(text))
@@ -92,9 +95,9 @@ def build_modular_suite(
     return write_artifacts(folder, models, saes, description, others=(modular.CURVES,))
 
 
-def _modular_saes(states: list[State], work: Path, report: Report) -> dict[SAEName, SAE]:
+def _modular_saes(states: list[State], work: Path, progress: Progress) -> dict[SAEName, SAE]:
     """One autoencoder a seed, on the questions that are not held out."""
     cohort = ENCODER_COHORTS[MODULAR]
     models = AdditionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
     x = models.activations[:, ~modular.held_out_questions()].float()
-    return encoder_saes(cohort, modular.SITE, x, work, report)
+    return encoder_saes(cohort, modular.SITE, x, work, progress)

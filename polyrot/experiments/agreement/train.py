@@ -16,7 +16,7 @@ from polyrot.files import write_atomically
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.models.language_training import LanguageConfig, train_language_model
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, in_turn, silent, within
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
 from polyrot.tasks.agreement import draw_prompts
@@ -80,11 +80,6 @@ class Plan:
     analysis_rows: int = 256
     sae_rows: int = 1_024
 
-    @property
-    def steps(self) -> int:
-        """Of all models together."""
-        return sum(size.models.steps * len(size.seeds) for size in self.sizes.values())
-
 
 def train(
     name: str,
@@ -98,7 +93,7 @@ def train(
     """Train models of three sizes; see `polyrot.suites.kind.Trainer`."""
     if not (folder / MANIFEST).is_file():
         plan = Plan(sizes())
-        build_agreement(plan, folder, work=work, command=command, device=device, report=progress)
+        build_agreement(plan, folder, work=work, command=command, device=device, progress=progress)
 
 
 def build_agreement(
@@ -108,31 +103,25 @@ def build_agreement(
     work: Path,
     command: str,
     device: str = "cpu",
-    report: Progress = silent,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train every model of a plan and write them, the tokenizer and the held-out tokens.
 
     Finished parts and checkpoints stay in `work`.
     """
-    report(0, f"{NAME}: drawing sentences")
+    progress(0, f"{NAME}: drawing sentences")
     tokenizer = new_tokenizer()
     training = _training_tokens(plan, tokenizer)
     files = [_write_tokens(plan, folder, tokenizer), _write_tokenizer(folder, tokenizer)]
     seeds: dict[str, Any] = {}
-    done = 0
+    sizes = [size.models.steps for size in plan.sizes.values() for _ in size.seeds]
+    parts = in_turn(progress, sizes)
     for name, size in plan.sizes.items():
         for seed in size.seeds:
-            what = f"{NAME}: {name}, seed {seed}"
-            config = size.models
+            part = within(next(parts), what=f"{NAME}: {name}, seed {seed}")
             _, model = train_language_model(
-                config,
-                seed,
-                training,
-                work,
-                device=device,
-                report=partial(_report_step, report, plan.steps, done, what, config),
+                size.models, seed, training, work, device=device, progress=part
             )
-            done += config.steps
             files += _write_model(folder / f"seed{seed}", model, tokenizer)
             stored = hub.load(Checkpoint(str(folder / f"seed{seed}")), torch.float32)
             seeds[str(seed)] = {"size": name, "accuracy": accuracies(stored, tokenizer)}
@@ -164,18 +153,6 @@ def accuracies(model: Any, tokenizer: "PreTrainedTokenizerFast") -> dict[str, fl
         "all prompts": round(float(right.mean()), 4),
         "held-out pairs": round(float(right[held_out].mean()), 4),
     }
-
-
-def _report_step(
-    report: Progress,
-    total: int,
-    done: int,
-    what: str,
-    config: LanguageConfig,
-    step: int,
-    remark: str,
-) -> None:
-    report((done + step) / total, f"{what}, step {step} of {config.steps}  {remark}")
 
 
 def _training_tokens(plan: Plan, tokenizer: "PreTrainedTokenizerFast") -> Tokens:

@@ -1,5 +1,6 @@
 """Train encoders that predict Markov chains, and write what is shipped of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,20 +10,18 @@ from polyrot.models.encoder import StackedEncoder
 from polyrot.models.encoder_cohorts import (
     CHAINS,
     ENCODER_COHORTS,
+    train_encoder_cohort,
 )
 from polyrot.models.encoder_training import kept_states
 from polyrot.models.transformer import State, stack_states
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, in_turn, silent
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
 from polyrot.suites.training import (
-    Report,
     describe,
     encoder_saes,
     final_metrics,
     rounded,
-    steps_of,
-    trained_encoders,
 )
 
 SAE_SEQUENCES, SAE_TOKENS_SEED = 2_048, 2_026
@@ -34,17 +33,19 @@ def build_encoder_suite(
     *,
     work: Path,
     command: str,
-    report: Report = lambda what, step, steps, remark: None,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train a cohort and its autoencoders and write them to `folder`, weights in half precision.
 
     Finished parts and checkpoints stay in `work`: a second call continues there.
     """
     cohort = ENCODER_COHORTS[name]
-    history = trained_encoders(cohort, work, report)
+    sites = markov.SITES if name == markov.NAME else ()
+    models_part, *parts = in_turn(progress, [1] * (1 + len(sites)))
+    history = train_encoder_cohort(cohort, directory=work, progress=models_part)
     states = rounded(kept_states(cohort.checkpoint(work), history.epochs[-1]))
     models = dict(zip(map(model_file, cohort.seeds), states, strict=True))
-    saes = _markov_saes(states, work, report) if name == markov.NAME else {}
+    saes = _markov_saes(states, work, parts) if sites else {}
     description = describe(cohort, history, command) | {"seeds": final_metrics(cohort, states)}
     return write_artifacts(folder, models, saes, description)
 
@@ -59,10 +60,10 @@ def train(
     progress: Progress = silent,
 ) -> None:
     """Train a cohort and its autoencoders; see `polyrot.suites.kind.Trainer`."""
-    build_encoder_suite(name, folder, work=work, command=command, report=steps_of(progress))
+    build_encoder_suite(name, folder, work=work, command=command, progress=progress)
 
 
-def _markov_saes(states: list[State], work: Path, report: Report) -> dict[SAEName, SAE]:
+def _markov_saes(states: list[State], work: Path, parts: Sequence[Progress]) -> dict[SAEName, SAE]:
     """One autoencoder a seed and site."""
     cohort = ENCODER_COHORTS[markov.NAME]
     model = StackedEncoder(cohort.architecture, stack_states(states))
@@ -70,6 +71,6 @@ def _markov_saes(states: list[State], work: Path, report: Report) -> dict[SAENam
     with torch.inference_mode():
         _, residual = model(tokens.expand(model.seeds, -1, -1))
     saes: dict[SAEName, SAE] = {}
-    for site in markov.SITES:
-        saes |= encoder_saes(cohort, site, residual[site].flatten(1, 2), work, report)
+    for site, part in zip(markov.SITES, parts, strict=True):
+        saes |= encoder_saes(cohort, site, residual[site].flatten(1, 2), work, part)
     return saes

@@ -22,7 +22,7 @@ from polyrot.models.cohorts import (
 )
 from polyrot.models.harvest import harvest
 from polyrot.models.transformer import StackedTransformer, State, stack_states
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, in_turn, silent, within
 from polyrot.provenance import machine, versions
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
@@ -30,9 +30,7 @@ from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artif
 from polyrot.suites.training import (
     NOISE,
     SAES_STORED_AS,
-    Report,
     noise_activations,
-    steps_of,
     train_sae_stack,
 )
 from polyrot.tasks import dyck
@@ -54,21 +52,21 @@ def build_suite(
     sae_config: SAEConfig = SAEConfig(),
     dictionary_config: SAEConfig = dictionary_kinds.RECIPE,
     device: str = "cpu",
-    report: Report = lambda what, step, steps, remark: None,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train a cohort, its autoencoders and its dictionaries, and write them to `folder`.
 
     Finished parts and checkpoints stay in `work`: a second call continues there.
     """
-
-    def report_models(seeds: tuple[int, ...], step: int, remark: str) -> None:
-        report(f"{cohort.name}: seeds {_span(seeds)}", step, cohort.training.steps, remark)
-
-    trained = train_cohort(cohort, directory=work, device=device, report=report_models)
     plan = sae_plan(cohort)
-    states = [result.best for result in trained.values()]
     recipes = (sae_config, dictionary_config)
-    saes = train_planned(cohort, states, plan, recipes, work=work, device=device, report=report)
+    steps = (1 + cohort.shared_io) * cohort.training.steps, sum(_steps(plan, recipes))
+    models_part, saes_part = in_turn(progress, steps)
+    trained = train_cohort(cohort, directory=work, device=device, progress=models_part)
+    states = [result.best for result in trained.values()]
+    saes = train_planned(
+        cohort, states, plan, recipes, work=work, device=device, progress=saes_part
+    )
     models = {model_file(seed): result.best for seed, result in trained.items()}
     if cohort.name not in CONTROLS:
         before = {model_file(s, half_way=True): result.half_way for s, result in trained.items()}
@@ -102,8 +100,7 @@ def train(
 ) -> None:
     """Train a cohort and its autoencoders; see `polyrot.suites.kind.Trainer`."""
     cohort = COHORTS[name]
-    report = steps_of(progress, _total_steps(cohort))
-    build_suite(cohort, folder, work=work, command=command, device=device, report=report)
+    build_suite(cohort, folder, work=work, command=command, device=device, progress=progress)
 
 
 def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
@@ -114,11 +111,10 @@ def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
     return {"dictionary_training": kinds}
 
 
-def _total_steps(cohort: Cohort) -> int:
-    """Steps of all stacks that train one after the other."""
-    stacks = [s[0] for names in sae_plan(cohort).values() for s in _stacks(names)]
-    steps = sum((dictionary_kinds.RECIPE if n.kind else SAEConfig()).steps for n in stacks)
-    return (1 + cohort.shared_io) * cohort.training.steps + steps
+def _steps(plan: Plan, recipes: tuple[SAEConfig, SAEConfig]) -> list[int]:
+    """Steps of the stacks of autoencoders that are trained one after another."""
+    stacks = [stack[0] for names in plan.values() for stack in _stacks(names)]
+    return [recipes[bool(name.kind)].steps for name in stacks]
 
 
 def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
@@ -163,7 +159,7 @@ def train_planned(
     *,
     work: Path,
     device: str = "cpu",
-    report: Report = lambda what, step, steps, remark: None,
+    progress: Progress = silent,
 ) -> dict[SAEName, SAE]:
     """Train autoencoders of a cohort's models on the activations of `sae_tokens`.
 
@@ -174,7 +170,7 @@ def train_planned(
         recipes: of the autoencoders that are of no kind, and of the dictionaries.
         work: keeps what is finished, and the checkpoint of what is not.
         device: where to train.
-        report: called after every step.
+        progress: told after every step.
     """
     if not plan:
         return {}
@@ -184,6 +180,7 @@ def train_planned(
     )
     tokens = len(activations.sequence)
     saes: dict[SAEName, SAE] = {}
+    parts = in_turn(progress, _steps(plan, recipes))
     for site, names in plan.items():
         for stack in _stacks(names):
             if site == NOISE:
@@ -195,9 +192,8 @@ def train_planned(
             kind, sae_seed = stack[0].kind, stack[0].sae_seed
             config = dictionary_kinds.recipe_of(kind, recipes[1]) if kind else recipes[0]
             label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}" + (kind and f", {kind}")
-            saes |= train_sae_stack(
-                stack, data, replace(config, seed=sae_seed), work, label, report
-            )
+            part = within(next(parts), what=label)
+            saes |= train_sae_stack(stack, data, replace(config, seed=sae_seed), work, part)
     return saes
 
 
@@ -208,7 +204,3 @@ def _metrics(result: TrainedSeed) -> dict[str, Any]:
         "accuracy": result.accuracy,
         "training seconds": round(result.seconds, 1),
     }
-
-
-def _span(seeds: tuple[int, ...]) -> str:
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

@@ -23,6 +23,7 @@ from polyrot.interventions.edit import recorded
 from polyrot.models.harvest import Activations
 from polyrot.models.sources import ModelSource, loaded
 from polyrot.parallel import run_units
+from polyrot.progress import Progress, silent
 
 INDEX = "index.json"
 TOKENS = "tokens.npy"
@@ -39,7 +40,7 @@ def harvest_language(
     *,
     batch: int,
     what: Mapping[str, Any],
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Progress = silent,
 ) -> Activations:
     """Collect the activations of models, one after another, at sites and every position.
 
@@ -54,7 +55,7 @@ def harvest_language(
         sites: `resid_pre.0`, `resid_post.N` or `final_norm`.
         batch: sequences that run together.
         what: everything else that determines the result.
-        progress: called with the share that is done.
+        progress: told after every unit of work.
 
     Raises:
         NotRun: where the disk is too small.
@@ -132,7 +133,7 @@ def _write(
     tokens: Sequences,
     sites: Sequence[str],
     batch: int,
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> None:
     for site in sites:
         with (folder / site).open("wb") as file:

@@ -31,7 +31,7 @@ from polyrot.models import hub
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource, loaded
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, silent, within
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import SHIPPED
 
@@ -109,9 +109,8 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
             wanted, base = wanted.model_copy(update={"file": TOKENS_FILE}), artifact
         else:
             base = self.base
-        data = load_tokens(
-            wanted, base, self.tokenizer, lambda what: self.progress(0, f"{self.name}: {what}")
-        )
+        progress = within(self.progress, what=self.name)
+        data = load_tokens(wanted, base, self.tokenizer, progress)
         for run in self._runs:
             for tokens in (data.analysis, data.sae):
                 check_tokens(run.last, tokens, "tokens")
@@ -341,7 +340,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
                 "device": self.device,
                 "transformers": version("transformers"),
             },
-            progress=lambda share: self.progress(share, f"{self.name}: running models, {which}"),
+            progress=within(self.progress, what=f"{self.name}: running models, {which}"),
         )
 
 

@@ -20,6 +20,7 @@ from polyrot.errors import NotRun
 from polyrot.experiments.language.suite_file import Tokens
 from polyrot.files import write_atomically
 from polyrot.models.hub import quiet
+from polyrot.progress import Progress, silent
 from polyrot.tasks.text import standard_library
 
 Sequences = Int[Tensor, "sequence position"]
@@ -42,7 +43,7 @@ def load_tokens(
     tokens: Tokens,
     base: Path,
     tokenizer: Callable[[], Any],
-    progress: Callable[[str], None] = lambda what: None,
+    progress: Progress = silent,
 ) -> TokenData:
     """Load the sequences that a suite file asks for.
 
@@ -50,7 +51,7 @@ def load_tokens(
         tokens: the table of the suite file.
         base: the folder that its paths are relative to.
         tokenizer: loads the tokenizer; not called where the file holds token ids.
-        progress: called with what is being done.
+        progress: told what is being done.
 
     Raises:
         NotRun: where a file, a package, the data set or enough text is missing.
@@ -59,7 +60,7 @@ def load_tokens(
         (file,) = token_files(tokens, base)
         return _from_file(tokens, file)
     needed = 2 * tokens.sequences
-    progress("tokenizing")
+    progress(0, "tokenizing")
     rows = _rows(tokens, base, tokenizer(), needed)
     if len(rows) < needed:
         raise NotRun(

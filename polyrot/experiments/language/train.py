@@ -1,6 +1,5 @@
 """`textlm`: language models that need no download, trained on the standard library's text."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from polyrot.models.language_training import (
     next_token_loss,
     train_language_model,
 )
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, in_turn, silent, within
 from polyrot.provenance import machine, versions
 from polyrot.suites.artifacts import MANIFEST, Artifacts, write_manifest
 from polyrot.tasks import text
@@ -30,8 +29,6 @@ CONTROL_SEEDS = (201, 202, 203, 204, 205)
 """Models of the same architecture, trained on another task: see `LanguageConfig.two_back`."""
 ANALYSIS_SEQUENCES, SAE_SEQUENCES = 256, 1_024
 TOKENS_FILE, TOKENIZER_FILE = "tokens.safetensors", "tokenizer.json"
-
-Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def train(
             work=work,
             command=command,
             device=device,
-            report=progress,
+            progress=progress,
         )
 
 
@@ -83,13 +80,13 @@ def build_textlm(
     work: Path,
     command: str,
     device: str = "cpu",
-    report: Progress = silent,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train every model of a plan and write them, the tokenizer and the held-out tokens.
 
     Finished parts and checkpoints stay in `work`.
     """
-    report(0, f"{NAME}: reading the standard library")
+    progress(0, f"{NAME}: reading the standard library")
     tokenizer = text.train_tokenizer(documents, plan.models.vocabulary)
     training, held_out = (
         text.encode(tokenizer, documents, held_out=which) for which in (False, True)
@@ -97,19 +94,14 @@ def build_textlm(
     sequences = _sequences(held_out, plan.models.context)
     files = [_write_tokens(folder, sequences), _write_tokenizer(folder, tokenizer)]
     seeds: dict[str, Any] = {}
-    done = 0
-    for config, seed in [(plan.models, s) for s in plan.seeds] + [
-        (plan.controls, s) for s in plan.control_seeds
-    ]:
+    trained = [(plan.models, s) for s in plan.seeds]
+    trained += [(plan.controls, s) for s in plan.control_seeds]
+    parts = in_turn(progress, [config.steps for config, _ in trained])
+    for config, seed in trained:
+        part = within(next(parts), what=f"{NAME}: seed {seed}")
         half_way, last = train_language_model(
-            config,
-            seed,
-            training,
-            work,
-            device=device,
-            report=partial(_report_step, report, plan.steps, done, f"{NAME}: seed {seed}", config),
+            config, seed, training, work, device=device, progress=part
         )
-        done += config.steps
         files += _write_model(folder, f"seed{seed}", last)
         if config.two_back:
             continue
@@ -137,18 +129,6 @@ def build_textlm(
         "machine": machine(),
     }
     return write_manifest(folder, files, description)
-
-
-def _report_step(
-    report: Progress,
-    total: int,
-    done: int,
-    what: str,
-    config: LanguageConfig,
-    step: int,
-    remark: str,
-) -> None:
-    report((done + step) / total, f"{what}, step {step} of {config.steps}  {remark}")
 
 
 def _sequences(held_out: Tokens, length: int) -> dict[str, np.ndarray]:

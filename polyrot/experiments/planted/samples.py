@@ -9,13 +9,14 @@ import torch
 
 from polyrot.cache import content_key
 from polyrot.files import write_atomically
+from polyrot.progress import Progress, in_turn, within
 from polyrot.sae.activations import GroupTopK
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
-from polyrot.suites.training import Report, fingerprint
+from polyrot.suites.training import fingerprint
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]
@@ -36,6 +37,8 @@ DEGREES = 5.0
 TOKENS = 4_096
 """On which it is told where a unit writes."""
 RECIPE = SAEConfig(steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
+SWEEP_STEPS = len(DIMS) * (1 + REFINED) * RECIPE.steps
+"""Of all trainings of the sweep, one after another."""
 
 
 def planted(dim: int, repetition: int) -> Features:
@@ -44,25 +47,30 @@ def planted(dim: int, repetition: int) -> Features:
     return Features(bases, (gaussian,) * FEATURES, ACTIVE, (1.0,) * FEATURES)
 
 
-def samples_needed(work: Path, report: Report) -> dict[str, list[int | None]]:
+def samples_needed(work: Path, progress: Progress) -> dict[str, list[int | None]]:
     """Train dictionaries on more and more tokens; finished stacks stay in `work`."""
-    return {f"{dim}": _needed(dim, work, f"samples: dimension {dim}", report) for dim in DIMS}
+    parts = in_turn(within(progress, what="samples"), [1] * len(DIMS))
+    return {
+        f"{dim}": _needed(dim, work, within(part, what=f"dimension {dim}"))
+        for dim, part in zip(DIMS, parts, strict=True)
+    }
 
 
-def _needed(dim: int, work: Path, what: str, report: Report) -> list[int | None]:
+def _needed(dim: int, work: Path, progress: Progress) -> list[int | None]:
     """Find the least number that is enough, in every repetition; then look below it."""
+    first, *closer = in_turn(progress, [1] * (1 + REFINED))
     runs = [(repetition, count) for repetition in range(REPETITIONS) for count in COUNTS]
-    angles = dict(zip(runs, _angles(dim, runs, work, what, report), strict=True))
+    angles = dict(zip(runs, _angles(dim, runs, work, first), strict=True))
     least: list[int | None] = [
         next((n for n in COUNTS if angles[repetition, n] <= DEGREES), None)
         for repetition in range(REPETITIONS)
     ]
-    for halved in range(1, REFINED + 1):
+    for halved, part in enumerate(closer, start=1):
         share = 2 ** (0.5**halved)
         below = [(i, round(n / share)) for i, n in enumerate(least) if n is not None]
         if not below:
             break
-        found = _angles(dim, below, work, f"{what}, closer", report)
+        found = _angles(dim, below, work, within(part, what="closer"))
         for (repetition, count), angle in zip(below, found, strict=True):
             if angle <= DEGREES:
                 least[repetition] = count
@@ -73,8 +81,7 @@ def _angles(
     dim: int,
     runs: Sequence[tuple[int, int]],
     work: Path,
-    what: str,
-    report: Report,
+    progress: Progress,
 ) -> list[float]:
     """Angle to which half are found in the lowest run, for repetitions and numbers of tokens."""
     recipe = replace(RECIPE, columns=GROUPS * dim, activation=GroupTopK(ACTIVE, dim))
@@ -90,14 +97,14 @@ def _angles(
     )
     file = work / f"samples-{key}.json"
     if file.is_file():
-        report(what, recipe.steps, recipe.steps, "trained earlier")
+        progress(1, "trained earlier")
         kept: list[float] = json.loads(file.read_text())
         return kept
     trained = train_saes(
         [data[repetition][:count] for repetition, count in runs for _ in range(STARTS)],
         [replace(recipe, seed=STARTS * i + start) for i, _ in runs for start in range(STARTS)],
         checkpoint=file.with_suffix(".pt"),
-        report=lambda step: report(what, step, recipe.steps, ""),
+        progress=progress,
     )
     held_out = [own.draw(TOKENS, 10_000 + seed).x for seed, own in enumerate(truths)]
     angles = []

@@ -107,7 +107,7 @@ class SampleCounts(Suite, Capability):
     @property
     @abstractmethod
     def samples(self) -> Samples:
-        """Tokens to recovery by dimension, one count a repetition; None where there was none."""
+        """Tokens to recovery by dimension, one count a repetition; None if never reached."""
 
 
 class DictionarySuite(Points, Dictionaries, SampleCounts):

@@ -15,16 +15,16 @@ from torch import Tensor
 from polyrot.cache import content_key
 from polyrot.experiments.planted.constructed import planted_decoder
 from polyrot.experiments.planted.plan import SAMPLES_FILE, SUBSPACES, Experiment, plan
-from polyrot.experiments.planted.samples import samples_needed
+from polyrot.experiments.planted.samples import SWEEP_STEPS, samples_needed
 from polyrot.files import write_atomically
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, in_turn, silent, within
 from polyrot.provenance import machine, versions
 from polyrot.sae.activations import Activation, GroupTopK, JumpReLU
 from polyrot.sae.model import SAE, WEIGHTS
 from polyrot.sae.recipe import BatchTopK, LearnedThresholds, SAEConfig
 from polyrot.sae.training import SAEStack, train_saes
 from polyrot.suites.artifacts import Artifacts, write_artifacts
-from polyrot.suites.training import Report, fingerprint, steps_of
+from polyrot.suites.training import fingerprint
 from polyrot.tasks.subspaces import Features
 
 State = dict[str, Tensor]
@@ -42,17 +42,20 @@ def build_dictionaries(
     *,
     work: Path,
     command: str,
-    report: Report = lambda what, step, steps, remark: None,
+    progress: Progress = silent,
 ) -> Artifacts:
     """Train all experiments of a suite and write them to `folder` in half precision.
 
     Finished arms and checkpoints stay in `work`: a second call continues there.
     """
     states: dict[str, State] = {}
+    swept = SWEEP_STEPS if name == SUBSPACES else 0
+    steps = [recipe.steps for own in plan(name).values() for recipe in own.arms.values()]
+    parts = in_turn(progress, [*steps, swept])
     for title, experiment in plan(name).items():
         for arm, recipe in experiment.arms.items():
-            what = f"{name}: {title}, {arm}"
-            state = _kept(experiment, recipe, work, what, report)
+            part = within(next(parts), what=f"{name}: {title}, {arm}")
+            state = _kept(experiment, recipe, work, part)
             names = ("W_dec",) if experiment.decoders else tuple(state)
             states[weights_file(title, arm)] = {key: state[key].half() for key in names}
     description = {
@@ -69,7 +72,7 @@ def build_dictionaries(
     }
     others = []
     if name == SUBSPACES:
-        found = json.dumps(samples_needed(work, report), indent=1) + "\n"
+        found = json.dumps(samples_needed(work, next(parts)), indent=1) + "\n"
         write_atomically(folder / SAMPLES_FILE, lambda path: path.write_text(found))
         others.append(SAMPLES_FILE)
     return write_artifacts(folder, states, {}, description, others=others)
@@ -85,7 +88,7 @@ def train(
     progress: Progress = silent,
 ) -> None:
     """Train all experiments of a suite; see `polyrot.suites.kind.Trainer`."""
-    build_dictionaries(name, folder, work=work, command=command, report=steps_of(progress))
+    build_dictionaries(name, folder, work=work, command=command, progress=progress)
 
 
 def loaded(state: Mapping[str, Tensor], recipe: SAEConfig, index: int) -> SAE:
@@ -100,9 +103,7 @@ def loaded(state: Mapping[str, Tensor], recipe: SAEConfig, index: int) -> SAE:
     return SAE(own["W_enc"], own["b_enc"], own["W_dec"], own["b_dec"], activation=rule)
 
 
-def _kept(
-    experiment: Experiment, recipe: SAEConfig, work: Path, what: str, report: Report
-) -> State:
+def _kept(experiment: Experiment, recipe: SAEConfig, work: Path, progress: Progress) -> State:
     """Train an arm, or take it from `work` where it was trained on the same tokens."""
     planted = [experiment.features(seed) for seed in experiment.seeds]
     data = [
@@ -120,7 +121,7 @@ def _kept(
     )
     file = work / f"dictionaries-{key}.safetensors"
     if file.is_file():
-        report(what, recipe.steps, recipe.steps, "trained earlier")
+        progress(1, "trained earlier")
         return load_file(file)
     trained = train_saes(
         [x for x in data for _ in range(experiment.starts)],
@@ -130,7 +131,7 @@ def _kept(
             for start in range(experiment.starts)
         ],
         checkpoint=file.with_suffix(".pt"),
-        report=lambda step: report(what, step, recipe.steps, ""),
+        progress=progress,
     )
     if experiment.polished:
         trained += _polish(planted, data, recipe)

@@ -19,7 +19,7 @@ from polyrot.capabilities.dictionaries import GroupAutoencoders, recipe_of
 from polyrot.capabilities.streams import LATE_SITE, ControlAutoencoders
 from polyrot.cores.gramians import Tail, affine
 from polyrot.models.harvest import Activations
-from polyrot.progress import Progress, silent
+from polyrot.progress import Progress, silent, within
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
@@ -286,14 +286,10 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
         recipe: SAEConfig | None = None,
     ) -> list[SAE]:
         """Train an autoencoder for the first of the seeds, as many as there are SAE seeds."""
-        base = recipe or RECIPE
-
-        def report(step: int) -> None:
-            self._progress(step / base.steps, f"{self.name}: autoencoders, {what}")
-
-        configs = [replace(base, seed=seed) for seed in sae_seeds]
+        configs = [replace(recipe or RECIPE, seed=seed) for seed in sae_seeds]
+        progress = within(self._progress, what=f"{self.name}: autoencoders, {what}")
         seen = activations.at(LATE_SITE)[: len(configs), ~self.held_out]
-        return train_saes(seen.unbind(0), configs, report=report)
+        return train_saes(seen.unbind(0), configs, progress=progress)
 
 
 def _at_the_site(sets: Sequence[Tokens]) -> Activations:

@@ -59,10 +59,10 @@ def test_training_ends_once_every_repetition_has_grokked(
         return replace(cohort, seeds=(0, 1), architecture=architecture, training=training)
 
     monkeypatch.setattr(grokking_sweep, "sweep_cohort", small)
-    seen: list[tuple[float, int]] = []
+    seen: list[str] = []
     found = grokking_sweep.train_sweep(
-        directory=tmp_path, report=lambda decay, epoch, text: seen.append((decay, epoch))
+        directory=tmp_path, progress=lambda share, what: seen.append(what)
     )
     assert [history.epochs for history in found.values()] == [[2]] * 6
-    assert seen[0] == (3.0, 1)
-    assert seen[-1] == (0.3, 2)
+    assert seen[0].startswith("grokking-sweep-3: models, epoch 1 of 4")
+    assert seen[-1].startswith("grokking-sweep-0.3: models, epoch 2 of 4")

@@ -311,7 +311,7 @@ def test_a_training_is_written_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     with pytest.raises(KeyboardInterrupt):
         build_agreement(
-            PLAN, tmp_path / "two", work=tmp_path / "more", command="", report=interrupt
+            PLAN, tmp_path / "two", work=tmp_path / "more", command="", progress=interrupt
         )
     assert not (tmp_path / "two" / "manifest.json").exists()
     again = build_agreement(PLAN, tmp_path / "two", work=tmp_path / "more", command="")

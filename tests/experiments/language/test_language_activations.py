@@ -22,6 +22,7 @@ from polyrot.interventions.places import FINAL_NORM
 from polyrot.models.harvest import Activations
 from polyrot.models.hub import Checkpoint
 from polyrot.models.sources import ModelSource
+from polyrot.progress import Progress
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.verdict.run import NotRun
@@ -60,10 +61,10 @@ def harvest(loads: Loads, tokens: Tensor = TOKENS, **changes: object) -> Activat
     return harvest_language(models, D, tokens, SITES, **options)
 
 
-def end_with(error: BaseException) -> Callable[[float], None]:
+def end_with(error: BaseException) -> Progress:
     """End a run once its first model ran."""
 
-    def progress(share: float) -> None:
+    def progress(share: float, what: str) -> None:
         assert share == 0.5
         raise error
 
@@ -86,7 +87,7 @@ def equal(found: Activations) -> bool:
 
 def test_activations_equal_a_direct_run_and_are_run_once(cache: Path) -> None:
     loads, shares = Loads(), []
-    found = harvest(loads, progress=shares.append)
+    found = harvest(loads, progress=lambda share, what: shares.append(share))
     assert equal(found)
     assert found.at("resid_pre.2").shape == (2, 12 * 7, D)  # an alias
     assert found.at(FINAL_NORM).dtype == torch.float32
@@ -274,7 +275,7 @@ def test_an_interrupted_training_of_autoencoders_is_taken_up(cache: Path) -> Non
     shutil.rmtree(cache.parent / "saes")
 
     def interrupt(share: float, what: str) -> None:
-        assert what == "toy: training 3 autoencoders at late"
+        assert what == f"toy: training 3 autoencoders at late, step 1 of {RECIPE.steps}"
         raise KeyboardInterrupt
 
     made = TrainedAutoencoders("toy", RECIPE, Data(), interrupt)

@@ -69,7 +69,7 @@ def documents() -> tuple[Document, ...]:
 def build(
     documents: tuple[Document, ...], folder: Path, work: Path, report: Interrupts | None = None
 ) -> Artifacts:
-    options = {"report": report} if report else {}
+    options = {"progress": report} if report else {}
     return build_textlm(PLAN, documents, folder, work=work, command="polyrot train", **options)
 
 
@@ -168,7 +168,11 @@ def test_an_interrupt_within_a_step_does_not_make_it_twice(
         handle.remove()
     made: list[int] = []
     resumed = train_language_model(
-        TINY, 1, COUNTED, broken, report=lambda step, remark: made.append(step)
+        TINY,
+        1,
+        COUNTED,
+        broken,
+        progress=lambda share, what: made.append(round(share * TINY.steps)),
     )
     assert made == [4, 5, 6]
     for one, other in zip(whole, resumed, strict=True):

@@ -27,7 +27,7 @@ from polyrot.experiments.planted.plan import (
 from polyrot.experiments.planted.samples import COUNTS, DEGREES
 from polyrot.experiments.planted.suite import DictionarySuite
 from polyrot.experiments.planted.train import build_dictionaries, weights_file
-from polyrot.progress import Progress
+from polyrot.progress import silent
 from polyrot.sae.activations import GroupTopK, JumpReLU, TopK
 from polyrot.sae.metrics import squared_error
 from polyrot.sae.recipe import BatchTopK, SAEConfig
@@ -57,14 +57,16 @@ def small(name: str) -> dict[str, Experiment]:
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (dictionary_build, dictionaries):
         monkeypatch.setattr(module, "plan", small)
-    monkeypatch.setattr(dictionary_build, "samples_needed", lambda work, report: {"2": [16, None]})
+    monkeypatch.setattr(
+        dictionary_build, "samples_needed", lambda work, progress: {"2": [16, None]}
+    )
     said: list[str] = []
     build_dictionaries(
         SUBSPACES,
         tmp_path / SUBSPACES,
         work=tmp_path,
         command="a test",
-        report=lambda what, step, steps, remark: said.append(remark),
+        progress=lambda share, what: said.append(what.rpartition(", ")[2]),
     )
     assert "trained earlier" not in said
     return tmp_path
@@ -113,7 +115,7 @@ def test_a_second_build_takes_what_was_trained(built: Path) -> None:
         built / SUBSPACES,
         work=built,
         command="a test",
-        report=lambda what, step, steps, remark: said.append(remark),
+        progress=lambda share, what: said.append(what.rpartition(", ")[2]),
     )
     assert set(said) == {"trained earlier"}
     after = (built / SUBSPACES / "manifest.json").read_text()
@@ -126,13 +128,11 @@ def test_retraining_goes_to_the_cache(
     monkeypatch.setenv("POLYROT_CACHE", str(tmp_path / "cache"))
     said: list[str] = []
 
-    class Heard(Progress):
-        def __call__(self, share: float, text: str) -> None:
-            said.append(text)
-
-    train_suite(SUBSPACES, command="a test", device="cpu", progress=Heard())
+    train_suite(
+        SUBSPACES, command="a test", device="cpu", progress=lambda share, what: said.append(what)
+    )
     assert (tmp_path / "cache/artifacts" / SUBSPACES / weights_file(RANKS, "0")).is_file()
-    assert any("ranks, 0, 5 of 5" in text for text in said)
+    assert any("ranks, 0, step 5 of 5" in text for text in said)
 
 
 def test_what_was_never_trained_says_how_to_get_it(
@@ -141,12 +141,12 @@ def test_what_was_never_trained_says_how_to_get_it(
     monkeypatch.setenv("POLYROT_CACHE", str(tmp_path))
     with pytest.raises(MissingArtifact, match="polyrot train subspaces-full"):
         load_suite(FULL)
-    assert suite_provenance(FULL) == {"seeds": [], "artifacts": {}}
+    assert suite_provenance(FULL, SHIPPED) == {"seeds": [], "artifacts": {}}
 
 
 def test_the_shipped_dictionaries_are_those_of_the_plan() -> None:
     suite = load_suite(SUBSPACES)
-    hashes = suite_provenance(SUBSPACES)["artifacts"]
+    hashes = suite_provenance(SUBSPACES, SHIPPED)["artifacts"]
     for title, experiment in plan(SUBSPACES).items():
         for arm, recipe in experiment.arms.items():
             assert weights_file(title, arm) in hashes
@@ -177,13 +177,13 @@ def test_fewer_tokens_are_looked_for_below_the_first_that_are_enough(
     asked: list[list[tuple[int, int]]] = []
     enough = {0: 100, 1: 17, 2: 10**6, 3: 16, 4: 1_000}
 
-    def angles(dim, runs, work, what, report):
+    def angles(dim, runs, work, progress):
         asked.append(list(runs))
         return [DEGREES if count >= enough[r] else DEGREES + 1 for r, count in runs]
 
     monkeypatch.setattr(dictionary_samples, "_angles", angles)
     monkeypatch.setattr(dictionary_samples, "REPETITIONS", len(enough))
-    found = dictionary_samples._needed(2, tmp_path, "x", lambda *said: None)
+    found = dictionary_samples._needed(2, tmp_path, silent)
     assert len(asked[0]) == len(enough) * len(COUNTS)
     # A number that is enough, and at most a quarter of an octave above the least, by rounding.
     assert found[2] is None
@@ -199,7 +199,7 @@ def test_the_angles_of_a_sweep_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     runs = [(0, 16), (1, 32)]
     for _ in range(2):
-        found = dictionary_samples._angles(2, runs, tmp_path, "x", lambda *own: said.append(own[3]))
+        found = dictionary_samples._angles(2, runs, tmp_path, lambda share, what: said.append(what))
         assert len(found) == 2
         assert all(0 <= angle <= 90 for angle in found)
-    assert said == ["", "", "trained earlier"]
+    assert said == ["step 1 of 2", "step 2 of 2", "trained earlier"]
