@@ -1,6 +1,6 @@
 """Compare the numbers of two folders of reports, digit for digit.
 
-    python tests/compare_records.py OLD NEW
+    python tests/helpers/compare_records.py OLD NEW
 
 A change that should alter no number is proved by this: every record must be equal but for
 provenance, timing and wording (reasons, protocols, captions, units of axes).  Exits 1 where a
