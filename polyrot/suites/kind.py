@@ -159,6 +159,14 @@ class Kind:
     """Kinds are listed, and their default suites run, by this number and then by name."""
 
     @property
+    def suite_names(self) -> tuple[str, ...]:
+        return tuple(suite.name for suite in self.suites)
+
+    @property
+    def trainer_names(self) -> tuple[str, ...]:
+        return tuple(name for trainer in self.trainers for name in trainer.names)
+
+    @property
     def world_names(self) -> tuple[str, ...]:
         return tuple(name for worlds in self.worlds for name in worlds.names)
 

@@ -36,12 +36,26 @@ def modules() -> tuple[ModuleType, ...]:
     """The module of every kind, in the order in which they are listed.
 
     Raises:
-        BrokenExperiment: where one of another package cannot be imported or has no `KIND`.
+        BrokenExperiment: where one of another package cannot be imported, has no `KIND` or a name
+            that is taken.
     """
     folders = sorted(path.parent.name for path in HERE.glob("*/kind.py"))
     found = [import_module(f"{GROUP}.{folder}.kind") for folder in folders]
-    found += _from_other_packages()
+    for module in _from_other_packages():
+        _check_names(module, [other.KIND for other in found])
+        found.append(module)
     return tuple(sorted(found, key=lambda module: (module.KIND.order, module.__name__)))
+
+
+def _check_names(module: ModuleType, others: Collection[Kind]) -> None:
+    """Refuse an experiment whose names are taken: one of the two would never be found."""
+    for what in ("suite_names", "world_names", "trainer_names"):
+        taken = {name for kind in others for name in getattr(kind, what)}
+        if twice := sorted(taken.intersection(getattr(module.KIND, what))):
+            raise BrokenExperiment(
+                f"the experiment {module.__name__} names {', '.join(twice)}, which exists already; "
+                "give it another name"
+            )
 
 
 def _from_other_packages() -> Iterator[ModuleType]:
@@ -68,9 +82,17 @@ def kinds() -> tuple[Kind, ...]:
 
 
 def other_packages() -> tuple[Path, ...]:
-    """Folders of the experiments that are not polyrot's: their code alters numbers too."""
-    files = (Path(str(module.__file__)).resolve() for module in modules())
-    return tuple(file.parent for file in files if not file.is_relative_to(HERE))
+    """Packages that bring experiments: their code alters numbers too.
+
+    The folder of the top-level package that an entry point lies in, or a module by itself.
+    """
+    found = []
+    for module in modules():
+        top = import_module(module.__name__.partition(".")[0])
+        if top.__name__ != GROUP.partition(".")[0]:
+            file = Path(str(top.__file__)).resolve()
+            found.append(file.parent if hasattr(top, "__path__") else file)
+    return tuple(found)
 
 
 def listed_suites() -> tuple[Listed, ...]:
