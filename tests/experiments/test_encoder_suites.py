@@ -17,6 +17,7 @@ from polyrot.experiments.chains.models import ChainModels
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS
 from polyrot.models.transformer import stack_states
+from polyrot.suites import training as suites_training
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact
 from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.suites.registry import applies_to
@@ -40,7 +41,8 @@ def small_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(
             ENCODER_COHORTS, name, replace(cohort, architecture=small, training=training)
         )
-    monkeypatch.setattr(training, "SAE_RECIPE", replace(training.SAE_RECIPE, steps=3))
+    recipe = replace(suites_training.SAE_RECIPE, steps=3)
+    monkeypatch.setattr(suites_training, "SAE_RECIPE", recipe)
     monkeypatch.setattr(chains_train, "SAE_SEQUENCES", 64)
 
 
