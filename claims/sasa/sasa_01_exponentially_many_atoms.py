@@ -27,7 +27,7 @@ from polyrot.claim import (
     Measured,
     Measurement,
     Role,
-    average,
+    average_by_part,
     negative,
     positive,
 )
@@ -116,7 +116,7 @@ def covering_figure(setting: Setting) -> ByNumber:
         numbers=setting.dims,
         curves=(
             Curve("single directions", Role.MODELS, detail=ATOMS),
-            *(Curve(own.name, Role.NEGATIVE, own.name, ATOMS) for own in CONTROLS[:2]),
+            *(Curve(c.name, Role.NEGATIVE, c.name, ATOMS) for c in CONTROLS[:2]),
             Curve("as many as proven", Role.BESIDE, "as many as proven", ATOMS),
         ),
         log_y=True,
@@ -134,13 +134,13 @@ def slope_of_the_bound(setting: Setting) -> float:
 
 def growth(
     points: Points,
-    setting: Setting,
+    settings: Sequence[Setting],
     cover: Cover,
     bound: Callable[[Setting], float] = lambda setting: 0.0,
-) -> Estimate:
+) -> dict[str, Estimate]:
     """Average the slope of the logarithm of the number of atoms, less that of the bound."""
 
-    def slope(repetition: int) -> Measured:
+    def slope(setting: Setting, repetition: int) -> Measured:
         atoms = {
             dim: cover(points.points(dim, repetition)[: setting.points], setting, repetition)
             for dim in setting.dims
@@ -149,15 +149,15 @@ def growth(
         told = {ATOMS.format(dim): number for dim, number in atoms.items()}
         return Measured(slope - bound(setting), means={"slope": slope, **told})
 
-    return average(range(REPETITIONS), slope)
+    return average_by_part(
+        range(REPETITIONS), lambda repetition: {s.part: slope(s, repetition) for s in settings}
+    )
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(points: Points, judge: Judge) -> None:
     judge(
-        lambda cover=single_directions: {
-            setting.part: growth(points, setting, cover) for setting in PUBLISHED_SETTINGS
-        },
+        lambda cover=single_directions: growth(points, PUBLISHED_SETTINGS, cover),
         figures=[covering_figure(PUBLISHED_SETTINGS[0])],
     )
 
@@ -165,9 +165,8 @@ def test_published(points: Points, judge: Judge) -> None:
 @pytest.mark.measurement(HARDENED)
 def test_hardened(points: Points, judge: Judge) -> None:
     judge(
-        lambda cover=single_directions: {
-            setting.part: growth(points, setting, cover, slope_of_the_bound)
-            for setting in HARDENED_SETTINGS
-        },
+        lambda cover=single_directions: growth(
+            points, HARDENED_SETTINGS, cover, slope_of_the_bound
+        ),
         figures=[covering_figure(setting) for setting in HARDENED_SETTINGS],
     )

@@ -91,7 +91,7 @@ def from_the_planted(dictionaries: Dictionaries) -> list[Dictionary]:
 
 def near_the_planted(dictionaries: Dictionaries) -> list[Runs]:
     trained = from_the_planted(dictionaries)
-    return [Runs.of(controls.near_the_planted(own, RUNS)) for own in trained]
+    return [Runs.of(controls.near_the_planted(run, RUNS)) for run in trained]
 
 
 HARDENED = Measurement(

@@ -13,7 +13,7 @@ the L0 that explains as much variance.  Each architecture is a part.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from statistics import mean
 
 import pytest
@@ -24,6 +24,7 @@ from polyrot.claim import (
     ByPart,
     Claim,
     Curve,
+    Estimate,
     Judge,
     Measured,
     Measurement,
@@ -32,15 +33,7 @@ from polyrot.claim import (
     negative,
     positive,
 )
-from polyrot.experiments.planted import controls
-from polyrot.experiments.planted.plan import (
-    PENALISED,
-    SCALARS,
-    SHAPES,
-    SMALL_GROUPS,
-    SUBSPACE,
-    TOPK,
-)
+from polyrot.experiments.planted import controls, plan
 from polyrot.experiments.planted.suite import Dictionaries, Dictionary
 from polyrot.sae.groups import written
 from polyrot.sae.metrics import ev, l0, reconstruct
@@ -53,8 +46,8 @@ CLAIM = Claim(
     true_in=("dictionary-groups",),
     false_in=("dictionary-split", "dictionary-merged"),
 )
-GROUPED = (SUBSPACE, PENALISED, SMALL_GROUPS)
-SCALAR = (TOPK, "BatchTopK", "Matryoshka", "JumpReLU", "ReLU")
+GROUPED = (plan.SUBSPACE, plan.PENALISED, plan.SMALL_GROUPS)
+SCALAR = (plan.TOPK, "BatchTopK", "Matryoshka", "JumpReLU", "ReLU")
 NAMES = ("circle", "sphere", "helix")
 
 World = Callable[[Dictionaries, str], list[Dictionary]]
@@ -62,24 +55,24 @@ World = Callable[[Dictionaries, str], list[Dictionary]]
 
 
 def as_trained(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return dictionaries.dictionaries(SHAPES if arm in GROUPED else SCALARS, arm)
+    return dictionaries.dictionaries(plan.SHAPES if arm in GROUPED else plan.SCALARS, arm)
 
 
 def scalar(arm: str) -> World:
-    return lambda dictionaries, _: dictionaries.dictionaries(SCALARS, arm)
+    return lambda dictionaries, _: dictionaries.dictionaries(plan.SCALARS, arm)
 
 
 def grouped(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return dictionaries.dictionaries(SHAPES, SUBSPACE)
+    return dictionaries.dictionaries(plan.SHAPES, plan.SUBSPACE)
 
 
 def as_planted(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    groups = dictionaries.dictionaries(SHAPES, arm if arm in GROUPED else SUBSPACE)
+    groups = dictionaries.dictionaries(plan.SHAPES, arm if arm in GROUPED else plan.SUBSPACE)
     return [controls.planted(own) for own in groups]
 
 
 def as_tiled(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return [controls.tiled(own) for own in dictionaries.dictionaries(SCALARS, TOPK)]
+    return [controls.tiled(own) for own in dictionaries.dictionaries(plan.SCALARS, plan.TOPK)]
 
 
 HARDENED = Measurement(
@@ -109,66 +102,47 @@ UNITS = ByPart(
     curves=(
         *(Curve(f"the {name}", Role.MODELS, detail=f"units of the {name}") for name in NAMES),
         *(
-            Curve(own.name, Role.NEGATIVE, own.name, "units of the circle")
-            for own in HARDENED.controls[: len(SCALAR)]
+            Curve(c.name, Role.NEGATIVE, c.name, "units of the circle")
+            for c in HARDENED.controls[: len(SCALAR)]
         ),
     ),
     log_y=True,
 )
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """How an SAE holds each of the three shapes."""
-
-    units: list[int]
-    """How many carry it."""
-    largest: list[int]
-    """Which of them carries most."""
-    ranks: list[int]
-    """How many directions that one writes along."""
+def amiss(units: list[int], largest: list[int], ranks: list[int], dims: Sequence[int]) -> float:
+    """The worst of: groups beyond one for a shape, groups shared, error of a rank."""
+    off = [abs(rank - dim) for rank, dim in zip(ranks, dims, strict=True)]
+    return float(max(max(units) - 1, len(largest) - len(set(largest)), *off))
 
 
-def shapes_in(dictionary: Dictionary) -> Shapes:
-    tokens = dictionary.held_out()
-    energies = energies_inside(dictionary.sae, tokens, dictionary.features.bases)
-    largest = energies.argmax(1).tolist()
+def shapes_in(dictionary: Dictionary, *, judge_groups: bool) -> Measured:
+    """Measure how an SAE holds the shapes: what is amiss with its groups, or its atoms."""
+    sae, features, tokens = dictionary.sae, dictionary.features, dictionary.held_out()
+    energies = energies_inside(sae, tokens, features.bases)
+    units, largest = carriers(energies), energies.argmax(1).tolist()
     ranks = []
     for shape, unit in enumerate(largest):
-        wrote = written(dictionary.sae, tokens.x[tokens.on[:, shape]])[unit]
+        wrote = written(sae, tokens.x[tokens.on[:, shape]])[unit]
         ranks.append(components(torch.linalg.svdvals(wrote).square()))
-    return Shapes(carriers(energies), largest, ranks)
+    told = {"EV": ev(reconstruct(sae, tokens.x), tokens.x), "columns on": l0(sae, tokens.x)}
+    for name, count, rank in zip(NAMES, units, ranks, strict=True):
+        told |= {f"units of the {name}": count, f"rank of the {name}": rank}
+    wrong = amiss(units, largest, ranks, features.dims)
+    return Measured(wrong if judge_groups else mean(units), means=told)
 
 
-def told(dictionary: Dictionary, shapes: Shapes) -> dict[str, float]:
-    sae, x = dictionary.sae, dictionary.held_out().x
-    figures = {"EV": ev(reconstruct(sae, x), x), "columns on": l0(sae, x)}
-    for name, units, rank in zip(NAMES, shapes.units, shapes.ranks, strict=True):
-        figures |= {f"units of the {name}": units, f"rank of the {name}": rank}
-    return figures
-
-
-def amiss(shapes: Shapes, dims: Sequence[int]) -> float:
-    """The worst of: groups beyond one for a shape, groups shared, error of a rank."""
-    off = [abs(rank - dim) for rank, dim in zip(shapes.ranks, dims, strict=True)]
-    shared = len(shapes.largest) - len(set(shapes.largest))
-    return float(max(max(shapes.units) - 1, shared, *off))
-
-
-def atoms(dictionary: Dictionary) -> Measured:
-    shapes = shapes_in(dictionary)
-    return Measured(mean(shapes.units), means=told(dictionary, shapes))
-
-
-def deviation(dictionary: Dictionary) -> Measured:
-    shapes = shapes_in(dictionary)
-    return Measured(amiss(shapes, dictionary.features.dims), means=told(dictionary, shapes))
+def over_seeds(
+    dictionaries: Dictionaries, arms: Sequence[str], world: World, *, judge_groups: bool
+) -> dict[str, Estimate]:
+    measure = partial(shapes_in, judge_groups=judge_groups)
+    return {arm: average(world(dictionaries, arm), measure) for arm in arms}
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(dictionaries: Dictionaries, judge: Judge) -> None:
     judge(
-        lambda world=as_trained: {arm: average(world(dictionaries, arm), atoms) for arm in SCALAR},
+        lambda world=as_trained: over_seeds(dictionaries, SCALAR, world, judge_groups=False),
         figures=[UNITS],
     )
 
@@ -176,8 +150,6 @@ def test_published(dictionaries: Dictionaries, judge: Judge) -> None:
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
     judge(
-        lambda world=as_trained: {
-            arm: average(world(dictionaries, arm), deviation) for arm in GROUPED
-        },
+        lambda world=as_trained: over_seeds(dictionaries, GROUPED, world, judge_groups=True),
         figures=[UNITS],
     )

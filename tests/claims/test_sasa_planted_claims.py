@@ -122,10 +122,10 @@ def test_what_was_never_found_decides_nothing() -> None:
 
 def test_a_group_that_is_two_shapes_is_neithers() -> None:
     module = module_of("SASA-06")
-    apart = module.Shapes([1, 1, 1], [0, 1, 2], [2, 3, 3])
-    shared = module.Shapes([1, 1, 1], [0, 0, 2], [2, 3, 3])
-    wide = module.Shapes([1, 1, 1], [0, 1, 2], [2, 5, 3])
-    assert [module.amiss(own, (2, 3, 3)) for own in (apart, shared, wide)] == [0, 1, 2]
+    apart = [1, 1, 1], [0, 1, 2], [2, 3, 3]
+    shared = [1, 1, 1], [0, 0, 2], [2, 3, 3]
+    wide = [1, 1, 1], [0, 1, 2], [2, 5, 3]
+    assert [module.amiss(*own, (2, 3, 3)) for own in (apart, shared, wide)] == [0, 1, 2]
 
 
 def test_a_coefficient_is_chosen_on_the_first_seed_alone() -> None:

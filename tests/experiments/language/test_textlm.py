@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from polyrot.experiments.language import train as textlm
 from polyrot.experiments.language.suite import LanguageSuite
-from polyrot.experiments.language.train import Plan, build_textlm, textlm_folder, train_textlm
+from polyrot.experiments.language.train import NAME, Plan, build_textlm
 from polyrot.files import sha256
 from polyrot.models import hub, language_training, resumable
 from polyrot.models.hub import Checkpoint
@@ -24,8 +24,10 @@ from polyrot.models.language_training import (
     next_token_loss,
     train_language_model,
 )
-from polyrot.suites.artifacts import Artifacts
+from polyrot.progress import silent
+from polyrot.suites.artifacts import Artifacts, retrained_directory
 from polyrot.suites.loading import load_suite
+from polyrot.suites.registry import train
 from polyrot.tasks import text
 from polyrot.tasks.text import SEPARATOR, Document, encode, prose, standard_library
 
@@ -267,14 +269,14 @@ def test_the_tokenizer_sees_training_text_alone() -> None:
 def in_the_cache(built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small suite where the large one is kept."""
     monkeypatch.setenv("POLYROT_CACHE", str(tmp_path / "cache"))
-    shutil.copytree(built[0], textlm_folder())
-    return textlm_folder()
+    shutil.copytree(built[0], retrained_directory() / NAME)
+    return retrained_directory() / NAME
 
 
 def test_a_second_call_trains_nothing(in_the_cache: Path) -> None:
     before = {f: (sha256(f), f.stat().st_mtime_ns) for f in in_the_cache.rglob("*") if f.is_file()}
     report = Interrupts()
-    assert train_textlm(command="again", progress=report) == in_the_cache
+    assert train(NAME, command="again", progress=report) == in_the_cache
     assert not report.said
     after = {f: (sha256(f), f.stat().st_mtime_ns) for f in in_the_cache.rglob("*") if f.is_file()}
     assert after == before
@@ -293,7 +295,7 @@ def test_a_first_call_trains_under_the_full_plan(
 
     monkeypatch.setattr(textlm, "build_textlm", stop)
     with pytest.raises(KeyboardInterrupt):
-        train_textlm(command="first")
+        train(NAME, command="first", progress=silent)
     (plan,) = plans
     assert plan.models.vocabulary == text.VOCABULARY
     assert not plan.models.two_back
