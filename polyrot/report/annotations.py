@@ -1,8 +1,8 @@
 """Gate failures as annotations of a GitHub Actions job.
 
-The runner reads a line of this form from a step's output, shows it beside the run and, where
-it names a file that a pull request changes, beside that line.  It shows ten errors and ten
-notices a step, the first ones, so the worst come first.
+The runner reads a line of this form from a step's output and shows it with the run and, if it
+names a file that a pull request changes, at that line.  It shows only the first ten errors and ten
+notices of a step, so the worst come first.
 
 References:
     https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
@@ -20,9 +20,9 @@ Places = Mapping[tuple[str, str], tuple[str, int]]
 def annotations(
     records: Sequence[Record], policy: Policy, failures: Sequence[Failure], places: Places
 ) -> Iterator[str]:
-    """Yield an `::error` for each failure, a `::notice` for what is open and fails nothing.
+    """Yield an `::error` for each failure, a `::notice` for each undecided verdict that passes.
 
-    A verdict that was recorded is agreed on: it gets no notice.
+    With recorded verdicts to compare with there are no notices.
     """
     for failure in failures:
         yield _command("error", failure.id, failure.suite, failure.why, places)

@@ -14,7 +14,7 @@ def write_calibration(
 ) -> list[Path]:
     """Write `calibration.json`, `calibration.md` and `heatmap.svg`; return their paths.
 
-    `worlds` says of each kind of world what it is made of.
+    `worlds` describes each kind of world.
     """
     from polyrot.report.heatmap import heat_map
 
@@ -29,22 +29,22 @@ def write_calibration(
 
 
 def findings(calibration: Calibration) -> Iterator[str]:
-    """Say of each measurement in a line whether its bar can tell the claim from its negation."""
+    """Say in a line for each measurement how well its bar discriminates."""
     for row in calibration.rows:
         yield f"{row.id:<18}{_finding(row)}"
 
 
 def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
-    """Render the matrix: a row a measurement, a column a world; `worlds` as above."""
+    """Render the matrix: a row per measurement, a column per world; `worlds` as above."""
     lines = [
         "# Calibration: how often each bar is met in worlds of known truth",
         "",
         "Each cell is the share of random draws of a synthetic world in which the bar was met,",
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
         "**F**: it is false, a named alternative; **F!**: false, and the bar is not met",
-        "significantly less often than in the first world of T (Fisher's exact test, one-sided,",
-        "level 0.05), so meeting it shows nothing.  A suite of several sites is judged by the",
-        "worst.",
+        "significantly less often than in the first world marked T (Fisher's exact test,",
+        "one-sided, level 0.05), so meeting it is no evidence.  A suite of several sites is judged",
+        "by the worst.",
         "",
         *(f"- {what}" for what in worlds),
         "",
@@ -57,14 +57,14 @@ def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
             known = {cell.world: cell for cell in row.cells}
             cells = " | ".join(_cell(row, known.get(world)) for world in columns)
             lines.append(f"| {row.id} | {row.quantity} {row.bar} | {cells} |")
-    lines += ["", "## What the bars can tell", ""]
+    lines += ["", "## How well each bar discriminates", ""]
     lines += [f"- **{row.id}**: {_finding(row)}" for row in calibration.rows]
     commit = calibration.provenance.get("commit", "unknown")
     return "\n".join([*lines, "", f"Measured by commit {commit}.", ""])
 
 
 def mark(row: Row, world: str) -> str:
-    """`T` where the claim is true, `F` where it is false, `F!` where its bar cannot tell."""
+    """`T` where the claim is true, `F` where false, `F!` where the bar does not discriminate."""
     if world in row.true_in:
         return "T"
     if any(cell.world == world for cell in row.characteristic.confused):
@@ -94,12 +94,12 @@ def _finding(row: Row) -> str:
     if least.share < reference.share:
         figures += f" (fewest: {met_in(least)})"
     if not reference.met:
-        return figures + ": the bar cannot be met, so missing it shows nothing."
+        return figures + ": the bar cannot be met, so missing it is no evidence."
     if confused := characteristic.confused:
         alike = ", ".join(met_in(cell) for cell in confused)
         return (
-            figures
-            + f", and not clearly less often in {alike}, where it is false: the bar cannot tell."
+            figures + f", and not clearly less often in {alike}, where it is false: "
+            "the bar does not discriminate."
         )
     return (
         figures + f"; at most in {met_in(_by_share(characteristic.false)[-1])}, where it is false."

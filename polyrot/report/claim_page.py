@@ -1,4 +1,4 @@
-"""All about a claim in words, for `polyrot claims show`."""
+"""The full description of a claim, for `polyrot claims show`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +22,9 @@ def claim_page(
     reports: Mapping[Path, Report],
     only: str = "",
 ) -> Iterator[str]:
-    """Yield everything about a claim: statement, protocol, verdicts; of `only` one measurement."""
-    own = [m for m in measurements_of(module) if m.claim.id == claim.id]
-    known = own[0].claim
+    """Yield a claim's statement, protocol and verdicts, `only` for one measurement if named."""
+    measurements = [m for m in measurements_of(module) if m.claim.id == claim.id]
+    known = measurements[0].claim
     yield from entry(known.id, known.statement, MARGIN)
     yield from entry("source", known.source, MARGIN)
     for number, (suite, printed) in enumerate(known.printed.items()):
@@ -32,7 +32,7 @@ def claim_page(
     yield from entry("module", str(claim.file), MARGIN)
     yield from ("", "Protocol", "")
     yield from paragraphs(module.__doc__ or "none is written", 2)
-    for measurement in [m for m in own if only in ("", m.id)]:
+    for measurement in [m for m in measurements if only in ("", m.id)]:
         kind = "as published" if measurement.published else "hardened"
         yield from ("", f"{measurement.id}, {kind}", "")
         yield from _measurement(measurement, calibration)
@@ -68,11 +68,11 @@ def _uncalibrated(measurement: Measurement, calibration: Calibration | None) -> 
     if calibration is None:
         return "no: there is no calibration matrix; `polyrot calibrate` measures it"
     if not (measurement.claim.true_in or measurement.claim.false_in):
-        return "no: the claim is about models, which synthetic worlds have not"
+        return "no: the claim is about models, which synthetic worlds do not have"
     rows = [row for row in calibration.rows if row.id == measurement.id]
     if rows and rows[0].not_run:
         return f"no: {rows[0].not_run}"
-    return "no: the matrix has no such bar in all worlds that the claim names"
+    return "no: the matrix lacks this bar in some world that the claim names"
 
 
 def _verdicts(measurement: Measurement, reports: Mapping[Path, Report]) -> Iterator[str]:

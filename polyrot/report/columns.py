@@ -1,27 +1,27 @@
-"""Lines as wide as the terminal, within limits: a label, and text beside it that wraps."""
+"""Lines as wide as the terminal, within limits: a label, and wrapped text next to it."""
 
 import shutil
 import textwrap
 from collections.abc import Iterator
 
 LARGEST, SMALLEST = 80, 40
-"""Columns: a wider terminal makes no longer lines, in a narrower one they would be fragments."""
-BESIDE = 16
-"""Columns that text beside a label has at least."""
+"""Columns: limits of the line length, whatever the width of the terminal."""
+LEAST_TEXT = 16
+"""Least number of columns for the text next to a label."""
 
 
 def width() -> int:
-    """Columns to fill: those of the terminal, within limits; `COLUMNS` overrides it."""
+    """Columns to fill: the terminal's, within limits; `COLUMNS` overrides it."""
     return max(SMALLEST, min(LARGEST, shutil.get_terminal_size((LARGEST, 24)).columns))
 
 
 def entry(label: str, text: str, margin: int, *, indent: int = 0) -> Iterator[str]:
-    """Yield a label and the text beside it, which begins at column `margin`.
+    """Yield a label and its text, which begins at column `margin`.
 
-    A label that reaches into the text has a line of its own; where too few columns are left, the
+    A label that reaches into the text is put on a separate line; if too few columns are left, the
     text begins further left.
     """
-    margin = min(margin, width() - BESIDE)
+    margin = min(margin, width() - LEAST_TEXT)
     lines = textwrap.wrap(text, width() - margin, break_on_hyphens=False, break_long_words=False)
     first = " " * indent + label
     if len(first) < margin and lines:
@@ -32,7 +32,7 @@ def entry(label: str, text: str, margin: int, *, indent: int = 0) -> Iterator[st
 
 
 def paragraphs(text: str, indent: int) -> Iterator[str]:
-    """Yield a text paragraph by paragraph; what is laid out by hand stays so."""
+    """Yield a text paragraph by paragraph; lists and tables keep their layout."""
     for number, paragraph in enumerate(text.strip().split("\n\n")):
         if number:
             yield ""

@@ -1,4 +1,4 @@
-"""What a run found and whether its gate holds, in the words that every rendering shares."""
+"""What a run found and whether its gate passed, worded once for all renderings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ _UNEXPLAINED = (
 
 @dataclass(frozen=True)
 class Conclusion:
-    """A headline, and what fails the run."""
+    """A headline, and the failures of the run."""
 
     passed: bool
     headline: str
     failures: tuple[Failure, ...] = ()
     gated: bool = False
-    """Were verdicts demanded?  A run without a gate has findings, told in its tables."""
+    """Were verdicts demanded?  Without a gate, findings appear in the tables only."""
     explained_by: tuple[str, ...] = ()
     """Commands that explain the drifts."""
 
     @property
     def unmet(self) -> tuple[Failure, ...]:
-        """What the gate demanded and did not get."""
+        """The failures of the gate."""
         return self.failures if self.gated else ()
 
 
@@ -46,10 +46,10 @@ def conclude(
     Args:
         records: of the run.
         policy: what it demanded.
-        trouble: what fails the run whatever its verdicts, say that it did not finish.
+        trouble: what fails the run whatever its verdicts, for example that it did not finish.
         tests_passed: did pytest see no failure?  It also sees a worker that died.
-        whole: did it run all claims there are, not some that were chosen?
-        verdicts: suites, and the file that holds this run's verdicts of each.
+        whole: did it run all claims, not a selection?
+        verdicts: each suite with the file that holds this run's verdicts.
     """
     failures = tuple(policy.failures(records, whole=whole))
     unexplained = not (tests_passed or trouble or failures)

@@ -1,4 +1,4 @@
-"""What differs between two reports of a suite, claim by claim, and what may be why.
+"""What differs between two reports of a suite, claim by claim, and the possible reasons.
 
 Records in, data classes out; `polyrot.report.explanation` puts them into words.
 """
@@ -16,7 +16,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 NOT_ALL_IS_RECORDED = ("unknown", "with local changes")
-"""Ends of a commit that does not tell everything about the source."""
+"""Endings of a recorded commit that does not determine the source."""
 
 
 @dataclass(frozen=True)
@@ -26,35 +26,35 @@ class PartChange:
     old: Part
     new: Part
     controls: tuple[tuple[ControlResult, ControlResult], ...]
-    """Old and new, where a control did something else to the bar."""
+    """Old and new result of each control whose placement changed."""
     controls_added: tuple[ControlResult, ...]
     controls_gone: tuple[ControlResult, ...]
 
     @property
     def drifted(self) -> bool:
-        """Has it another verdict?"""
+        """Did its verdict change?"""
         return self.old.verdict is not self.new.verdict
 
     @property
     def crossed(self) -> bool:
-        """Does the models' interval lie otherwise with respect to the bar?"""
+        """Did the placement of the models' interval relative to the bar change?"""
         return self.old.placement is not self.new.placement
 
     @property
     def moved(self) -> bool:
-        """Do the models' figures differ as a reader sees them?"""
+        """Do the models' figures differ as printed?"""
         return interval(self.old.estimate) != interval(self.new.estimate)
 
     @property
     def apart(self) -> bool:
-        """Did they move so far that the two intervals have no value in common?"""
+        """Did they move so far that the two intervals do not overlap?"""
         old, new = self.old.estimate, self.new.estimate
         return self.moved and (old.high < new.low or new.high < old.low)
 
 
 @dataclass(frozen=True)
 class CellChange:
-    """In how many draws of a world of known truth a bar is met, as the two runs knew it."""
+    """In how many draws of a synthetic world a bar is met, according to each of the two runs."""
 
     world: str
     true: bool
@@ -75,33 +75,33 @@ class Change:
 
     @property
     def drifted(self) -> bool:
-        """Has it another verdict?"""
+        """Did its verdict change?"""
         return self.old.verdict is not self.new.verdict
 
     @property
     def bar_changed(self) -> bool:
-        """Is another quantity measured, or held against another bar?"""
+        """Did the measured quantity or its bar change?"""
         return (self.old.quantity, self.old.bar) != (self.new.quantity, self.new.bar)
 
     @property
     def moved(self) -> bool:
-        """Do figures of any part differ as a reader sees them?"""
+        """Do figures of any part differ as printed?"""
         return any(part.moved for part in self.parts)
 
     @property
     def far(self) -> tuple[PartChange, ...]:
-        """The parts whose verdict is another, or whose intervals lie apart."""
+        """The parts whose verdict changed, or whose intervals do not overlap."""
         return tuple(part for part in self.parts if part.drifted or part.apart)
 
     @property
     def differs_within(self) -> bool:
-        """Is something in its parts worth a look, whatever the verdict?"""
+        """Did its parts change notably, whatever the verdict?"""
         return bool(self.far or self.parts_added or self.parts_gone)
 
 
 @dataclass(frozen=True)
 class Circumstance:
-    """Something about the runs themselves that differs, or of which too little is recorded."""
+    """Something about the runs that differs, or that is not fully recorded."""
 
     what: str
     old: Any
@@ -125,17 +125,17 @@ class Difference:
 
     @property
     def equal(self) -> tuple[Change, ...]:
-        """The measurements that have the same verdict."""
+        """The measurements with the same verdict."""
         return tuple(change for change in self.changes if not change.drifted)
 
     @property
     def differing(self) -> int:
-        """How many verdicts differ, or are in one of the reports only."""
+        """How many verdicts differ, or are in only one of the reports."""
         return len(self.drifted) + len(self.added) + len(self.gone)
 
     @property
     def measurements(self) -> int:
-        """How many there are in either report."""
+        """How many measurements the two reports have together."""
         return len(self.equal) + self.differing
 
 
@@ -204,7 +204,7 @@ def _circumstances(old: Report, new: Report) -> Iterator[Circumstance]:
 
 
 def _facts(report: Report) -> dict[str, Any]:
-    """Name everything that a report holds about where it came from."""
+    """Name everything in a report's provenance."""
     facts: dict[str, Any] = {"metric definitions": f"version {report.metrics}"}
     for what, value in report.provenance.items():
         parts = what in {"versions", "machine"} and isinstance(value, Mapping)

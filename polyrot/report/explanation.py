@@ -1,4 +1,4 @@
-"""Why verdicts drifted, in words: a difference of two reports."""
+"""Why verdicts drifted: the difference between two reports, in words."""
 
 import re
 import textwrap
@@ -13,7 +13,7 @@ from polyrot.verdict.judge import ControlResult, worst_part
 from polyrot.verdict.record import Record
 
 NAMED = 3
-"""How many of many files are named."""
+"""How many files are named where many differ."""
 
 DID = {Placement.INSIDE: "met", Placement.OUTSIDE: "missed", Placement.STRADDLES: "straddled"}
 
@@ -21,8 +21,8 @@ DID = {Placement.INSIDE: "met", Placement.OUTSIDE: "missed", Placement.STRADDLES
 def explanation(difference: Difference, *, verbose: bool = False) -> Iterator[str]:
     """Yield lines: what drifted and why, how the runs differ, what moved without a drift.
 
-    With `verbose` also how the runs differ where no verdict does, and the parts that differ
-    within an equal verdict.
+    With `verbose` also how the runs differ if no verdict does, and the parts that differ although
+    the verdict is equal.
     """
     differing, all = difference.differing, difference.measurements
     if differing:
@@ -53,14 +53,14 @@ def _drift(change: Change) -> Iterator[str]:
         yield from _wrapped(f"is {_because(new)}", 2)
         return
     yield from _calibration(change.calibration)
-    # What decides now comes first, even where it is as it was and another part got better.
+    # The part that decides now comes first, even if it did not change and another one did.
     decides = worst_part(new.parts).name
     shown = [part for part in change.parts if part.drifted or part.new.name == decides]
     yield from _parts(change, sorted(shown, key=lambda part: part.new.name != decides))
 
 
 def _bar(change: Change, *, always: bool) -> Iterator[str]:
-    """Say what was measured against which bar, where that changed or `always`."""
+    """Say what was measured against which bar, if that changed or `always`."""
     old, new = change.old, change.new
     if old.quantity != new.quantity:
         yield from _wrapped(f"the measured quantity was: {old.quantity}", 2)
@@ -81,7 +81,7 @@ def _calibration(cells: Sequence[CellChange]) -> Iterator[str]:
 
 
 def _parts(change: Change, parts: Sequence[PartChange]) -> Iterator[str]:
-    """Explain some parts of both runs, and name those of one run."""
+    """Explain some parts of both runs, and name those that only one run has."""
     for part in parts:
         yield from _part(part)
     for state, alone in (("new", change.parts_added), ("gone", change.parts_gone)):
@@ -98,9 +98,9 @@ def _part(part: PartChange) -> Iterator[str]:
     if part.crossed:
         where = f"was {WHERE[old.placement]}, is {where}"
     elif part.moved:
-        where = f"moved, and stayed {where}"
+        where = f"moved but stayed {where}"
     else:
-        where = f"is as it was, {where}"
+        where = f"is unchanged, {where}"
     yield from _wrapped(f"the estimate {where}", 4)
     yield from _figures(interval(old.estimate), interval(new.estimate))
     for was, now in part.controls:
@@ -131,8 +131,8 @@ def _figures(old: str, new: str) -> Iterator[str]:
 def _circumstances(circumstances: Sequence[Circumstance]) -> Iterator[str]:
     if not circumstances:
         yield from _wrapped(
-            "The runs agree in all that is recorded of them: commit, versions, machine, seeds, "
-            "files, metric definitions.",
+            "The runs agree in everything recorded: commit, versions, machine, seeds, files, "
+            "metric definitions.",
             0,
         )
         return
@@ -163,7 +163,7 @@ def _short(value: Any) -> str:
         return f"{len(value)} recorded"
     if isinstance(value, list | tuple):
         return ", ".join(map(_short, value))
-    # A hash is told from another by its beginning.
+    # The beginning of a hash is enough to identify it.
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b", r"\1", str(value))
 
 
@@ -179,7 +179,8 @@ def _equal(difference: Difference, *, verbose: bool) -> Iterator[str]:
     if far:
         hint = "" if verbose else " (-v shows where)"
         said.append(
-            f"In {far}, intervals lie apart, or a part is new, gone or of another verdict{hint}."
+            f"In {far}, intervals do not overlap, or a part is new, gone or has another "
+            f"verdict{hint}."
         )
     if said:
         yield ""

@@ -25,28 +25,28 @@ FIGURES = "figures"
 
 @dataclass
 class Written:
-    """What became of the reports of a run."""
+    """The report files that a run wrote, and those that it kept."""
 
     files: list[Path] = field(default_factory=list)
     verdicts: list[tuple[str, Path]] = field(default_factory=list)
-    """Suites, and the file that now holds the verdicts of each."""
+    """Each suite with the file that now holds its verdicts."""
     kept: list[Path] = field(default_factory=list)
-    """Files of verdicts that were expected and drifted: left as they were."""
+    """Files of expected verdicts from which this run drifted: left unchanged."""
 
 
 def reports_of(
     records: Sequence[Record], *, root: Path | None, provenance: Callable[[str], Mapping[str, Any]]
 ) -> list[Report]:
-    """Make one report a suite, with where its records came from."""
+    """Make one report per suite, with the provenance of its records."""
     common = {"commit": commit(root), "versions": versions(), "machine": machine()}
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     reports = []
     for suite in dict.fromkeys(record.suite for record in records):
-        own = sorted((r for r in records if r.suite == suite), key=lambda record: record.id)
+        of_suite = sorted((r for r in records if r.suite == suite), key=lambda record: record.id)
         where_from = {**common, **provenance(suite)}
-        seconds = {record.id: round(record.seconds, 2) for record in own}
+        seconds = {record.id: round(record.seconds, 2) for record in of_suite}
         timing = {"finished": finished, "seconds": seconds}
-        reports.append(Report(suite, tuple(own), where_from, timing))
+        reports.append(Report(suite, tuple(of_suite), where_from, timing))
     return reports
 
 
@@ -59,38 +59,38 @@ def write_reports(
     may_shrink: bool,
     folder_of: Callable[[str], str] = lambda suite: suite,
 ) -> Written:
-    """Write the reports, a folder each.
+    """Write the reports, one folder each.
 
-    A `verdict.json` in `keep`, against which this run was compared, is left alone when its
-    verdicts drifted: the new one is written beside it as `verdict-drifted.json`, until a run
-    writes `verdict.json` itself.  Unless it `may_shrink`, a report that holds measurements
-    which did not run now is left alone.
+    If verdicts drifted from a `verdict.json` in `keep`, with which this run was compared, that file
+    is left unchanged and the new one is written next to it as `verdict-drifted.json`; a later run
+    that writes `verdict.json` removes it.  Unless it `may_shrink`, a report that holds measurements
+    which did not run this time is left unchanged.
     """
     written = Written()
     for report in reports:
-        own = folder / folder_of(report.suite)
-        path = own / f"{NAME}.json"
+        suite_folder = folder / folder_of(report.suite)
+        path = suite_folder / f"{NAME}.json"
         if not may_shrink and _measured(path) - report.verdicts.keys():
             continue
         name = NAME
         if path.resolve() in keep and policy.drifted(report.suite, report.records):
             written.kept.append(path)
             name = DRIFTED
-        file = own / f"{name}.json"
+        file = suite_folder / f"{name}.json"
         write_atomically(file, partial(_write_text, text=report.to_json()))
         written.files += [*write_renderings(report, file), file]
         written.verdicts.append((report.suite, file))
         if name == NAME:
             for suffix in ("json", "md", "html"):
-                (own / f"{DRIFTED}.{suffix}").unlink(missing_ok=True)
+                (suite_folder / f"{DRIFTED}.{suffix}").unlink(missing_ok=True)
     return written
 
 
 def write_renderings(report: Report, verdicts: Path) -> list[Path]:
-    """Write what is read of a report beside the file of its verdicts; return page and table.
+    """Write a report's renderings into the folder of its verdicts; return page and table.
 
-    The page of a `verdict.json` is `index.html`, and its figures are also files of their own; other
-    files have a page of their own name.
+    The page of `verdict.json` is `index.html`, and its figures are also written as separate files;
+    the page of another file has that file's name.
     """
     folder, name = verdicts.parent, verdicts.stem
     page_name = "index.html" if name == NAME else f"{name}.html"
@@ -101,7 +101,7 @@ def write_renderings(report: Report, verdicts: Path) -> list[Path]:
             for record in report.records
             for figure in record.figures
         }
-        # Of these measurements alone: what else is there, somebody put there.
+        # Only stale figures of these measurements are removed; other files belong to the user.
         for record in report.records:
             for old in (folder / FIGURES).glob(_file_name(record, "*")):
                 if f"{FIGURES}/{old.name}" not in drawn:
@@ -122,7 +122,7 @@ def _file_name(record: Record, figure: str) -> str:
 
 
 def append_summary(text: str) -> None:
-    """Show a text on the page of a CI job, where the service names a file for it."""
+    """Append a text to the CI job's summary page, if the service names a file for it."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a") as file:
@@ -130,7 +130,7 @@ def append_summary(text: str) -> None:
 
 
 def _measured(path: Path) -> set[str]:
-    """Ids of the measurements that a report holds; none where there is no readable report."""
+    """Ids of the measurements that a report holds; empty if there is no readable report."""
     try:
         return set(read_verdict(path).verdicts)
     except (OSError, ValueError):

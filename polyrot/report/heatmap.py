@@ -18,10 +18,9 @@ LEFT, BETWEEN, BELOW, ABOVE = 1.4, 1.5, 1.3, 0.4
 
 
 def heat_map(calibration: Calibration, path: Path) -> None:
-    """Draw the share of draws in which each bar was met, and mark where it should be.
+    """Draw the share of draws in which each bar was met, and mark where it should be met.
 
-    A block for the worlds that measurements have in common.  The same matrix gives the same
-    bytes.
+    Measurements with the same worlds form a block.  The same matrix gives the same bytes.
     """
     blocks = calibration.blocks
     widest = max(len(worlds) for worlds, _ in blocks) if blocks else 1
@@ -31,9 +30,9 @@ def heat_map(calibration: Calibration, path: Path) -> None:
     figure = Figure(figsize=(width, height))
     top, image = height - ABOVE, None
     for worlds, rows in blocks:
-        own = len(worlds) * CELL[0], len(rows) * CELL[1]
-        top -= own[1]
-        box = (LEFT / width, top / height, own[0] / width, own[1] / height)
+        size = len(worlds) * CELL[0], len(rows) * CELL[1]
+        top -= size[1]
+        box = (LEFT / width, top / height, size[0] / width, size[1] / height)
         image = _block(figure.add_axes(box), worlds, rows)
         top -= BETWEEN
     figure.suptitle(
@@ -46,7 +45,7 @@ def heat_map(calibration: Calibration, path: Path) -> None:
         right = (LEFT + widest * CELL[0] + 0.2) / width
         scale = figure.add_axes((right, 1 - (ABOVE + 2) / height, 0.15 / width, 2 / height))
         figure.colorbar(image, cax=scale)
-    # Neither a date nor random element names: two equal matrices are one file.
+    # Neither a date nor random element names, so that equal matrices give equal files.
     with mpl.rc_context({"svg.hashsalt": "polyrot", "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
 

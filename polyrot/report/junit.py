@@ -5,7 +5,7 @@ from polyrot.verdict.record import Record
 
 
 def properties(record: Record) -> list[tuple[str, str]]:
-    """List names and values: verdict and reason, and the figures of the part that decides."""
+    """List names and values: verdict, reason, and the figures of the deciding part."""
     named = {
         "measurement": record.id,
         "suite": record.suite,

@@ -16,12 +16,12 @@ from polyrot.verdict.record import Record, Report
 
 
 def markdown(report: Report) -> str:
-    """Render all records of a suite: a table, then each record with its parts."""
+    """Render all records of a suite: an overview, then each record with its parts."""
     return "\n".join([f"# Verdicts on `{report.suite}`", "", *overview(report), *details(report)])
 
 
 def overview(report: Report) -> list[str]:
-    """Render the records of a suite as a table, a row each."""
+    """Render the records of a suite as a table, one row each."""
     lines = [
         "| claim | statement | verdict | estimate | another run | bar | in worlds | published |",
         "|---|---|---|---|---|---|---|---|",
@@ -52,7 +52,8 @@ def details(report: Report) -> list[str]:
         *lines,
         "",
         f"Measured by commit {commit}. Intervals are 95%. *Another run* is where the estimate of",
-        "a run with as many other seeds would fall: a printed number outside it disagrees.",
+        "a run with the same number of other seeds would fall; a published number outside it",
+        "disagrees.",
         "*In worlds* counts the draws of synthetic worlds in which the bar was met.",
         "",
     ]
@@ -63,7 +64,7 @@ def _section(record: Record) -> list[str]:
         f"## {record.id}: {record.verdict}",
         "",
         f"{record.statement} ({record.source}). Bar: {record.quantity} {record.bar}.",
-        f"Verdict because of {record.reason}." if record.parts else record.reason,
+        f"Reason: {record.reason}." if record.parts else record.reason,
     ]
     if said := controls_sentence(record):
         lines += [said]
@@ -87,17 +88,17 @@ def _section(record: Record) -> list[str]:
             + " | ".join(cells)
             + " |"
         )
-    beside = [
+    further = [
         f"- {part.name}: "
         + ", ".join(f"{key} {text}" for key, text in words.details(part.estimate, _detail).items())
         for part in record.parts
         if part.estimate.details
     ]
-    # The reasons of parts without an interval stand with the verdict.
+    # If a part has no interval, the verdict's reason says why.
     estimates = [part.estimate for part in record.parts]
     first = next((e for e in estimates if math.isfinite(e.low)), estimates[0])
     unit = f"Unit of replication: {first.unit}, n = {first.n}; {first.method}."
-    return [*lines, "", unit, *([""] if beside else []), *beside]
+    return [*lines, "", unit, *([""] if further else []), *further]
 
 
 def _detail(value: Any) -> str:
@@ -105,7 +106,7 @@ def _detail(value: Any) -> str:
 
 
 def _cell(control: ControlResult | None) -> str:
-    """What a control did to a part; empty where it is none of its controls."""
+    """Format a control's result at a part; empty if the control does not concern the part."""
     if control is None:
         return ""
     return interval(control.estimate) + ("" if control.behaved else " **!**")

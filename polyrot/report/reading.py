@@ -8,12 +8,12 @@ from polyrot.verdict.record import Report, read_verdict
 
 
 def report_files(path: Path) -> list[Path]:
-    """The reports that a path names, of which a file need not exist.
+    """List the reports that a path names; a file that is named need not exist.
 
-    A `verdict.json`, a folder that holds one, or a folder that holds one folder a suite.
+    A `verdict.json`, a folder that holds one, or a folder with one such folder per suite.
 
     Raises:
-        FileNotFoundError: where a folder holds no report.
+        FileNotFoundError: if a folder holds no report.
     """
     if not path.is_dir():
         return [path]
@@ -22,22 +22,22 @@ def report_files(path: Path) -> list[Path]:
     files = sorted(path.glob(f"*/{VERDICTS}"))
     if not files:
         raise FileNotFoundError(
-            f"Expected {VERDICTS} in {path} or in its folders but found none; `{judging()} "
+            f"Expected {VERDICTS} in {path} or in its subfolders but found none; `{judging()} "
             f"--report-dir {path}` writes them"
         )
     return files
 
 
 def expected_files(path: Path, suites: Collection[str]) -> tuple[list[Path], list[str]]:
-    """The reports that a run on these suites is compared with, and the other suites in a folder.
+    """List the reports that a run on these suites is compared with, and a folder's other suites.
 
     A file, or the folder of one report, is compared whatever its suite: a run that does not measure
-    it fails.  A folder of reports may hold more suites than a run measures.
+    that suite fails.  A folder of reports may hold more suites than a run measures.
 
     Raises:
-        FileNotFoundError: where a folder holds no report.
-        ValueError: where a folder of reports holds a file that is none, or no report on any of the
-            suites.
+        FileNotFoundError: if a folder holds no report.
+        ValueError: if a folder of reports holds a file that is no report, or no report on any of
+            the suites.
     """
     files = report_files(path)
     if not _holds_many(path):
@@ -47,7 +47,7 @@ def expected_files(path: Path, suites: Collection[str]) -> tuple[list[Path], lis
     if not compared:
         raise ValueError(
             f"Expected verdicts on {', '.join(suites)} in {path} but it holds only those on "
-            f"{', '.join(sorted(set(suite_of.values())))}; measure one of these, or record verdicts"
+            f"{', '.join(sorted(set(suite_of.values())))}; measure one of them, or record verdicts"
         )
     return compared, [suite for suite in suite_of.values() if suite not in suites]
 
@@ -56,16 +56,16 @@ def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
     """Read reports by suite, and say whether the path names many: see `report_files`.
 
     Raises:
-        FileNotFoundError: where there is no report.
-        ValueError: where a file is no report, or where two are of one suite.
+        FileNotFoundError: if there is no report.
+        ValueError: if a file is no report, or if two are of one suite.
     """
     reports: dict[str, Report] = {}
     for file in report_files(path):
         report = read_verdict(file)
         if report.suite in reports:
             raise ValueError(
-                f"Expected one report a suite in {path} but two are of {report.suite}; "
-                f"name one of them, say {file}"
+                f"Expected one report per suite in {path} but two are of {report.suite}; "
+                f"name one of them, for example {file}"
             )
         reports[report.suite] = report
     return reports, _holds_many(path)
@@ -77,10 +77,10 @@ def _holds_many(path: Path) -> bool:
 
 
 def read_both(old: Path, new: Path) -> tuple[dict[str, Report], dict[str, Report]]:
-    """Read the reports to compare: all of two folders, else the suite of the single one.
+    """Read the reports to compare: all of two folders, else the suite of the single report.
 
     Raises:
-        OSError, ValueError: as `read_reports`, and where no suite is in both.
+        OSError, ValueError: as `read_reports`, and if no suite is in both.
     """
     (before, many_old), (after, many_new) = read_reports(old), read_reports(new)
     common = before.keys() & after.keys()

@@ -9,17 +9,17 @@ MARGIN = 26
 
 
 def suite_list(suites: Iterable[tuple[str, str]], *, judging: str) -> Iterator[str]:
-    """Yield every suite and what it is, in 80 columns.
+    """Yield every suite with its description, in 80 columns.
 
     Args:
-        suites: names, or patterns of names, and what they stand for.
+        suites: names, or patterns of names, with their descriptions.
         judging: the command that judges claims.
     """
     for name, about in suites:
         yield from entry(name, about, MARGIN)
     yield ""
     said = (
-        f"{judging} --suite NAME measures one; polyrot suites show NAME prints its file, a start "
-        "for your own; polyrot suites check FILE finds what is wrong."
+        f"{judging} --suite NAME measures one; polyrot suites show NAME prints its file, a "
+        "template for yours; polyrot suites check FILE reports its problems."
     )
     yield from textwrap.wrap(said, width(), break_on_hyphens=False)

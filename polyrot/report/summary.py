@@ -1,4 +1,4 @@
-"""The page of a CI job: did the gate hold and why, then every suite's verdicts."""
+"""The summary page of a CI job: whether the gate passed and why, then every suite's verdicts."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,22 @@ from polyrot.report.markdown import details, overview
 from polyrot.verdict.record import Report
 
 LARGEST = 1_000_000
-"""Bytes; GitHub shows nothing of a summary above 1 MiB."""
+"""Bytes; GitHub does not show a summary above 1 MiB."""
 
 
 def summary(reports: Sequence[Report], conclusion: Conclusion, *, ending: str) -> str:
-    """Render a run as Markdown; the details fold, and are left out where they are too long."""
+    """Render a run as Markdown; the details are folded, and left out if they are too long."""
     outcome = "passed" if conclusion.passed else "failed"
-    if conclusion.passed and nothing_was_measured([r for own in reports for r in own.records]):
+    if conclusion.passed and nothing_was_measured(
+        [r for report in reports for r in report.records]
+    ):
         outcome = "nothing measured"
     lines = [f"# Claims: {outcome}", "", conclusion.headline, ending]
     if conclusion.unmet:
         lines.append("")
         lines += [f"- **{f.name}**: {' '.join(f.why.split())}" for f in conclusion.unmet]
     if conclusion.explained_by:
-        lines += ["", "What explains the drift:", "", "```", *conclusion.explained_by, "```"]
+        lines += ["", "To explain the drift:", "", "```", *conclusion.explained_by, "```"]
     lines.append("")
     full = "\n".join([*lines, *_suites(reports, folded=True)])
     if len(full.encode()) <= LARGEST:

@@ -30,9 +30,9 @@ def table(
 ) -> Iterator[Line]:
     """Yield the lines of one suite's table.
 
-    One a measurement: verdict, id, estimate against bar, controls that behaved.  Below it
-    what is claimed and, where it is not REPLICATED, what was expected and what was seen; with a
-    verbosity of 1 or more also every part and control, below 0 none of it.
+    One line for each measurement: verdict, id, estimate against bar, controls that behaved.  Below
+    it the statement and, unless it is REPLICATED, what was expected and what was seen.  A verbosity
+    of 1 or more adds every part and control; below 0 only the first line is shown.
     """
     for record in sorted(records, key=lambda record: record.id):
         color = COLORS[record.verdict]
@@ -65,7 +65,7 @@ def _row(record: Record, columns: int) -> Iterator[str]:
 
 
 def _named(controls: Iterable[ControlResult]) -> set[tuple[str, str]]:
-    """Name the controls: one is in several parts."""
+    """Name the controls, each once: a control may occur in several parts."""
     return {(control.kind, control.name) for control in controls}
 
 
@@ -116,7 +116,7 @@ def closing_lines(
     kept: Sequence[Path],
     columns: int = LARGEST,
 ) -> Iterator[str]:
-    """Yield what a reader should take away: counts, how it ended, where the reports are."""
+    """Yield the conclusion: counts, how the run ended, where the reports are."""
     counts = Counter(record.verdict for record in records)
     yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     yield from textwrap.wrap(ending, columns)
@@ -134,7 +134,7 @@ def closing_lines(
     for path in written:
         yield f"report: {path}"
     for path in kept:
-        yield f"kept as it was, for its verdicts were expected: {path}"
+        yield f"left unchanged, as its verdicts were expected: {path}"
 
 
 def _part(part: Part, columns: int) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""Words and numbers that every rendering shares."""
+"""Wording and number formats shared by all renderings."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,10 @@ COLORS = {
 }
 MEANINGS = {
     Verdict.REPLICATED: "inside the bar, and every control behaved",
-    Verdict.REFUTED: "outside the bar, and the instrument could have seen it",
+    Verdict.REFUTED: "outside the bar, and every positive control meets it",
     Verdict.VACUOUS: "inside the bar, but so is a world in which the claim is false",
     Verdict.INCONCLUSIVE: "the interval straddles the bar, or a control or too little power leaves "
-    "it open",
+    "the claim undecided",
     Verdict.NOT_RUN: "something is missing; the reason says what and how to get it",
     Verdict.ERROR: "an exception: never evidence",
 }
@@ -41,7 +41,7 @@ DOES = {
 
 
 def number(value: float) -> str:
-    """Three significant digits; close to 1, two of the distance from 1."""
+    """Format with three significant digits; close to 1, with two digits of the distance from 1."""
     if math.isinf(value):
         return "-inf" if value < 0 else "inf"
     distance = abs(1 - value)
@@ -51,7 +51,7 @@ def number(value: float) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """A value with its interval; the value alone where it has no error of its own."""
+    """Format a value with its interval; the value alone if it is exact."""
     if estimate.low == estimate.high:
         return number(estimate.value)
     if math.isinf(estimate.value):
@@ -62,18 +62,18 @@ def interval(estimate: Estimate) -> str:
 
 
 def details(estimate: Estimate, write: Callable[[Any], str]) -> dict[str, str]:
-    """What stands beside an estimate, by name: each figure with its interval, where it has one."""
-    own = estimate.details
-    ends = {name: ends_of(name) for name in own if own.keys() >= set(ends_of(name))}
+    """Format what is reported with an estimate: each figure by name, with its interval if any."""
+    found = estimate.details
+    ends = {name: ends_of(name) for name in found if found.keys() >= set(ends_of(name))}
     within = {end for both in ends.values() for end in both}
-    said = {name: write(value) for name, value in own.items() if name not in within}
+    said = {name: write(value) for name, value in found.items() if name not in within}
     for name, (low, high) in ends.items():
-        said[name] += f" [{write(own[low])}, {write(own[high])}]"
+        said[name] += f" [{write(found[low])}, {write(found[high])}]"
     return said
 
 
 def prediction(estimate: Estimate) -> str:
-    """Where another run would fall; nothing where seeds are not what was sampled."""
+    """Format where another run would fall; empty unless seeds are the unit of replication."""
     if estimate.unit != "seed" or math.isinf(estimate.low):
         return ""
     low, high = estimate.prediction
@@ -81,14 +81,14 @@ def prediction(estimate: Estimate) -> str:
 
 
 def met_in(cell: Cell) -> str:
-    """In how many draws of a world a bar was met."""
+    """Say in how many draws of a world a bar was met."""
     return f"{cell.met} of {cell.draws} draws of {cell.world}"
 
 
 def operating_characteristic(record: Record, *, total: bool = False) -> str:
-    """In how many synthetic worlds the bar is met where the claim is true, and where false.
+    """Say in how many draws of synthetic worlds the bar is met, where the claim is true and false.
 
-    World by world, or in total.  Empty where it was not measured.
+    World by world, or in total.  Empty if it was not measured.
     """
     known = record.characteristic
     if known is None:
@@ -108,7 +108,7 @@ def _counts(cells: Sequence[Cell], *, total: bool) -> str:
 
 
 def controls_of(record: Record) -> dict[tuple[Kind, str], dict[str, ControlResult]]:
-    """By kind and name, what each control did to the parts that it concerns."""
+    """Return, by kind and name, each control's result at every part that it concerns."""
     found: dict[tuple[Kind, str], dict[str, ControlResult]] = {}
     for part in record.parts:
         for control in part.controls:
@@ -117,7 +117,7 @@ def controls_of(record: Record) -> dict[tuple[Kind, str], dict[str, ControlResul
 
 
 def controls_sentence(record: Record) -> str:
-    """Say in one plain sentence what the controls showed; empty where none ran."""
+    """Say in one sentence what the controls showed; empty if none ran."""
     controls = controls_of(record)
     if not controls:
         return ""

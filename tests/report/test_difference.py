@@ -90,7 +90,7 @@ def test_a_control_that_changed_its_behaviour_is_named() -> None:
         "TOY-01            REPLICATED -> VACUOUS",
         "  bar: score >= 0.5",
         "  all             REPLICATED -> VACUOUS",
-        "    the estimate is as it was, inside the bar",
+        "    the estimate is unchanged, inside the bar",
         "      0.9 [0.8, 1]",
         '    negative control "noise" missed the bar, meets it now',
         "      0.1 [0, 0.2] -> 0.8 [0.7, 0.9]",
@@ -164,7 +164,7 @@ def test_a_bar_that_was_calibrated_anew_is_counted_world_by_world() -> None:
         "  bar: score >= 0.5",
         "  bar met in the world linear (false there): 0/20 -> 15/20",
         "  all             REPLICATED -> INCONCLUSIVE",
-        "    the estimate is as it was, inside the bar",
+        "    the estimate is unchanged, inside the bar",
         "      0.9 [0.8, 1]",
         "    was: inside the bar; every control behaved",
         "    is: inside, but the bar is met in 15 of 20 draws of the world linear, where",
@@ -224,8 +224,8 @@ def circumstances(*, metrics: int = 1, **new: object) -> list[str]:
 
 def test_runs_that_agree_in_all_that_is_recorded_say_so() -> None:
     assert circumstances() == [
-        "The runs agree in all that is recorded of them: commit, versions, machine,",
-        "seeds, files, metric definitions.",
+        "The runs agree in everything recorded: commit, versions, machine, seeds, files,",
+        "metric definitions.",
     ]
 
 
@@ -277,15 +277,15 @@ def test_figures_that_moved_with_equal_verdicts_are_counted_and_listed_when_aske
     assert lines(old, new) == [
         "toy: all 3 verdicts are equal",
         "",
-        "Figures moved in 2 with equal verdicts. In 1, intervals lie apart, or a part is",
-        "new, gone or of another verdict (-v shows where).",
+        "Figures moved in 2 with equal verdicts. In 1, intervals do not overlap, or a",
+        "part is new, gone or has another verdict (-v shows where).",
     ]
     assert lines(old, new, verbose=True)[-6:] == [
         "",
         "TOY-03            REPLICATED as before",
         "  bar: score >= 0.5",
         "  all             REPLICATED as before",
-        "    the estimate moved, and stayed inside the bar",
+        "    the estimate moved but stayed inside the bar",
         "      0.9 [0.8, 1] -> 1.5 [1.4, 1.6]",
     ]
 
@@ -375,7 +375,7 @@ def test_verbose_shows_the_circumstances_of_equal_verdicts(tmp_path, diff, optio
     write(tmp_path / "new.json", toy(all=1.5))
     assert "What else" not in diff("old.json", "new.json").stdout
     output = diff("old.json", "new.json", option).stdout
-    assert "The runs agree in all that is recorded" in output
+    assert "The runs agree in everything recorded" in output
     assert "0.9 [0.8, 1] -> 1.5 [1.4, 1.6]" in output
 
 
@@ -420,8 +420,8 @@ def test_folders_that_cannot_be_compared_are_one_clear_line(tmp_path, diff) -> N
     (tmp_path / "empty").mkdir()
     for other, message in (
         ("two", f"of one suite but {tmp_path / 'one'} is of a and {tmp_path / 'two'} of b"),
-        ("empty", f"Expected verdict.json in {tmp_path / 'empty'} or in its folders but found"),
-        ("twins", f"Expected one report a suite in {tmp_path / 'twins'} but two are of a; name"),
+        ("empty", f"Expected verdict.json in {tmp_path / 'empty'} or in its subfolders but found"),
+        ("twins", f"Expected one report per suite in {tmp_path / 'twins'} but two are of a; name"),
     ):
         result = diff("one", other)
         assert result.exit_code == 2

@@ -133,8 +133,11 @@ def test_the_table_marks_what_cannot_tell() -> None:
     assert "| T 0.95 [0.75, 1.00] | F 0.00 [0.00, 0.17] | F! 1.00 [0.83, 1.00] |" in row
     said = dict(line.split(maxsplit=1) for line in findings(MATRIX))
     assert said["TOY-01"].endswith("at most in 1 of 40 draws of identity, where it is false.")
-    assert "20 of 20 draws of unrelated, where it is false: the bar cannot tell." in said["TOY-02"]
-    assert said["TOY-03"].endswith("the bar cannot be met, so missing it shows nothing.")
+    assert (
+        "20 of 20 draws of unrelated, where it is false: the bar does not discriminate."
+        in said["TOY-02"]
+    )
+    assert said["TOY-03"].endswith("the bar cannot be met, so missing it is no evidence.")
     assert said["TOY-04"] == "not measured: no models."
 
 

@@ -239,7 +239,7 @@ def test_a_folder_that_demands_nothing_of_the_run_is_refused(claims, pytester) -
     (pytester.path / "broken" / "toy").mkdir()
     (pytester.path / "broken" / "toy" / "verdict.json").write_bytes(moved.read_bytes())
     for expected, said in (
-        (("empty/",), "Expected verdict.json in empty or in its folders but found none; *"),
+        (("empty/",), "Expected verdict.json in empty or in its subfolders but found none; *"),
         (("others/",), "Expected verdicts on toy in others but it holds only those on elsewhere;*"),
         (("broken/",), "Expected a verdict.json as * broken/other/verdict.json*"),
         (("baseline", "--expect", "baseline/toy/verdict.json"), "Expected one file a suite but *"),
@@ -364,7 +364,7 @@ def test_the_job_summary_begins_with_the_gate_and_why(claims, job_summary) -> No
         "- **TOY-01 on toy**: recorded REFUTED, now REPLICATED: inside the bar; every control "
         "behaved",
         "",
-        "What explains the drift:",
+        "To explain the drift:",
         "",
         "```",
         "polyrot diff old/toy/verdict.json reports/toy/verdict.json",

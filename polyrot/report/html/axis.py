@@ -1,21 +1,21 @@
-"""Where numbers lie on the axis of a bar, in percent of its width."""
+"""Places of numbers on the axis of a bar, in percent of its width."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 VISIBLE = 0.04
-"""Share of the axis below which the distance that decides would not be seen."""
+"""Share of the axis below which the deciding distance would be invisible."""
 MARGIN = 0.03
 """Share of the axis left free at either end."""
 FREE, WIDE = 4.0, 2.2
-"""Percent between the labels of neighbouring ticks, and of a character of a label: on the axis of
+"""Percent between the labels of neighbouring ticks, and for a character of a label, on the axis of
 a telephone."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear axis; or, about a centre, a logarithmic one of the distances from it."""
+    """A linear axis, or a logarithmic one of the distances from a centre."""
 
     low: float
     high: float
@@ -25,10 +25,10 @@ class Axis:
 
     @classmethod
     def over(cls, numbers: Iterable[float], *, centre: float, detail: float) -> "Axis":
-        """Span the finite ones of the numbers.
+        """Span the finite numbers.
 
-        Where the `detail` that decides would not be seen among them, distances from the `centre`
-        are drawn on a logarithmic scale.
+        If the deciding `detail` would be invisible on a linear scale, distances from the `centre`
+        are drawn on a logarithmic one.
         """
         finite = [number for number in numbers if math.isfinite(number)]
         low, high = min(finite), max(finite)
@@ -51,7 +51,7 @@ class Axis:
         return round(min(100.0, max(0.0, place)), 2)
 
     def ticks(self, first: Iterable[float]) -> list[float]:
-        """Choose numbers to print below the axis: the `first` that lie on it, and round ones."""
+        """Choose the ticks: those of `first` that lie on the axis, and round numbers."""
         chosen: list[float] = []
         for number in (*first, *self._round_numbers()):
             inside = self.low <= number <= self.high
@@ -60,7 +60,7 @@ class Axis:
         return sorted(chosen)
 
     def _apart(self, one: float, other: float) -> bool:
-        """Do the labels of two ticks not meet?"""
+        """Do the labels of two ticks fit without overlapping?"""
         characters = (len(label(one)) + len(label(other))) / 2
         return abs(self.at(one) - self.at(other)) >= FREE + WIDE * characters
 
@@ -90,5 +90,5 @@ def round_numbers(low: float, high: float) -> list[float]:
     power = 10 ** math.floor(math.log10((high - low) / 4))
     step = max(m * power for m in (1, 2, 5) if m * power <= (high - low) / 4)
     first, last = math.ceil(low / step), math.floor(high / step)
-    # Through a decimal: 3 * 0.1 is no number to print.
+    # Rounded to 12 digits: 3 * 0.1 would print as 0.30000000000000004.
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]

@@ -1,4 +1,4 @@
-"""Figures drawn as SVG, in colours that the page, or the file, sets for light and dark."""
+"""Figures drawn as SVG, in colours that the page or the file sets for light and dark schemes."""
 
 import re
 import textwrap
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 
 WIDTH, HEIGHT, LINE = 3.5, 2.6, 0.17
-"""Inches: of a drawing without a legend, and of a line of it.  It fits a telephone without being
-made smaller."""
+"""Inches: width and height of a drawing without its legend, and height of a line of the legend.
+It fits a telephone unscaled."""
 FITS = 46
-"""Characters below the horizontal axis."""
+"""Characters that fit below the horizontal axis."""
 LABEL = 28
-"""Characters of a line of a label on the vertical axis."""
+"""Characters in a line of the vertical axis' label."""
 STAND_IN = {
     "--ink": "#000001",
     "--faint": "#000002",
@@ -33,7 +33,7 @@ STAND_IN = {
     "--beside": "#000006",
     "--null": "#000007",
 }
-"""Colours that matplotlib writes in place of the page's, by the name of the latter."""
+"""Placeholder colours that matplotlib writes, by the name of the page's colour."""
 LIGHT = {
     "--ink": "#1b1b1b",
     "--faint": "#8a8a8a",
@@ -67,15 +67,15 @@ MARKERS = {
     Role.NULL: "_",
 }
 MORE_MARKERS = "vPX<p>"
-"""For further series of one role: no two look alike."""
+"""Markers of further series of the same role: no two look alike."""
 
 
 @lru_cache(maxsize=256)
 def drawing(figure: Figure, *, of: str = "") -> str:
-    """Draw a figure as an `<svg>` element, with `var(--ink)` and its like as colours.
+    """Draw a figure as an `<svg>` element with CSS variables such as `var(--ink)` as colours.
 
-    Equal figures give equal text.  Names in the text are another's where `of`, the measurement, is
-    another: they must be unique in a page.  Drawings are kept for the file.
+    Equal figures give equal text.  Element names depend on `of`, the measurement, because they must
+    be unique in a page.  Drawings are cached, since page and file both need them.
     """
     settings: Any = {
         "svg.hashsalt": f"{of} {figure.name}",
@@ -96,7 +96,7 @@ def drawing(figure: Figure, *, of: str = "") -> str:
 
 
 def file_text(figure: Figure, *, of: str = "") -> str:
-    """Draw a figure as the text of a file, in the colours of who looks at it; as `drawing`."""
+    """Draw a figure as the text of an SVG file in the viewer's colour scheme; see `drawing`."""
     light, dark = (
         "".join(f"{name}:{color};" for name, color in colors.items()) for colors in (LIGHT, DARK)
     )
@@ -106,45 +106,45 @@ def file_text(figure: Figure, *, of: str = "") -> str:
 
 
 def _lines(axes: Axes, figure: Figure) -> None:
-    for number, own in enumerate(figure.series):
+    for number, series in enumerate(figure.series):
         axes.plot(
-            np.array(own.x, dtype=float),
-            own.y,
+            np.array(series.x, dtype=float),
+            series.y,
             label=_place(number),
-            color=_color(own),
-            linestyle=DASHES[own.role],
+            color=_color(series),
+            linestyle=DASHES[series.role],
             marker=_marker(figure, number),
             markersize=4,
         )
-        if own.low:
-            x, ends = np.array(own.x, dtype=float), (_finite(own.low), _finite(own.high))
-            axes.fill_between(x, *ends, color=_color(own), alpha=0.15, linewidth=0)
+        if series.low:
+            x, ends = np.array(series.x, dtype=float), (_finite(series.low), _finite(series.high))
+            axes.fill_between(x, *ends, color=_color(series), alpha=0.15, linewidth=0)
     if not figure.log_y:
         axes.axhline(0, color=STAND_IN["--faint"], linewidth=0.6)
 
 
 def _points(axes: Axes, figure: Figure) -> None:
-    categories = list(dict.fromkeys(x for own in figure.series for x in own.x))
+    categories = list(dict.fromkeys(x for series in figure.series for x in series.x))
     named = any(isinstance(x, str) for x in categories)
-    for number, own in enumerate(figure.series):
-        x = np.array([categories.index(x) for x in own.x] if named else own.x, dtype=float)
+    for number, series in enumerate(figure.series):
+        x = np.array([categories.index(x) for x in series.x] if named else series.x, dtype=float)
         if named and len(figure.series) > 1:  # side by side
             x += 0.5 * (number / (len(figure.series) - 1) - 0.5)
         style: dict[str, Any] = {
-            "color": _color(own),
+            "color": _color(series),
             "marker": _marker(figure, number),
             "markersize": 4.5 if named else 3,
             "linestyle": "none",
         }
-        y = _finite(own.y)
-        known = np.array(own.has_interval)
+        y = _finite(series.y)
+        known = np.array(series.has_interval)
         if known.any():
-            ends = np.nan_to_num([y - _finite(own.low), _finite(own.high) - y])
+            ends = np.nan_to_num([y - _finite(series.low), _finite(series.high) - y])
             axes.errorbar(
                 x[known], y[known], ends[:, known], elinewidth=1.2, label=_place(number), **style
             )
         if not known.all():
-            if named:  # numbers against numbers are what was measured, no means of it
+            if named:  # points against a numeric axis are measured values, not means
                 style["markerfacecolor"] = "none"
             if not known.any():
                 style["label"] = _place(number)
@@ -161,16 +161,16 @@ def _points(axes: Axes, figure: Figure) -> None:
 
 
 def _steps(axes: Axes, figure: Figure) -> None:
-    for number, own in enumerate(figure.series):
-        edges = np.array(own.x, dtype=float)
-        if own.low:
-            axes.stairs(own.high, edges, baseline=own.low, fill=True, color=_color(own), alpha=0.35)
-        filled = own.role is Role.NULL and not own.low
+    for number, series in enumerate(figure.series):
+        edges, color = np.array(series.x, dtype=float), _color(series)
+        if series.low:
+            axes.stairs(series.high, edges, baseline=series.low, fill=True, color=color, alpha=0.35)
+        filled = series.role is Role.NULL and not series.low
         axes.stairs(
-            own.y,
+            series.y,
             edges,
             label=_place(number),
-            color=_color(own),
+            color=color,
             fill=filled,
             alpha=0.45 if filled else 1,
             linewidth=1.6,
@@ -198,13 +198,13 @@ def _dress(axes: Axes, figure: Figure) -> None:
         axes.yaxis.set_major_locator(MaxNLocator(6))
     for end in figure.bar:
         axes.axhline(end, color=ink, linewidth=1, linestyle=(0, (6, 3)))
-    # Lines with error bars come last there: this is the order of the series.
+    # matplotlib lists error bars last; the legend follows the order of the series.
     drawn = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    # Above the axes, for inside it would lie on what it explains.
+    # Above the axes: inside, the legend would cover the data.
     legend = axes.figure.legend(
         [drawn[_place(i)] for i in range(len(figure.series))],
-        # matplotlib takes a label that begins with an underscore for none.
-        [re.sub("^_", " _", own.label) for own in figure.series],
+        # matplotlib ignores labels that begin with an underscore.
+        [re.sub("^_", " _", series.label) for series in figure.series],
         loc="outside upper left",
         frameon=False,
         fontsize=8.5,
@@ -215,40 +215,40 @@ def _dress(axes: Axes, figure: Figure) -> None:
 
 
 def _plain_numbers(axis: Axis) -> None:
-    """Write ticks out: a logarithmic axis would print formulas, which are not read here."""
+    """Write ticks out: a logarithmic axis would print formulas, which are not rendered here."""
     axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def _finite(values: tuple[float, ...]) -> NDArray[np.float64]:
-    """Leave out what is infinite: it has no place on the axis."""
+    """Replace infinities by NaN: they have no place on the axis."""
     array = np.array(values)
     return np.where(np.isfinite(array), array, np.nan)
 
 
 def _place(number: int) -> str:
-    """Name a series by its place: two may have one label."""
+    """Name a series by its position: two may have the same label."""
     return f"series {number}"
 
 
-def _color(own: Series) -> str:
-    return STAND_IN[f"--{own.role}"]
+def _color(series: Series) -> str:
+    return STAND_IN[f"--{series.role}"]
 
 
 def _marker(figure: Figure, number: int) -> str:
-    """Another marker for every series of one role."""
+    """Choose a different marker for every series of one role."""
     role = figure.series[number].role
-    before = sum(own.role is role for own in figure.series[:number])
+    before = sum(series.role is role for series in figure.series[:number])
     return MARKERS[role] if not before else MORE_MARKERS[(before - 1) % len(MORE_MARKERS)]
 
 
 def _for_the_page(text: str) -> str:
-    """Take the element out of matplotlib's document; its names must be unique in a page."""
+    """Extract the element from matplotlib's document; its names must be unique in a page."""
     svg = text[text.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="(?![mpc][0-9a-f]{10})[^"]*"', "", svg)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    # A style sheet in a drawing is one of the whole page.
+    # A style sheet in a drawing would apply to the whole page.
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
     svg = re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", svg)

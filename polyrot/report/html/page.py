@@ -36,7 +36,7 @@ SYMBOLS = {
     Verdict.NOT_RUN: "\N{EN DASH}",
     Verdict.ERROR: "!",
 }
-"""So that a verdict is not told by its colour alone."""
+"""A verdict is recognisable without its colour."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Card:
     id: str
     records: tuple[Record, ...]
     command: str
-    """What makes it again, beside the report of all claims."""
+    """Runs this claim again, into a folder apart from the report of all claims."""
 
     @property
     def first(self) -> Record:
@@ -55,7 +55,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Shown:
-    """A record with what is drawn of it."""
+    """A record with its pictures."""
 
     record: Record
 
@@ -66,7 +66,7 @@ class Shown:
 
     @property
     def others(self) -> list[Picture]:
-        """Those of the other parts."""
+        """The pictures of the other parts."""
         decides = self.deciding.part if self.deciding else ""
         return [picture(self.record, part) for part in self.record.parts if part.name != decides]
 
@@ -74,8 +74,8 @@ class Shown:
 def page(report: Report) -> str:
     """Render all records of a suite.
 
-    Rendered from the same folder, equal reports give equal text but for the timing block: the
-    command on a card is one that works there.
+    Rendered from the same folder, equal reports give equal text except for the timing block.  The
+    command on a card is written for that folder.
     """
     loader = PackageLoader("polyrot.report.html", "templates")
     environment = Environment(
@@ -134,12 +134,12 @@ def _detail(value: Any) -> str:
 
 
 def _code(text: str) -> Markup:
-    """Set as code what stands between backticks."""
+    """Set text between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, Sequence[tuple[str, str]] | str]]:
-    """List what is known of the run: names with a text, or with names and texts of their own."""
+    """List what is known of the run: each name with a text, or with a list of names and texts."""
     return [
         (
             name,

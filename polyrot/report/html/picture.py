@@ -22,7 +22,7 @@ class Row:
     label: str
     figures: str
     said: str
-    """What it did to the bar."""
+    """Whether it met the bar."""
     wrong: bool
     value: float | None
     ends: tuple[float, float] | None
@@ -40,7 +40,7 @@ class Picture:
     region: tuple[float, float]
     edges: tuple[float, ...]
     ticks: tuple[tuple[float, str, bool], ...]
-    """Place, label, and is it an end of the bar?"""
+    """Place, label, and whether it is an end of the bar."""
     linear: bool
     rows: tuple[Row, ...]
 
@@ -65,7 +65,7 @@ def picture(record: Record, part: Part) -> Picture:
 
 
 def _numbers(record: Record, part: Part, edges: list[float]) -> Iterator[float]:
-    """Yield all that must lie on the axis."""
+    """Yield every number that must lie on the axis."""
     yield from edges
     for printed in _printed(record, part):
         yield from printed.numbers
@@ -76,7 +76,7 @@ def _numbers(record: Record, part: Part, edges: list[float]) -> Iterator[float]:
 
 
 def _detail(estimate: Estimate, edge: float) -> float:
-    """Take what must be seen: how far the value is from the bar, or how uncertain."""
+    """Return what must be visible: the distance from the bar, or the width of the interval."""
     seen = (abs(estimate.value - edge), estimate.high - estimate.low)
     return max((size for size in seen if math.isfinite(size)), default=0.0)
 
@@ -108,7 +108,7 @@ def _printed(record: Record, part: Part) -> list[Printed]:
 
 
 def _published(printed: Printed, axis: Axis) -> Row:
-    """Draw a range from end to end; single numbers and, as of the models, their mean."""
+    """Draw a range from end to end, or single numbers with their mean."""
     numbers = printed.numbers
     mean = sum(numbers) / len(numbers)
     ends = numbers if printed.ends else ()
@@ -126,13 +126,13 @@ def _published(printed: Printed, axis: Axis) -> Row:
 
 
 def _control(control: ControlResult, axis: Axis) -> Row:
-    wants = "must miss" if control.kind is Kind.NEGATIVE else "must meet"
+    expected = "must miss" if control.kind is Kind.NEGATIVE else "must meet"
     did = DOES[control.placement]
     return Row(
         str(control.kind),
         control.name,
         interval(control.estimate),
-        f"{wants}, {did}",
+        f"{expected}, {did}",
         wrong=not control.behaved,
         value=_place(axis, control.estimate),
         ends=_ends(axis, control.estimate),
