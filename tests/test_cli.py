@@ -115,16 +115,14 @@ def test_the_shell_completes_names_of_arguments(line: str, expected: list[str]) 
 
 
 def test_what_is_completed_is_what_there_is() -> None:
-    from polyrot.suites.catalogue import WORLDS
-
-    from polyrot.experiments.language.checkpoints import AGREEMENT
-    from polyrot.experiments.language.train import NAME
-    from polyrot.experiments.planted.plan import FULL, SUBSPACES
     from polyrot.models.cohorts import COHORTS
     from polyrot.models.encoder_cohorts import TRAINABLE
+    from polyrot.suites import registry
 
-    assert set(names.trainable()) == {*COHORTS, *TRAINABLE, NAME, AGREEMENT, SUBSPACES, FULL}
-    assert set(names.worlds()) == set(WORLDS)
+    others = {"textlm", "agreement", "subspaces", "subspaces-full"}
+    assert set(names.complete_trainable("")) == {*COHORTS, *TRAINABLE, *others}
+    assert set(names.complete_world("")) == set(registry.worlds())
+    assert "textlm" in names.complete_suite_file("")
 
 
 def test_an_unknown_name_is_told_the_nearest_or_all() -> None:

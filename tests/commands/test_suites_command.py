@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 from planted_language import CONTEXT, LAYERS, change, neox, write_suite
-from polyrot.suites.catalogue import WORLDS
 from typer.testing import CliRunner, Result
 
 from polyrot.cli import app
-from polyrot.experiments.language.suite_file import builtin_files, read_suite_file
+from polyrot.experiments.language.suite_file import read_suite_file
 from polyrot.models import hub
-from polyrot.suites.registry import SUITES
+from polyrot.suites.registry import suite_files, suite_names, worlds
 
 
 def suites(*arguments: str) -> Result:
@@ -56,19 +55,19 @@ def test_every_suite_is_listed_in_eighty_columns() -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     names = {line.split()[0] for line in lines if line and not line.startswith(" ")}
-    one_by_one = {name for name in SUITES if not name.startswith("world:")}
+    one_by_one = {name for name in suite_names() if not name.startswith("world:")}
     assert {*one_by_one, "published:DIR", "world:NAME", "FILE.toml"} <= names
-    assert all(name in result.stdout for name in WORLDS)
+    assert all(name in result.stdout for name in worlds())
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("name", sorted(builtin_files()))
+@pytest.mark.parametrize("name", sorted(suite_files()))
 def test_what_is_shown_of_a_suite_is_a_suite_file(name: str, tmp_path: Path) -> None:
     result = suites("show", name)
     assert result.exit_code == 0
     file = tmp_path / "shown.toml"
     file.write_text(result.stdout)
-    assert read_suite_file(file) == read_suite_file(builtin_files()[name])
+    assert read_suite_file(file) == read_suite_file(suite_files()[name])
 
 
 def test_a_suite_without_a_file_is_not_shown() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from polyrot.suites.catalogue import WORLDS
 from torch import Tensor
 from toy_claim import run_own_claims
 
@@ -18,7 +17,7 @@ from polyrot.experiments.chains.worlds import CHAIN_WORLDS
 from polyrot.experiments.synthetic import worlds as synthetic
 from polyrot.experiments.synthetic.worlds import ACTIVATION_WORLDS, D_MODEL
 from polyrot.sae.metrics import l0, reconstruct
-from polyrot.suites.registry import SUITES
+from polyrot.suites.registry import suite_names, worlds
 from polyrot.verdict.run import NotRun
 
 
@@ -47,8 +46,8 @@ def test_worlds_are_named_by_their_kind() -> None:
         "delay": DELAY_WORLDS,
         "verb": VERB_WORLDS,
     }
-    for kind, worlds in kinds.items():
-        assert all(name.startswith(f"{kind}-") for name in worlds)
+    for kind, table in kinds.items():
+        assert all(name.startswith(f"{kind}-") for name in table)
     assert not any(name.startswith(tuple(kinds)) for name in ACTIVATION_WORLDS)
 
 
@@ -155,7 +154,7 @@ def test_what_a_world_lacks_is_not_run() -> None:
 
 
 def test_every_world_is_a_suite_and_nothing_else_is() -> None:
-    assert {f"world:{world}" for world in WORLDS} < set(SUITES)
+    assert {f"world:{world}" for world in worlds()} < set(suite_names())
     for name in ("world:flat", "world:haar:x", "haar"):
         with pytest.raises(ValueError, match="Expected a suite "):
             pr.load_suite(name)

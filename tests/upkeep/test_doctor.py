@@ -11,10 +11,10 @@ from local_hub import LocalHub, serving
 from typer.testing import CliRunner
 
 from polyrot.cli import app
-from polyrot.commands.names import worlds
 from polyrot.locations import claim_files
 from polyrot.stats.estimate import Estimate
 from polyrot.suites import artifacts
+from polyrot.suites.registry import worlds
 from polyrot.verdict.cache import EstimateCache
 
 CLAIMS = Path(__file__).parents[2] / "claims"

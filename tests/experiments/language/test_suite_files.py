@@ -5,16 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from polyrot.suites.names import suite_label
 
 from polyrot.experiments.language.suite_file import (
     SuiteFile,
     SuiteFileError,
-    builtin_files,
     read_suite_file,
 )
 from polyrot.experiments.language.validation import problems_of
-from polyrot.suites.registry import SUITES, check_suite
+from polyrot.suites.registry import check_suite, find_suite, suite_files, suite_names
 
 LEAST = """\
 name = "mine"
@@ -318,12 +316,12 @@ def test_a_byte_order_mark_and_foreign_line_ends_do_no_harm(tmp_path: Path) -> N
 
 
 def test_the_files_that_come_with_polyrot_are_valid_and_named_as_they_are() -> None:
-    files = builtin_files()
+    files = suite_files()
     assert len(files) >= 6
     for name, path in files.items():
         file = read_suite_file(path)
         assert file.name == name
-        assert name in SUITES
+        assert name in suite_names()
         assert len(file.seeds) >= 3 or file.dictionaries
         assert file.claims
         assert set(file.published) <= set(file.claims)
@@ -334,8 +332,8 @@ def test_a_file_is_validated_without_loading_torch(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(EVERY_PROBLEM)
     code = (
         "import sys; from pathlib import Path\n"
-        "from polyrot.suites.names import suite_label\n"
-        "try: suite_label(sys.argv[1])\n"
+        "from polyrot.suites.registry import find_suite\n"
+        "try: find_suite(sys.argv[1])\n"
         "except ValueError as error: print(len(str(error).splitlines()))\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])\n"
     )
@@ -349,17 +347,17 @@ def test_a_file_is_validated_without_loading_torch(tmp_path: Path) -> None:
 def test_reports_call_a_suite_by_the_name_in_its_file(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(LEAST)
-    assert suite_label(str(path)) == "mine"
-    assert suite_label("pythia-70m") == "pythia-70m"
-    assert suite_label("dyck3") == "dyck3"
-    assert suite_label("world:haar") == "world:haar"
+    assert find_suite(str(path)).called == "mine"
+    assert find_suite("pythia-70m").called == "pythia-70m"
+    assert find_suite("dyck3").called == "dyck3"
+    assert find_suite("world:haar").called == "world:haar"
     check_suite(str(path))
 
 
 def test_a_suite_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Expected a suite file but there is no file .*no\.toml"):
         check_suite(str(tmp_path / "no.toml"))
-    expected = r"Expected a suite among dyck3, .*textlm.* or a suite file \(.toml\) but got 'mine'"
+    expected = r"Expected a suite among dyck3, .*textlm.*, FILE\.toml but got 'mine'"
     with pytest.raises(ValueError, match=expected):
         check_suite("mine")
 
