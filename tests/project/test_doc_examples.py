@@ -37,9 +37,14 @@ def docstring_examples() -> Iterator[doctest.DocTest]:
 
 
 def page_examples() -> Iterator[Any]:
-    """Those of every page; what one block makes, the next ones of the page have."""
+    """Those of every page; what one block makes, the next ones of the page have.
+
+    Blocks whose first line names a file make a package: `test_add_a_paper` runs those.
+    """
     for page in PAGES:
-        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        blocks = re.findall(
+            r"^```python\n(?!# \S+\.py\n)(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE
+        )
         if blocks:
             yield pytest.param(page, blocks, id=page.name)
 

@@ -3,9 +3,12 @@
 import importlib
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from polyrot.verdict.judge import Verdict
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -129,12 +132,18 @@ def test_a_name_is_read_as_a_reader_reads_it(records) -> None:
         ("dyck3 PIR-04 resid_post.9", "no part of dyck3 PIR-04 'resid_post.9'"),
         ("dyck3 PIR-04 resid_post.1 - Haar world", "no negative control"),
         ("dyck3 PIR-04 resid_post.1: nonsense", "no figure"),
-        ("dyck3 PIR-13", "is NOT RUN and has no number"),
     ],
 )
 def test_what_does_not_exist_is_refused(name: str, error: str, records) -> None:
     with pytest.raises(LookupError, match=re.escape(error)):
         records.values(name)
+
+
+def test_a_measurement_without_numbers_is_refused(records, monkeypatch) -> None:
+    not_run = replace(records.record("dyck3 PIR-04"), verdict=Verdict.NOT_RUN, parts=())
+    monkeypatch.setattr(records, "record", lambda name: not_run)
+    with pytest.raises(LookupError, match="dyck3 PIR-04 is NOT RUN and has no number"):
+        records.values("dyck3 PIR-04")
 
 
 def test_what_does_not_hold_is_refused(records) -> None:
