@@ -40,12 +40,12 @@ def by_heart(draw: Draw, time: int) -> AdditionModels:
 
 
 def a_direction_each(draw: Draw, time: int) -> AdditionModels:
-    """Right answers, each in a direction of its own: all of them are needed."""
+    """Right answers, each in another direction: all of them are needed."""
     return right([DIRECTIONS] * len(SEEDS), draw, time)
 
 
 def scattered(dimensions: int) -> Make:
-    """Right answers, at points that have nothing to do with their order."""
+    """Right answers, at random points."""
 
     def make(draw: Draw, time: int) -> AdditionModels:
         shape = (modular.MODULUS, dimensions)
@@ -76,9 +76,9 @@ Times = Mapping[str, Make]
 
 
 def learned(*, grokked: Make = on_circles(6), end: int = 6, without_decay: int = 6) -> Times:
-    """By heart, then as they grok; at the ends on so many circles.
+    """Memorised, then as the models grok; at both ends on a number of circles.
 
-    At all times those of a seed have the same frequencies, some of them more.
+    A seed has the same frequencies at all times, and more of them where there are more circles.
     """
     return {
         MEMORISED: by_heart,
@@ -121,7 +121,7 @@ DELAY_WORLDS = {"delay-inverse": -1.0, "delay-root": -0.5, "delay-square": -2.0,
 
 
 class DelayWorld(Delays):
-    """Delays of grokking that are a power of the weight decay, each with its own scatter."""
+    """Delays of grokking that are a power of the weight decay, with scatter."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `DELAY_WORLDS` and the number of its random draw."""
@@ -134,6 +134,6 @@ class DelayWorld(Delays):
             len(DECAYS), REPETITIONS, generator=self._draw.generator(0, 5)
         )
         return {
-            decay: [round(STEPS * decay**self._power * float(own.exp())) for own in row]
+            decay: [round(STEPS * decay**self._power * float(noise.exp())) for noise in row]
             for decay, row in zip(DECAYS, scatter, strict=True)
         }

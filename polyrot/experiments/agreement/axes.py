@@ -1,4 +1,4 @@
-"""One axis a layer that should carry agreement: how it is found, and what follows without it.
+"""One axis for each layer that should carry agreement: how it is found, and what removing it does.
 
 Found on the training prompts alone; what interventions on it do is the area under the ROC curve
 of the plural margin, for a plural head, on either half of the prompts (arXiv 2602.22600).
@@ -127,17 +127,17 @@ def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> St
 
 
 def random_directions(d_model: int, count: int, *, seed: int) -> Float[Tensor, "count d_model"]:
-    """Draw axes that know nothing of a model."""
+    """Draw axes that are independent of any model."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(count, d_model, generator=generator, dtype=torch.float64)
     units: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
     return units
 
 
-def past_direction(own: Study, layer: int) -> Direction:
+def past_direction(study: Study, layer: int) -> Direction:
     """Point from the prompts without "In the past," to those with it: an unrelated label's axis."""
-    training, past = (torch.from_numpy(x) for x in (own.prompts.training, own.prompts.past))
-    states = own.states[layer].double()
+    training, past = (torch.from_numpy(x) for x in (study.prompts.training, study.prompts.past))
+    states = study.states[layer].double()
     difference = states[training & past].mean(0) - states[training & ~past].mean(0)
     unit: Tensor = difference / difference.norm()
     return unit
@@ -148,8 +148,8 @@ def cores_of(observed: Observed, prompts: Prompts) -> Float[Tensor, "layer d_mod
     training = torch.from_numpy(prompts.training)
     found = []
     for states, gradients in zip(observed.states, observed.gradients.double(), strict=True):
-        own = gradients[training]
-        core = core_of(reachability(states[training]), own.mT @ own / len(own))
+        fitted = gradients[training]
+        core = core_of(reachability(states[training]), fitted.mT @ fitted / len(fitted))
         found.append(core.basis(1)[:, 0])
     return torch.stack(found)
 

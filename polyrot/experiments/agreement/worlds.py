@@ -22,33 +22,33 @@ Plural = Bool[np.ndarray, " prompt"]
 
 
 def one_axis(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
-    """The number stands on one axis; how far out a prompt lies is every seed's own affair."""
+    """One axis carries the number; how far out a prompt lies is drawn for each seed."""
     return planted_axis(plural, d_model=d_model, seed=draw.seed(seed, 1))
 
 
 def two_axes(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
-    """Half of the prompts have their number on one axis, half on another."""
+    """One axis carries the number of half of the prompts, another that of the rest."""
     second = torch.arange(len(plural)) % 2
     # The core can be but one of them: that with the larger variance.
     strength = torch.tensor([3.0, 1.5], dtype=torch.float64)[second]
-    own = draw.haar(d_model, seed, 1).double()[second]
+    axes = draw.haar(d_model, seed, 1).double()[second]
     generator = draw.generator(seed, 2)
     noise = torch.randn(len(plural), d_model, generator=generator, dtype=torch.float64)
-    return LinearReader(((strength * signs(plural))[:, None] * own + 0.3 * noise)[None], own)
+    return LinearReader(((strength * signs(plural))[:, None] * axes + 0.3 * noise)[None], axes)
 
 
 def shared(
     plural: Plural, d_model: int, draw: Draw, seed: int, *, common: float = 1.0, noise: float = 0.1
 ) -> LinearReader:
-    """On an axis of a seed's own stand the label, what all seeds have in common, and noise.
+    """One axis of each seed carries the label, a component that all seeds share, and noise.
 
     `common` and `noise` are standard deviations; the label's is one.
     """
-    all_seeds, own = (
+    all_seeds, one_seed = (
         torch.randn(len(plural), generator=draw.generator(*salt), dtype=torch.float64)
         for salt in ((0, 3), (seed, 4))
     )
-    coordinates = signs(plural) + common * all_seeds + noise * own
+    coordinates = signs(plural) + common * all_seeds + noise * one_seed
     return along(one_axis(plural, d_model, draw, seed), 3 * coordinates)
 
 
@@ -62,7 +62,7 @@ VERB_WORLDS: dict[str, Make] = {
     "verb-label-alone": lambda *given: shared(*given, common=0.0, noise=0.2),
     "verb-apart": lambda *given: shared(*given, noise=2.0),
 }
-"""By name: where the number of the subject stands, and what seeds have in common there."""
+"""By name: what carries the number of the subject, and what seeds have in common there."""
 
 
 class VerbWorld(Suite, Readers):

@@ -1,4 +1,4 @@
-"""Worlds of Markov chains: models of which it is known what they know, and where.
+"""Worlds of Markov chains: models of which it is known what they encode, and where.
 
 Five seeds in 64 dimensions.  Activations and unembedding are given; no encoder is behind them.
 """
@@ -35,12 +35,12 @@ Bases = Callable[[Draw, int], Float[Tensor, "d_model d_model"]]
 
 
 def random_bases(draw: Draw, seed: int) -> Tensor:
-    """Every seed has a basis of its own."""
+    """Every seed has another basis."""
     return draw.haar(D_MODEL, seed, 1)
 
 
 def disjoint_bases(draw: Draw, seed: int) -> Tensor:
-    """Every seed begins at axes of its own."""
+    """No two seeds encode the state along the same axes."""
     return random_bases(draw, 0).roll(-8 * seed, dims=1)
 
 
@@ -76,7 +76,7 @@ def knows_the_state(
 
 
 def knows_one_bit(draw: Draw, *, sequences: int = SEQUENCES) -> ChainModels:
-    """Of a chain that hangs on one bit: that bit is all that is read, and all that is known."""
+    """Of a chain whose next state depends on one bit: only that bit is encoded, and read."""
     chain = CHAINS["markov-two-rows"]
     models = knows_the_state(draw, chain, sequences=sequences)
     states = chain.sample(sequences, seed=draw.seed(0, 2))
@@ -102,16 +102,16 @@ def knows_nothing(draw: Draw, chain: Chain) -> ChainModels:
 
 
 def reads_noise_too(draw: Draw, chain: Chain) -> ChainModels:
-    """Each answer hears a noise of its own besides the state."""
+    """Each answer also reads a noise that no other answer reads."""
     models = knows_the_state(draw, chain)
     ears = torch.randn(models.weight.shape, generator=draw.generator(0, 5))
     return replace(models, weight=models.weight + 3 * ears)
 
 
 def hears_a_loud_voice(draw: Draw, chain: Chain) -> ChainModels:
-    """All answers hear one loud noise alike, which alters none of them and is first in the core.
+    """All answers read one loud noise alike, which alters none of them and is first in the core.
 
-    Three directions are then not enough, nor all that is needed.
+    Three directions are then neither sufficient nor necessary.
     """
     models = knows_the_state(draw, chain)
     voice = torch.stack([random_bases(draw, seed)[:, 20] for seed in SEEDS])
@@ -145,15 +145,15 @@ def of_other_sequences(draw: Draw, chain: Chain) -> ChainModels:
 
 
 def a_third_of_its_own(draw: Draw, chain: Chain) -> ChainModels:
-    """One dimension of what is read is every seed's own noise, as large as the state's were."""
+    """In one dimension of the core noise, drawn for each seed, replaces the state."""
     models = knows_the_state(draw, chain)
     spread = float(codes(chain).std())
     activations = []
     for seed, x in zip(SEEDS, models.activations, strict=True):
         axis = random_bases(draw, seed)[:, chain.states - 2]
         generator = draw.generator(seed, 8)
-        own = spread * torch.randn(x.shape[:2], generator=generator)
-        activations.append(x + (own - x @ axis)[..., None] * axis)
+        noise = spread * torch.randn(x.shape[:2], generator=generator)
+        activations.append(x + (noise - x @ axis)[..., None] * axis)
     return replace(models, activations=torch.stack(activations))
 
 
