@@ -370,4 +370,4 @@ def test_suites_whose_reports_would_be_one_folder_are_refused(
     names = [str(cohort(tmp_path / part / "same", {0: {1: drawn(0)}})) for part in "ab"]
     done = run_own_claims(pytester, *(f"--suite=published:{name}" for name in names))
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    assert "are one folder; run one alone" in done.stderr.str()
+    assert "would write reports to the same folder; run one at a time" in done.stderr.str()
