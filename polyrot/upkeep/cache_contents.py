@@ -50,7 +50,7 @@ KINDS = {
     for kind in (
         Kind("activations", "what models compute", _KEY),
         Kind("artifacts", "trained models", _ARTIFACTS, costly=True),
-        Kind("comparisons", "a running `polyrot align`", r"tmp\w+", passing=True),
+        Kind("comparisons", "running `polyrot align`", r"tmp\w+", passing=True),
         Kind("estimates", "measured numbers", rf"{_KEY}\.json"),
         Kind("nulls", "null distributions", rf"{_KEY}\.safetensors"),
         Kind("saes", "autoencoders", _KEY, costly=True),

@@ -19,7 +19,7 @@ def by_depth(size: str, areas: Sequence[float]) -> dict[str, float]:
 
 
 def depth_figures(worlds: Worlds) -> list[Figure]:
-    """Draw those areas, one figure a size."""
+    """Draw those areas, one figure per size."""
     curves: dict[str, dict[str, Series]] = {}
     for part, estimate in worlds[MODELS].items():
         intervention = part.rpartition(", ")[2]

@@ -1,4 +1,4 @@
-"""Worlds of subject-verb agreement: it is known what carries the number before the verb."""
+"""Worlds of subject-verb agreement in which it is known what carries the number."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -22,33 +22,33 @@ Plural = Bool[np.ndarray, " prompt"]
 
 
 def one_axis(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
-    """The number stands on one axis; how far out a prompt lies is every seed's own affair."""
+    """The number lies on one axis; the magnitudes of prompts are independent between seeds."""
     return planted_axis(plural, d_model=d_model, seed=draw.seed(seed, 1))
 
 
 def two_axes(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
     """Half of the prompts have their number on one axis, half on another."""
     second = torch.arange(len(plural)) % 2
-    # The core can be but one of them: that with the larger variance.
+    # The core can be only one of them: the one with the larger variance.
     strength = torch.tensor([3.0, 1.5], dtype=torch.float64)[second]
-    own = draw.haar(d_model, seed, 1).double()[second]
+    axis = draw.haar(d_model, seed, 1).double()[second]
     generator = draw.generator(seed, 2)
     noise = torch.randn(len(plural), d_model, generator=generator, dtype=torch.float64)
-    return LinearReader(((strength * signs(plural))[:, None] * own + 0.3 * noise)[None], own)
+    return LinearReader(((strength * signs(plural))[:, None] * axis + 0.3 * noise)[None], axis)
 
 
 def shared(
     plural: Plural, d_model: int, draw: Draw, seed: int, *, common: float = 1.0, noise: float = 0.1
 ) -> LinearReader:
-    """On an axis of a seed's own stand the label, what all seeds have in common, and noise.
+    """Each seed has one axis with the label, a component common to all seeds, and noise.
 
     `common` and `noise` are standard deviations; the label's is one.
     """
-    all_seeds, own = (
+    all_seeds, own_seed = (
         torch.randn(len(plural), generator=draw.generator(*salt), dtype=torch.float64)
         for salt in ((0, 3), (seed, 4))
     )
-    coordinates = signs(plural) + common * all_seeds + noise * own
+    coordinates = signs(plural) + common * all_seeds + noise * own_seed
     return along(one_axis(plural, d_model, draw, seed), 3 * coordinates)
 
 
@@ -62,11 +62,11 @@ VERB_WORLDS: dict[str, Make] = {
     "verb-label-alone": lambda *given: shared(*given, common=0.0, noise=0.2),
     "verb-apart": lambda *given: shared(*given, noise=2.0),
 }
-"""By name: where the number of the subject stands, and what seeds have in common there."""
+"""By name: what carries the number of the subject, and what seeds have in common there."""
 
 
 class VerbWorld(Suite, Readers):
-    """Given readers of prompts: five seeds of each of two widths."""
+    """Synthetic readers of prompts: five seeds of each of two widths."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `VERB_WORLDS` and the number of its random draw."""
