@@ -1,4 +1,4 @@
-"""Commands of `polyrot`, each on a page of its own."""
+"""Commands of `polyrot`, one per module."""
 
 import typer
 

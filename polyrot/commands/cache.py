@@ -26,7 +26,7 @@ def cache(context: typer.Context) -> None:
         show()
 
 
-@app.command("list", short_help="List what the cache holds; so does `polyrot cache` alone.")
+@app.command("list", short_help="List what the cache holds; the same as `polyrot cache`.")
 def show() -> None:
     """List what the cache holds by kind: how many entries, how large, how old.
 

@@ -35,7 +35,7 @@ class Areas:
     base: float
     """Without intervention."""
     by_layer: Mapping[str, tuple[float, ...]]
-    """By intervention; the first layer is the state behind the first block."""
+    """By intervention; the first layer is the state after the first block."""
 
     @property
     def best_layer(self) -> int:

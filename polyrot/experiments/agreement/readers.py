@@ -1,7 +1,7 @@
 """Causal language models before a verb: states at the last token, the plural margin, edits.
 
 Of arXiv 2602.22600: the margin is logit(are) + logit(were) - logit(is) - logit(was) at the last
-token of a prompt, and states are those of the residual stream there, behind every block.
+token of a prompt, and states are those of the residual stream there, after every block.
 """
 
 import copy
