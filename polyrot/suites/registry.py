@@ -36,7 +36,7 @@ def modules() -> tuple[ModuleType, ...]:
     """The module of every kind, in the order in which they are listed.
 
     Raises:
-        BrokenExperiment: if one of another package cannot be imported or has no `KIND`.
+        BrokenExperiment: where one of another package cannot be imported or has no `KIND`.
     """
     folders = sorted(path.parent.name for path in HERE.glob("*/kind.py"))
     found = [import_module(f"{GROUP}.{folder}.kind") for folder in folders]
@@ -68,7 +68,7 @@ def kinds() -> tuple[Kind, ...]:
 
 
 def other_packages() -> tuple[Path, ...]:
-    """Return the folders of other packages' experiments: their code alters numbers too."""
+    """Folders of the experiments that are not polyrot's: their code alters numbers too."""
     files = (Path(str(module.__file__)).resolve() for module in modules())
     return tuple(file.parent for file in files if not file.is_relative_to(HERE))
 
