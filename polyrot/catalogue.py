@@ -1,6 +1,6 @@
-"""Which claims there are: read from their modules' text at once, or imported in full.
+"""The list of claims: parsed from their modules' source, or imported in full.
 
-The text is enough for a list and for shell completion, which must not wait for torch.
+The source is enough for a list and for shell completion, which must not wait for torch.
 """
 
 import ast
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listed:
-    """A claim as a list shows it."""
+    """A claim as listed."""
 
     id: str
     statement: str
@@ -37,9 +37,9 @@ class Listed:
 
 
 def find_claims(here: Path | None = None) -> tuple[Path | None, list[Listed]]:
-    """List the claims beside `here` (the current folder), else those that are shipped.
+    """List the claims in `here` (by default the current folder), else the shipped ones.
 
-    Returns their folder and the claims by id; no folder where there are none.
+    Returns their folder and the claims sorted by id; the folder is None if there are none.
     """
     for folder in claims_folders(here):
         claims = sorted(
@@ -52,7 +52,7 @@ def find_claims(here: Path | None = None) -> tuple[Path | None, list[Listed]]:
 
 
 def family(file: Path) -> str:
-    """What the claims of a module's folder are of: the folder's own words, else its name."""
+    """Name the family of a module's claims: its folder's docstring, else the folder's name."""
     package = file.parent / "__init__.py"
     if package.is_file():
         text = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8")))
@@ -62,11 +62,11 @@ def family(file: Path) -> str:
 
 
 def listed(file: Path) -> list[Listed]:
-    """List the claims of a module without importing it, if it writes them as literals."""
+    """List the claims of a module, without importing it if they are written as literals."""
     try:
         return list(_written(ast.parse(file.read_text(encoding="utf-8"))).values(file))
     except (SyntaxError, UnicodeDecodeError):
-        return []  # no claims; pytest says what is wrong with it
+        return []  # no claims; pytest reports what is wrong with the file
     except _NotLiteral:
         found: dict[str, list[str]] = {}
         statements = {}
@@ -85,7 +85,7 @@ def load_module(file: Path) -> ModuleType:
     """Import a module of claims by its path.
 
     Raises:
-        ValueError: where it cannot be imported.
+        ValueError: if it cannot be imported.
     """
     name = f"_polyrot_claims_{file.parent.name}_{file.stem}"
     spec = spec_from_file_location(name, file)
@@ -102,7 +102,7 @@ def load_module(file: Path) -> ModuleType:
 
 
 def measurements_of(module: ModuleType) -> "list[Measurement]":
-    """The measurements that the tests of a module are marked with, the hardened ones first."""
+    """List the measurements that mark the tests of a module, the hardened ones first."""
     found: dict[str, Measurement] = {}
     for test in vars(module).values():
         for mark in getattr(test, "pytestmark", []):
@@ -117,15 +117,15 @@ class _NotLiteral(Exception):
 
 @dataclass
 class _Written:
-    """What a module's text says: claims and measurements by the names of their variables."""
+    """Claims and measurements in a module's source, by the names of their variables."""
 
     claims: dict[str, tuple[str, str]]
     published: list[tuple[str, bool]]
 
     def values(self, file: Path) -> Iterator[Listed]:
         for variable, (id, statement) in self.claims.items():
-            own = {published for of, published in self.published if of == variable}
-            ids = tuple(f"{id}/published" if published else id for published in sorted(own))
+            kinds = {published for of, published in self.published if of == variable}
+            ids = tuple(f"{id}/published" if published else id for published in sorted(kinds))
             if ids:
                 yield Listed(id, statement, file, ids)
 

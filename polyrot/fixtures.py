@@ -1,4 +1,4 @@
-"""The fixtures that a claim asks for: its `suite`, and `judge`, which gives the verdict."""
+"""The fixtures of claims: the `suite`, its capabilities, and `judge`, which gives the verdict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
-    """The folder that holds the suites' trained files: the shipped ones, or retrained."""
+    """The folder that holds the suites' trained files, shipped or retrained."""
     if not pytestconfig.getoption("--retrain"):
         return artifact_folder(pytestconfig)
     from polyrot.suites.registry import train_suite
@@ -37,7 +37,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def suite_progress(pytestconfig: pytest.Config) -> Progress:
-    """Show how far the making of a suite is, on the line that shows how far the run is."""
+    """Show the progress of making a suite on the progress line of the run."""
     session = session_of(pytestconfig)
     return lambda share, what: session.show(0, what)
 
@@ -71,14 +71,14 @@ streams = capability_fixture(
 )
 checkpoints = capability_fixture(
     "polyrot.capabilities.streams:Checkpoints",
-    "Activations at earlier times of every seed's training.",
+    "Activations at earlier points of every seed's training.",
 )
 autoencoders = capability_fixture(
     "polyrot.capabilities.streams:Autoencoders", "A sparse autoencoder for each model and site."
 )
 group_autoencoders = capability_fixture(
     "polyrot.capabilities.dictionaries:GroupAutoencoders",
-    "For each model an autoencoder of single directions, and one of groups.",
+    "For each model a TopK SAE and a group SAE.",
 )
 cores = capability_fixture(
     "polyrot.capabilities.cores:Cores", "The algorithmic core of every model."
@@ -99,7 +99,7 @@ sharing = capability_fixture(
 def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> Callable[..., None]:
     """Judge the test's measurement: `judge(measure)`, see `polyrot.verdict.run.Judge`.
 
-    `measure()` returns estimates by part for the models, `measure(world)` for a control.
+    `measure()` returns the estimates of the models by part, `measure(world)` those of a control.
     """
     from polyrot.suites.loading import suite_provenance
     from polyrot.suites.registry import other_packages

@@ -1,7 +1,7 @@
 """Where claims, reference reports and the calibration are: in a clone, or in the wheel.
 
-A clone has the folders `claims/` and `reports/` at its top.  The wheel carries copies of both
-inside the package, so that what was published is judged where there is no clone.
+A clone has the folders `claims/` and `reports/` at its top.  The wheel contains copies of both
+inside the package, so that claims can be judged without a clone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,28 +13,28 @@ from polyrot.suggestions import unknown
 
 PACKAGE = Path(__file__).parent
 IN_WHEEL = PACKAGE / "claims"
-"""The claims of the wheel; not there in a clone."""
+"""The claims of the wheel; absent in a clone."""
 CLAIMS_PACKAGE = "polyrot.claims"
-"""What `pytest --pyargs` calls them."""
+"""Their name for `pytest --pyargs`."""
 CLAIMS, REPORTS = "claims", "reports"
 VERDICTS = "verdict.json"
 PREFIX = "shipped:"
-"""`shipped:dyck3` names the reference verdicts of a suite where a file could stand."""
+"""`shipped:dyck3` names the reference verdicts of a suite wherever a file is accepted."""
 
 
 def home() -> Path:
-    """The folder that holds what is shipped: the installed package, or the clone around it."""
+    """Return the folder of everything shipped: the installed package, or the clone around it."""
     return PACKAGE if IN_WHEEL.is_dir() else PACKAGE.parent
 
 
 def claim_files(folder: Path) -> list[Path]:
-    """The modules of claims in a folder, one subfolder a paper or none."""
+    """List the modules of claims in a folder, with or without a subfolder per paper."""
     files = (path for pattern in ("*.py", "*/*.py") for path in folder.glob(pattern))
     return sorted(file for file in files if _may_hold_claims(file))
 
 
 def is_claim_module(file: Path) -> bool:
-    """Does a file lie in a folder `claims` as a module of claims does, and mark a measurement?"""
+    """Is a file a module in a folder `claims`, or one level below, that marks a measurement?"""
     if CLAIMS not in (file.parent.name, file.parent.parent.name) or not _may_hold_claims(file):
         return False
     return "mark.measurement(" in file.read_text(encoding="utf-8", errors="replace")
@@ -45,7 +45,7 @@ def _may_hold_claims(file: Path) -> bool:
 
 
 def claims_folders(here: Path | None = None) -> Iterator[Path]:
-    """The folders that may hold claims, first the one that somebody stands beside."""
+    """Yield the folders that may hold claims, the one in the current folder first."""
     candidates = ((here or Path()) / CLAIMS, home() / CLAIMS)
     seen = set()
     for folder in candidates:
@@ -55,20 +55,20 @@ def claims_folders(here: Path | None = None) -> Iterator[Path]:
 
 
 def judging() -> str:
-    """How pytest is told, from here, to judge claims: the folder claims/, else those of polyrot."""
+    """Return the command that judges claims from here: those in claims/, else polyrot's."""
     if Path(CLAIMS).is_dir():
         return f"pytest {CLAIMS}/"
     return f"pytest --pyargs {CLAIMS_PACKAGE}" if IN_WHEEL.is_dir() else f"pytest {home() / CLAIMS}"
 
 
 def guide() -> Path:
-    """The page on suite files, as somebody names it who stands here."""
+    """Return the path of the page on suite files, relative to the current folder if possible."""
     page = Path("docs") / "your-models.md"
     return page if page.is_file() else home() / page
 
 
 def calibration_file(base: Path) -> Path | None:
-    """The calibration matrix that verdicts read: of the folder `reports/` in `base`, else ours."""
+    """Find the calibration matrix that verdicts read: in `base`'s `reports/`, else polyrot's."""
     for folder in (base, home()):
         file = folder / REPORTS / "calibration" / "calibration.json"
         if file.is_file():
@@ -77,16 +77,16 @@ def calibration_file(base: Path) -> Path | None:
 
 
 def reference_verdicts() -> dict[str, Path]:
-    """The `verdict.json` of each suite whose verdicts are shipped."""
+    """Return the `verdict.json` of each suite with shipped verdicts."""
     files = sorted((home() / REPORTS).glob(f"*/{VERDICTS}"))
     return {file.parent.name: file for file in files}
 
 
 def verdict_file(name: str | Path) -> Path:
-    """Find the file that is meant: its path, or `shipped:SUITE` for reference verdicts.
+    """Find a file by its path, or by `shipped:SUITE` for reference verdicts.
 
     Raises:
-        ValueError: where none are shipped of that suite.
+        ValueError: if none are shipped for that suite.
     """
     text = str(name)
     if not text.startswith(PREFIX):
@@ -94,12 +94,12 @@ def verdict_file(name: str | Path) -> Path:
     known = reference_verdicts()
     suite = text.removeprefix(PREFIX)
     if suite not in known:
-        raise ValueError(unknown(f"a suite behind {PREFIX}", suite, known))
+        raise ValueError(unknown(f"a suite after {PREFIX}", suite, known))
     return known[suite]
 
 
 def argument_path(argument: str, folder: Path, *, pyargs: bool) -> Path:
-    """The file or folder that an argument of pytest names; with `pyargs` perhaps as a module."""
+    """Find the file or folder that an argument of pytest names, with `pyargs` also as a module."""
     name = argument.partition("::")[0]
     path = folder / name
     if pyargs and not path.exists():
@@ -112,10 +112,10 @@ def argument_path(argument: str, folder: Path, *, pyargs: bool) -> Path:
 
 
 def are_shipped(paths: Iterable[Path]) -> bool:
-    """Are these claims that come with polyrot, in a clone or in the wheel?"""
+    """Are these polyrot's claims, in a clone or in the wheel?"""
     return any(path.resolve().is_relative_to((home() / CLAIMS).resolve()) for path in paths)
 
 
 def of_the_wheel(paths: Iterable[Path]) -> bool:
-    """Are these claims of the wheel, with no folder of their own to write reports to?"""
+    """Are these claims of the wheel, which has no folder for reports?"""
     return any(path.resolve().is_relative_to(IN_WHEEL.resolve()) for path in paths)

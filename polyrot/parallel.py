@@ -1,9 +1,8 @@
 """Units of work: plain functions of small arguments, run here, in processes or on a cluster.
 
-What a unit computes is a function of its arguments, never of where it runs or beside what:
-results are equal to the last bit for every backend and any number of processes.  Large things
-stay in files, which the units name by their paths; workers on other machines must see the same
-folders.
+What a unit computes depends on its arguments only, never on where it runs or what else runs:
+results are equal to the last bit for every backend and any number of processes.  Large data
+stay in files, which the units name by path; workers on other machines must see the same folders.
 """
 
 import logging
@@ -27,15 +26,15 @@ CLUSTER = "POLYROT_CLUSTER"
 """Environment variable with the address of a cluster's scheduler."""
 CONNECT_SECONDS = 10
 RETRIES = 3
-"""Times that a unit is run again on Ray for workers that died in it; on Dask it is as many."""
+"""How often a unit is run again on Ray after its worker died; Dask's default is the same."""
 IDLE_SECONDS = 60
-"""Processes that have nothing to do for so long end."""
+"""Idle processes end after this time."""
 
 START = {
     "dask": "start one with `dask scheduler`, and on every machine `dask worker ADDRESS "
-    "--nthreads 1` beside the same cache folder",
+    "--nthreads 1` with the same cache folder",
     "ray": "start one with `ray start --head`, and on every machine `ray start --address ADDRESS` "
-    "beside the same cache folder",
+    "with the same cache folder",
 }
 PACKAGE = {"dask": ("distributed", '"polyrot[dask]"'), "ray": ("ray", '"polyrot[ray]"')}
 
@@ -48,9 +47,9 @@ class Workers:
 
     backend: Backend = "loky"
     jobs: int = 1
-    """Processes on this machine; a cluster has its own number."""
+    """Processes on this machine; a cluster uses all its workers."""
     cluster: str = ""
-    """Address of a cluster's scheduler; by default what `POLYROT_CLUSTER` says."""
+    """Address of a cluster's scheduler; by default the value of `POLYROT_CLUSTER`."""
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -61,13 +60,13 @@ class Workers:
             raise ValueError("Expected backend dask or ray with a cluster but got backend='loky'")
         if self.backend != "loky" and self.jobs > 1:
             raise ValueError(
-                f"Expected jobs with backend loky alone but got jobs={self.jobs!r}; the workers of "
-                "a cluster are as many as were started"
+                f"Expected jobs only with backend loky but got jobs={self.jobs!r}; a cluster uses "
+                "all workers that were started"
             )
 
     @property
     def here(self) -> bool:
-        """Do units run in this process, one after another?"""
+        """Do units run sequentially in this process?"""
         return self.backend == "loky" and self.jobs == 1
 
     @property
@@ -75,21 +74,21 @@ class Workers:
         return self.cluster or os.environ.get(CLUSTER, "")
 
     def check(self) -> None:
-        """Raise NotRun where a package or the address of a cluster is missing."""
+        """Raise NotRun if a package or the address of a cluster is missing."""
         if self.backend == "loky":
             return
         package, requirement = PACKAGE[self.backend]
         if find_spec(package) is None:
-            raise NotRun(f"--backend {self.backend} wants a package: pip install {requirement}")
+            raise NotRun(f"--backend {self.backend} needs a package: pip install {requirement}")
         if not self.address:
             raise NotRun(
-                f"--backend {self.backend} wants a cluster: {START[self.backend]}; then give "
+                f"--backend {self.backend} needs a cluster: {START[self.backend]}; then give "
                 f"--cluster ADDRESS or set {CLUSTER}"
             )
 
 
 def check_backend(name: str) -> Backend:
-    """Return a backend by name, or raise ValueError with those there are."""
+    """Return a backend by name, or raise ValueError that lists the known ones."""
     for backend in BACKENDS:
         if backend == name:
             return backend
@@ -101,7 +100,7 @@ _unit = RLock()
 
 
 def workers() -> Workers:
-    """Where units run by default: in this process, unless `using` chose otherwise."""
+    """Return where units run: in this process, unless `using` chose otherwise."""
     return _chosen
 
 
@@ -110,9 +109,9 @@ def using(chosen: Workers) -> Iterator[None]:
     """Choose where units run.
 
     Raises:
-        NotRun: where a package or the address of a cluster is missing.
+        NotRun: if a package or the address of a cluster is missing.
     """
-    global _chosen  # noqa: PLW0603 - as the folder of the cache is: it alters no number
+    global _chosen  # noqa: PLW0603 - a global setting like the cache folder: alters no number
     chosen.check()
     before, _chosen = _chosen, chosen
     try:
@@ -130,17 +129,17 @@ def run_units(
 ) -> list[Result]:
     """Call a function with each tuple of arguments; return the results in their order.
 
-    What a cluster's worker was at when it died is run again, so that a unit may run twice and
-    writes so that this does no harm.  A worker runs one unit at a time.
+    If a cluster's worker dies, its unit is run again: units must be safe to run twice.  A worker
+    runs one unit at a time.
 
     Args:
-        function: of a module, so that other processes find it.
-        arguments: small ones, of each unit; large things as paths.
+        function: defined at module level, so that other processes can import it.
+        arguments: of each unit, small; large data as paths.
         on: where to run; by default as `using` chose.
-        progress: told after every unit.
+        progress: called after every unit.
 
     Raises:
-        NotRun: where a package is missing, or no cluster or worker answers.
+        NotRun: if a package is missing, or no cluster or worker answers.
 
     >>> run_units(divmod, [(7, 2), (9, 4)])
     [(3, 1), (2, 1)]
@@ -156,9 +155,9 @@ def run_units(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread: the last bits of LAPACK's results hang on their number.
+    """Let torch compute single-threaded: LAPACK's last bits depend on the number of threads.
 
-    What only multiplies matrices does not want it.
+    Code that only multiplies matrices does not need it.
     """
     import torch
 
@@ -182,8 +181,8 @@ def _finished(
 
     chosen.check()
     with _backend(chosen):
-        # One unit a task: they take seconds, and what is lost with a worker is small.  Ray's
-        # backend brings all results at the end.
+        # One unit per task: units take seconds, so little is lost with a worker.  Ray's backend
+        # returns all results at the end.
         order = "list" if chosen.backend == "ray" else "generator_unordered"
         parallel = Parallel(return_as=order, batch_size=1)
         yield from parallel(delayed(_run)(function, i, unit) for i, unit in enumerate(units))
@@ -192,8 +191,8 @@ def _finished(
 def _run(
     function: Callable[..., Result], index: int, arguments: tuple[Any, ...]
 ) -> tuple[int, Result]:
-    # A cluster may give a process several threads; hooks on a model and torch's number of
-    # threads are the whole process's.
+    # A cluster may run several threads in a process, which share hooks on models and torch's
+    # number of threads.
     with _unit:
         return index, function(*arguments)
 
@@ -214,8 +213,8 @@ def _loky(chosen: Workers) -> Iterator[None]:
         idle_worker_timeout=IDLE_SECONDS,
     )
     with config, warnings.catch_warnings():
-        # Said in the thread that then starts another worker: as an error it would end that thread,
-        # and the units would wait for ever.
+        # Issued in the thread that then starts another worker: turned into an error, it would end
+        # that thread, and the units would wait for ever.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         yield
 
@@ -233,7 +232,7 @@ def _dask(chosen: Workers) -> Iterator[None]:
             f"no Dask scheduler answers at {chosen.address} ({type(error).__name__}); "
             f"{START['dask']}"
         ) from None
-    # Closing the client gives up what it asked for: after Ctrl-C the cluster is free.
+    # Closing the client cancels its tasks: after Ctrl-C the cluster is free.
     with client:
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
@@ -265,7 +264,7 @@ def _ray(chosen: Workers) -> Iterator[None]:
             f"no Ray cluster answers at {chosen.address} ({type(error).__name__}); {START['ray']}"
         ) from None
     import_module("ray.util.joblib").register_ray()
-    # Of its own accord Ray runs nothing again that a worker was at when it died.
+    # By default Ray does not rerun the tasks of a worker that died.
     with parallel_config(
         "ray", n_jobs=-1, ray_remote_args={"max_restarts": RETRIES, "max_task_retries": RETRIES}
     ):

@@ -34,17 +34,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require",
         metavar="IDS",
         default="",
-        help="comma-separated measurements that must be REPLICATED, on every suite; other "
-        "findings fail nothing",
+        help="comma-separated measurements that must be REPLICATED on every suite; other "
+        "findings then do not fail the run",
     )
     group.addoption(
         "--expect",
         action="append",
         metavar="PATH",
         default=[],
-        help="verdict.json of an earlier run that every verdict must equal, a folder of reports, "
-        "of which those on the suites of this run are compared, or shipped:SUITE for the reference "
-        "verdicts that come with polyrot (repeatable)",
+        help="verdict.json of an earlier run whose verdicts this run must reproduce, a folder of "
+        "reports (only those on this run's suites are compared), or shipped:SUITE for the "
+        "reference verdicts that come with polyrot (repeatable)",
     )
     # pytest's own --strict is read, not declared: with it INCONCLUSIVE and NOT RUN fail.
     group.addoption(
@@ -57,22 +57,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--retrain",
         action="store_true",
-        help="train every model from nothing instead of using the shipped ones (hours; "
+        help="train every model from scratch instead of using the shipped ones (hours; "
         "an interrupted training continues)",
     )
     group.addoption(
         "--calibrate",
         metavar="DRAWS",
         type=int,
-        help="judge nothing; count how often every bar is met in so many random draws of each "
-        "synthetic world, and write reports/calibration/",
+        help="instead of judging claims, count how often every bar is met in this many random "
+        "draws of each synthetic world, and write reports/calibration/",
     )
     group.addoption(
         "--backend",
         default="loky",
         choices=BACKENDS,
-        help="who does units of work: processes here (loky, the default) or a cluster; alters no "
-        "number",
+        help="where units of work run: processes here (loky, the default) or a cluster; does not "
+        "alter any number",
     )
     group.addoption(
         "--jobs", metavar="N", type=int, default=1, help="processes of --backend loky (default: 1)"
@@ -86,7 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker and the state of the run; choose who does its work."""
+    """Register the marker and the state of the run; choose where its work runs."""
     backend, jobs, cluster = (config.getoption(f"--{n}") for n in ("backend", "jobs", "cluster"))
     chosen = ExitStack()
     try:
@@ -102,15 +102,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
         session = CalibrationSession(config)
     config.pluginmanager.register(session, "polyrot-session")
-    # A broken experiment of another package must not stop tests that have nothing to do with it.
+    # A broken experiment of another package must not stop unrelated tests.
     with suppress(BrokenExperiment):
         for module in registry.modules():  # for their fixtures
             config.pluginmanager.register(module)
     if not hasattr(config, "workerinput"):
         _check_suites(config.getoption("--suite") or ())
     elif config.getoption("--suite") or locations.are_shipped(session.asked):
-        # With `-n 2` the processes share the cores: threads that spin while they wait made it
-        # four times slower.  Read when torch is loaded, which is later; alters no number.
+        # With `-n 2` the processes share the cores: threads that spin while waiting made the run
+        # four times slower.  Torch reads this when it is imported, later; no number changes.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -124,7 +124,9 @@ def _check_suites(chosen: Sequence[str]) -> None:
             registry.check_suite(name)
             other = reports.setdefault(registry.find_suite(name).report_folder, name)
             if other != name:
-                raise ValueError(f"the reports of {other} and {name} are one folder; run one alone")
+                raise ValueError(
+                    f"{other} and {name} would write reports to the same folder; run one at a time"
+                )
     except ValueError as error:
         raise pytest.UsageError(f"--suite: {error}") from None
 
@@ -137,7 +139,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Collect the modules of claims in a folder `claims`, whatever they are called."""
+    """Collect the modules of claims in a folder `claims`, whatever their file names."""
     if not locations.is_claim_module(file_path) or parent.session.isinitpath(file_path):
         return None  # pytest itself collects a file that the command line names
     if any(file_path.match(pattern) for pattern in parent.config.getini("python_files")):
@@ -150,7 +152,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the claims that a suite file does not list."""
+    """Deselect the claims that do not concern a suite."""
     session = session_of(config)
     session.check_claims(items)
     kept: list[pytest.Item] = []
@@ -173,7 +175,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record what raised: NOT RUN where something is missing, else ERROR."""
+    """Record an exception: NOT RUN if something is missing, else ERROR."""
     report = yield
     measurement = measurement_of(item)
     if measurement is None or call.excinfo is None or call.when == "teardown":
@@ -198,7 +200,7 @@ def pytest_runtest_makereport(
             protocol=protocol,
         )
         outcome, sentence = session_of(item.config).policy.decide(record)
-        # Even where the policy passes it: after a set-up that "passed", pytest would go on.
+        # Even if the policy passes it: after a set-up that "passed", pytest would run the test.
         if outcome is Outcome.FAIL:
             report.outcome, report.longrepr = "failed", sentence
         else:
@@ -218,7 +220,7 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport,
 ) -> tuple[str, str, str] | None:
-    """Show each verdict by its own word; the category stays pytest's."""
+    """Show each verdict by its name; the category stays pytest's."""
     record = record_of(report)
     if record is None or getattr(report, "when", "") == "teardown":
         return None

@@ -1,4 +1,4 @@
-"""One progress line, for whatever takes longer than three seconds.
+"""One progress line for work that takes longer than three seconds.
 
 Not a library's progress bar: the line must also appear while pytest captures output,
 and as plain lines in a log.
@@ -12,12 +12,12 @@ from typing import TextIO
 
 QUIET_SECONDS = 3.0
 LOG_SECONDS = 15.0
-"""Where the stream is no terminal, one line as often as this."""
+"""Interval between lines if the stream is not a terminal."""
 
 Uncaptured = Callable[[], AbstractContextManager[object]]
 
 Progress = Callable[[float, str], None]
-"""How all long work reports: the share that is done, from 0 to 1, and what is being done."""
+"""Called by all long work with the share that is done, from 0 to 1, and what is being done."""
 
 
 def silent(share: float, what: str) -> None:
@@ -25,13 +25,13 @@ def silent(share: float, what: str) -> None:
 
 
 def within(progress: Progress, first: float = 0.0, last: float = 1.0, what: str = "") -> Progress:
-    """Make the progress of a part of some work.
+    """Make the progress callback of a part of some work.
 
     Args:
         progress: of the whole work.
         first: share of the whole that is done when the part begins.
         last: share of the whole that is done when the part ends.
-        what: the name of the part, put before what it says of itself.
+        what: the name of the part, put before its own messages.
 
     >>> fitting = within(lambda share, what: print(f"{share:.0%} {what}"), 0.5, 1.0, "fit")
     >>> fitting(0.5, "step 1 of 2")
@@ -45,7 +45,7 @@ def within(progress: Progress, first: float = 0.0, last: float = 1.0, what: str 
 
 
 def in_turn(progress: Progress, sizes: Sequence[float]) -> Iterator[Progress]:
-    """Yield the progress of each of several parts that are done one after another.
+    """Yield the progress callbacks of several parts that are done one after another.
 
     Args:
         progress: of the whole work.
@@ -79,11 +79,11 @@ class ProgressLine:
         now = time.monotonic()
         elapsed = now - self._start
         if self._first is None:
-            self._first = share  # done by an earlier run, where this one continues it
+            self._first = share  # done by an earlier run that this one continues
         if self._uncaptured is None or elapsed < QUIET_SECONDS:
             return
-        own = share - self._first
-        left = f", about {duration(elapsed / own * (1 - share))} left" if own > 0 else ""
+        done = share - self._first
+        left = f", about {duration(elapsed / done * (1 - share))} left" if done > 0 else ""
         text = f"{share:4.0%}{left}: {what}"
         with self._uncaptured():
             out = self._out()
@@ -104,12 +104,12 @@ class ProgressLine:
             self._drawn = False
 
     def _out(self) -> TextIO:
-        # Looked up at every call: capturing replaces it.
+        # Looked up at every call, because pytest's capturing replaces it.
         return self._stream or sys.stderr
 
 
 def duration(seconds: float) -> str:
-    """Round a time for a reader: `40 s`, `12 min`, `2.5 h`."""
+    """Format a time, rounded: `40 s`, `12 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -292,9 +292,9 @@ def test_what_is_missing_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch)
         assert workers().address == "tcp://127.0.0.1:9"
     assert workers() == HERE
     monkeypatch.setattr("polyrot.parallel.find_spec", lambda name: None)
-    with pytest.raises(NotRun, match=r'dask wants a package: pip install "polyrot\[dask\]"'):
+    with pytest.raises(NotRun, match=r'dask needs a package: pip install "polyrot\[dask\]"'):
         Workers("dask").check()
-    with pytest.raises(NotRun, match=r'ray wants a package: pip install "polyrot\[ray\]"'):
+    with pytest.raises(NotRun, match=r'ray needs a package: pip install "polyrot\[ray\]"'):
         Workers("ray").check()
 
 
@@ -304,7 +304,7 @@ def test_what_is_missing_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch)
         ({"backend": "slurm"}, "Expected backend among .* but got backend='slurm'"),
         ({"jobs": 0}, "Expected jobs of at least 1 but got jobs=0"),
         ({"cluster": "tcp://host:1"}, "Expected backend dask or ray with a cluster"),
-        ({"backend": "dask", "jobs": 2}, "Expected jobs with backend loky alone but got jobs=2"),
+        ({"backend": "dask", "jobs": 2}, "Expected jobs only with backend loky but got jobs=2"),
     ],
 )
 def test_workers_that_make_no_sense_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -363,7 +363,7 @@ def test_options_of_a_run_choose_the_workers(
     assert workers() == HERE
     refused = pytester.runpytest("--backend", "dask")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines(["ERROR: --backend dask wants a cluster: start one with *"])
+    refused.stderr.fnmatch_lines(["ERROR: --backend dask needs a cluster: start one with *"])
     pytester.runpytest("--jobs", "0").stderr.fnmatch_lines(["*Expected jobs of at least 1*"])
     alone = pytester.runpytest("--cluster", "tcp://x:1")
     alone.stderr.fnmatch_lines(["*Expected backend dask or ray with a cluster*"])

@@ -232,7 +232,7 @@ def test_an_interrupt_keeps_earlier_reports_and_says_so(claims, pytester) -> Non
     result = claims(no_reraise_ctrlc=True)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(
-        ["REFUTED*TOY-01*", "The run did not finish; reports of earlier runs are as they were."]
+        ["REFUTED*TOY-01*", "The run did not finish; reports of earlier runs are unchanged."]
     )
     assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
 

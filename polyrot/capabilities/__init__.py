@@ -1,1 +1,1 @@
-"""What a claim may ask of any suite: activations, pairs of seeds, autoencoders, steering, cores."""
+"""What a claim may request of any suite: activations, pairs, autoencoders, steering, cores."""

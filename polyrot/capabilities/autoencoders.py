@@ -1,4 +1,4 @@
-"""Autoencoders of activations that a suite harvests: trained when asked for, and kept."""
+"""Autoencoders of a suite's activations: trained when first needed, and cached."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ INDEX = "index.json"
 
 
 class TrainedAutoencoders:
-    """One autoencoder for each model at every site that is asked for."""
+    """One autoencoder for each model at every requested site."""
 
     def __init__(
         self,
@@ -35,13 +35,13 @@ class TrainedAutoencoders:
         progress: Progress,
         device: str = "cpu",
     ) -> None:
-        """Train by a recipe on what `activations(site)` returns, one set a model."""
+        """Train by a recipe on `activations(site)`, which returns one set per model."""
         self._name, self._recipe, self._device = name, recipe, device
         self._activations, self._progress = activations, progress
         self._known: dict[tuple[str, tuple[int, ...]], list[SAE]] = {}
 
     def at(self, site: str, sae_seeds: list[int]) -> list[SAE]:
-        """Train, or take from the cache, the autoencoders at a site, from given SAE seeds."""
+        """Train, or read from the cache, the autoencoders at a site, from given SAE seeds."""
         key = (site, tuple(sae_seeds))
         if key not in self._known:
             self._known[key] = self._make(site, sae_seeds)
@@ -81,7 +81,7 @@ def _train_together(
 def _train_apart(
     data: list[Tensor], configs: list[SAEConfig], folder: Path, device: str, progress: Progress
 ) -> None:
-    """Train each autoencoder as a unit of work, with the numbers that a stack would have."""
+    """Train each autoencoder as a unit of work, with the same numbers as in a stack."""
     with TemporaryDirectory(dir=folder.parent, prefix=".activations.") as temporary:
         units = []
         block = stack_block(len(data), data[0].shape[1])
@@ -110,7 +110,7 @@ def train_autoencoder(
 
 
 def _whole(folder: Path) -> bool:
-    """Are the files there and what they were when they were written?"""
+    """Do the files exist, unchanged since they were written?"""
     try:
         return (folder / INDEX).read_text() == _hashes(folder)
     except (OSError, UnicodeDecodeError):

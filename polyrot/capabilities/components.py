@@ -1,4 +1,4 @@
-"""What the components of a suite's models do to the loss, and what gradients say of it."""
+"""How ablating components of a suite's models changes the loss, and what gradients predict."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,8 @@ from polyrot.suites.capability import Capability
 from polyrot.suites.suite import Suite
 
 INTEGRATED_SEQUENCES = 32
-"""Sequences that gradients are integrated on: 320 runs forwards and back.  Effects are measured
-on the same, and the two agree on any."""
+"""Sequences for integrated gradients: 320 forward and backward runs.  Effects are measured on the
+same sequences; prediction and effect agree whatever the sequences."""
 
 
 class Components(Suite, Capability):
@@ -37,29 +37,29 @@ class Components(Suite, Capability):
 
     @abstractmethod
     def component_models(self, *, trained: bool = True) -> Iterable[nn.Module]:
-        """The models, or those before training: one stack, or one model a seed."""
+        """Return the models, trained or before training: one stack, or one model per seed."""
 
     @property
     def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
-        """Of language models: what components' means are of, and what effects are measured on."""
+        """Tokens of language models: for the components' means, and for the effects."""
         raise self.lacks("language models")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model whose components are ablated: their means, and what it runs on."""
+    """A model whose components are ablated: their means, and the model's inputs."""
 
     model: nn.Module
     means: dict[str, Tensor]
     inputs: Sequence[Inputs]
     few: Sequence[Inputs]
-    """What gradients are integrated on."""
+    """Inputs for integrated gradients."""
 
 
 INTEGRATED, ATTRIBUTED = "integrated gradients", "attribution patching"
 
 Compared = dict[str, tuple[Effects, Effects]]
-"""By predictor, its predictions and the measured effects; a row a seed."""
+"""By predictor, its predictions and the measured effects; one row per seed."""
 
 
 @lru_cache(maxsize=1)
@@ -69,12 +69,12 @@ def trained(suite: Components) -> Compared:
 
 
 def untrained(suite: Components) -> Compared:
-    """The models before training, with what the cohort shares of the trained first seed."""
+    """The models before training, with the parameters that the cohort shares from seed 0."""
     return _compared(_subjects(suite, suite.component_models(trained=False)))
 
 
 def linear(suite: Components) -> Compared:
-    """Linear models of as many components, with a linear loss: gradients say everything."""
+    """Linear models with the same number of components and a linear loss: gradients are exact."""
     count = len(places(next(iter(suite.component_models()))).components)
     subjects = []
     for seed in suite.seeds:
@@ -86,7 +86,7 @@ def linear(suite: Components) -> Compared:
 
 
 def other_components(suite: Components) -> Compared:
-    """The models' predictions, each taken for that of another component: they say nothing."""
+    """The models' predictions, permuted among components, so that they predict nothing."""
     result = {}
     for name, (predicted, effects) in trained(suite).items():
         rows = [
@@ -111,7 +111,7 @@ def _subjects(suite: Components, models: Iterable[nn.Module]) -> Iterator[Subjec
 
 @lru_cache(maxsize=2)
 def subject(models: StackedTransformer) -> Subject:
-    """Measure the components' means, and draw what effects are measured on."""
+    """Measure the components' means, and draw the inputs for effects."""
     means = mean_outputs(models, dyck_inputs(models, analysis_batch(MEAN_SEQUENCES, seed=0)))
     inputs, few = (
         dyck_inputs(models, analysis_batch(sequences, seed=1))
@@ -123,12 +123,12 @@ def subject(models: StackedTransformer) -> Subject:
 @lru_cache(maxsize=2)
 def effects(models: StackedTransformer) -> Effects:
     """Mean-ablation effects of every seed's components."""
-    own = subject(models)
-    return ablation_effects(models, own.means, own.inputs)
+    measured = subject(models)
+    return ablation_effects(models, measured.means, measured.inputs)
 
 
 def _compared(subjects: Iterable[Subject]) -> Compared:
-    """Compare one subject after another: a large model need not stay."""
+    """Compare one subject after another, so that large models need not stay in memory."""
     rows: dict[str, tuple[list[Effects], list[Effects]]] = {
         INTEGRATED: ([], []),
         ATTRIBUTED: ([], []),

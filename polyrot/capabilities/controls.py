@@ -1,7 +1,7 @@
 """Worlds in which the truth of a claim about a pair is known.
 
-Each is a transformation of a `Pair`; the source, and so its autoencoder, is left
-alone wherever the control allows.  Draws are functions of the pair's seeds.
+Each is a transformation of a `Pair` that leaves the source, and so its autoencoder, unchanged
+wherever the control allows.  Draws are functions of the pair's seeds.
 """
 
 import math
@@ -33,9 +33,9 @@ def shuffled_tokens(pair: Pair) -> Pair:
 
 
 def shuffled_part(pair: Pair, basis: Basis, *, inside: bool) -> Pair:
-    """The target is the source under a Haar rotation, but of other tokens in one part.
+    """The target is the source under a Haar rotation, with tokens shuffled in one part.
 
-    That part is the source inside a subspace, or in its complement.
+    That part is the projection onto a subspace, or onto its complement.
     """
     x = pair.source.double()
     within = x @ basis @ basis.mT
@@ -47,7 +47,7 @@ def shuffled_part(pair: Pair, basis: Basis, *, inside: bool) -> Pair:
 
 
 def matched_gaussian(pair: Pair) -> Pair:
-    """The target is Gaussian noise of the target's own mean and covariance."""
+    """The target is replaced by Gaussian noise with its mean and covariance."""
     x = pair.target.double()
     values, vectors = torch.linalg.eigh(torch.cov(x.mT))
     root = vectors * values.clamp(min=0).sqrt()
@@ -85,7 +85,7 @@ def haar_world(noise: float = 0.0) -> World:
 
 
 def turned(share: float) -> World:
-    """The target is the source under a share of a Haar rotation: all its angles, scaled."""
+    """The target is the source under a Haar rotation with all angles scaled by a share."""
 
     def world(pair: Pair) -> Pair:
         whole = haar.sample(pair.d_model, group="SO", seed=pair.draw_seed(18))
@@ -116,7 +116,7 @@ def linear(condition: float) -> World:
 
 
 def aligned_axes(count: int) -> World:
-    """A Haar rotation of all dimensions but a few, which only change places."""
+    """A Haar rotation of all dimensions but a few, which are only permuted."""
 
     def world(pair: Pair) -> Pair:
         d = pair.d_model
@@ -130,7 +130,7 @@ def aligned_axes(count: int) -> World:
 
 
 def half_rotation(pair: Pair) -> Pair:
-    """Half of the dimensions are rotated, the others are the source's own."""
+    """Half of the dimensions are rotated, the others equal the source's."""
     half = pair.d_model // 2
     rotation = torch.eye(pair.d_model, dtype=torch.float64)
     rotation[:half, :half] = haar.sample(half, group="SO", seed=pair.draw_seed(7))

@@ -18,7 +18,7 @@ class Cores(Streams):
 
     @property
     def core_site(self) -> str:
-        """Where cores are extracted: what follows takes every token by itself."""
+        """Where cores are extracted: the layers after it act on every token separately."""
         return self.late_site
 
     @abstractmethod
@@ -26,7 +26,7 @@ class Cores(Streams):
         """The rest of a model from `core_site`, to all of its logits."""
 
     def core(self, seed: int) -> Core:
-        """The core of a model at `core_site`, of the tokens that are not held out."""
+        """Extract the core of a model at `core_site` from the tokens that are not held out."""
         if seed not in self._cores:
             x = self.activations.at(self.core_site)[self.index(seed), ~self.held_out]
             self._cores[seed] = extract(x, self.tail(seed))

@@ -1,8 +1,8 @@
-"""Two autoencoders that differ only in their rule: of single directions, and of groups.
+"""Two autoencoders that differ only in their activation rule: a TopK SAE and a group SAE.
 
-Both have the same width, the same number of active latents (L0) and one training recipe.  How
-similar are those of different models, once rotated?  A group counts for what it writes on held-out
-tokens.
+Both have the same width, the same number of active latents (L0) and the same training recipe.  How
+similar are those of different models after rotation?  A group is weighted by what it writes on
+held-out tokens.
 """
 
 from abc import abstractmethod
@@ -27,19 +27,19 @@ SCALAR, SUBSPACE = KINDS = "scalar", "subspace"
 GROUPS, RANK = 6, 4
 RULES: dict[str, Rule] = {SCALAR: TopK(GROUPS * RANK), SUBSPACE: GroupTopK(GROUPS, RANK)}
 RECIPE = SAEConfig(expansion=2, steps=2_000, batch=512, learning_rate=3e-3, decay=0.2)
-"""Of either kind, where they are shipped: small ones, which explain over 99% of the activations
-they are trained on, as the larger ones of the other claims do."""
+"""Of both kinds, as shipped: small ones that explain over 99% of the variance of their training
+activations, as the larger ones of the other claims do."""
 
 HOW = AS_IS, ROTATED, TWO_SEEDS, CHANCE = "as they are", "rotated", "two SAE seeds", "at random"
-"""The target's groups compared with the source's without a rotation, under the fitted one or under
-a random one; and those of two SAE seeds of one model."""
+"""The target's groups compared with the source's without a rotation, under the fitted one and under
+a random one; and the groups of two SAE seeds of one model."""
 
 
 def recipe_of(kind: str, base: SAEConfig = RECIPE) -> SAEConfig:
-    """Put a kind's rule into a recipe.
+    """Return a recipe with a kind's activation rule.
 
     Raises:
-        ValueError: where there is no such kind.
+        ValueError: if there is no such kind.
     """
     if kind not in RULES:
         raise ValueError(f"Expected kind to be one of {', '.join(KINDS)} but got kind={kind!r}")
@@ -47,20 +47,20 @@ def recipe_of(kind: str, base: SAEConfig = RECIPE) -> SAEConfig:
 
 
 class GroupAutoencoders(Autoencoders):
-    """For each model two autoencoders at the late site: of single directions, and of groups."""
+    """For each model a TopK SAE and a group SAE at the late site."""
 
     what = "group autoencoders"
 
     @abstractmethod
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
-        """One of the two, of `KINDS`; by default from the SAE seed that all models share.
+        """Return a model's autoencoder of one of the `KINDS`, by default from the shared SAE seed.
 
-        The first seed may also have those of a second SAE seed.
+        The first model may also have autoencoders from a second SAE seed.
         """
 
 
 def likeness(trained: GroupAutoencoders, pair: Pair, kind: str) -> dict[str, float]:
-    """Compare the target's groups with the source's: as they are, rotated, rotated at random."""
+    """Compare the target's groups with the source's: unrotated, rotated, randomly rotated."""
     source, target = (
         groups.written(trained.dictionary(seed, kind), x[pair.scored])
         for seed, x in zip(pair.seeds, (pair.source, pair.target), strict=True)
@@ -78,7 +78,7 @@ def likeness(trained: GroupAutoencoders, pair: Pair, kind: str) -> dict[str, flo
 
 
 def of_one_model(streams: Streams, trained: GroupAutoencoders) -> dict[str, float]:
-    """Compare the groups of two SAE seeds, averaged over the models that have two."""
+    """Compare the groups of two SAE seeds, averaged over the models that have both."""
     found: dict[str, dict[int, float]] = {}
     for seed, kind in product(streams.seeds, KINDS):
         x = streams.activations.at(streams.late_site)[streams.index(seed), streams.held_out]
@@ -96,10 +96,10 @@ def of_one_model(streams: Streams, trained: GroupAutoencoders) -> dict[str, floa
 
 
 def compared(source: groups.Written, other: groups.Written, kind: str) -> dict[str, float]:
-    """Measure the mean overlap of matched groups and, of subspaces, their largest angle.
+    """Measure the mean overlap of matched groups and, for subspaces, their largest angle.
 
-    Groups are weighted by their share of what the source's autoencoder writes; the angle, in
-    degrees, is the largest principal one between the axes of what either group writes.
+    Groups are weighted by their share of what the source's autoencoder writes.  The angle, in
+    degrees, is the largest principal angle between the subspaces that two matched groups write to.
     """
     partner, overlap = groups.matching(source, other)
     found = {f"{kind} overlap": overlap}

@@ -1,4 +1,4 @@
-"""The figures of claims, as data: from estimates that were measured, or from rotations."""
+"""The figures of claims, as data: from measured estimates, or from rotations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,25 +14,25 @@ from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import detail_of, numbers
 
 NULL_DRAWS = 1_000
-"""Haar matrices whose eigenangles stand for all: pools of a figure's size are drawn from them."""
+"""Haar matrices whose eigenangles are pooled: pools of a figure's size are drawn from them."""
 POOLS = 1_000
 Rotations = Mapping[str, Float[Tensor, "pair d d"]]
 
 
 def norm_histogram(rotations: Rotations) -> Figure:
-    """Draw the distances of rotations from the identity beside those of Haar matrices."""
+    """Draw the distances of rotations and of Haar matrices from the identity."""
     pooled = torch.cat(list(rotations.values()))
     d = pooled.shape[-1]
     traces = pooled.diagonal(dim1=-2, dim2=-1).sum(-1)
     null = torch.cat([angles.cos().sum(-1) for angles in _null_angles(pooled).values()])
     # ||R - I||^2 = 2d - 2 tr R
-    own, random = ((2 * d - 2 * t).clamp(min=0).sqrt() / (2 * d) ** 0.5 for t in (traces, null))
-    low, high = (float(f(torch.cat([own, random]))) for f in (torch.min, torch.max))
+    fitted, random = ((2 * d - 2 * t).clamp(min=0).sqrt() / (2 * d) ** 0.5 for t in (traces, null))
+    low, high = (float(f(torch.cat([fitted, random]))) for f in (torch.min, torch.max))
     edges = torch.linspace(low - 1e-9, high + 1e-9, 31, dtype=torch.float64)
     return Figure(
         "norms",
         "Distance from the identity",
-        f"Norms of all {len(pooled)} rotations, all sites, beside those of {len(null)} Haar "
+        f"Norms of all {len(pooled)} rotations, all sites, and of {len(null)} Haar "
         f"matrices with the same determinants, d = {d}. As ||R - I||^2 = 2d - 2 tr R, Haar "
         "matrices differ little.",
         "norm(R - I) / sqrt(2d)",
@@ -40,7 +40,7 @@ def norm_histogram(rotations: Rotations) -> Figure:
         Mark.STEPS,
         (
             _steps("Haar", Role.NULL, random, edges),
-            _steps("rotations between seeds", Role.MODELS, own, edges),
+            _steps("rotations between seeds", Role.MODELS, fitted, edges),
         ),
     )
 
@@ -48,10 +48,10 @@ def norm_histogram(rotations: Rotations) -> Figure:
 def eigenangle_histogram(
     rotations: Rotations, *, where: str = "all sites", bins: int = 24
 ) -> Figure:
-    """Draw the folded eigenangles of rotations over the band in which Haar matrices' fall.
+    """Draw the folded eigenangles of rotations over the band of Haar matrices.
 
-    Rotations of one site count as independent, as they do in the battery.  Those of several sites
-    do not: where one rotation turns the whole residual stream, every site shows the same draw.
+    Rotations of one site count as independent, as in the battery.  Those of several sites do not:
+    if one rotation acts on the whole residual stream, every site shows the same draw.
     """
     pooled = torch.cat(list(rotations.values()))
     d = pooled.shape[-1]
@@ -59,10 +59,10 @@ def eigenangle_histogram(
     counts = torch.zeros(POOLS, bins, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
     for kind, angles in _null_angles(pooled).items():
-        single = torch.stack([_counts(own, edges) for own in angles])
-        sizes = [int(((determinants(own) > 0) == kind).sum()) for own in rotations.values()]
+        single = torch.stack([_counts(of_one, edges) for of_one in angles])
+        sizes = [int(((determinants(at) > 0) == kind).sum()) for at in rotations.values()]
         picks = torch.randint(len(single), (POOLS, max(sizes)), generator=generator)
-        for size in sizes:  # the same draws at every site: no other dependence varies more
+        for size in sizes:  # the same draws at every site: the dependence with the widest band
             counts += single[picks[:, :size]].sum(1)
     shares = counts / (len(pooled) * d)
     null = Series(
@@ -71,18 +71,18 @@ def eigenangle_histogram(
         numbers(edges),
         *map(numbers, _simultaneous_band(shares)),
     )
-    own = _steps("rotations between seeds", Role.MODELS, haar.eigenangles(pooled), edges)
+    fitted = _steps("rotations between seeds", Role.MODELS, haar.eigenangles(pooled), edges)
     return Figure(
         "eigenangles",
         "Eigenangles",
-        f"Folded eigenangles of {len(pooled)} rotations, {where}, d = {d}. Of as many Haar "
-        f"matrices with the same determinants, {CONFIDENCE:.0%} of pools stay within the band in "
-        "every bin: eigenvalues of one matrix repel, so it is narrower than for independent "
-        "angles." + (" Sites do not count as independent." if len(rotations) > 1 else ""),
+        f"Folded eigenangles of {len(pooled)} rotations, {where}, d = {d}. {CONFIDENCE:.0%} of "
+        "pools of equally many Haar matrices with the same determinants stay within the band in "
+        "every bin. It is narrower than for independent angles, because eigenvalues of one matrix "
+        "repel." + (" Sites do not count as independent." if len(rotations) > 1 else ""),
         "eigenangle, radians",
         "share of eigenangles",
         Mark.STEPS,
-        (null, own),
+        (null, fitted),
     )
 
 
@@ -91,17 +91,17 @@ def _simultaneous_band(
 ) -> tuple[Float[Tensor, " bin"], Float[Tensor, " bin"], Float[Tensor, " bin"]]:
     """Return mean, low and high of pools: 95% of them are between low and high in all bins.
 
-    As many standard deviations wide as the largest deviation of a pool, over its bins, is.
+    Its half-width in standard deviations is the 95% quantile of a pool's largest deviation.
     """
     mean, deviation = shares.mean(0), shares.std(0)
-    # A bin that is the same in all pools has nothing to deviate.
+    # A bin that is the same in all pools has no deviation.
     largest = ((shares - mean).abs() / deviation.clamp(min=1e-12)).amax(1)
     half = largest.quantile(CONFIDENCE) * deviation
     return mean, (mean - half).clamp(min=0), mean + half
 
 
 def _null_angles(rotations: Tensor) -> dict[bool, Float[Tensor, "draw d"]]:
-    """Eigenangles of Haar matrices, by determinant, where the rotations have such."""
+    """Draw eigenangles of Haar matrices for each sign of the determinant that occurs."""
     d = rotations.shape[-1]
     proper = determinants(rotations) > 0
     result = {}
@@ -163,9 +163,9 @@ def likeness_by_pairing(estimate: Estimate) -> list[Figure]:
             "Another seed's groups, rotated",
             "Overlap of what matched groups write (for subspaces in which the variance is the "
             "same in all directions, the mean squared cosine of their principal angles), for "
-            "autoencoders trained on either seed; mean over pairs. Two SAE seeds of one model "
-            "show the most that a rotation can be expected to achieve; as they are, both were "
-            "trained from the decoder that one SAE seed draws. Hollow: without an interval.",
+            "autoencoders trained on either seed; mean over pairs. Two SAE seeds of one model show "
+            "the most that a rotation can be expected to achieve. As they are: no rotation, both "
+            "decoders initialised from the same SAE seed. Hollow: without an interval.",
             "",
             "overlap",
             Mark.POINTS,
@@ -177,9 +177,9 @@ def likeness_by_pairing(estimate: Estimate) -> list[Figure]:
 def mean_and_extremes(
     label: str, role: Role, x: Iterable[float], values: Float[Tensor, "seed x"]
 ) -> Series:
-    """The mean over seeds, with the lowest and the highest."""
+    """Make the series of the mean over seeds, with the lowest and the highest."""
     low, high = values.amin(0), values.amax(0)
-    mean = values.mean(0).clamp(low, high)  # of equal numbers, rounding puts it outside them
+    mean = values.mean(0).clamp(low, high)  # rounding may put the mean of equal numbers outside
     return Series(
-        label, role, tuple(map(float, x)), *(tuple(map(float, own)) for own in (mean, low, high))
+        label, role, tuple(map(float, x)), *(tuple(map(float, y)) for y in (mean, low, high))
     )

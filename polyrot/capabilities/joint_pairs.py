@@ -13,26 +13,27 @@ CHUNK = 16_384
 """Tokens of every set that are read at a time."""
 
 PairMoments = tuple[Moments, Moments | None]
-"""Of the tokens to fit, and of those held out, if any."""
+"""Moments of the tokens to fit, and of those held out, if any."""
 
 
 class JointPairs:
-    """The sets of one site; what pairs have in common is summed and kept once.
+    """The activation sets of one site; sums that pairs have in common are computed and kept once.
 
-    Of k sets, k + k(k-1)/2 matrices are kept for the tokens to fit, and as many for those held
-    out: pair by pair it would be six for each ordered pair.
+    For k sets, k + k(k-1)/2 matrices are kept for the tokens to fit and the same number for those
+    held out; pair by pair it would be six for each ordered pair.
     """
 
     def __init__(
         self, sets: Sequence[Float[Tensor, "token d_model"]], held_out: Bool[Tensor, " token"]
     ) -> None:
-        """Take the sets, whose rows are the same tokens; nothing is computed yet."""
+        """Store the sets, whose rows are the same tokens; nothing is computed yet."""
         self._sets, self._held_out = sets, held_out
 
     def moments(self, source: Tensor, target: Tensor, held_out: Tensor) -> PairMoments | None:
-        """From target to source; none where one is no set of these, or other tokens are held out.
+        """Return the moments from target to source, if both are sets of this site.
 
-        A control changes a set, or holds nothing out: it must not be given the models' moments.
+        None for other sets or other held-out tokens: a control that replaces a set must not be
+        given the models' moments.
         """
         names = [self._name(x) for x in (target, source)]
         if names[0] is None or names[1] is None or names[0] == names[1]:
@@ -45,7 +46,7 @@ class JointPairs:
         return None
 
     def _name(self, x: Tensor) -> str | None:
-        return next((str(i) for i, own in enumerate(self._sets) if own is x), None)
+        return next((str(i) for i, known in enumerate(self._sets) if known is x), None)
 
     @cached_property
     def _fit(self) -> dict[tuple[str, str], Moments]:

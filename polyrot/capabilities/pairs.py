@@ -1,4 +1,4 @@
-"""Two seeds at one site, on the same tokens: what most measurements take."""
+"""Two seeds at one site, on the same tokens: the input of most measurements."""
 
 import zlib
 from collections.abc import Callable, Iterable
@@ -19,14 +19,14 @@ from polyrot.stats.estimate import Estimate
 from polyrot.suites.draws import draw_seed
 
 KEPT_NUMBERS = 2**23
-"""Of one activation set, which stays in memory as float64 while it is in many pairs; larger ones
-stream."""
+"""Numbers in an activation set that stays in memory as float64 while many pairs use it; larger sets
+are streamed."""
 
 Metric = Callable[[Tensor, Tensor], float]
 """An explained variance of (reconstruction, activations)."""
 
 PairMeasure = Callable[["Pair"], float | Measured]
-"""The number measured on a pair, or that number with figures that are reported with it."""
+"""The number measured on a pair, or that number with details that are reported with it."""
 
 World = Callable[["Pair"], "Pair"]
 """A transformation of a pair after which the truth of a claim is known."""
@@ -34,7 +34,7 @@ World = Callable[["Pair"], "Pair"]
 
 @dataclass(frozen=True)
 class Pair:
-    """An ordered pair of seeds: the source, whose autoencoder it is, and the target."""
+    """An ordered pair of seeds: the source, whose autoencoder is used, and the target."""
 
     seeds: tuple[int, int]
     site: str
@@ -44,11 +44,11 @@ class Pair:
     """The target before training, on the same tokens: for a control."""
     held_out: Bool[Tensor, " token"]
     load_sae: Callable[[], SAE]
-    """Brings the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
+    """Loads the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
     joint: JointPairs | None = None
-    """The sets of the site, where they are so large that their moments are summed together."""
+    """The sets of the site; large ones sum their moments together."""
     fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
-    """How target activations are brought into the source's basis; a control replaces it."""
+    """How the map from the target's to the source's basis is found; a control replaces it."""
 
     @property
     def alignment(self) -> Alignment:
@@ -61,11 +61,11 @@ class Pair:
 
     @property
     def sae(self) -> SAE:
-        """Of the source, at this site."""
+        """The source's autoencoder at this site."""
         return self.load_sae()
 
     def draw_seed(self, salt: int) -> int:
-        """Seed of a control's random draw: a function of the pair, the site and the control."""
+        """Return the seed of a control's random draw, by pair, site and control."""
         return draw_seed(*self.seeds, zlib.crc32(self.site.encode()), salt)
 
     def generator(self, salt: int) -> torch.Generator:
@@ -73,7 +73,7 @@ class Pair:
 
     @cached_property
     def moments(self) -> PairMoments:
-        """From target to source: of the tokens to fit, and of those held out, if any."""
+        """Moments from target to source of the tokens to fit, and of those held out, if any."""
         if self.source.numel() > KEPT_NUMBERS:
             return self._streamed_moments()
         (y, held_y), (x, held_x) = (_halves(z, self.held_out) for z in (self.target, self.source))
@@ -93,16 +93,16 @@ class Pair:
     def procrustes(self, group: Group = "O") -> Alignment:
         """Fit target onto source on the tokens that are not held out."""
         fit, held = self.moments
-        seed = self.draw_seed(19)  # of its own: what ties is not turned alike in all pairs
+        seed = self.draw_seed(19)  # per pair: undetermined directions are not rotated alike in all
         return align(moments=fit, holdout_moments=held, group=group, seed=seed)
 
     def source_ev(self, explained: Metric, *, held_out: bool) -> float:
-        """How well the source's autoencoder reconstructs the source: the within-seed EV."""
+        """Return how well the source's autoencoder reconstructs the source: the within-seed EV."""
         return _source_ev(self.sae, self.source, self.held_out if held_out else None, explained)
 
     @property
     def scored(self) -> Bool[Tensor, " token"]:
-        """The tokens to score on: those held out, or all where none are."""
+        """The tokens to score on: those held out, or all if none are."""
         return self.held_out if bool(self.held_out.any()) else ~self.held_out
 
     def on_fit_tokens(self) -> "Pair":
@@ -121,7 +121,7 @@ def _source_ev(sae: SAE, x: Tensor, rows: Tensor | None, explained: Metric) -> f
 
 @lru_cache(maxsize=32)  # a trained model is in many pairs; a control's target in one
 def _halves(x: Tensor, held_out: Tensor) -> tuple[Centred, Centred | None]:
-    """Centre the tokens to fit and those held out, each about their own mean."""
+    """Centre the tokens to fit and those held out separately."""
     held = Centred.of("held-out activations", x[held_out]) if bool(held_out.any()) else None
     return Centred.of("activations", x[~held_out] if held else x), held
 
@@ -141,14 +141,14 @@ def average_over_pairs(
 ) -> Estimate:
     """Average a measurement over pairs, with a seed-level interval.
 
-    As `polyrot.stats.average.average`; the details hold the extremes over pairs too and, where
-    every seed is a source, the mean over the pairs from the first seed, which papers print.
+    As `polyrot.stats.average.average`; the details also hold the extremes over pairs and the mean
+    over the pairs from the first seed, which papers print.
     """
     found = {}
     for pair in pairs:
         value = measure(pair)
         found[pair.seeds] = value if isinstance(value, Measured) else Measured(value)
-    values = {seeds: own.value for seeds, own in found.items()}
+    values = {seeds: measured.value for seeds, measured in found.items()}
     first = min(source for source, _ in values)
     anchored = [value for (source, _), value in values.items() if source == first]
     extremes = {

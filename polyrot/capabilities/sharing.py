@@ -8,7 +8,7 @@ from polyrot.suites.suite import Suite
 
 
 class Sharing(Suite, Capability):
-    """Models of which it is known whether they share their embedding and unembeddings."""
+    """Models that are known to share, or not to share, their embedding and unembeddings."""
 
     what = "models whose embeddings can be compared"
 
@@ -18,7 +18,7 @@ class Sharing(Suite, Capability):
         """Do the seeds share their embedding and unembeddings?"""
 
     def check_sharing(self, *, shared_io: bool) -> None:
-        """Raise NotRun where the seeds share more, or less, than a claim is about."""
+        """Raise NotRun if the seeds share, or do not share, as a claim requires."""
         if self.shares_io != shared_io:
             what = "share their embedding and unembeddings" if shared_io else "share nothing"
             name = "dyck3" if shared_io else "dyck3-independent"

@@ -1,4 +1,4 @@
-"""Steering one seed with another's vector: as it is, carried, and controls of both."""
+"""Steering one seed with another's vector: uncarried, carried, and controls of both."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ Vectors = Float[Tensor, "seed d_model"]
 
 @runtime_checkable
 class Named(Protocol):
-    """What a vector stands for."""
+    """The concept that a vector represents."""
 
     @property
     def name(self) -> str: ...
@@ -33,50 +33,50 @@ class Named(Protocol):
 
 
 class Steered(Capability):
-    """Models that are steered at one site, each by its own vector.
+    """Models that are steered at one site, each by a vector of its own activations.
 
-    With `held_out`, vectors are made of what is there to fit and effects read on what is held
-    out; else both on all.
+    With `held_out`, vectors are computed on the tokens to fit and effects measured on those held
+    out; otherwise both on all.
     """
 
     what = "models that can be steered"
     suite: Streams
-    """Whose models these are: its seeds, and its held-out tokens."""
+    """The suite of the models: its seeds, and its held-out tokens."""
     concepts: Sequence[Any]
-    """What vectors stand for, each with a name."""
+    """Concepts that vectors represent, each with a name."""
     activations: Float[Tensor, "seed token d_model"]
-    """At the site, on the suite's tokens."""
+    """Activations at the site, on the suite's tokens."""
 
     def activations_of(self, index: int) -> Float[Tensor, "token d_model"]:
-        """Of one model, on the suite's tokens."""
+        """Return the activations of one model, on the suite's tokens."""
         return self.activations[index]
 
     @abstractmethod
     def own_vectors(self, concept: Any, *, held_out: bool) -> Vectors:
-        """Each model's difference of means."""
+        """Return each model's difference of means."""
 
     @abstractmethod
     def effects(
         self, vectors: Vectors, concept: Any, alphas: tuple[float, ...], *, held_out: bool
     ) -> Effects:
-        """What each model's vector does at each dose."""
+        """Measure the effect of each model's vector at each dose."""
 
     @abstractmethod
     def divergences(self, vectors: Vectors) -> Float[Tensor, "alpha seed"]:
-        """Mean KL(clean || steered) in nats at each of `ALPHAS`, over all positions."""
+        """Measure the mean KL(clean || steered) in nats at each of `ALPHAS`, over all positions."""
 
     @abstractmethod
     def images(self, source: int) -> "Steered":
-        """Images of one model in Haar-rotated bases, one a seed: only a rotation differs."""
+        """Return images of one model in Haar-rotated bases, one per seed, otherwise unchanged."""
 
     def pairs(self, *, anchored: bool = False) -> Iterator["SteeredPair"]:
-        """Pairs of different models: all ordered ones, or those from the first."""
+        """Yield pairs of different models: all ordered ones, or those from the first model."""
         index = self.suite.index
         for source, target in self.suite.seed_pairs(anchored=anchored):
             yield SteeredPair((source, target), index(source), index(target))
 
     def seen_and_scored(self, *, held_out: bool) -> tuple[Tensor, Tensor]:
-        """The tokens to fit and those to score on; all are both unless some are held out."""
+        """Return the tokens to fit and those to score on: all tokens for both unless `held_out`."""
         held = self.suite.held_out
         every = torch.ones_like(held)
         return (~held, held) if held_out else (every, every)
@@ -84,7 +84,7 @@ class Steered(Capability):
 
 @dataclass(frozen=True)
 class SteeredPair:
-    """A source, and a target that is given its vector."""
+    """A source, and a target that is steered with the source's vector."""
 
     seeds: tuple[int, int]
     source: int
@@ -94,7 +94,7 @@ class SteeredPair:
 
 @dataclass(frozen=True)
 class Trial:
-    """The models that are steered by one source's vector, and the vector that each is given."""
+    """The models that are steered with one source's vector, and the vector given to each."""
 
     models: Steered
     vectors: Vectors
@@ -103,11 +103,11 @@ class Trial:
 SteeringWorld = Callable[[Steered, int, Any, bool], Trial]
 """The trial of a source (its position) and a concept.
 
-The last argument says whether vectors and rotations may see only the tokens to fit, or all."""
+The last argument says whether vectors and rotations see only the tokens to fit, or all."""
 
 
 def uncarried(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """The source's vector as it is."""
+    """The source's vector, unchanged."""
     vectors = _own(steered, concept, held_out)
     return Trial(steered, vectors[source].expand_as(vectors))
 
@@ -118,7 +118,7 @@ def carried(steered: Steered, source: int, concept: Named, held_out: bool) -> Tr
 
 
 def carried_by_affine_map(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """The source's vector, carried by the best affine map: what a rotation competes with."""
+    """The source's vector, carried by the best affine map, for comparison with the rotation."""
     return Trial(steered, _carried(steered, source, concept, "affine", held_out))
 
 
@@ -133,7 +133,7 @@ def randomly_rotated(steered: Steered, source: int, concept: Named, held_out: bo
 
 
 def random_direction(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """A random direction as long as the source's vector."""
+    """A random direction with the norm of the source's vector."""
     vectors = _own(steered, concept, held_out)
     seed = draw_seed(source, steered.concepts.index(concept), 31)
     noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed)).double()
@@ -142,12 +142,12 @@ def random_direction(steered: Steered, source: int, concept: Named, held_out: bo
 
 
 def own(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """Each target's own vector."""
+    """Each target's vector of its own activations."""
     return Trial(steered, _own(steered, concept, held_out))
 
 
 def own_at(doses: Callable[[Any], float]) -> SteeringWorld:
-    """Each target's own vector, times a dose that depends on the concept."""
+    """As `own`, times a dose that depends on the concept."""
 
     def world(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
         made = own(steered, source, concept, held_out)
@@ -157,7 +157,7 @@ def own_at(doses: Callable[[Any], float]) -> SteeringWorld:
 
 
 def carried_to_images(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """Each target is the source in a Haar-rotated basis: a rotation is all that differs."""
+    """Each target is the source in a Haar-rotated basis: only a rotation differs."""
     images = steered.images(source)
     seen, _ = steered.seen_and_scored(held_out=held_out)
     x = steered.activations[source]
@@ -173,7 +173,7 @@ def carried_to_images(steered: Steered, source: int, concept: Named, held_out: b
 def trial(
     steered: Steered, world: SteeringWorld, source: int, concept: Named, *, held_out: bool
 ) -> Trial:
-    """The trial of a world, made once for all that is measured on it."""
+    """Return the trial of a world, computed once for all measurements."""
     return world(steered, source, concept, held_out)
 
 
@@ -186,12 +186,12 @@ def effects(
     *,
     held_out: bool,
 ) -> tuple[Effects, Effects]:
-    """Steer every model of a trial with the vector it is given, and with its own."""
+    """Steer every model of a trial with the vector given to it, and with its own."""
     made = trial(steered, world, source, concept, held_out=held_out)
-    own = made.models.own_vectors(concept, held_out=held_out)
+    own_vectors = made.models.own_vectors(concept, held_out=held_out)
     given, by_own = (
         made.models.effects(vectors, concept, alphas, held_out=held_out)
-        for vectors in (made.vectors, own)
+        for vectors in (made.vectors, own_vectors)
     )
     return given, by_own
 
@@ -200,7 +200,7 @@ def effects(
 def divergences(
     steered: Steered, world: SteeringWorld, source: int, concept: Named
 ) -> Float[Tensor, "alpha seed"]:
-    """Mean KL(clean || steered) in nats of every model of a trial."""
+    """Measure the mean KL(clean || steered) in nats of every model of a trial."""
     made = trial(steered, world, source, concept, held_out=False)
     return made.models.divergences(made.vectors)
 
@@ -216,11 +216,11 @@ def _carried(
     return torch.stack([vector @ turn for turn in _maps(steered, source, group, held_out)])
 
 
-@lru_cache(maxsize=64)  # the maps alone: a fit holds its moments too
+@lru_cache(maxsize=64)  # only the maps: a fit also holds its moments
 def _maps(
     steered: Steered, source: int, group: Group, held_out: bool
 ) -> Float[Tensor, "seed d_model d_model"]:
-    """What carries vectors from a seed to every other, itself included."""
+    """Return the maps that carry vectors from a seed to every seed, itself included."""
     seen, _ = steered.seen_and_scored(held_out=held_out)
     x = steered.activations[:, seen]
     fits = (align(x[source], y, group=group, holdout=0) for y in x)

@@ -1,4 +1,4 @@
-"""Activations at sites on held-out tokens, and what is measured on pairs of seeds."""
+"""Activations at sites of the residual stream, and measurements on pairs of seeds."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ class Autoencoders(Suite, Capability):
 
     @abstractmethod
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
-        """The autoencoder of a model; by default from the SAE seed that all models share."""
+        """Return the autoencoder of a model, by default from the SAE seed that all share."""
 
     def sae_seed(self, seed: int) -> int:
-        """The SAE seed that no other model of the suite uses (0 is the shared one)."""
+        """Return the SAE seed that no other model of the suite uses (0 is the shared one)."""
         return 1 + self.index(seed)
 
 
@@ -41,7 +41,7 @@ class ControlAutoencoders(Autoencoders):
 
     @abstractmethod
     def control_sae(self, index: int, site: str) -> SAE:
-        """An autoencoder unrelated to any model of the suite, from SAE seed 0.
+        """Return an autoencoder unrelated to any model of the suite, from SAE seed 0.
 
         At the late site: of the model at `index` of another task.  At `noise`: of Gaussian
         activations.
@@ -63,20 +63,20 @@ class Streams(Suite, Capability):
     @property
     @abstractmethod
     def activations(self) -> Activations:
-        """Of every seed on the same tokens."""
+        """Activations of every seed on the same tokens."""
 
     @property
     @abstractmethod
     def untrained_activations(self) -> Activations:
-        """Of every seed before training, on those tokens."""
+        """Activations of every seed before training, on those tokens."""
 
     @property
     @abstractmethod
     def held_out(self) -> Bool[Tensor, " token"]:
-        """Tokens of the sequences that no fit sees."""
+        """Tokens of the held-out sequences, which no fit sees."""
 
     def pairs(self, site: str, *, anchored: bool = False, ordered: bool = True) -> Iterator[Pair]:
-        """Activations of pairs of seeds at a site, with the source's autoencoder."""
+        """Yield pairs of seeds at a site, with the source's autoencoder."""
         if site not in self._pairs:  # a pair keeps its moments: every claim sees the same pairs
             self._pairs[site] = self._make_pairs(site)
         for seeds in self.seed_pairs(anchored=anchored, ordered=ordered):
@@ -107,8 +107,8 @@ class Streams(Suite, Capability):
     ) -> dict[str, Float[Tensor, "pair d_model d_model"]]:
         """Fit the rotations of every site, in a world.
 
-        One for each unordered pair (the other direction is the transpose) on the tokens
-        that are not held out; as published, from the first seed on all tokens.
+        One for each unordered pair (the other direction is the transpose), on the tokens that are
+        not held out; as published, one for each pair from the first seed, on all tokens.
         """
         result = {}
         for site in self.sites:
@@ -140,22 +140,22 @@ class Streams(Suite, Capability):
 
 
 class Checkpoints(Streams):
-    """Activations at earlier times of every seed's training."""
+    """Activations at earlier points of every seed's training."""
 
     what = "checkpoints from half way through training"
     earlier: tuple[str, ...] = ("half way",)
-    """Names of the earlier times."""
+    """Names of the earlier points."""
 
     @abstractmethod
     def earlier_activations(self, index: int) -> Activations:
-        """Of every seed at one of the times that `earlier` names, on the same tokens."""
+        """Return activations of every seed at one of the `earlier` points, on the same tokens."""
 
     def checkpoint_pairs(
         self, site: str, *, other_run: bool = False, earlier: int = 0
     ) -> list[Pair]:
-        """Pair every seed's checkpoint with its own from an earlier time of its training.
+        """Pair every seed's checkpoint with an earlier one of the same training.
 
-        Or, with `other_run`, with those of every other seed.
+        With `other_run`, pair it with the earlier checkpoints of every other seed instead.
         """
         pairs = self.seed_pairs() if other_run else [(seed, seed) for seed in self.seeds]
         last = self.activations.at(site)

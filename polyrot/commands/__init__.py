@@ -1,4 +1,4 @@
-"""Commands of `polyrot`, each on a page of its own."""
+"""Commands of `polyrot`, one per module."""
 
 import typer
 
@@ -9,6 +9,6 @@ EXIT_CODES = (
 
 
 def failure(command: str, error: object) -> typer.Exit:
-    """Say in a line why a command could not do what it was asked; it exits 2."""
+    """Print in one line why a command failed; it exits 2."""
     typer.echo(f"polyrot {command}: {error}", err=True)
     return typer.Exit(2)

@@ -9,10 +9,10 @@ import typer
 
 def align(
     source: Annotated[str, typer.Argument(help="folder of save_pretrained, or hub id[@revision]")],
-    target: Annotated[str, typer.Argument(help="another model, as wide")],
+    target: Annotated[str, typer.Argument(help="another model of the same width")],
     site: Annotated[
         list[str] | None,
-        typer.Option(help="resid_pre.0, resid_post.N (repeatable); default: all that both have"),
+        typer.Option(help="resid_pre.0, resid_post.N (repeatable); default: all common sites"),
     ] = None,
     text: Annotated[
         list[str] | None,
@@ -23,25 +23,25 @@ def align(
     tokens: Annotated[
         Path | None, typer.Option(help="file of token ids (.npy, .safetensors) instead of text")
     ] = None,
-    sequences: Annotated[int, typer.Option(min=8, help="how many to run")] = 256,
-    length: Annotated[int, typer.Option(min=8, help="tokens of a sequence")] = 128,
-    batch: Annotated[int, typer.Option(min=1, help="sequences that run together")] = 16,
+    sequences: Annotated[int, typer.Option(min=8, help="number of sequences")] = 256,
+    length: Annotated[int, typer.Option(min=8, help="tokens per sequence")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="sequences per batch")] = 16,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16")] = "float32",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    seed: Annotated[int, typer.Option(help="of the held-out sequences and the nulls")] = 0,
+    seed: Annotated[int, typer.Option(help="chooses held-out sequences, draws the nulls")] = 0,
     out: Annotated[Path, typer.Option(help="where the rotations go")] = Path(
         "rotation.safetensors"
     ),
     carry_sae: Annotated[
         Path | None,
-        typer.Option(help="autoencoder of the source (a folder), to carry at the one --site"),
+        typer.Option(help="SAE of the source (a folder) to carry to the target; needs one --site"),
     ] = None,
     carry_vector: Annotated[
         Path | None,
-        typer.Option(help="vectors of the source (.npy, .safetensors), to carry likewise"),
+        typer.Option(help="vectors of the source (.npy, .safetensors) to carry likewise"),
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="who does the work: loky (here), dask or ray (a cluster)")
+        str, typer.Option(help="where work runs: loky (here), dask or ray (a cluster)")
     ] = "loky",
     jobs: Annotated[int, typer.Option(min=1, help="processes of --backend loky")] = 1,
     cluster: Annotated[str, typer.Option(help="address of the cluster's scheduler")] = "",
@@ -49,12 +49,12 @@ def align(
         bool, typer.Option("--verbose", "-v", help="show every statistic of the Haar battery")
     ] = False,
 ) -> None:
-    """Fit the rotation that carries a model's activations onto another's, and say how good it is.
+    """Fit the rotation from one model's activations onto another's, and report how well it fits.
 
     Prints the held-out EV with its interval, the determinant, how many directions the text
-    determines, whether the rotation is Haar, and what other maps explain.
+    determines, whether the rotation is Haar, and the EV of other maps.
 
-    Exits 0, 2 where a model, a text or an option is no good, 130 after Ctrl-C.
+    Exits 0, 2 if a model, a text or an option is invalid, 130 after Ctrl-C.
     """
     from filelock import FileLock
 
@@ -70,7 +70,7 @@ def align(
 
     chosen = site or []
     if (carry_sae or carry_vector) and len(chosen) != 1:
-        raise typer.BadParameter("--carry-sae and --carry-vector want exactly one --site")
+        raise typer.BadParameter("--carry-sae and --carry-vector need exactly one --site")
     line = ProgressLine()
     try:
         carried: list[tuple[Path, Any]] = []
@@ -94,10 +94,10 @@ def align(
         for path, what in carried:  # before models run, which may take long
             carrying.check_width(path, what, common_width(request))
         workers = Workers(check_backend(backend), jobs, cluster)
-        # Beside the cache, where the workers of a cluster see it.
+        # In the cache folder, which the workers of a cluster see.
         work = cache_directory() / "comparisons"
         work.mkdir(parents=True, exist_ok=True)
-        # The lock says to `polyrot cache clear` that the folder is in use.
+        # The lock tells `polyrot cache clear` that the folder is in use.
         with (
             using(workers),
             TemporaryDirectory(dir=work) as folder,

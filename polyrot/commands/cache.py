@@ -1,4 +1,4 @@
-"""`polyrot cache`: what is kept between runs, and how to be rid of it."""
+"""`polyrot cache`: what is kept between runs, and how to remove it."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ def cache(context: typer.Context) -> None:
         show()
 
 
-@app.command("list", short_help="List what the cache holds; so does `polyrot cache` alone.")
+@app.command("list", short_help="List what the cache holds; the same as `polyrot cache`.")
 def show() -> None:
     """List what the cache holds by kind: how many entries, how large, how old.
 
@@ -36,9 +36,9 @@ def show() -> None:
         typer.echo(row)
 
 
-@app.command("size", short_help="Say how large the cache is in all.")
+@app.command("size", short_help="Print the total size of the cache.")
 def total() -> None:
-    """Say how large the cache is in all, and where it is.
+    """Print the total size of the cache, and where it is.
 
     Exits 0.
     """
@@ -54,8 +54,8 @@ def clear(
     kinds: Annotated[
         list[str] | None,
         typer.Argument(
-            help="say activations estimates; default: all but what takes hours to make again "
-            "(artifacts, saes, training)",
+            help="for example activations estimates; default: all but what takes hours to make "
+            "again (artifacts, saes, training)",
             autocompletion=complete_kind,
         ),
     ] = None,
@@ -63,10 +63,10 @@ def clear(
 ) -> None:
     """Remove what the cache holds; later runs make it again.
 
-    Only what polyrot wrote is removed, and nothing that another process is making. A run that has
-    begun keeps what it has read.
-    Exits 0, 1 where it was not confirmed or something could not be removed, 2 where there is no
-    such kind.
+    Only what polyrot wrote is removed, and nothing that another process is writing. A run in
+    progress keeps what it has read.
+    Exits 0, 1 if it was not confirmed or something could not be removed, 2 if there is no such
+    kind.
     """
     from polyrot.progress import ProgressLine
     from polyrot.report.columns import size
@@ -108,7 +108,7 @@ def _look() -> "dict[str, list[Entry]]":
 
 
 def _table(found: "Mapping[str, Sequence[Entry]]") -> Iterator[str]:
-    """Yield a row for each kind, what they are in all, and where they are."""
+    """Yield the folder, a row for each kind, and the total."""
     from polyrot.cache import cache_directory
     from polyrot.report.columns import size
     from polyrot.upkeep.cache_contents import KINDS

@@ -1,4 +1,4 @@
-"""`polyrot calibrate`: how often each bar is met in worlds of known truth."""
+"""`polyrot calibrate`: how often each bar is met in synthetic worlds of known truth."""
 
 import subprocess
 import sys
@@ -20,7 +20,9 @@ def calibrate(
     ] = 20,
     world: Annotated[
         list[str] | None,
-        typer.Option(help="only this world, say haar (repeatable)", autocompletion=complete_world),
+        typer.Option(
+            help="only this world, for example haar (repeatable)", autocompletion=complete_world
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="folder for calibration/; default: reports")
@@ -29,11 +31,11 @@ def calibrate(
 ) -> None:
     """Count how often each claim's bar is met in synthetic worlds of known truth.
 
-    Takes the claims in the folder claims/ here, else those of the wheel; after an interruption
-    the same command continues. Verdicts read the matrix in reports/ here, else that of polyrot.
+    Uses the claims in the folder claims/ here, else those of the wheel; after an interruption
+    the same command continues. Verdicts read the matrix in reports/ here, else polyrot's.
 
-    Exits as pytest does: 0 where the matrix is whole, 1 where a claim failed, 2 interrupted or
-    a wrong option, 3 where it could not be written.
+    Exits as pytest does: 0 if the matrix is complete, 1 if a claim failed, 2 if interrupted or
+    an option is wrong, 3 if it could not be written.
     """
     from polyrot.suites import registry
 
@@ -56,10 +58,10 @@ def calibrate(
         if find_spec("xdist") is None:
             raise typer.BadParameter("--processes needs pytest-xdist: pip install pytest-xdist")
         arguments += ["-n", str(processes)]
-    # A process of its own: pytest cannot rewrite assertions of what is imported already.
+    # In a separate process: pytest cannot rewrite assertions of modules already imported.
     with subprocess.Popen([sys.executable, "-m", "pytest", *arguments]) as run:
         while run.poll() is None:
-            # Ctrl-C reaches pytest too, which ends in its own time and says what it did.
+            # Ctrl-C reaches pytest too; wait until it has ended and reported.
             with suppress(KeyboardInterrupt):
                 run.wait()
     raise typer.Exit(run.returncode)

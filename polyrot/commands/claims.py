@@ -1,4 +1,4 @@
-"""`polyrot claims`: what is claimed, how it is measured, and what came out."""
+"""`polyrot claims`: the claims, how they are measured, and their last verdicts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ def claims(context: typer.Context) -> None:
     """List every claim with its statement and its measurements.
 
     Those in the folder claims/ here, else those that come with polyrot.
-    Exits 0, or 2 where there are none.
+    Exits 0, or 2 if there are none.
     """
     if context.invoked_subcommand is not None:
         return
@@ -34,12 +34,12 @@ def claims(context: typer.Context) -> None:
         typer.echo(line)
 
 
-@app.command(short_help="Tell all about a claim.")
+@app.command(short_help="Describe a claim in full.")
 def show(
     id: Annotated[
         str,
         typer.Argument(
-            help="of a claim, say PIR-04, or of one measurement of it: PIR-04/published",
+            help="of a claim, for example PIR-04, or of one measurement of it: PIR-04/published",
             autocompletion=complete_claim,
         ),
     ],
@@ -48,11 +48,11 @@ def show(
         typer.Option(help="folder of reports to take the last verdicts from; default: reports"),
     ] = None,
 ) -> None:
-    """Tell all about a claim: source, protocol, bars, controls, calibration, last verdicts.
+    """Describe a claim in full: source, protocol, bars, controls, calibration, last verdicts.
 
-    Where the folder of reports lacks a suite, the reference verdicts of polyrot stand in; a report
+    For suites that the folder of reports lacks, polyrot's reference verdicts are shown; a report
     that cannot be read is left out, with a note.
-    Exits 0, or 2 where there is no such claim or folder, or the claim's module cannot be imported.
+    Exits 0, or 2 if there is no such claim or folder, or the claim's module cannot be imported.
     """
     from polyrot.catalogue import find_claims, load_module
     from polyrot.locations import calibration_file
@@ -63,13 +63,14 @@ def show(
     if folder is None:
         raise failure("claims show", NOWHERE)
     by_id = {claim.id: claim for claim in found}
-    own, slash, which = _meant(id).partition("/")
-    claim = by_id.get(own)
+    claim_id, slash, which = _meant(id).partition("/")
+    claim = by_id.get(claim_id)
     if claim is None:
         raise failure("claims show", unknown("a claim", id, by_id))
-    only = f"{own}/{which}" if slash else ""
+    only = f"{claim_id}/{which}" if slash else ""
     if only and only not in claim.measurements:
-        raise failure("claims show", unknown(f"a measurement of {own}", id, claim.measurements))
+        known = claim.measurements
+        raise failure("claims show", unknown(f"a measurement of {claim_id}", id, known))
     try:
         matrix = calibration_file(Path())
         calibration = read_calibration(matrix) if matrix else None
@@ -93,7 +94,7 @@ def _meant(id: str) -> str:
 
 
 def _last(folder: Path | None) -> "tuple[dict[Path, Report], list[str]]":
-    """The reports in a folder, the reference verdicts of suites that it lacks; what is unread."""
+    """Read a folder's reports, and reference verdicts of other suites; note what is unreadable."""
     from polyrot.locations import REPORTS, VERDICTS, reference_verdicts
     from polyrot.report.reading import report_files
     from polyrot.verdict.record import read_verdict
@@ -102,8 +103,8 @@ def _last(folder: Path | None) -> "tuple[dict[Path, Report], list[str]]":
     notes = []
     if folder is not None and not folder.exists():
         raise ValueError(f"--reports: there is no folder {folder}")
-    own = report_files(folder) if folder else sorted(Path(REPORTS).glob(f"*/{VERDICTS}"))
-    for path in own:
+    paths = report_files(folder) if folder else sorted(Path(REPORTS).glob(f"*/{VERDICTS}"))
+    for path in paths:
         try:
             found[path] = read_verdict(path)
         except (OSError, ValueError) as error:

@@ -12,19 +12,18 @@ def diff(
         str,
         typer.Argument(
             help="verdict.json of an earlier run, a folder of reports, or shipped:SUITE for "
-            "reference verdicts"
+            "polyrot's reference verdicts"
         ),
     ],
     new: Annotated[str, typer.Argument(help="the same of a later run")],
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="also claims that moved far with the same verdict"),
+        typer.Option("--verbose", "-v", help="also claims that moved far without a new verdict"),
     ] = False,
 ) -> None:
     """Explain claim by claim why verdicts drifted between two runs.
 
-    Exits 0 where all verdicts are equal, 1 where one differs, 2 where there is nothing to
-    compare.
+    Exits 0 if all verdicts are equal, 1 if one differs, 2 if there is nothing to compare.
     """
     from polyrot.locations import verdict_file
     from polyrot.report.difference import compare

@@ -1,13 +1,13 @@
-"""`polyrot doctor`: what is installed, what works, and how to mend what does not."""
+"""`polyrot doctor`: what is installed, what works, and how to fix what does not."""
 
 import typer
 
 
 def doctor() -> None:
-    """Look whether anything would prevent a run: libraries, device, cache, hub, shipped files.
+    """Check whether anything would prevent a run: libraries, device, cache, hub, shipped files.
 
-    Each line says ok, warning or problem; what is no good says how to mend it.
-    Exits 0 where nothing prevents a run, 1 where a problem does.
+    Each line says ok, warning or problem; warnings and problems say how to fix them.
+    Exits 0 if nothing prevents a run, 1 if a problem does.
     """
     from polyrot.progress import ProgressLine
     from polyrot.report.columns import entry
@@ -18,7 +18,7 @@ def doctor() -> None:
         for row in entry(label, finding.said, 30):
             typer.echo(row)
         if finding.mend:
-            for row in entry("", f"mend: {finding.mend}", 30):
+            for row in entry("", f"fix: {finding.mend}", 30):
                 typer.echo(row)
 
     problems = warnings = 0
@@ -37,7 +37,8 @@ def doctor() -> None:
     line.clear()
     typer.echo("")
     if problems:
-        typer.echo(f"{problems} to mend before a run; then polyrot doctor again.")
+        count = "1 problem" if problems == 1 else f"{problems} problems"
+        typer.echo(f"{count} to fix before a run; then run polyrot doctor again.")
         raise typer.Exit(1)
-    aside = f" {warnings} to know of." if warnings else ""
+    aside = f" Warnings: {warnings}." if warnings else ""
     typer.echo(f"Nothing prevents a run.{aside}")

@@ -1,4 +1,4 @@
-"""Names that the shell completes: of suites, claims, worlds and kinds of the cache.
+"""Shell completion of suites, claims, worlds and kinds of cache entries.
 
 Nothing here imports torch, so that a key press does not wait for it.
 """
@@ -35,7 +35,7 @@ def complete_claim(incomplete: str) -> list[str]:
 
 
 def complete_kind(incomplete: str) -> list[str]:
-    """Complete a kind of what the cache holds."""
+    """Complete a kind of cache entry."""
     from polyrot.upkeep.cache_contents import KINDS
 
     return _starting(incomplete, KINDS)

@@ -1,4 +1,4 @@
-"""`polyrot report`: the pages of a report, made anew from its verdicts."""
+"""`polyrot report`: the pages of a report, rendered again from its verdicts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +17,17 @@ def report(
         ),
     ],
 ) -> None:
-    """Render verdicts that were recorded, as this version does: what a run writes to be read.
+    """Render recorded verdicts again with this version: the page, the table and the figures.
 
-    The pages are written beside each verdict.json, which stays as it is.
-    Exits 0, or 2 where there is no report, one cannot be read or a page cannot be written.
+    They are written into the folder of each verdict.json, which is not changed.
+    Exits 0, or 2 if there is no report, one cannot be read or a page cannot be written.
     """
     from polyrot.report.files import write_renderings
     from polyrot.report.reading import report_files
     from polyrot.verdict.record import read_verdict
 
     try:
-        # All are read before any page is written.
+        # All reports are read before any page is written.
         reports = {file: read_verdict(file) for path in paths for file in report_files(path)}
         for file, read in reports.items():
             for page in write_renderings(read, file):

@@ -1,4 +1,4 @@
-"""`polyrot suites`: what there is, and what is wrong with a suite file."""
+"""`polyrot suites`: the suites, their files, and the problems of a suite file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,12 +33,12 @@ def suites(context: typer.Context) -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="of a suite that polyrot lists", autocompletion=complete_suite_file),
+        typer.Argument(help="of a listed suite", autocompletion=complete_suite_file),
     ],
 ) -> None:
-    """Print the file of a built-in suite: what it measures, and a start for your own.
+    """Print the file of a built-in suite: what it measures, and a template for yours.
 
-    Exits 2 where the suite has none.
+    Exits 2 if the suite has no file.
     """
     from polyrot.suites import registry
 
@@ -52,9 +52,9 @@ def show(
 def check(
     file: Annotated[Path, typer.Argument(help="suite file (.toml), or the name of a built-in one")],
 ) -> None:
-    """Check a suite file without loading weights: every problem with its line, at once.
+    """Check a suite file without loading weights; list every problem with its line.
 
-    Exits 0 where it can run, 1 where it has problems, 2 where there is no such file.
+    Exits 0 if it can run, 1 if it has problems, 2 if there is no such file.
     """
     from polyrot.suites import registry
 

@@ -1,4 +1,4 @@
-"""`polyrot train`: a suite's models and autoencoders, from nothing."""
+"""`polyrot train`: a suite's models and autoencoders, from scratch."""
 
 import sys
 from pathlib import Path
@@ -14,8 +14,8 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="a suite that is trained here, say dyck3 or markov, or what one is compared with, "
-            "say two-back; a wrong name lists all",
+            help="a suite that polyrot trains, for example dyck3 or markov, or models that one is "
+            "compared with, for example two-back; a wrong name lists all",
             autocompletion=complete_trainable,
         ),
     ],
@@ -27,10 +27,9 @@ def train(
         int, typer.Option(min=0, help="CPU threads; 0 leaves the choice to torch")
     ] = 0,
 ) -> None:
-    """Train a suite's models and autoencoders; run it again to continue after a kill.
+    """Train a suite's models and autoencoders; if interrupted, the same command continues.
 
-    Exits 0 where they are trained, 2 where the suite or the device does not exist, 130 after
-    Ctrl-C.
+    Exits 0 if they are trained, 2 if the suite or the device does not exist, 130 after Ctrl-C.
     """
     import torch
 
@@ -45,7 +44,7 @@ def train(
     if device == "cuda" and not torch.cuda.is_available():
         raise typer.BadParameter("torch sees no CUDA device; use --device cpu")
     if device not in known[suite].devices:
-        raise typer.BadParameter(f"{suite} is trained on the CPU alone", param_hint="--device")
+        raise typer.BadParameter(f"{suite} is trained only on the CPU", param_hint="--device")
     if threads:
         torch.set_num_threads(threads)
     command = " ".join(["polyrot", *sys.argv[1:]])

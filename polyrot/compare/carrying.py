@@ -1,4 +1,4 @@
-"""Autoencoders and vectors of one model, written in another's basis."""
+"""Autoencoders and vectors of one model, carried into another's basis."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,15 +18,15 @@ Vectors = Mapping[str, Tensor]
 
 
 def load_sae(path: Path) -> SAE:
-    """Load a folder of SAELens, sparsify or dictionary_learning."""
+    """Load an autoencoder saved by SAELens, sparsify or dictionary_learning."""
     return SAE.load(path)
 
 
 def load_vectors(path: Path) -> Vectors:
-    """Load vectors `[..., d_model]` by name; those of a `.npy` file have none.
+    """Load vectors `[..., d_model]` by name; the name is empty for a `.npy` file.
 
     Raises:
-        ValueError: where the file is neither `.npy` nor `.safetensors`, or is damaged.
+        ValueError: if the file is neither `.npy` nor `.safetensors`, or is damaged.
     """
     if not path.is_file():
         raise ValueError(f"Expected a file of vectors but there is no file {path}")
@@ -41,7 +41,7 @@ def load_vectors(path: Path) -> Vectors:
 
 
 def check_width(path: Path, what: SAE | Vectors, d_model: int) -> None:
-    """Raise ValueError where what was loaded from a path is of models of another width."""
+    """Raise ValueError if what was loaded from a path does not have width `d_model`."""
     if isinstance(what, SAE):
         if what.d_model != d_model:
             raise ValueError(
@@ -57,7 +57,7 @@ def check_width(path: Path, what: SAE | Vectors, d_model: int) -> None:
 
 
 def write_carried(path: Path, what: SAE | Vectors, fit: Alignment) -> Path:
-    """Carry what was loaded from a path, and write it beside, `-carried` added to its name."""
+    """Carry what was loaded from a path, and write it to the same name with `-carried` added."""
     target = path.with_name(f"{path.stem}-carried{path.suffix}")
     if isinstance(what, SAE):
         what.carried(fit).save(target)

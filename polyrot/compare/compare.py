@@ -1,7 +1,7 @@
-"""Two language models at one site and another: the rotation between them, and how good it is.
+"""The rotation between two language models at each site, and how well it fits.
 
-Each model runs once over the text.  Maps are fitted on some sequences, from moments alone; the
-others only score them, so that neither activations nor held-out moments are kept.
+Each model runs once over the text.  Maps are fitted to the moments of some sequences and scored on
+the others, so that neither activations nor held-out moments are kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,18 +56,18 @@ def compare_models(
 
     Args:
         source: a causal language model, whose activations are carried.
-        target: another, as wide.
-        tokens: what both run on, every row a sequence.
-        sites: places of the residual stream that both have.
-        folder: where moments and maps go; the rotations read from it as long as they are used.
-        batch: sequences that run together.
-        held_out: share of the sequences that only score.
+        target: another of the same width.
+        tokens: input of both, every row a sequence.
+        sites: sites of the residual stream that both have.
+        folder: where moments and maps go; it must exist as long as the rotations are used.
+        batch: sequences per batch.
+        held_out: share of the sequences that are used for scoring only.
         seed: chooses them, and draws the nulls.
-        progress: told the share that is done and what is being done.
+        progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: where fewer than two sequences would be left on either side.
-        NotRun: where a model cannot be had.
+        ValueError: if fewer than two sequences would be left to fit or to score.
+        NotRun: if a model is not available.
     """
     count = round(held_out * len(tokens))
     if not 2 <= count <= len(tokens) - 2:
@@ -93,11 +93,11 @@ def compare_models(
         progress=within(progress, 0.7, 0.9, "running both models to score"),
     )
     comparisons = []
-    for done, own in enumerate(fitted):
-        progress(0.9 + 0.1 * done / len(fitted), f"testing the rotation at {own.site}")
-        fit = own.read(joint.at(own.site, PAIR)[0])["O"]
+    for done, maps in enumerate(fitted):
+        progress(0.9 + 0.1 * done / len(fitted), f"testing the rotation at {maps.site}")
+        fit = maps.read(joint.at(maps.site, PAIR)[0])["O"]
         test = haar_test(fit.rotation, seed=seed)
-        comparisons.append(SiteComparison(own.site, fit, scores[own.site], test))
+        comparisons.append(SiteComparison(maps.site, fit, scores[maps.site], test))
     return comparisons
 
 

@@ -1,4 +1,4 @@
-"""Maps of pairs of language models, fitted to their joint moments: one unit of work a pair."""
+"""Maps of pairs of language models, fitted to their joint moments: one unit of work per pair."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ FIELDS = ("rotation", "scale", "source_mean", "target_mean", "ev_fit", "ev", "si
 
 @dataclass(frozen=True)
 class FittedPair:
-    """The maps of a pair at a site, in a file of safetensors, `GROUP.rotation` and so on."""
+    """The maps of a pair at a site, in a safetensors file with keys such as `GROUP.rotation`."""
 
     site: str
     pair: Pair
@@ -29,21 +29,21 @@ class FittedPair:
     file: Path
 
     def read(self, moments: Moments) -> dict[Group, Alignment]:
-        """Read the maps back; `moments` are those that they were fitted to."""
+        """Read the maps back; `moments` are those they were fitted to."""
         found = load_file(self.file)
         return {group: self._one(group, found, moments) for group in self.groups}
 
     def _one(self, group: Group, found: Mapping[str, torch.Tensor], moments: Moments) -> Alignment:
-        own = {name: found[f"{group}.{name}"] for name in FIELDS}
+        values = {name: found[f"{group}.{name}"] for name in FIELDS}
         return Alignment(
             group=group,
-            rotation=own["rotation"],
-            scale=float(own["scale"]),
-            source_mean=own["source_mean"],
-            target_mean=own["target_mean"],
-            ev_fit=float(own["ev_fit"]),
-            ev=float(own["ev"]),
-            singular_values=own["singular_values"],
+            rotation=values["rotation"],
+            scale=float(values["scale"]),
+            source_mean=values["source_mean"],
+            target_mean=values["target_mean"],
+            ev_fit=float(values["ev_fit"]),
+            ev=float(values["ev"]),
+            singular_values=values["singular_values"],
             fitted=moments,
             seed=self.seed,
         )
@@ -56,7 +56,7 @@ def fit_pairs(
     seed: int = 0,
     progress: Progress = silent,
 ) -> list[FittedPair]:
-    """Fit the maps of some groups to every pair at every site, a unit of work each."""
+    """Fit the maps of some groups to every pair at every site, one unit of work each."""
     units = [(joint, site, pair, groups, seed) for site in joint.sites for pair in joint.pairs]
     return run_units(fit_pair, units, progress=progress)
 

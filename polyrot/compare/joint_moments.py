@@ -1,7 +1,7 @@
-"""Moments of all pairs of several language models from one pass of each, with nothing kept else.
+"""Moments of all pairs of several language models from one pass of each; nothing else is kept.
 
-The sequences are cut into shards.  A unit of work runs all models over one of them and leaves
-the moments of its tokens; they add up.
+The sequences are cut into shards.  A unit of work runs all models over one shard and writes the
+moments of its tokens; the moments of all shards are then added.
 """
 
 import shutil
@@ -25,13 +25,13 @@ from polyrot.parallel import run_units
 from polyrot.progress import Progress, silent
 
 SHARD_TOKENS = 2**20
-"""Tokens of one unit of work: minutes of a model of 7 billion parameters on one accelerator."""
+"""Tokens per unit of work: minutes for a model of 7 billion parameters on one accelerator."""
 FIT, HELD_OUT = "fit", "held-out"
 
 
 @dataclass(frozen=True)
 class Joint:
-    """What is run, on what, and where its moments go."""
+    """Which models run, and where their inputs and moments are."""
 
     folder: Path
     models: Mapping[str, ModelSource]
@@ -46,7 +46,7 @@ class Joint:
         return read_moments(fit, pair)[pair], held_out
 
     def file(self, name: str) -> Path:
-        """Where the tokens, or which of them are held out, are."""
+        """Return the file of the tokens, or of the mask of held-out sequences."""
         return self.folder / f"{name}.npy"
 
 
@@ -63,22 +63,22 @@ def gather_moments(
 ) -> Joint:
     """Run models over sequences, and sum the moments of pairs of them at sites.
 
-    A worker holds all models at once, and of every site one float64 matrix a model, one a pair
-    and one of workspace.
+    A worker holds all models at once and, for every site, one float64 matrix per model, one per
+    pair and one of workspace.
 
     Args:
         models: by name; all on one device, where the moments are summed too.
-        tokens: what they run on.
-        held_out: sequences whose moments are kept apart.
+        tokens: their input.
+        held_out: sequences whose moments are kept separately.
         sites: `resid_pre.0`, `resid_post.N` or `final_norm`.
         folder: where the moments go; workers on other machines must see it.
-        pairs: (source, target); by default each two models once.
-        batch: sequences that run together.
-        progress: told after every unit of work.
+        pairs: (source, target); by default every two models once.
+        batch: sequences per batch.
+        progress: called after every unit of work.
 
     Raises:
-        ValueError: where every sequence is held out.
-        NotRun: where a model cannot be had.
+        ValueError: if every sequence is held out.
+        NotRun: if a model is not available.
     """
     if bool(held_out.all()):
         raise ValueError("Expected sequences to fit but all are held out")
@@ -95,7 +95,7 @@ def gather_moments(
     for half in (FIT, HELD_OUT):
         for site in sites:
             _merge(job, [part / half / site for part in parts], job.folder / half / site)
-    for part in job.folder.glob("shard-*"):  # those of workers that died too
+    for part in job.folder.glob("shard-*"):  # also those of workers that died
         shutil.rmtree(part)
     return job
 
@@ -105,7 +105,7 @@ def moments_of_shard(job: Joint, shard: range) -> Path:
     tokens = np.load(job.file("tokens"), mmap_mode="r")
     held_out = np.load(job.file("held-out"))
     models = dict(zip(job.models, loaded(list(job.models.values())), strict=True))
-    # Should two workers be at one shard, each has a folder.
+    # A separate folder even if two workers run the same shard.
     folder = Path(mkdtemp(dir=job.folder, prefix=f"shard-{shard.start}-"))
     for half, rows in (
         (FIT, [i for i in shard if not held_out[i]]),

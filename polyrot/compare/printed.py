@@ -1,4 +1,4 @@
-"""What `polyrot align` prints, in 80 columns."""
+"""The output of `polyrot align`, in 80 columns."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ Rows = list[list[str]]
 
 
 def comparison_lines(comparisons: Sequence[SiteComparison]) -> Iterator[str]:
-    """Yield the rotations, one site a line, what else could map, and what columns mean."""
+    """Yield the rotations, one site per line, the EV of other maps, and what the columns mean."""
     rows = [["site", "EV [95% interval]", "det", "rank", "Haar p"]]
     others = [["site", *("none" if name == "identity" else name for name in ALTERNATIVES)]]
     for c in comparisons:
@@ -30,7 +30,7 @@ def comparison_lines(comparisons: Sequence[SiteComparison]) -> Iterator[str]:
 
 
 def haar_lines(comparisons: Sequence[SiteComparison]) -> Iterator[str]:
-    """Yield the p-value of every statistic of the battery, one site a line."""
+    """Yield the p-value of every statistic of the battery, one site per line."""
     names = list(comparisons[0].haar.pvalues)
     rows = [["site", *names]]
     rows += [[c.site, *(number(c.haar.pvalues[name]) for name in names)] for c in comparisons]

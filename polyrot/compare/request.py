@@ -1,4 +1,4 @@
-"""What two models to compare, and on which text: checked, then loaded and compared."""
+"""Which two models to compare and on which text: checked, then loaded and compared."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from polyrot.models.sources import ModelSource
 from polyrot.progress import Progress, silent
 
 MATRICES = 12
-"""Of d_model^2 float64 numbers, that a site's moments and maps are: at d = 4,096, 1.5 GiB."""
+"""Number of `[d_model, d_model]` float64 matrices of a site: 1.5 GiB at d_model = 4,096."""
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -44,8 +44,8 @@ def compare(request: Request, folder: Path, *, progress: Progress = silent) -> l
     """Compare two models; moments and maps go to a folder, which the rotations read from.
 
     Raises:
-        NotRun: where a model, its tokenizer or enough text cannot be had.
-        ValueError: where the models do not fit each other, or have no such site.
+        NotRun: if a model, its tokenizer or enough text is not available.
+        ValueError: if the models differ in width, or lack a site.
     """
     places_of = [checkpoint(name) for name in (request.source, request.target)]
     if request.dtype not in DTYPES:
@@ -65,7 +65,7 @@ def compare(request: Request, folder: Path, *, progress: Progress = silent) -> l
             f"Expected sites that fit into memory but the {len(sites)} of d_model {d_model} need "
             f"{needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free; choose some with --site"
         )
-    # The loader brings as many sequences again for autoencoders, which serve as well.
+    # The loader returns equally many sequences for autoencoders; those are used too.
     wanted = Tokens(
         files=list(request.text),
         file=str(request.tokens.resolve()) if request.tokens else "",
@@ -96,14 +96,14 @@ def common_width(request: Request) -> int:
     """Read d_model of both models.
 
     Raises:
-        NotRun: where a model cannot be had.
-        ValueError: where the two differ.
+        NotRun: if a model is not available.
+        ValueError: if the two differ.
     """
     widths = [_width(name) for name in (request.source, request.target)]
     if widths[0] != widths[1]:
         raise ValueError(
             f"Expected models of one width but {request.source} has d_model {widths[0]} and "
-            f"{request.target} {widths[1]}; a rotation wants one"
+            f"{request.target} {widths[1]}; a rotation needs equal widths"
         )
     return widths[0]
 
@@ -115,17 +115,17 @@ def _width(name: str) -> int:
     except NotRun as error:
         if place.revision is None:
             raise
-        # Whoever mistyped a folder asked nothing of the hub.
+        # A mistyped folder was not meant as a name on the hub.
         raise NotRun(f"there is no folder {name} here; as a name on the hub: {error}") from None
 
 
 def checkpoint(name: str) -> Checkpoint:
-    """Read `FOLDER`, `hub/id` or `hub/id@revision`; a folder that is there goes first."""
+    """Read `FOLDER`, `hub/id` or `hub/id@revision`; an existing folder takes precedence."""
     if Path(name).is_dir():
         return Checkpoint(name)
     place, _, revision = name.partition("@")
-    beside = "/" in place and Path(place).parent.is_dir()
-    if place.startswith((".", "/", "~")) or place.count("/") > 1 or beside:
+    parent_exists = "/" in place and Path(place).parent.is_dir()
+    if place.startswith((".", "/", "~")) or place.count("/") > 1 or parent_exists:
         raise ValueError(f"Expected a folder of save_pretrained but there is no folder {place}")
     if Path(place).is_file():
         raise ValueError(f"Expected a folder of save_pretrained but {place} is a file")

@@ -1,4 +1,4 @@
-"""How well fitted maps explain sequences that they never saw, with intervals over sequences."""
+"""How well fitted maps explain held-out sequences, with intervals over sequences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ from polyrot.stats.estimate import CONFIDENCE, Estimate
 
 @dataclass(frozen=True)
 class Scores:
-    """Of every sequence: the residual under each map, and what its variance is made of."""
+    """The residual of every sequence under each map, and the sums that its variance needs."""
 
     residual: Mapping[Group, Float[Tensor, " sequence"]]
     """Sum of squares, by group."""
     square: Float[Tensor, " sequence"]
-    """Sum of squares of the target about its mean where the map was fitted."""
+    """Sum of squares of the target, centred by its mean on the fitted sequences."""
     sum: Float[Tensor, "sequence d_model"]
-    """Sum of the same."""
+    """Sum of the centred target."""
     tokens: int
-    """Of each sequence."""
+    """Tokens per sequence."""
 
     def __add__(self, other: "Scores") -> "Scores":
         return Scores(
@@ -44,10 +44,10 @@ class Scores:
         )
 
     def estimates(self) -> dict[str, Estimate]:
-        """EV over all sequences by group, with a delete-one-sequence jackknife interval."""
+        """Return the EV over all sequences by group, with a delete-one-sequence jackknife."""
         n = len(self.square)
         total = self.sum.sum(0)
-        # About the mean of these sequences, and of all of them but one.
+        # About the mean of these sequences, and of all but one of them.
         variance = self.square.sum() - total @ total / (n * self.tokens)
         without = (total - self.sum).square().sum(1) / ((n - 1) * self.tokens)
         variances = self.square.sum() - self.square - without
@@ -64,7 +64,7 @@ def score_pairs(
     *,
     progress: Progress = silent,
 ) -> dict[str, dict[str, Estimate]]:
-    """Score the maps of one pair on sequences that no fit saw; return EV by site and group.
+    """Score the maps of one pair on held-out sequences; return EV by site and group.
 
     A shard of sequences is a unit of work.
     """
@@ -92,8 +92,8 @@ def score_shard(
     for first in shard[:: joint.batch]:
         chunk = torch.from_numpy(rows[first : min(first + joint.batch, shard.stop)].copy())
         x, y = (read_sites(model, chunk, joint.sites) for model in models)
-        for site, own in maps.items():
-            found[site].append(_score(own, x[site], y[site]))
+        for site, of_site in maps.items():
+            found[site].append(_score(of_site, x[site], y[site]))
     return {site: reduce(Scores.__add__, parts) for site, parts in found.items()}
 
 

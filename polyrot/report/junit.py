@@ -1,4 +1,4 @@
-"""What a test's entry in a JUnit file says of its measurement."""
+"""The properties of a measurement in its test's JUnit entry."""
 
 from polyrot.verdict.judge import worst_part
 from polyrot.verdict.record import Record

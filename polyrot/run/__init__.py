@@ -1,1 +1,1 @@
-"""One run of `pytest claims/`: its state, what its tests carry, its calibration."""
+"""One run of `pytest claims/`: its state, the data attached to its tests, its calibration."""

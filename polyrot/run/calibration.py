@@ -1,7 +1,7 @@
 """`pytest claims/ --calibrate DRAWS`: how often every bar is met in worlds of known truth.
 
-The same claims and the same code as in a verdict, but only the measurement itself runs:
-on synthetic suites, many random draws of each.
+The same claims and the same code as for a verdict, but without controls, and on many random draws
+of each synthetic world.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Drawn:
 
 
 class CalibrationSession(Session):
-    """State of a calibrating run: what every measurement did in every draw."""
+    """State of a calibration run: whether every measurement met its bar in every draw."""
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
@@ -64,7 +64,7 @@ class CalibrationSession(Session):
             raise pytest.UsageError(f"--calibrate: expected at least 1 draw but got {draws}")
         for other in ("--require", "--expect", "--retrain"):
             if option(other):
-                raise pytest.UsageError(f"--calibrate judges nothing: leave {other} out")
+                raise pytest.UsageError(f"--calibrate gives no verdicts: leave {other} out")
         known = {world_name(world): world for world in worlds()}
         names = list(dict.fromkeys(option("--suite") or known))
         wrong = [name for name in names if name not in known]
@@ -76,7 +76,7 @@ class CalibrationSession(Session):
 
     @property
     def policy(self) -> Policy:
-        """Nothing is judged: what a world lacks fails no test, even with --strict."""
+        """No verdicts: a capability that a world lacks fails no test, even with --strict."""
         from polyrot.verdict.policy import Policy
 
         return Policy()
@@ -97,7 +97,7 @@ class CalibrationSession(Session):
         proxy: str,
         kept: Kept,
     ) -> None:
-        """Measure without controls, and note whether the bar was met at every part."""
+        """Measure without controls, and record whether the bar was met at every part."""
         from polyrot.verdict.bar import Placement
         from polyrot.verdict.run import MODELS
 
@@ -116,7 +116,7 @@ class CalibrationSession(Session):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """Give each draw to one worker: it is made, and its autoencoders trained, once."""
+        """Give each draw to one worker, so that its autoencoders are trained only once."""
         from xdist.scheduler import LoadScopeScheduling
 
         class BySuite(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
@@ -163,7 +163,7 @@ class CalibrationSession(Session):
             )
             return
         try:
-            about = [own.about for kind in kinds() for own in kind.worlds]
+            about = [worlds.about for kind in kinds() for worlds in kind.worlds]
             self._written = write_calibration(self._result, folder, worlds=about)
         except OSError as error:
             self._ending = f"The calibration could not be written: {error}."
@@ -186,7 +186,7 @@ class CalibrationSession(Session):
             terminalreporter.write_line(f"report: {path}")
 
     def _expected(self) -> set[tuple[str, str]]:
-        """What is measured where: every measurement that was, in all draws that it is about."""
+        """Every measurement that ran, with each draw that it applies to."""
         from polyrot.suites.registry import applies_to
 
         ids = {drawn.id for drawn in self._drawn}
@@ -198,10 +198,10 @@ class CalibrationSession(Session):
         }
 
     def _lost(self, folder: Path) -> list[str]:
-        """What the matrix in a folder holds, and this one does not."""
+        """List what the matrix in a folder holds and this one does not."""
         old, new = self.calibration, self._result
         if old is None or new is None or not (folder / "calibration.json").is_file():
-            return []  # what is read may be that of the wheel, which stays
+            return []  # the matrix that was read may be the wheel's, which is not overwritten
         kept = {*new.worlds, *(row.id for row in new.rows)}
         lost = [name for name in (*old.worlds, *(row.id for row in old.rows)) if name not in kept]
         more = max((cell.draws for row in old.rows for cell in row.cells), default=0)
@@ -215,13 +215,13 @@ class CalibrationSession(Session):
         worlds = tuple(dict.fromkeys(suite.split(":")[1] for suite in self._suites))
         rows = []
         for id in sorted({drawn.id for drawn in self._drawn}):
-            own = [drawn for drawn in self._drawn if drawn.id == id]
+            draws = [drawn for drawn in self._drawn if drawn.id == id]
             cells = []
             for world in worlds:
-                met = [d.met for d in own if d.world == world and not d.not_run]
+                met = [d.met for d in draws if d.world == world and not d.not_run]
                 if met:
                     cells.append(Cell(world, sum(met), len(met)))
-            first = next((drawn for drawn in own if not drawn.not_run), own[0])
+            first = next((drawn for drawn in draws if not drawn.not_run), draws[0])
             rows.append(
                 Row(
                     id,

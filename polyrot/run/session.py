@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_REPORT_DIR = "reports"
 SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
-"""pytest's options by which somebody chooses some of the claims."""
+"""pytest's options that select some of the claims."""
 
 
 class Session:
@@ -71,7 +71,7 @@ class Session:
         return self._policy
 
     def _expected_files(self) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-        """Find the files that --expect names, and the suites in its folders that do not run."""
+        """Find the files that --expect names, and the suites in its folders that are not run."""
         from polyrot.report.reading import expected_files
 
         names = self.config.getoption("--expect")
@@ -86,19 +86,19 @@ class Session:
 
     @cached_property
     def asked(self) -> list[Path]:
-        """The files and folders of claims that the command line names."""
+        """The files and folders of claims named on the command line."""
         folder, pyargs = self.config.invocation_params.dir, self.config.option.pyargs
         return [locations.argument_path(a, folder, pyargs=pyargs) for a in self.config.args]
 
     @cached_property
     def base(self) -> Path:
-        """The folder whose `reports/` is meant: beside the claims, or here for the wheel's."""
+        """The folder that contains `reports/`: the claims' root, or here for the wheel's claims."""
         here = locations.of_the_wheel(self.asked)
         return self.config.invocation_params.dir if here else self.config.rootpath
 
     @property
     def suites(self) -> Sequence[str]:
-        """Suites to run every claim on, as the command line names them."""
+        """Suites to run every claim on, as named on the command line."""
         from polyrot.suites import registry
 
         try:
@@ -108,21 +108,21 @@ class Session:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """What the suites are called on the command line, by what reports call them."""
+        """Names of the suites on the command line, by their names in reports."""
         return {self.label(name): name for name in self.config.getoption("--suite") or ()}
 
     def label(self, suite: str) -> str:
-        """What reports call a suite: that in a file has its name there."""
+        """Return a suite's name in reports: a suite file states it."""
         from polyrot.suites.registry import find_suite
 
         return find_suite(suite).called
 
     def check_claims(self, items: Sequence[pytest.Item]) -> None:
-        """Stop where a suite's file lists a claim that a whole set of claims does not have."""
+        """Stop if a suite's file lists a claim that does not exist, unless modules were chosen."""
         from polyrot.suites.registry import find_suite
 
         if not all(path.is_dir() for path in self.asked):
-            return  # somebody chose among the modules
+            return  # only some modules were chosen
         known = {m.claim.id for item in items if (m := measurement_of(item)) is not None}
         families = {id.partition("-")[0] for id in known}
         for name in self._names.values():
@@ -136,7 +136,7 @@ class Session:
                 )
 
     def applies(self, item: pytest.Item) -> bool:
-        """Does a test's claim concern its suite?"""
+        """Does a test's claim apply to its suite?"""
         from polyrot.suites.registry import applies_to
 
         measurement = measurement_of(item)
@@ -156,7 +156,7 @@ class Session:
         proxy: str,
         kept: Kept,
     ) -> None:
-        """Run a measurement, attach its record to the test, and end the test as it asks."""
+        """Run a measurement, attach its record to the test, and end the test by its verdict."""
         from polyrot.progress import within
         from polyrot.verdict.policy import Outcome
         from polyrot.verdict.record import METRICS
@@ -183,14 +183,14 @@ class Session:
             pytest.skip(sentence)
 
     def printed(self, measurement: Measurement, suite: str) -> str:
-        """What a user's file of a suite calls published; of polyrot's own the claim knows it."""
+        """Return the published value in a user's suite file; claims state polyrot's suites'."""
         from polyrot.suites.registry import find_suite
 
         return find_suite(self._names.get(suite, suite)).published.get(measurement.claim.id, "")
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """How often bars are met in worlds of known truth: `polyrot calibrate` measured it."""
+        """How often bars are met in synthetic worlds, as measured by `polyrot calibrate`."""
         from polyrot.verdict.calibration import read_calibration
 
         file = locations.calibration_file(self.base)
@@ -206,24 +206,24 @@ class Session:
         from polyrot.progress import ProgressLine
 
         capture = self.config.pluginmanager.getplugin("capturemanager")
-        # A worker of pytest-xdist has no terminal of its own.
+        # A worker of pytest-xdist has no terminal.
         silent = hasattr(self.config, "workerinput") or capture is None
         return ProgressLine(None if silent else capture.global_and_fixture_disabled)
 
     def show(self, share: float, what: str) -> None:
-        """Show how far the run is: the measurements done, and a share of the current one."""
+        """Show the progress of the run: the measurements done, and a share of the current one."""
         if self._progress is None:
             self._progress = self.progress()
         self._progress((self._done + share) / max(1, self._items), what)
 
     def pytest_sessionstart(self) -> None:
-        """Read the calibration and what is expected before anything runs: bad ones stop it."""
+        """Read the calibration and the expected verdicts first: invalid ones stop the run."""
         _ = self.calibration
         if self.config.getoption("--expect"):
             _ = self.policy
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Check --require before any claim runs: a bad one stops the run."""
+        """Check --require before any claim runs: an invalid one stops the run."""
         ids = [m.id for item in session.items if (m := measurement_of(item)) is not None]
         self._items = len(ids)
         if not ids:
@@ -237,7 +237,7 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the record that came with a report; JUnit then finds its figures alone."""
+        """Collect the record attached to a report; JUnit then gets only its figures."""
         record = record_of(report)
         if record is None:
             return
@@ -249,7 +249,7 @@ class Session:
         self._places[record.suite, record.id] = self._place(report)
 
     def _place(self, report: pytest.TestReport) -> tuple[str, int]:
-        """Find the file and the line of a test, from where a CI job sees the files."""
+        """Find the file and the line of a test, relative to the root of a CI job's checkout."""
         name, line, _ = report.location
         file = self.config.rootpath / name
         top = Path(os.environ.get("GITHUB_WORKSPACE") or self.config.rootpath)
@@ -258,7 +258,7 @@ class Session:
         return name, (line or 0) + 1
 
     def _advance(self) -> None:
-        """A measurement is done: what pytest prints about it must not follow the progress."""
+        """Count a measurement as done; clear the line before pytest prints its result."""
         self._done += 1
         if self._progress is not None:
             self._progress.clear()
@@ -270,7 +270,7 @@ class Session:
         from polyrot.report.files import append_summary, reports_of
         from polyrot.report.summary import summary
 
-        # The wheel is no checkout, and one that it happens to lie in is not its source.
+        # The wheel is not a checkout; a repository around it is not its source.
         root = None if locations.of_the_wheel(self.asked) else self.config.rootpath
         reports = reports_of(self.records, root=root, provenance=self._provenance)
         finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -280,7 +280,7 @@ class Session:
             if finished:
                 verdicts = self._write(reports)
             else:
-                self._ending = "The run did not finish; reports of earlier runs are as they were."
+                self._ending = "The run did not finish; reports of earlier runs are unchanged."
         except OSError as error:
             trouble = "the reports could not be written"
             self._ending = f"The reports could not be written: {error}."
@@ -293,7 +293,7 @@ class Session:
             whole=finished and self._whole(session),
             verdicts=verdicts,
         )
-        # What was lost, with a worker or because its claim is gone, failed no test.
+        # A measurement lost with a worker, or whose claim was removed, failed no test.
         if session.exitstatus == pytest.ExitCode.OK and not self._conclusion.passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         try:
@@ -332,12 +332,12 @@ class Session:
         return find_suite(self._names.get(suite, suite)).report_folder
 
     def _shown(self, path: Path) -> Path:
-        """Name a file as somebody would who stands where the run was started."""
+        """Name a file relative to the folder where the run was started."""
         folder = self.config.invocation_params.dir
         return path.relative_to(folder) if path.is_relative_to(folder) else path
 
     def _whole(self, session: pytest.Session) -> bool:
-        """Is what this run did not measure lost?  Else somebody chose to leave it out."""
+        """Is what this run did not measure lost?  If not, it was left out by choice."""
         if session.shouldfail or session.shouldstop:
             return False
         if any(self.config.getoption(option, None) for option in SELECTING):
@@ -349,7 +349,7 @@ class Session:
 
         name = self._names.get(suite, suite)
         found = suite_provenance(name, artifact_folder(self.config))
-        # A file's suite is called otherwise on the command line, which a report repeats.
+        # A file's suite has another name on the command line, which the report states too.
         return found if name == suite else {"suite": name, **found}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -385,7 +385,7 @@ class Session:
 
 
 def artifact_folder(config: pytest.Config) -> Path:
-    """Where the suites' trained files are."""
+    """Return the folder of the suites' trained files."""
     chosen = config.getoption("--artifacts")
     if chosen is not None:
         return Path(chosen)
@@ -399,7 +399,7 @@ def artifact_folder(config: pytest.Config) -> Path:
 
 
 def session_of(config: pytest.Config) -> Session:
-    """Return the state of the run that a configuration is of."""
+    """Return the state of a configuration's run."""
     session = config.pluginmanager.getplugin("polyrot-session")
     assert isinstance(session, Session)
     return session

@@ -24,40 +24,40 @@ SCHEMA = 1
 
 
 def retrained_directory() -> Path:
-    """Where artifacts trained on this machine are kept, one folder a suite."""
+    """Return where artifacts trained on this machine are kept, one folder per suite."""
     return cache_directory() / "artifacts"
 
 
 def artifact_folder(name: str, artifacts: Path = SHIPPED) -> Path:
-    """The folder of what `polyrot train` made: shipped, or trained on this machine.
+    """Return the folder of files made by `polyrot train`: shipped, or trained on this machine.
 
-    Where there is neither, the folder into which it would be trained.
+    If neither exists, the folder into which they would be trained.
 
     Args:
-        name: of what was trained.
-        artifacts: holds one folder of shipped files each.
+        name: of the trainer.
+        artifacts: the folder with one folder of shipped files per trainer.
     """
     shipped = artifacts / name
     return shipped if shipped.is_dir() else retrained_directory() / name
 
 
 class MissingArtifact(RuntimeError):
-    """Nothing was trained yet; the message says how to get it."""
+    """Files that were not trained yet; the message says how to get them."""
 
 
 class DamagedArtifact(RuntimeError):
-    """A trained file is not what its manifest says; the message names it and the mend."""
+    """A trained file does not match its manifest; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
 class SAEName:
-    """Which autoencoder: of which model seed, at which site, from which SAE seed."""
+    """An autoencoder's model seed, site and SAE seed."""
 
     seed: int
     site: str
     sae_seed: int
     kind: str = ""
-    """Of `polyrot.capabilities.dictionaries`; empty for the autoencoders of the recipe of PIR."""
+    """A kind of `polyrot.capabilities.dictionaries`; empty for autoencoders of the PIR recipe."""
 
     @property
     def folder(self) -> str:
@@ -77,14 +77,14 @@ class Artifacts:
         """Read the manifest and verify the hash of every file it names.
 
         Raises:
-            MissingArtifact: where there is no manifest.
-            DamagedArtifact: where a file is missing or its hash differs.
+            MissingArtifact: if there is no manifest.
+            DamagedArtifact: if a file is missing or its hash differs.
         """
         path = folder / MANIFEST
         if not path.is_file():
             raise MissingArtifact(
                 f"no trained files of {folder.name}; `polyrot train {folder.name}` makes them, "
-                f"and `{judging()} --retrain` trains whatever it needs first (hours)"
+                f"and `{judging()} --retrain` trains everything it needs first (hours)"
             )
         manifest = json.loads(path.read_text())
         if manifest.get("schema") != SCHEMA:
@@ -114,14 +114,14 @@ class Artifacts:
         return files
 
     def model(self, seed: int, *, half_way: bool = False) -> State:
-        """Weights of one seed: those that were selected, or those half way through."""
+        """Load the weights of one seed: those selected, or those half way through training."""
         return load_file(self.folder / model_file(seed, half_way=half_way))
 
     def states(self, names: Iterable[str]) -> list[State]:
-        """Weights in files of these names.
+        """Load the weights in files of these names.
 
         Raises:
-            MissingArtifact: where one is not among the trained files.
+            MissingArtifact: if one is not among the trained files.
         """
         files = list(names)
         for name in files:
@@ -133,10 +133,10 @@ class Artifacts:
         return [load_file(self.folder / name) for name in files]
 
     def sae(self, name: SAEName) -> SAE:
-        """An autoencoder, to be computed with in single precision.
+        """Load an autoencoder in single precision.
 
         Raises:
-            NotRun: where it is not among the trained files.
+            NotRun: if it is not among the trained files.
         """
         if f"{name.folder}/{WEIGHTS_FILE}" not in self.hashes:
             raise NotRun(
@@ -147,7 +147,7 @@ class Artifacts:
 
 
 def model_file(seed: int, *, half_way: bool = False) -> str:
-    """Name of a seed's file in its suite's folder."""
+    """Return the name of a seed's file in its suite's folder."""
     return f"seed{seed}-half-way.safetensors" if half_way else f"seed{seed}.safetensors"
 
 
@@ -159,10 +159,10 @@ def write_artifacts(
     *,
     others: Iterable[str] = (),
 ) -> Artifacts:
-    """Write models (by file name) and autoencoders, the manifest last; `others` are written.
+    """Write models (by file name) and autoencoders, and last the manifest.
 
-    A folder without its manifest is not an artifact, so an interrupted write leaves
-    nothing that could be mistaken for one.
+    `others` are files that exist already.  A folder without a manifest is not an artifact, so an
+    interrupted write leaves nothing that could be mistaken for one.
     """
     files = list(others)
     for name, state in models.items():
@@ -176,7 +176,7 @@ def write_artifacts(
 
 
 def write_manifest(folder: Path, files: Iterable[str], description: Mapping[str, Any]) -> Artifacts:
-    """Describe a folder whose files are all written, and hash them."""
+    """Write the manifest of a folder whose files are all written: a description, and hashes."""
     manifest = {
         "schema": SCHEMA,
         **description,
@@ -190,12 +190,12 @@ def write_manifest(folder: Path, files: Iterable[str], description: Mapping[str,
 def cohort_provenance(
     name: str, artifacts: Path, *, compared_with: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Say where the files of a trained cohort are from, as far as they are there.
+    """Return the provenance of a trained cohort's files, as far as they exist.
 
     Args:
         name: of the cohort.
-        artifacts: the folder that holds one folder of trained files a cohort.
-        compared_with: other cohorts, told by the hash of their manifest.
+        artifacts: the folder with one folder of trained files per cohort.
+        compared_with: other cohorts, identified by the hash of their manifest.
     """
     file = artifacts / name / MANIFEST
     manifest = json.loads(file.read_text()) if file.is_file() else {}

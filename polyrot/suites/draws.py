@@ -11,7 +11,7 @@ from polyrot.linalg import haar
 
 @dataclass(frozen=True)
 class Draw:
-    """Source of a world's randomness: every call site draws from a generator of its own."""
+    """Source of a world's randomness: every call site draws from a separate generator."""
 
     number: int
 

@@ -1,4 +1,4 @@
-"""What an experiment says of itself in its `kind.py`, read without importing what it runs on."""
+"""The declarations in an experiment's `kind.py`, read without importing what it runs on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Lazy:
-    """An object by its place, `package.module:name`: imported when it is asked for."""
+    """An object by its path, `package.module:name`, imported on first use."""
 
     place: str
 
@@ -32,7 +32,7 @@ def claim_ids(text: str) -> frozenset[str]:
     """Read a list of claims: `"CORE-01..06 PIR-04 X-01"`.
 
     Raises:
-        ValueError: where a word is neither an id nor a range of ids.
+        ValueError: if a word is neither an id nor a range of ids.
 
     >>> sorted(claim_ids("CORE-01..03 X-01"))
     ['CORE-01', 'CORE-02', 'CORE-03', 'X-01']
@@ -41,7 +41,7 @@ def claim_ids(text: str) -> frozenset[str]:
     for word in text.split():
         found = re.fullmatch(r"([A-Z]+)-(\d+)(?:\.\.(\d+))?", word)
         if found is None:
-            raise ValueError(f"Expected ids of claims, say CORE-01..06, but got {word!r}")
+            raise ValueError(f"Expected ids of claims, such as CORE-01..06, but got {word!r}")
         family, first, last = found[1], found[2], found[3] or found[2]
         ids |= {f"{family}-{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)}
     return frozenset(ids)
@@ -49,29 +49,29 @@ def claim_ids(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Listed:
-    """A suite as it is known before it is loaded."""
+    """What is known of a suite before it is loaded."""
 
     name: str
-    """On the command line."""
+    """Name on the command line."""
     about: str = ""
     """One line for `polyrot suites`: what it is, and what it needs."""
     claims: str | None = None
-    """The claims that concern it, as for `claim_ids`.
+    """The claims that apply to it, as for `claim_ids`.
 
     None: those whose fixtures it can provide.
     """
     exhaustive: bool = False
-    """Are these all?  Otherwise a claim that no kind lists is asked too, if it can be."""
+    """Are these all?  If not, claims that no kind lists run too, if the suite can provide them."""
     default: bool = False
     """Is it measured by a plain `pytest claims/`?"""
     cohorts: tuple[str, ...] = ()
-    """What `--retrain` trains for it."""
+    """Trainers that `--retrain` runs for it."""
     label: str = ""
-    """What reports call it; by default its name."""
+    """Its name in reports; by default `name`."""
     folder: str = ""
-    """Where its report lies; by default its label, without colons."""
+    """Folder of its report; by default its label, without colons."""
     published: Mapping[str, str] = field(default_factory=dict)
-    """What its file calls published, by claim."""
+    """Published values that its file states, by claim."""
     file: Path | None = None
     """The file that describes it."""
 
@@ -81,7 +81,7 @@ class Listed:
 
     @property
     def report_folder(self) -> str:
-        """`world:haar` is no name for a folder everywhere."""
+        """Folder of its report; not every system allows `world:haar` as a name."""
         return self.folder or self.called.replace(":", "-")
 
     @cached_property
@@ -97,66 +97,66 @@ class Worlds:
     make: Lazy
     """The class; called with the name of a world, `draw=` and `progress=`."""
     about: str
-    """What they are, for the report of a calibration: `models of a Markov chain`."""
+    """Description for the calibration report: `models of a Markov chain`."""
     claims: str | None = None
     """As in `Listed`."""
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """What `polyrot train` makes, one folder each."""
+    """What `polyrot train` trains, one folder for each name."""
 
     names: tuple[str, ...]
     build: Lazy
     """Called with a name and a folder, `work=`, `command=`, `device=` and `progress=`."""
     devices: tuple[str, ...] = ("cpu",)
     on_demand: bool = False
-    """Is it trained when a suite is loaded that needs it?"""
+    """Is it trained when a suite that needs it is loaded?"""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """How suites of a class come to a capability that they do not have themselves."""
+    """How suites of a class get a capability that they do not have themselves."""
 
     capability: Lazy
     suite: Lazy
     make: Lazy
     """Called with the suite; returns the capability or raises NotRun."""
     table: str = ""
-    """The table of a suite file that it reads: `polyrot suites check` then makes it, too."""
+    """The table of a suite file that it reads: `polyrot suites check` then makes it too."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """An experiment: its suites, worlds and trainers.
 
-    Everything is optional; an experiment may only add worlds or a provider to another one's suites.
+    Everything is optional: an experiment may add only worlds, or a provider for other suites.
     """
 
     suites: tuple[Listed, ...] = ()
     load: Lazy | None = None
     """Called with a name, `artifacts=`, `device=` and `progress=`; returns a `Suite`."""
     suite: Lazy | None = None
-    """The class of its suites, which says what they provide."""
+    """The class of its suites, whose bases say what they provide."""
     find: Callable[[str], Listed | None] | None = None
     """Called with a name that is not in `suites`; returns its `Listed`, or None."""
     more: tuple[tuple[str, str], ...] = ()
-    """Patterns of such names, `FILE.toml`, and what they stand for, for `polyrot suites`."""
+    """Patterns of such names (`FILE.toml`) with descriptions, for `polyrot suites`."""
     provenance: Lazy | None = None
     """Called with a name and the folder of artifacts; returns seeds and file hashes."""
     needs: Lazy | None = None
-    """Called with a `Listed`; says what a suite needs before it runs, for `polyrot suites`."""
+    """Called with a `Listed`; returns what a suite needs before it runs, for `polyrot suites`."""
     verify: Lazy | None = None
-    """Called with a name; raises ValueError where its files cannot be what they should be."""
+    """Called with a name; raises ValueError if its files are invalid."""
     file_problems: Lazy | None = None
     """Called with the path of a suite file; returns its problems."""
     file_summary: Lazy | None = None
-    """Called with the path of a suite file without problems; yields what it will run."""
+    """Called with the path of a valid suite file; yields lines about what it will run."""
     worlds: tuple[Worlds, ...] = ()
     trainers: tuple[Trainer, ...] = ()
     providers: tuple[Provider, ...] = ()
     order: int = 100
-    """Kinds are listed, and their default suites run, by this number and then by name."""
+    """Kinds are listed, and their default suites run, in the order of this number, then by name."""
 
     @property
     def suite_names(self) -> tuple[str, ...]:
@@ -173,15 +173,15 @@ class Kind:
     @property
     def claims(self) -> frozenset[str]:
         """Every claim that the kind lists for a suite or a world."""
-        texts = [*(own.claims for own in self.suites), *(own.claims for own in self.worlds)]
+        texts = [of.claims for of in (*self.suites, *self.worlds)]
         return frozenset().union(*(claim_ids(text) for text in texts if text))
 
 
 def capability_fixture(place: str, about: str) -> Any:
-    """Make the fixture by which a claim asks for a capability.
+    """Make the fixture by which a claim requests a capability.
 
     Args:
-        place: of the capability, `"polyrot.experiments.chains.models:Chains"`.
+        place: path of the capability, `"polyrot.experiments.chains.models:Chains"`.
         about: one line for `pytest --fixtures`.
     """
     capability = Lazy(place)
@@ -195,5 +195,5 @@ def capability_fixture(place: str, about: str) -> Any:
 
 
 def capabilities_of(functions: Collection[Any]) -> tuple[Any, ...]:
-    """The capabilities that fixtures of `capability_fixture` ask for."""
+    """Return the capabilities that fixtures made by `capability_fixture` request."""
     return tuple(f.capability.value for f in functions if hasattr(f, "capability"))

@@ -20,19 +20,19 @@ def load_suite(
     """Load a suite.
 
     Args:
-        name: `"dyck3"` (seeds 0-4, shared frozen I/O), `"dyck3-independent"` (100-104); a
-            synthetic one, say `"world:haar"`, whose autoencoders are trained when needed; a
-            suite file, `"my-models.toml"`, or a built-in one, say `"textlm"`, which is trained
-            first where it was not yet; or `"published:DIR"` for checkpoints in the layout that
-            the paper's author released (`"published:DIR:0-4"` for these seeds of them).
-        device: where models run, `"cpu"` or `"cuda"`; a synthetic suite has none.
-        artifacts: the folder that holds one folder of trained files per suite.
+        name: `"dyck3"` (seeds 0-4, shared frozen embedding and unembeddings),
+            `"dyck3-independent"` (seeds 100-104); a synthetic suite such as `"world:haar"`, whose
+            autoencoders are trained when needed; a suite file, `"my-models.toml"`, or a built-in
+            one such as `"textlm"`, which is trained first if necessary; or `"published:DIR"` for
+            checkpoints in the layout of the paper's release (`"published:DIR:0-4"` for some seeds).
+        device: where models run, `"cpu"` or `"cuda"`; ignored by synthetic suites.
+        artifacts: the folder with one folder of trained files per suite.
         progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: where there is no such suite, or a released file is not what it should be.
-        MissingArtifact: where its models were not trained yet, or there is one seed alone.
-        DamagedArtifact: where a trained file is missing or damaged.
+        ValueError: if there is no such suite, or a released file is invalid.
+        MissingArtifact: if its models were not trained yet, or there is only one seed.
+        DamagedArtifact: if a trained file is missing or damaged.
 
     >>> suite = load_suite("dyck3")
     >>> suite.seeds, suite.sites
@@ -50,7 +50,7 @@ def load_suite(
 
 
 def suite_provenance(name: str, artifacts: Path = SHIPPED) -> Mapping[str, Any]:
-    """Seeds, how well they were trained, and file hashes, without loading the suite."""
+    """Return seeds, their training accuracy and file hashes, without loading the suite."""
     if registry.parse_world(name):
         return {"seeds": list(load_suite(name).seeds)}
     kind, _ = registry.kind_of(name)

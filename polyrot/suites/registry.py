@@ -1,6 +1,6 @@
-"""Every experiment there is, found by looking: its suites, worlds, trainers and claims.
+"""All experiments, discovered at run time: their suites, worlds, trainers and claims.
 
-Found are the `kind.py` files of `polyrot/experiments/` and those that other packages name in the
+They are the `kind.py` files of `polyrot/experiments/` and those that other packages name in the
 entry point group `polyrot.experiments`.  Nothing else in polyrot names an experiment.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from polyrot.suites.capability import Capability
 
 GROUP = "polyrot.experiments"
-"""Entry points of it name a module with a `KIND`, say `mypaper.kind`."""
+"""Its entry points name modules with a `KIND`, for example `mypaper.kind`."""
 HERE = Path(__file__).resolve().parents[1] / "experiments"
 
 
@@ -77,7 +77,7 @@ def _from_other_packages() -> Iterator[ModuleType]:
 
 
 def kinds() -> tuple[Kind, ...]:
-    """Every experiment's kind."""
+    """Return every experiment's kind."""
     return tuple(module.KIND for module in modules())
 
 
@@ -96,22 +96,22 @@ def other_packages() -> tuple[Path, ...]:
 
 
 def listed_suites() -> tuple[Listed, ...]:
-    """The suites that have a name of their own, in the order in which they run."""
+    """List the suites with a fixed name, in the order in which they run."""
     return tuple(suite for kind in kinds() for suite in kind.suites)
 
 
 def default_suites() -> tuple[str, ...]:
-    """The suites that a plain `pytest claims/` measures."""
+    """List the suites that a plain `pytest claims/` measures."""
     return tuple(suite.name for suite in listed_suites() if suite.default)
 
 
 def worlds() -> dict[str, Worlds]:
-    """The synthetic worlds by name."""
-    return {name: own for kind in kinds() for own in kind.worlds for name in own.names}
+    """Return the synthetic worlds by name."""
+    return {name: group for kind in kinds() for group in kind.worlds for name in group.names}
 
 
 def described_suites() -> Iterator[tuple[str, str]]:
-    """Yield every suite, and every pattern of names, with what it is and what it needs."""
+    """Yield every suite, and every pattern of names, with its description and requirements."""
     for kind in kinds():
         for suite in kind.suites:
             needed = kind.needs(suite) if kind.needs else ""
@@ -123,7 +123,7 @@ def described_suites() -> Iterator[tuple[str, str]]:
 
 
 def suite_files() -> dict[str, Path]:
-    """The suite files that come with experiments, by the name of the suite."""
+    """Return the suite files that come with experiments, by the name of the suite."""
     return {suite.name: suite.file for suite in listed_suites() if suite.file}
 
 
@@ -133,19 +133,19 @@ def problems_of(path: Path) -> list[Any]:
 
 
 def summary_of(path: Path) -> Iterator[str]:
-    """Say what a suite file without problems will run; see `Kind.file_summary`."""
+    """Yield lines about what a valid suite file will run; see `Kind.file_summary`."""
     for kind in kinds():
         if kind.file_summary:
             yield from kind.file_summary(path)
 
 
 def world_name(world: str, draw: int = 0) -> str:
-    """Name of a world as a suite: `world:haar`, or of a further draw, `world:haar:3`."""
+    """Return the suite name of a world, `world:haar`, or of a further draw, `world:haar:3`."""
     return f"world:{world}" + (f":{draw}" if draw else "")
 
 
 def parse_world(name: str) -> tuple[str, int] | None:
-    """Read a world and its draw from the name of a suite; None where it is no world's."""
+    """Read a world and its draw from the name of a suite; None if it is not a world's."""
     prefix, _, rest = name.partition(":")
     world, _, draw = rest.partition(":")
     number = int(draw) if draw.isdecimal() else 0
@@ -154,13 +154,13 @@ def parse_world(name: str) -> tuple[str, int] | None:
 
 
 def suite_names() -> tuple[str, ...]:
-    """Names of suites and worlds; a world has further draws, say `world:haar:3`."""
+    """List the names of suites and worlds, without further draws such as `world:haar:3`."""
     return (*(suite.name for suite in listed_suites()), *map(world_name, worlds()))
 
 
 @lru_cache(maxsize=256)
 def kind_of(name: str) -> tuple[Kind | None, Listed]:
-    """The kind of a suite, and how it is listed; no kind where it is a world."""
+    """Return the kind of a suite, and its listing; the kind of a world is None."""
     for kind in kinds():
         for suite in kind.suites:
             if suite.name == name:
@@ -182,22 +182,22 @@ def kind_of(name: str) -> tuple[Kind | None, Listed]:
 
 
 def find_suite(name: str) -> Listed:
-    """What is known of a suite before it is loaded.
+    """Return what is known of a suite before it is loaded.
 
     Raises:
-        ValueError: where there is no such suite, or its file has problems or a name that is taken.
+        ValueError: if there is no such suite, or its file has problems or a name that is taken.
     """
     _, found = kind_of(name)
     if found.called != name and found.called in suite_names():
         raise ValueError(
             f"{name}: name: {found.called!r} is a suite of polyrot's, whose reports it would "
-            "write over; choose another"
+            "overwrite; choose another"
         )
     return found
 
 
 def check_suite(name: str) -> None:
-    """Raise ValueError where there is no such suite, or its files cannot be read."""
+    """Raise ValueError if there is no such suite, or its files cannot be read."""
     find_suite(name)
     kind, _ = kind_of(name)
     if kind and kind.verify:
@@ -205,7 +205,7 @@ def check_suite(name: str) -> None:
 
 
 def providers_for(suite: object) -> Iterator[Provider]:
-    """Yield what experiments can provide for a suite."""
+    """Yield the providers of experiments for a suite."""
     for kind in kinds():
         for provider in kind.providers:
             if isinstance(suite, provider.suite.value):
@@ -213,7 +213,7 @@ def providers_for(suite: object) -> Iterator[Provider]:
 
 
 def provided(suite: object, capability: type[Capability]) -> Capability | None:
-    """Make a capability for a suite by the provider of an experiment; None where none has it."""
+    """Make a capability for a suite by an experiment's provider; None if there is no provider."""
     for provider in providers_for(suite):
         if provider.capability.value is capability:
             made: Capability = provider.make(suite)
@@ -222,7 +222,7 @@ def provided(suite: object, capability: type[Capability]) -> Capability | None:
 
 
 def provides(name: str, capability: type[Capability]) -> bool:
-    """Does a suite of this name come with a capability?  Told from its class, without loading."""
+    """Does a suite of this name have a capability?  Decided by its class, without loading."""
     if world := parse_world(name):
         made = worlds()[world[0]].make.value
     else:
@@ -239,26 +239,26 @@ def provides(name: str, capability: type[Capability]) -> bool:
 
 
 def suites_with(capability: type[Capability]) -> tuple[str, ...]:
-    """The listed suites that come with a capability."""
+    """List the suites that have a capability."""
     return tuple(suite.name for suite in listed_suites() if provides(suite.name, capability))
 
 
 @cache
 def listed_claims() -> frozenset[str]:
-    """Every claim that some kind lists."""
+    """Return every claim that some kind lists."""
     return frozenset().union(*(kind.claims for kind in kinds()))
 
 
 def applies_to(claim: str, name: str, capabilities: Collection[type[Capability]] = ()) -> bool:
-    """Does a claim concern a suite?
+    """Does a claim apply to a suite?
 
-    Where the suite is listed with its claims, they say so; a claim that no experiment lists
-    concerns every suite that has what it asks for.
+    Yes if the suite lists it.  A claim that no experiment lists applies to every suite that has the
+    capabilities it requests.
 
     Args:
         claim: its id.
         name: of the suite.
-        capabilities: what the claim asks for by its fixtures.
+        capabilities: requested by the claim's fixtures.
     """
     found = find_suite(name)
     if found.claim_ids is not None:
@@ -270,17 +270,19 @@ def applies_to(claim: str, name: str, capabilities: Collection[type[Capability]]
 
 
 def trainers() -> dict[str, Trainer]:
-    """What `polyrot train` makes, by name."""
-    return {name: own for kind in kinds() for own in kind.trainers for name in own.names}
+    """Return what `polyrot train` can train, by name."""
+    return {
+        name: trainer for kind in kinds() for trainer in kind.trainers for name in trainer.names
+    }
 
 
 def train(
     name: str, *, command: str, out: Path | None = None, device: str = "cpu", progress: Progress
 ) -> Path:
-    """Train what has this name; return the folder written.
+    """Train by name; return the folder written.
 
     Raises:
-        ValueError: where there is no such training, or not on this device.
+        ValueError: if there is no trainer of this name, or not for this device.
     """
     from polyrot.suites.training import train_into
 
@@ -289,14 +291,14 @@ def train(
         raise ValueError(unknown("a suite", name, known))
     trainer = known[name]
     if device not in trainer.devices:
-        raise ValueError(f"{name} is trained on {' or '.join(trainer.devices)} alone")
+        raise ValueError(f"{name} is trained only on {' or '.join(trainer.devices)}")
     return train_into(
         name, trainer.build, out=out, command=command, device=device, progress=progress
     )
 
 
 def train_suite(name: str, *, command: str, device: str, progress: Progress) -> None:
-    """Train the cohorts of a suite into the cache folder; nothing where it has none."""
+    """Train the cohorts of a suite, if any, into the cache folder."""
     for cohort in find_suite(name).cohorts:
         trained_on = device if device in trainers()[cohort].devices else "cpu"
         train(cohort, command=command, device=trained_on, progress=progress)

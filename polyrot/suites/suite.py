@@ -1,4 +1,4 @@
-"""A suite: a name, seeds, and what it provides."""
+"""A suite: a name, seeds, and the capabilities it provides."""
 
 from typing import TypeVar
 
@@ -17,17 +17,17 @@ class Suite:
         self._provided: dict[type[Capability], Capability] = {}
 
     def get(self, capability: type[Asked]) -> Asked:
-        """Return what a claim asks for.
+        """Return a capability that a claim requests.
 
-        A suite is each capability that its class inherits; others are made by the provider that an
-        experiment registers, once for each suite.
+        A suite is itself each capability that its class inherits; others are made, once for each
+        suite, by the provider that an experiment registers.
 
         Args:
-            capability: a subclass of `Capability`, say
+            capability: a subclass of `Capability`, for example
                 `polyrot.experiments.chains.models.Chains`.
 
         Raises:
-            NotRun: where the suite does not have it; the message names the suites that do.
+            NotRun: if the suite does not have it; the message names the suites that do.
 
         >>> import polyrot
         >>> from polyrot.capabilities.streams import Streams
@@ -43,7 +43,7 @@ class Suite:
         return made
 
     def _made(self, capability: type[Capability]) -> Capability:
-        # Imported here: kinds of experiments name suites.
+        # Imported here, because kinds of experiments import suites.
         from polyrot.suites import registry
 
         made = registry.provided(self, capability)
@@ -52,16 +52,16 @@ class Suite:
         return made
 
     def lacks(self, what: str, elsewhere: tuple[str, ...] = ()) -> NotRun:
-        """Say what the suite does not have, and which suites do."""
+        """Return the error that names what the suite lacks, and suites that have it."""
         where = f"; run it with --suite {' or '.join(elsewhere)}" if elsewhere else ""
         return NotRun(f"{self.name} has no {what}{where}")
 
     def index(self, seed: int) -> int:
-        """Position of a seed in the suite's stacks."""
+        """Return the position of a seed in the suite's stacks."""
         return self.seeds.index(seed)
 
     def seed_pairs(self, *, anchored: bool = False, ordered: bool = True) -> list[tuple[int, int]]:
-        """Pairs of different seeds: all ordered ones, each once, or those from the first seed."""
+        """List pairs of different seeds: ordered, unordered or, `anchored`, from the first seed."""
         sources = self.seeds[:1] if anchored else self.seeds
         return [
             (source, target)

@@ -1,4 +1,4 @@
-"""What every trainer shares: folders, locks, progress, autoencoders, manifests."""
+"""Code that all trainers share: folders, locks, progress, autoencoders, manifests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -27,7 +27,7 @@ from polyrot.sae.training import train_saes
 from polyrot.suites.artifacts import SAEName, retrained_directory
 
 NOISE = "noise"
-"""Site name of activations that belong to no model."""
+"""Site name of Gaussian activations, which belong to no model."""
 
 
 SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
@@ -42,18 +42,18 @@ def train_into(
     device: str = "cpu",
     progress: Progress = silent,
 ) -> Path:
-    """Train what a trainer of an experiment makes; return the folder written.
+    """Run a trainer of an experiment; return the folder written.
 
-    Finished parts and checkpoints stay in the cache folder, so that a second call continues.  Two
-    processes that ask for one name train it once: the second waits, and finds what is done.
+    Finished parts and checkpoints stay in the cache folder, so that a second call continues.  If
+    two processes train the same name, the second waits and uses the result of the first.
 
     Args:
         name: of the trainer.
         build: see `polyrot.suites.kind.Trainer`.
         out: by default a folder of the cache directory, which `pytest --retrain` uses.
-        command: said in the manifest.
+        command: recorded in the manifest.
         device: where to train.
-        progress: told the share that is done.
+        progress: called with the share that is done and what is being done.
     """
     folder = out or retrained_directory() / name
     work = cache_directory() / "training"
@@ -64,7 +64,7 @@ def train_into(
 
 
 def noise_activations(seed: int, tokens: int, d_model: int) -> Float[Tensor, "token d_model"]:
-    """Gaussian activations with a random mean and covariance, related to no model."""
+    """Draw Gaussian activations with a random mean and covariance, unrelated to any model."""
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(d_model, d_model, generator=generator) / d_model**0.5
     mean = torch.randn(d_model, generator=generator)
@@ -87,12 +87,12 @@ def train_sae_stack(
     work: Path,
     progress: Progress,
 ) -> dict[SAEName, SAE]:
-    """Train one stack, or take it from `work` where it was trained on the same data.
+    """Train one stack, or read it from `work` if it was trained on the same data.
 
-    They come back as they are shipped: rounded to half precision, and described as that.
+    Autoencoders are returned as they are shipped: rounded to half precision, with metadata.
     """
     digest = [fingerprint(x) for x in data]
-    # A kind goes without saying where there is none: what was trained before is found.
+    # An empty kind is left out of the key, so that stacks trained before kinds existed are found.
     named = [{key: value for key, value in asdict(n).items() if value != ""} for n in names]
     key = content_key({"sae": config.recipe(), "names": named, "data": digest})
     folders = [work / f"sae-{key}" / str(index) for index in range(len(names))]
@@ -114,7 +114,7 @@ def train_sae_stack(
 
 
 def as_shipped(sae: SAE, x: Float[Tensor, "token d_model"], config: SAEConfig) -> SAE:
-    """Round an autoencoder to half precision; say how it was made and what it does on tokens."""
+    """Round an autoencoder to half precision; add its recipe and its figures on tokens."""
     rounded = sae.to(torch.float16)
     return replace(rounded, metadata=_metadata(rounded.to(torch.float32), x.cpu(), config))
 
@@ -133,12 +133,12 @@ SAE_RECIPE = SAEConfig(expansion=4, l1=1e-3, steps=2_000, batch=1_024, learning_
 
 
 def rounded(states: list[State]) -> list[State]:
-    """Round weights to half precision: what is shipped, and all that claims are measured on."""
+    """Round weights to half precision, as shipped and as claims are measured on."""
     return [{name: tensor.half() for name, tensor in state.items()} for state in states]
 
 
 def describe(cohort: EncoderCohort, history: History, command: str) -> dict[str, Any]:
-    """What a manifest says of a cohort besides its files and its seeds."""
+    """Describe a cohort for its manifest, apart from its files and seeds."""
     return {
         "name": cohort.name,
         "command": command,
@@ -152,9 +152,9 @@ def describe(cohort: EncoderCohort, history: History, command: str) -> dict[str,
 
 
 def final_metrics(cohort: EncoderCohort, states: list[State]) -> Mapping[str, Any]:
-    """Accuracies of every seed, by what it was trained on and what it was held to."""
+    """Measure the accuracies of every seed on training and held-out examples."""
     model = StackedEncoder(cohort.architecture, stack_states(states))
-    training, held_out = (accuracy(model, own).tolist() for own in examples(cohort.name))
+    training, held_out = (accuracy(model, split).tolist() for split in examples(cohort.name))
     return {
         str(seed): {
             "lowest accuracy": held_out[i],
@@ -171,8 +171,8 @@ def encoder_saes(
     work: Path,
     progress: Progress,
 ) -> dict[SAEName, SAE]:
-    """Train one autoencoder a seed, from the SAE seed 0 that all share."""
+    """Train one autoencoder per seed, from the SAE seed 0 that all share."""
     names = [SAEName(seed, site, 0) for seed in cohort.seeds]
-    data = [own.clone() for own in x]
+    data = [of_seed.clone() for of_seed in x]
     progress = within(progress, what=f"{cohort.name}: SAE {site}")
     return train_sae_stack(names, data, SAE_RECIPE, work, progress)

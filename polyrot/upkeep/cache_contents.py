@@ -1,7 +1,7 @@
-"""What is in the cache folder, kind by kind, and how to remove it.
+"""The contents of the cache folder, kind by kind, and how to remove them.
 
 `$POLYROT_CACHE` may name a folder that holds other things.  So only what this package writes is
-counted and removed: files in the folders of the kinds below, whose names are of its making.
+counted and removed: files in the folders of the kinds below, with names in this package's format.
 """
 
 import re
@@ -19,9 +19,9 @@ from polyrot.progress import Progress, silent
 from polyrot.suites import registry
 
 IN_USE = "in-use.lock"
-"""Held in a folder of its own by a command that works there."""
+"""Lock that a command holds in its working folder."""
 LEFTOVER_SECONDS = 24 * 3600
-"""A temporary file that nobody wrote to for so long is a killed process's."""
+"""A temporary file not written to for this long was left by a killed process."""
 
 _KEY = "[0-9a-f]{24}"
 _ARTIFACTS = "|".join(map(re.escape, registry.trainers()))
@@ -34,11 +34,11 @@ class Kind:
     name: str
     holds: str
     pattern: str
-    """Names of the files or folders in it that are whole; temporary ones begin with a dot."""
+    """Names of finished files or folders in it; temporary ones begin with a dot."""
     costly: bool = False
     """Does it take hours to make again?"""
     passing: bool = False
-    """Is it there only as long as a command runs?"""
+    """Does it exist only while a command runs?"""
 
     @property
     def folder(self) -> Path:
@@ -50,7 +50,7 @@ KINDS = {
     for kind in (
         Kind("activations", "what models compute", _KEY),
         Kind("artifacts", "trained models", _ARTIFACTS, costly=True),
-        Kind("comparisons", "of a `polyrot align`", r"tmp\w+", passing=True),
+        Kind("comparisons", "running `polyrot align`", r"tmp\w+", passing=True),
         Kind("estimates", "measured numbers", rf"{_KEY}\.json"),
         Kind("nulls", "null distributions", rf"{_KEY}\.safetensors"),
         Kind("saes", "autoencoders", _KEY, costly=True),
@@ -70,16 +70,16 @@ class Entry:
     modified: float
     """When it, or anything in it, was last written."""
     temporary: bool
-    """Is it one that is being written, or that a killed process left?"""
+    """Is it being written, or was it left by a killed process?"""
 
     @property
     def leftover(self) -> bool:
-        """Is it temporary, and has nobody written to it for a day?"""
+        """Is it temporary, and was it not written to for a day?"""
         return self.temporary and time.time() - self.modified > LEFTOVER_SECONDS
 
 
 def entries(kind: Kind, progress: Progress = silent) -> list[Entry]:
-    """List what a kind holds; other files in its folder are not polyrot's."""
+    """List the entries of a kind; other files in its folder are not polyrot's."""
     whole, partly = re.compile(kind.pattern), re.compile(rf"\.(activations|{kind.pattern})\..*")
     try:
         names = sorted(kind.folder.iterdir())
@@ -95,14 +95,14 @@ def entries(kind: Kind, progress: Progress = silent) -> list[Entry]:
 
 
 def _extent(path: Path) -> tuple[int, float]:
-    """Bytes of a file or of all in a folder, and when they were last written."""
+    """Return the bytes of a file or of a folder's files, and when they were last written."""
     total, last = 0, 0.0
     inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
     for file in (path, *inside):
         try:
             status = file.lstat()
         except OSError:
-            continue  # gone meanwhile
+            continue  # removed meanwhile
         last = max(last, status.st_mtime)
         total += 0 if file.is_dir() else status.st_size
     return total, last
@@ -110,20 +110,20 @@ def _extent(path: Path) -> tuple[int, float]:
 
 @dataclass
 class Cleared:
-    """What became of the entries that were to be removed."""
+    """What happened to the entries that were to be removed."""
 
     removed: int = 0
     bytes: int = 0
     in_use: int = 0
     failed: str = ""
-    """Why one could not be removed; empty where all could."""
+    """Why one could not be removed; empty if all were."""
 
 
 def clear(chosen: Sequence[Entry], progress: Progress = silent) -> Cleared:
-    """Remove entries, but for those whose lock another process holds.
+    """Remove entries, except those whose lock another process holds.
 
-    Whoever reads an entry has it in memory, or mapped before it lets go of the lock.  Lock files
-    stay: they are empty, and somebody may wait for one.
+    A process that reads an entry has loaded or mapped it before it releases the lock.  Lock files
+    stay: they are empty, and another process may be waiting for one.
     """
     cleared = Cleared()
     for done, entry in enumerate(chosen):
@@ -139,7 +139,7 @@ def clear(chosen: Sequence[Entry], progress: Progress = silent) -> Cleared:
             except OSError as error:
                 cleared.failed = f"cannot lock what it would remove: {error}"
                 continue
-            # Whose lock is free, nobody writes; where there is none, its age must tell.
+            # An entry whose lock is free is not being written; without a lock, its age decides.
             if entry.temporary and not locks and not entry.leftover:
                 cleared.in_use += 1
                 continue
@@ -154,7 +154,7 @@ def clear(chosen: Sequence[Entry], progress: Progress = silent) -> Cleared:
 
 
 def _locks(entry: Entry) -> Iterator[Path]:
-    """The lock files, as far as there are any, of whoever makes this entry."""
+    """Yield the existing lock files of processes that write this entry."""
     training = KINDS["training"].folder
     if entry.kind.name == "training":
         locks: Collection[Path] = sorted(training.glob("*.lock"))

@@ -1,4 +1,4 @@
-"""Which entries of the cache are not what they were when they were written."""
+"""Which entries of the cache were damaged after they were written."""
 
 import hashlib
 import json
@@ -11,9 +11,9 @@ from polyrot.upkeep.cache_contents import KINDS, Entry, entries
 
 
 def damaged(progress: Progress = silent) -> Iterator[Entry]:
-    """Yield the entries that a run would not take: it makes them anew.
+    """Yield the entries that a run would reject and make again.
 
-    Every file is read.  Unfinished training is not looked at, for nothing says what it was.
+    Every file is read.  Unfinished training is not checked, because it has no hashes.
     """
     for kind, whole in _WHOLE.items():
         held = [entry for entry in entries(KINDS[kind]) if not entry.temporary]
@@ -22,7 +22,7 @@ def damaged(progress: Progress = silent) -> Iterator[Entry]:
             try:
                 good = whole(entry.path)
             except FileNotFoundError:
-                good = not entry.path.exists()  # cleared meanwhile, or a part is missing
+                good = not entry.path.exists()  # removed meanwhile; else a part is missing
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 good = False
             if not good:
@@ -30,7 +30,7 @@ def damaged(progress: Progress = silent) -> Iterator[Entry]:
 
 
 def leftovers() -> list[Entry]:
-    """List the temporary files that killed processes left."""
+    """List the temporary files left by killed processes."""
     return [entry for kind in KINDS.values() for entry in entries(kind) if entry.leftover]
 
 

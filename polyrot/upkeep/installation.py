@@ -1,4 +1,4 @@
-"""Whether this installation can run: what `polyrot doctor` looks at."""
+"""Whether this installation can run: the checks of `polyrot doctor`."""
 
 import platform
 import shutil
@@ -15,7 +15,7 @@ from polyrot.progress import Progress
 from polyrot.report.columns import size
 
 LEAST_MEMORY, LEAST_DISK = 4 * 2**30, 2 * 2**30
-"""What judging the shipped suites takes, with some to spare."""
+"""Bytes that judging the shipped suites needs, with a margin."""
 HUB_SECONDS = 4.0
 NOT_FOR_USERS = ("test", "bench", "dev", "docs")
 """Extras for work on polyrot itself."""
@@ -26,14 +26,14 @@ class Level(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """Something is missing or slow, and a run goes on without it."""
+    """Something is missing or slow, but a run works without it."""
     PROBLEM = "problem"
     """A run is prevented."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor: what was looked at, what it is, and how to mend it."""
+    """One line of the doctor: what was checked, the result, and how to fix it."""
 
     level: Level
     what: str
@@ -42,7 +42,7 @@ class Finding:
 
 
 def libraries(progress: Progress) -> Iterator[Finding]:
-    """Python, and whether what polyrot needs is there in a version that it takes."""
+    """Check Python, and whether polyrot's requirements are installed in suitable versions."""
     from packaging.requirements import Requirement
 
     least = metadata("polyrot")["Requires-Python"]
@@ -76,7 +76,7 @@ def libraries(progress: Progress) -> Iterator[Finding]:
 
 
 def device(progress: Progress) -> Iterator[Finding]:
-    """The processor, accelerators and memory."""
+    """Check the processor, accelerators and memory."""
     import psutil
 
     from polyrot.provenance import machine
@@ -86,7 +86,7 @@ def device(progress: Progress) -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     said = f"{size(memory.available)} of {size(memory.total)} free"
     if memory.available < LEAST_MEMORY:
-        mend = f"end other programs; the shipped suites take up to {size(LEAST_MEMORY)}"
+        mend = f"close other programs; the shipped suites need up to {size(LEAST_MEMORY)}"
         yield Finding(Level.WARNING, "memory", said, mend)
     else:
         yield Finding(Level.OK, "memory", said)
@@ -94,7 +94,7 @@ def device(progress: Progress) -> Iterator[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        mend = "install torch anew; the CPU build is enough"
+        mend = "reinstall torch; the CPU build is enough"
         yield Finding(Level.PROBLEM, "torch", f"cannot be imported: {error}", mend)
         return
     yield Finding(Level.OK, "torch", f"imports; {torch.get_num_threads()} threads")
@@ -106,7 +106,7 @@ def device(progress: Progress) -> Iterator[Finding]:
 
 
 def cache(progress: Progress) -> Iterator[Finding]:
-    """The cache folder: can it be written, is there room, is what it holds whole?"""
+    """Check the cache folder: is it writable, is there space, are its entries intact?"""
     from polyrot.upkeep.cache_damage import damaged, leftovers
 
     folder = cache_directory()
@@ -116,7 +116,7 @@ def cache(progress: Progress) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        said = f"cannot be written: {error}; every run measures everything anew"
+        said = f"cannot be written: {error}; every run measures everything again"
         yield Finding(Level.WARNING, "folder", said, mend)
         return
     yield Finding(Level.OK, "folder", f"{folder}, writable")
@@ -129,13 +129,13 @@ def cache(progress: Progress) -> Iterator[Finding]:
     count = 0
     for entry in damaged(progress):
         count += 1
-        said = f"{entry.kind.name}/{entry.path.name} is damaged, and is made anew when needed"
+        said = f"{entry.kind.name}/{entry.path.name} is damaged; it is made again when needed"
         yield Finding(Level.WARNING, "entry", said, f"polyrot cache clear {entry.kind.name}")
     if not count:
         yield Finding(Level.OK, "entries", "none is damaged")
     left = leftovers()
     if left:
-        said = f"{len(left)} that killed runs left, {size(sum(entry.bytes for entry in left))}"
+        said = f"{len(left)} left by killed runs, {size(sum(entry.bytes for entry in left))}"
         kinds = " ".join(dict.fromkeys(entry.kind.name for entry in left))
         yield Finding(Level.WARNING, "temporary files", said, f"polyrot cache clear {kinds}")
     else:
@@ -143,11 +143,11 @@ def cache(progress: Progress) -> Iterator[Finding]:
 
 
 def hub(progress: Progress) -> Iterator[Finding]:
-    """Can models be had from the hub?  No suite that is shipped needs it."""
+    """Check whether the hub can be reached.  No shipped suite needs it."""
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
-        said = "not asked: HF_HUB_OFFLINE is set; suites from the hub run from its cache alone"
+        said = "not checked: HF_HUB_OFFLINE is set; suites from the hub run only from its cache"
         yield Finding(Level.OK, "model hub", said)
         return
     progress(0, f"asking {constants.ENDPOINT}")
@@ -156,7 +156,7 @@ def hub(progress: Progress) -> Iterator[Finding]:
     except Exception as error:  # whatever the client raises, there is no hub
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         said = f"{constants.ENDPOINT} cannot be reached ({reason}); suites from it are NOT RUN"
-        mend = "look at the network and its proxies, or set HF_ENDPOINT to a mirror"
+        mend = "check the network and its proxies, or set HF_ENDPOINT to a mirror"
         yield Finding(Level.WARNING, "model hub", said, mend)
         return
     if answer.status_code < 500:
@@ -167,19 +167,19 @@ def hub(progress: Progress) -> Iterator[Finding]:
 
 
 def files(progress: Progress) -> Iterator[Finding]:
-    """What is shipped: trained weights against their hashes, claims, calibration, verdicts."""
+    """Check what is shipped: trained weights by their hashes, claims, calibration, verdicts."""
     from polyrot.catalogue import find_claims
     from polyrot.suites.artifacts import SHIPPED, Artifacts, DamagedArtifact, MissingArtifact
     from polyrot.verdict.calibration import read_calibration
     from polyrot.verdict.record import read_verdict
 
-    mend = "install polyrot anew (pip install --force-reinstall), or git checkout in a clone"
+    mend = "reinstall polyrot (pip install --force-reinstall), or git checkout in a clone"
     for manifest in sorted(SHIPPED.glob("*/manifest.json")):
         name = manifest.parent.name
         progress(0, f"verifying {name}")
         try:
             count = len(Artifacts.open(manifest.parent).hashes)
-            yield Finding(Level.OK, name, f"{count} trained files, as their manifest says")
+            yield Finding(Level.OK, name, f"{count} trained files match their manifest")
         except (DamagedArtifact, MissingArtifact, OSError, ValueError) as error:
             yield Finding(Level.PROBLEM, name, str(error), mend)
     folder, claims = find_claims()
@@ -190,7 +190,7 @@ def files(progress: Progress) -> Iterator[Finding]:
     matrix = locations.calibration_file(Path())
     try:
         if matrix is None:
-            raise FileNotFoundError("there is none: verdicts do not know what bars can tell")
+            raise FileNotFoundError("there is none: how well bars discriminate is unknown")
         worlds = len(read_calibration(matrix).worlds)
         yield Finding(Level.OK, "calibration", f"of {worlds} worlds, {matrix}")
     except (OSError, ValueError) as error:
@@ -220,6 +220,6 @@ def _installed(name: str) -> str | None:
 
 
 def _extra(requirement: str) -> str:
-    """The extra that a requirement of a distribution belongs to; empty for none."""
+    """Return the extra that a requirement belongs to; empty if none."""
     _, found, rest = requirement.partition("extra ==")
     return rest.strip().strip(")").strip().strip("\"'") if found else ""

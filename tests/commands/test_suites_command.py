@@ -200,8 +200,8 @@ def test_controls_that_could_not_run_are_told(folder: Path) -> None:
     file = folder / "mine.toml"
     text = file.read_text()
     for seeds, message in (
-        ("7, 8", "mine names 2 models of another task; give some as [[controls]], as many and"),
-        ("7, 8, 9", f"{folder / 'other9'} is 16 wide, and the models of mine are 32"),
+        ("7, 8", "mine names 2 models of another task; give some as [[controls]], equal in"),
+        ("7, 8, 9", f"{folder / 'other9'} has width 16 but the models of mine have 32"),
     ):
         file.write_text(text + more.format(seeds))
         (said,) = problems(file)

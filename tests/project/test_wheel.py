@@ -112,7 +112,7 @@ def test_a_claim_of_ones_own_needs_no_clone(site: Path, empty: Path) -> None:
         (("--suite", "world:haar", "--require", "X-1"), "--require: expected measurements of this"),
         (
             ("--expect", "shipped:no"),
-            "--expect: Expected a suite behind shipped: among agreement, ",
+            "--expect: Expected a suite after shipped: among agreement, ",
         ),
     ],
 )

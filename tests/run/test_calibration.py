@@ -262,8 +262,8 @@ def test_only_worlds_are_calibrated_on(run) -> None:
     ("arguments", "message"),
     [
         (("--calibrate", "-1"), "--calibrate: expected at least 1 draw but got -1"),
-        (("--calibrate", "2", "--require", "TOY-01"), "judges nothing: leave --require out"),
-        (("--calibrate", "2", "--retrain"), "judges nothing: leave --retrain out"),
+        (("--calibrate", "2", "--require", "TOY-01"), "gives no verdicts: leave --require out"),
+        (("--calibrate", "2", "--retrain"), "gives no verdicts: leave --retrain out"),
     ],
 )
 def test_options_that_make_no_sense_are_named(run, arguments, message: str) -> None:

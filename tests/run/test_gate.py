@@ -406,7 +406,7 @@ def test_the_job_summary_shows_also_what_was_not_reported(claims, job_summary) -
         "# Claims: failed",
         "",
         "Gate failed (--require): the run did not finish.",
-        "The run did not finish; reports of earlier runs are as they were.",
+        "The run did not finish; reports of earlier runs are unchanged.",
     ]
 
 

@@ -48,8 +48,8 @@ def test_a_sound_installation_can_run(folder: Path) -> None:
         "ok processor ",
         "ok folder ",
         "ok entries none is damaged",
-        "ok model hub not asked: HF_HUB_OFFLINE is set",
-        "ok dyck3 80 trained files, as their manifest says",
+        "ok model hub not checked: HF_HUB_OFFLINE is set",
+        "ok dyck3 80 trained files match their manifest",
         f"ok claims {len(claim_files(CLAIMS))} in ",
         f"ok calibration of {len(worlds())} worlds",
         "ok shipped:dyck3 35 verdicts",
@@ -76,9 +76,9 @@ def test_what_is_damaged_or_left_over_in_the_cache_is_told(folder: Path) -> None
     said = " ".join(lines)
     assert f"warning entry estimates/{file.name} is damaged" in said
     assert f"warning entry nulls/{'b' * 24}.safetensors is damaged" in said
-    assert "mend: polyrot cache clear estimates" in said
-    assert "warning temporary files 1 that killed runs left" in said
-    assert lines[-1] == "Nothing prevents a run. 3 to know of."
+    assert "fix: polyrot cache clear estimates" in said
+    assert "warning temporary files 1 left by killed runs" in said
+    assert lines[-1] == "Nothing prevents a run. Warnings: 3."
 
 
 def test_a_cache_that_cannot_be_written_is_told(
@@ -87,7 +87,7 @@ def test_a_cache_that_cannot_be_written_is_told(
     (tmp_path / "file").touch()
     monkeypatch.setenv("POLYROT_CACHE", str(tmp_path / "file"))
     code, lines = doctor()
-    assert code == 0  # a run then measures everything anew
+    assert code == 0  # a run then measures everything again
     assert any(line.startswith("warning folder cannot be written") for line in lines)
 
 
@@ -102,8 +102,8 @@ def test_a_damaged_weight_prevents_a_run(
     code, lines = doctor()
     assert code == 1
     assert any(line.startswith("problem two-back") for line in lines)
-    assert "mend: install polyrot anew" in " ".join(lines)
-    assert lines[-1] == "1 to mend before a run; then polyrot doctor again."
+    assert "fix: reinstall polyrot" in " ".join(lines)
+    assert lines[-1] == "1 problem to fix before a run; then run polyrot doctor again."
 
 
 @pytest.mark.seconds

@@ -1,1 +1,1 @@
-"""Encoders that learn modular addition, and when they grok it."""
+"""Encoders that learn modular addition, and the delay of grokking."""

@@ -1,4 +1,4 @@
-"""Planted models of addition, and delays of grokking that are a known function of the decay."""
+"""Planted models of addition, and delays of grokking that are a known function of weight decay."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from polyrot.suites.draws import draw_seed
 from polyrot.tasks import modular
 
 NOISE = 0.3
-"""Standard deviation of a planted model's noise, where a circle has radius 1."""
+"""Standard deviation of a planted model's noise, relative to circles of radius 1."""
 
 
 def planted(
@@ -26,16 +26,16 @@ def planted(
     draw: int = 0,
     time: int = 0,
 ) -> AdditionModels:
-    """Plant answers as points in a random subspace of every seed, which the unembedding reads.
+    """Plant answers as points in a random subspace of every seed that the unembedding reads.
 
     Isotropic noise fills the other dimensions; nothing reads it.
 
     Args:
         points: of every answer, by seed.
-        given: what each seed answers.
+        given: the answers that each seed gives.
         d_model: dimensions of the space.
-        draw: which random draw.
-        time: of training; subspaces and noise are drawn anew for every time.
+        draw: number of the random draw.
+        time: of training; each time has separate subspaces and noise.
     """
     activations, weights = [], []
     for index, (codes, answers) in enumerate(zip(points, given, strict=True)):
@@ -52,7 +52,7 @@ def planted(
 def cyclic(
     seeds: int, *, d_model: int = 128, frequencies: int = 6, draw: int = 0, time: int = 0
 ) -> AdditionModels:
-    """Plant the algorithm: every answer a point on circles, at frequencies drawn for each seed."""
+    """Plant the algorithm: answers are points on circles, with frequencies drawn for each seed."""
     angles = 2 * math.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
     points = []
     for index in range(seeds):

@@ -1,4 +1,4 @@
-"""The curves of grokking: accuracies, and the ranks of cores, at the times that were kept."""
+"""The curves of grokking: accuracies, and ranks of cores, at the kept checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ def _of_states(cohort: EncoderCohort, states: Sequence[Mapping[str, Any]]) -> li
 
 
 def measured(models: AdditionModels, index: int) -> dict[str, Any]:
-    """The ranks of a seed's core, and how cyclic it is."""
+    """Measure the ranks of a seed's core, and how well a cyclic shift fits it."""
     ranks = models.ranks(index, ~modular.is_training())
     shift = models.shift(index, ranks.necessary)
     return vars(ranks) | {

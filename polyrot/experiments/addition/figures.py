@@ -94,7 +94,7 @@ def operator(curves: Mapping[str, Any]) -> list[Figure]:
 
 
 def ablations(worlds: Mapping[Labelled, AdditionModels]) -> list[Figure]:
-    """Draw accuracy with the first directions of a core alone, or without them, by their number."""
+    """Draw accuracy with only the first directions of a core, or without them, by their number."""
     series = []
     for (when, role), models in worlds.items():
         seeds = range(len(models.cores))
@@ -150,8 +150,8 @@ def delays(steps: Mapping[float, Sequence[int | None]]) -> list[Figure]:
 
 
 def _column(cores: Mapping[str, Any], which: str) -> tuple[list[int], list[list[float]]]:
-    """One figure of every seed, at every epoch."""
-    return cores["epoch"], [[float(own[which]) for own in seeds] for seeds in cores["seeds"]]
+    """Return one figure of every seed, at every epoch."""
+    return cores["epoch"], [[float(core[which]) for core in seeds] for seeds in cores["seeds"]]
 
 
 def _over_epochs(

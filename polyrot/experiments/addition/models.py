@@ -1,4 +1,4 @@
-"""Models of modular addition at the site of their core: what the claims about grokking measure."""
+"""Models of modular addition at the site of their core, as measured by claims about grokking."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -22,24 +22,24 @@ ENERGY = 0.99
 ENOUGH_LOSS = 1e-3
 """Accuracy that a sufficient core may lose."""
 CHANCES = 2
-"""A core is necessary where without it accuracy is at most so many times chance."""
+"""A core is necessary if accuracy without it is at most this multiple of chance."""
 PROPER = modular.MODULUS - 1
-"""A core of this rank or more can hold any points whatever: it does not count."""
+"""Cores of this rank or more can hold arbitrary points and do not count."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """How many directions a core needs, by each of the paper's criteria."""
+    """The number of directions that a core needs, by each of the paper's criteria."""
 
     energy: int
     necessary: int
-    """Fewest, at least those by energy, without which the answers are at chance."""
+    """Fewest (at least the rank by energy) without which accuracy is at chance."""
     sufficient: int
-    """Fewest, at least those by energy, that alone keep the accuracy."""
+    """Fewest (at least the rank by energy) that alone keep the accuracy."""
 
     @property
     def operational(self) -> int:
-        """Fewest that are both."""
+        """Fewest directions that are both necessary and sufficient."""
         return max(self.necessary, self.sufficient)
 
 
@@ -48,7 +48,7 @@ class AdditionModels:
     """Seeds that answer all questions of modular addition, at one time of their training."""
 
     activations: Float[Tensor, "seed question d_model"]
-    """At the core's site and the last token, float64."""
+    """Activations at the core's site and the last token, float64."""
     weight: Float[Tensor, "seed answer d_model"]
     bias: Float[Tensor, "seed answer"]
 
@@ -69,17 +69,17 @@ class AdditionModels:
 
     @cached_property
     def cores(self) -> list[Core]:
-        """Of every seed, from the states at all questions, as published."""
+        """The core of every seed, from the states at all questions, as published."""
         return [
             extract(x, affine(weight, bias), energy=ENERGY)
             for x, weight, bias in zip(self.activations, self.weight, self.bias, strict=True)
         ]
 
     def ranks(self, index: int, questions: Bool[Tensor, " question"]) -> Ranks:
-        """Find the ranks of a seed by what happens to its answers to some questions.
+        """Find the ranks of a seed from its accuracy on some questions.
 
-        There always are some: with all directions a model is whole, and without any it gives
-        one answer to every question.
+        They always exist: with all directions a model is complete, and without any it gives the
+        same answer to every question.
         """
         kept, removed = self.accuracies(index, questions)
         whole = float(kept[-1])
@@ -91,21 +91,21 @@ class AdditionModels:
         )
 
     def whole(self, index: int, questions: Bool[Tensor, " question"]) -> float:
-        """Accuracy of a seed on some questions."""
+        """Return the accuracy of a seed on some questions, without ablation."""
         logits = self.activations[index, questions] @ self.weight[index].mT + self.bias[index]
         return float((logits.argmax(-1) == self.answers[questions]).double().mean())
 
     def accuracies(
         self, index: int, questions: Bool[Tensor, " question"]
     ) -> tuple[Float[Tensor, " rank"], Float[Tensor, " rank"]]:
-        """Accuracy with the first r directions alone, and without them, for every r from 1."""
+        """Return the accuracy with only the first r directions, and without them, for r from 1."""
         directions = self.cores[index].directions
         coordinates = self.activations[index, questions] @ directions
         read = self.weight[index] @ directions
         answers = self.answers[questions]
 
         def growing(order: Sequence[int]) -> list[Tensor]:
-            """Accuracy with nothing, and with one more direction at a time."""
+            """Return the accuracy with no direction, and with one more at a time."""
             logits = self.bias[index].expand(len(answers), -1)
             found = [(logits.argmax(-1) == answers).double().mean()]
             for r in order:
@@ -113,7 +113,7 @@ class AdditionModels:
                 found.append((logits.argmax(-1) == answers).double().mean())
             return found
 
-        # Summed from the other end: the rounding of a difference would still answer.
+        # Summed from the last direction: rounding errors of a difference would still be decoded.
         kept = growing(range(len(directions)))[1:]
         removed = growing(range(len(directions))[::-1])[-2::-1]
         return torch.stack(kept), torch.stack(removed)
@@ -127,7 +127,7 @@ class AdditionModels:
 
 
 def _first(found: Bool[Tensor, " rank"], least: int) -> int:
-    """The first rank of at least `least` at which something is found."""
+    """Return the first rank of at least `least` where `found` is true."""
     ranks = 1 + found.nonzero()[:, 0]
     return int(ranks[ranks >= least][0])
 
@@ -139,11 +139,11 @@ class Addition(Suite, Capability):
 
     @abstractmethod
     def questions(self, checkpoint: str) -> AdditionModels:
-        """The seeds at the site of their core: see `CHECKPOINTS` of the suite."""
+        """Return the seeds at the site of their core: see `CHECKPOINTS` of the suite."""
 
     @property
     def curves(self) -> Mapping[str, Any]:
-        """Accuracies and cores over the epochs, by branch."""
+        """Return accuracies and cores over the epochs, by branch."""
         raise self.lacks("curves of grokking")
 
 
@@ -155,4 +155,4 @@ class Delays(Suite, Capability):
     @property
     @abstractmethod
     def delays(self) -> Mapping[float, list[int | None]]:
-        """Steps that grokking took in every repetition, by weight decay; None where it did not."""
+        """Steps until every repetition grokked, by weight decay; None if it did not."""

@@ -1,4 +1,4 @@
-"""The suite `modular-addition`: encoders at four times of learning to add modulo 53."""
+"""The suite `modular-addition`: encoders at four times of learning addition modulo 53."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,12 +38,12 @@ HELD_OUT_SHARE, HELD_OUT_SEED = 0.25, 2_027
 
 
 def checkpoint_file(seed: int, checkpoint: str) -> str:
-    """Name of the file of a seed at a time of its training."""
+    """Return the file name of a seed at a time of its training."""
     return f"seed{seed}-{checkpoint}.safetensors"
 
 
 def held_out_questions() -> Bool[Tensor, " question"]:
-    """A random quarter, which no rotation and no autoencoder is fitted on."""
+    """Choose a random quarter, on which no rotation and no autoencoder is fitted."""
     count = len(modular.questions())
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
     order = torch.randperm(count, generator=generator)
@@ -56,7 +56,7 @@ class ModularSuite(Cores, Autoencoders, Addition, Delays):
     """Seeds that grokked; activations for alignment are those at the last token, by question."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Load the models; `folder` holds one folder of trained files a cohort."""
+        """Load the models; `folder` has one folder of trained files per cohort."""
         super().__init__(NAME, ENCODER_COHORTS[NAME].seeds, (SITE,))
         self._folder = folder
         self._artifacts = Artifacts.open(folder / NAME)
@@ -117,6 +117,6 @@ def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> Modu
 
 
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Seeds, their accuracies and file hashes, and the manifest of the sweep."""
+    """Return seeds, their accuracies and file hashes, and the hash of the sweep's manifest."""
     found = cohort_provenance(name, artifacts, compared_with=(SWEEP,))
     return {"seeds": list(ENCODER_COHORTS[name].seeds), **found}

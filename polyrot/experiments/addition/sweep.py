@@ -1,4 +1,4 @@
-"""The recorded result of the grokking sweep: delays by weight decay, with where they are from."""
+"""The recorded result of the grokking sweep: delays by weight decay, with their provenance."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from polyrot.suites.artifacts import Artifacts, write_manifest
 
 RESULT = "delays.json"
 DelaysByDecay = Mapping[float, list[int | None]]
-"""Steps of every repetition, none where it did not grok, by weight decay."""
+"""Steps of every repetition by weight decay; None if it did not grok."""
 
 
 def build_sweep(
@@ -52,7 +52,7 @@ def read_sweep(folder: Path) -> DelaysByDecay:
     """Read the delays of a sweep.
 
     Raises:
-        MissingArtifact: where there is none.
+        MissingArtifact: if there are none.
     """
     artifacts = Artifacts.open(folder)
     found = json.loads((artifacts.folder / RESULT).read_text())

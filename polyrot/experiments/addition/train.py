@@ -1,4 +1,4 @@
-"""Train modular addition, with weight decay and without, and write what is shipped of it."""
+"""Train modular addition, with and without weight decay, and write what is shipped."""
 
 import json
 from dataclasses import asdict
@@ -31,7 +31,7 @@ from polyrot.suites.training import (
 )
 
 SIZES = (10, 10, 1)
-"""How long the models take, those without weight decay, and the autoencoders, roughly."""
+"""Rough shares of time: the models, those without weight decay, and the autoencoders."""
 
 
 def train(
@@ -55,10 +55,10 @@ def build_modular_suite(
     command: str,
     progress: Progress = silent,
 ) -> Artifacts:
-    """Train modular addition with weight decay, and without it from the fork; write four times.
+    """Train modular addition with weight decay, and without it from the fork; write both.
 
-    Weights in half precision, and the curves of both branches.  Finished parts and checkpoints stay
-    in `work`: a second call continues there.
+    Written are weights at four times, in half precision, and the curves of both branches.  Finished
+    parts and checkpoints stay in `work`: a second call continues there.
     """
     decaying, without = (ENCODER_COHORTS[name] for name in (MODULAR, WITHOUT_DECAY))
     first, second, saes_part = in_turn(progress, SIZES)
@@ -86,7 +86,9 @@ def build_modular_suite(
             saes = _modular_saes(states, work, saes_part)
     progress(1, f"{MODULAR}: cores of what was kept")
     branches = ((decaying, history), (without, forked))
-    text = json.dumps({cohort.name: curves(cohort, own, work) for cohort, own in branches})
+    text = json.dumps(
+        {cohort.name: curves(cohort, recorded, work) for cohort, recorded in branches}
+    )
     write_atomically(folder / modular.CURVES, lambda path: path.write_text(text))
     description = describe(decaying, history, command) | {
         "without decay": asdict(without.training),
@@ -96,7 +98,7 @@ def build_modular_suite(
 
 
 def _modular_saes(states: list[State], work: Path, progress: Progress) -> dict[SAEName, SAE]:
-    """One autoencoder a seed, on the questions that are not held out."""
+    """Train one autoencoder per seed, on the questions that are not held out."""
     cohort = ENCODER_COHORTS[MODULAR]
     models = AdditionModels.of(StackedEncoder(cohort.architecture, stack_states(states)))
     x = models.activations[:, ~modular.held_out_questions()].float()

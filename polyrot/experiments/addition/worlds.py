@@ -1,4 +1,4 @@
-"""Worlds of modular addition: models of which it is known how they answer, and known delays."""
+"""Worlds of modular addition: models with known answers, and delays with a known law."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -19,13 +19,13 @@ SEEDS = (0, 1, 2)
 STEPS, SCATTER = 2_000, 0.1
 """Delay at a weight decay of one, and its standard deviation on a natural logarithm."""
 DIRECTIONS = torch.eye(modular.MODULUS, dtype=torch.float64)
-"""Points of answers that have a direction each."""
+"""Points of answers that each have a separate direction."""
 
 Make = Callable[[Draw, int], AdditionModels]
-"""The models of a draw at a time of training."""
+"""Makes the models of a draw at a time of training."""
 
 
-def by_heart(draw: Draw, time: int) -> AdditionModels:
+def memorised(draw: Draw, time: int) -> AdditionModels:
     """A direction for each training answer; held-out questions are answered at random."""
     answers = modular.answers(modular.questions())
     given = [
@@ -59,13 +59,13 @@ def scattered(dimensions: int) -> Make:
 
 
 def right(points: Sequence[Tensor], draw: Draw, time: int) -> AdditionModels:
-    """Answer all questions rightly, at given points of the answers."""
+    """Answer all questions correctly, at given points of the answers."""
     answers = [modular.answers(modular.questions())] * len(SEEDS)
     return planted(points, answers, draw=draw.number, time=time)
 
 
 def on_circles(frequencies: int) -> Make:
-    """Right answers, in their order on circles of so many frequencies."""
+    """Correct answers, in their order on circles of this many frequencies."""
     return lambda draw, time: cyclic(
         len(SEEDS), frequencies=frequencies, draw=draw.number, time=time
     )
@@ -81,7 +81,7 @@ def learned(*, grokked: Make = on_circles(6), end: int = 6, without_decay: int =
     A seed has the same frequencies at all times, and more of them where there are more circles.
     """
     return {
-        MEMORISED: by_heart,
+        MEMORISED: memorised,
         GROKKED: grokked,
         END: on_circles(end),
         END_WITHOUT_DECAY: on_circles(without_decay),
@@ -90,18 +90,18 @@ def learned(*, grokked: Make = on_circles(6), end: int = 6, without_decay: int =
 
 ADDITION_WORLDS: dict[str, Times] = {
     "addition-circles": learned(),
-    "addition-by-heart": learned(grokked=by_heart),
+    "addition-by-heart": learned(grokked=memorised),
     "addition-a-direction-each": learned(grokked=a_direction_each),
     "addition-scattered-15": learned(grokked=scattered(15)),
     "addition-scattered-60": learned(grokked=scattered(60)),
     "addition-inflates": learned(end=15),
     "addition-inflates-anyway": learned(end=15, without_decay=15),
 }
-"""By name: how the answers lie when the models grok, and on how many circles in the end."""
+"""By name: how the answers lie when the models grok, and on how many circles at the end."""
 
 
 class AdditionWorld(Addition):
-    """Given models of addition modulo 53, three seeds."""
+    """Synthetic models of addition modulo 53, three seeds."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `ADDITION_WORLDS` and the number of its random draw."""
@@ -117,7 +117,7 @@ class AdditionWorld(Addition):
 
 
 DELAY_WORLDS = {"delay-inverse": -1.0, "delay-root": -0.5, "delay-square": -2.0, "delay-flat": 0.0}
-"""By name: the power of the weight decay that delays go as."""
+"""By name: the exponent of the delay's power law in the weight decay."""
 
 
 class DelayWorld(Delays):

@@ -1,1 +1,1 @@
-"""Language models before a verb: is subject-verb agreement one axis?"""
+"""Language models before a verb: is subject-verb agreement carried by one axis?"""

@@ -1,7 +1,7 @@
 """One axis for each layer that should carry agreement: how it is found, and what removing it does.
 
-Found on the training prompts alone; what interventions on it do is the area under the ROC curve
-of the plural margin, for a plural head, on either half of the prompts (arXiv 2602.22600).
+It is found on the training prompts only.  The effect of an intervention is the area under the ROC
+curve of the plural margin for a plural head, on either half of the prompts (arXiv 2602.22600).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +21,10 @@ from polyrot.stats.ranking import area_under_curve
 from polyrot.tasks.agreement import Prompts
 
 INTERVENTIONS = {"keep": keep, "remove": remove, "flip": flip}
-"""About the mean of the training prompts, at the last token alone."""
+"""Interventions relative to the mean of the training prompts, at the last token only."""
 
 TIE = 1e-4
-"""Of the standard deviation of a model's margins: differences below it are ties."""
+"""Share of the standard deviation of a model's margins below which differences are ties."""
 Direction = Float[Tensor, " d_model"]
 
 
@@ -35,21 +35,21 @@ class Areas:
     base: float
     """Without intervention."""
     by_layer: Mapping[str, tuple[float, ...]]
-    """By intervention; the first layer is the state behind the first block."""
+    """By intervention; the first layer is the state after the first block."""
 
     @property
     def best_layer(self) -> int:
-        """Where to flip the axis does most, the first of such layers, as published."""
+        """The first layer where flipping the axis has the largest effect, as published."""
         return int(np.argmin(self.by_layer["flip"]))
 
     def at(self, layer: int) -> dict[str, float]:
-        """Areas at one layer, by intervention."""
+        """Return the areas at one layer, by intervention."""
         return {name: areas[layer] for name, areas in self.by_layer.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What one model has at every layer, and what its cores do there."""
+    """The states and cores of one model at every layer, and the effect of interventions."""
 
     reader: Reader
     prompts: Prompts
@@ -65,7 +65,7 @@ class Study:
     ) -> tuple[dict[str, float], ...]:
         """Intervene on other axes at a layer: areas under the curve on the test prompts."""
         mean = _means(self.states, self.prompts)[layer]
-        edits = [(layer, own) for axis in directions for own in _edits(axis, mean)]
+        edits = [(layer, edit) for axis in directions for edit in _edits(axis, mean)]
         test = ~self.prompts.training
         edited = self.reader.edited_margins(edits, torch.from_numpy(test))
         scale = _scale(self.margins)
@@ -93,20 +93,22 @@ def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> St
         reader: of these prompts.
         prompts: labels and split.
         known: of the same model with its states read at other places; where a layer is read at
-            the same place, its areas are taken from there.
+            the same place, its areas are reused.
     """
     observed = reader.observe()
     cores = cores_of(observed, prompts)
     means = _means(observed.states, prompts)
     same = [
-        known is not None and torch.equal(own, other)
-        for own, other in zip(observed.states, known.states if known else cores, strict=True)
+        known is not None and torch.equal(layer_states, other)
+        for layer_states, other in zip(
+            observed.states, known.states if known else cores, strict=True
+        )
     ]
     edits = [
-        (layer, own)
+        (layer, edit)
         for layer, (axis, mean) in enumerate(zip(cores, means, strict=True))
         if not same[layer]
-        for own in _edits(axis, mean)
+        for edit in _edits(axis, mean)
     ]
     scale = _scale(observed.margins)
     every = torch.ones(len(prompts.plural), dtype=torch.bool)
@@ -155,7 +157,7 @@ def cores_of(observed: Observed, prompts: Prompts) -> Float[Tensor, "layer d_mod
 
 
 def _means(states: Tensor, prompts: Prompts) -> Float[Tensor, "layer d_model"]:
-    """Of the training prompts, at every layer."""
+    """Return the mean of the training prompts, at every layer."""
     means: Tensor = states[:, torch.from_numpy(prompts.training)].double().mean(1)
     return means
 
@@ -174,7 +176,7 @@ def _edits(axis: Direction, mean: Direction) -> list[Edit]:
 
 
 def _rows(edited: Iterator[Tensor], plural: Bool[np.ndarray, " _"]) -> dict[str, float]:
-    """Areas of the next layer's interventions."""
+    """Return the areas of the next layer's interventions."""
     return {name: _area(next(edited), plural) for name in INTERVENTIONS}
 
 
@@ -183,5 +185,5 @@ def _area(margins: Float[Tensor, " _"], plural: Bool[np.ndarray, " _"]) -> float
 
 
 def _scale(margins: Float[Tensor, " prompt"]) -> float:
-    """Differences of margins that count as ties: what an exact removal leaves is rounding."""
+    """Return the differences of margins that count as ties: exact removal leaves only rounding."""
     return TIE * float(margins.double().std())

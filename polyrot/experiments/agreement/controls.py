@@ -1,4 +1,4 @@
-"""Readers of prompts for which the truth is known: another basis, and a planted axis."""
+"""Readers of prompts with known truth: in another basis, and with a planted axis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class RotatedReader:
 
     def observe(self) -> Observed:
         seen, turn = self.reader.observe(), self.rotation
-        # A gradient turns as states do, because the rotation is orthogonal.
+        # Gradients rotate as states do, because the rotation is orthogonal.
         return Observed(seen.states.double() @ turn, seen.gradients.double() @ turn, seen.margins)
 
     def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
@@ -48,11 +48,11 @@ def rotated(study: Study) -> Study:
 
 @dataclass(frozen=True)
 class LinearReader:
-    """A reader whose states are given, and whose margins are linear in them behind any layer."""
+    """A reader with given states, whose margins are linear in the states after any layer."""
 
     states: Float[Tensor, "layer prompt d_model"]
     readout: Float[Tensor, "prompt d_model"]
-    """What a prompt's state is multiplied with: its margin, and the gradient of that."""
+    """The gradient of each prompt's margin; the margin is its product with the state."""
 
     def observe(self) -> Observed:
         gradients = self.readout.expand_as(self.states)
@@ -84,12 +84,12 @@ def planted_axis(plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int
 
 
 def along(reader: LinearReader, coordinates: Float[Tensor, " prompt"]) -> LinearReader:
-    """Let states have these coordinates along what is read, behind every layer."""
+    """Set the states' coordinates along the readout, after every layer."""
     axes = reader.readout / reader.readout.norm(dim=1, keepdim=True)
     missing = coordinates - (reader.states * axes).sum(-1)
     return replace(reader, states=reader.states + missing[..., None] * axes)
 
 
 def signs(plural: Bool[np.ndarray, " prompt"]) -> Float[Tensor, " prompt"]:
-    """1 for a plural head, -1 for a singular one."""
+    """Return 1 for a plural head, -1 for a singular one."""
     return 2 * torch.from_numpy(plural).double() - 1

@@ -14,12 +14,12 @@ _PATTERN = re.compile(r"(\S.*) behind block (\d+)")
 
 
 def by_depth(size: str, areas: Sequence[float]) -> dict[str, float]:
-    """Name the areas of an intervention behind every block, to average them over a size's seeds."""
+    """Name the areas of an intervention after every block, to average them over a size's seeds."""
     return {_NAME.format(size=size, block=block): area for block, area in enumerate(areas)}
 
 
 def depth_figures(worlds: Worlds) -> list[Figure]:
-    """Draw those areas, one figure a size."""
+    """Draw those areas, one figure per size."""
     curves: dict[str, dict[str, Series]] = {}
     for part, estimate in worlds[MODELS].items():
         intervention = part.rpartition(", ")[2]
@@ -34,7 +34,7 @@ def depth_figures(worlds: Worlds) -> list[Figure]:
             f"depth-{size}",
             f"Agreement after interventions, {size}",
             "Area under the ROC curve of the plural margin on the held-out prompts, when the core "
-            "is kept alone, removed or flipped behind each block, at the last token; mean over "
+            "is kept alone, removed or flipped after each block, at the last token; mean over "
             "seeds. 0.5 is chance.",
             "block",
             "AUC",

@@ -34,8 +34,8 @@ class LanguageReaders(Readers):
         """Let a model read prompts.
 
         Raises:
-            NotRun: where a verb is not a single token, or the prompts are longer than the model
-                reads.
+            NotRun: if a verb is not a single token, or the prompts are longer than the model's
+                context.
         """
         suite = self._suite
         tokenizer = suite.tokenizer()

@@ -1,7 +1,7 @@
 """Causal language models before a verb: states at the last token, the plural margin, edits.
 
 Of arXiv 2602.22600: the margin is logit(are) + logit(were) - logit(is) - logit(was) at the last
-token of a prompt, and states are those of the residual stream there, behind every block.
+token of a prompt, and states are those of the residual stream there, after every block.
 """
 
 import copy
@@ -20,14 +20,14 @@ from polyrot.interventions.places import places
 
 PLURAL, SINGULAR = (" are", " were"), (" is", " was")
 EMBEDDED = "resid_pre.0"
-"""The state before the first block, which no intervention touches."""
+"""The state before the first block, where no intervention acts."""
 BATCH = 64
 PASS_BYTES = 2**26
-"""Keys and values of the prompts that run together, each once for every edit."""
+"""Limit on the keys and values of prompts that run together, each once per edit."""
 
 Chosen = Bool[Tensor, " prompt"]
 Placed = tuple[int, Edit]
-"""A layer, and what becomes of the last state there, `[row, d_model]`."""
+"""A layer, and the edit of the last state there, `[row, d_model]`."""
 
 
 @dataclass(frozen=True)
@@ -40,31 +40,31 @@ class Copulas:
 
 @dataclass(frozen=True)
 class Observed:
-    """What stands at the last token of every prompt, behind every block."""
+    """States and gradients at the last token of every prompt, after every block."""
 
     states: Float[Tensor, "layer prompt d_model"]
     gradients: Float[Tensor, "layer prompt d_model"]
-    """Of each prompt's margin with respect to its state."""
+    """Gradient of each prompt's margin with respect to its state."""
     margins: Float[Tensor, " prompt"]
-    """Logits of the plural verbs less those of the singular ones."""
+    """Logits of the plural verbs minus those of the singular ones."""
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """What reads prompts and says a margin."""
+    """Something that reads prompts and returns margins."""
 
     def observe(self) -> Observed:
         """Read every prompt."""
 
     def edited_margins(self, edits: Sequence[Placed], chosen: Chosen) -> Float[Tensor, "edit _"]:
-        """Read the prompts chosen, in their order, once for each edit of the last state."""
+        """Read the chosen prompts, in their order, once for each edit of the last state."""
 
 
 class LanguageReader:
     """A causal language model that reads tokenised prompts.
 
-    Only the last token's state is edited, and what stands before it does not see it: a prompt's
-    other tokens run once, and their keys and values serve every edit.
+    Only the last token's state is edited, and earlier tokens do not attend to it: they run once,
+    and their keys and values serve every edit.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class LanguageReader:
         batch: int = BATCH,
         last: str = "",
     ) -> None:
-        """Take a model of `transformers` and prompts.
+        """Store a model of `transformers` and prompts.
 
         Args:
-            load: gives the model, of a family that `polyrot.interventions.places` knows; asked
-                every time, so that nobody holds models that are not in use.
+            load: returns the model, of a family that `polyrot.interventions.places` knows; called
+                on every use, so that unused models are not kept in memory.
             tokens: of each prompt, two or more.
-            verbs: whose logits make the margin.
-            batch: prompts that run together.
-            last: where the last layer's state is read, by default behind the last block, where it
+            verbs: tokens whose logits make the margin.
+            batch: prompts per batch.
+            last: where the last layer's state is read, by default after the last block, where it
                 is edited.
         """
         self._load, self._tokens, self._verbs = load, tokens, verbs
@@ -123,12 +123,12 @@ class LanguageReader:
         result = torch.empty(len(edits), len(self._tokens))
         for rows, ids in self._batches(model, wanted):
             before = _before(model, ids)
-            # Several edits run as one batch, as far as memory goes.
+            # Several edits run as one batch, as far as memory allows.
             kept = 2 * len(sites) * ids.numel() * model.config.hidden_size
             together = max(1, PASS_BYTES // (kept * model.dtype.itemsize))
             for start in range(0, len(edits), together):
                 some = edits[start : start + together]
-                repeated = copy.deepcopy(before)  # a run adds its token to what it is given
+                repeated = copy.deepcopy(before)  # a run appends its token to the cache it is given
                 repeated.batch_repeat_interleave(len(some))
                 with edited(model, _by_site(some, sites)):
                     rerun = ids.repeat_interleave(len(some), dim=0)
@@ -139,7 +139,7 @@ class LanguageReader:
     def _batches(
         self, model: nn.Module, chosen: Sequence[int]
     ) -> Iterator[tuple[list[int], Int[Tensor, "prompt position"]]]:
-        """Prompts of one length each, so that none is padded: their places and their tokens."""
+        """Yield batches of prompts of equal length, without padding: positions and tokens."""
         device = next(model.parameters()).device
         for length in sorted({len(self._tokens[row]) for row in chosen}):
             rows = [row for row in chosen if len(self._tokens[row]) == length]
@@ -151,7 +151,7 @@ class LanguageReader:
     def _margins(
         self, model: nn.Module, ids: Int[Tensor, "prompt position"], before: Any
     ) -> Float[Tensor, " prompt"]:
-        """Run the last token; `before` is used up."""
+        """Run the last token; `before` is modified."""
         output = model(input_ids=ids[:, -1:], past_key_values=before, use_cache=True)
         logits = output.logits[:, -1].float()
         plural, singular = (
@@ -165,7 +165,7 @@ def copulas(tokenizer: Callable[..., Any]) -> Copulas:
     """Find the tokens of the four verbs.
 
     Raises:
-        NotRun: where a tokenizer does not have one of them as a single token.
+        NotRun: if a tokenizer does not have one of them as a single token.
     """
     unknown = getattr(tokenizer, "unk_token_id", None)
 
@@ -173,8 +173,8 @@ def copulas(tokenizer: Callable[..., Any]) -> Copulas:
         ids = list(tokenizer(verb, add_special_tokens=False)["input_ids"])
         if len(ids) != 1 or ids[0] == unknown:
             raise NotRun(
-                f"the tokenizer has no single token for {verb!r} (it gives {ids}), and the margin "
-                "is read of one; give models whose tokenizer has is, are, was and were"
+                f"the tokenizer has no single token for {verb!r} (it gives {ids}), which the "
+                "margin needs; give models whose tokenizer has is, are, was and were"
             )
         return int(ids[0])
 
@@ -183,24 +183,24 @@ def copulas(tokenizer: Callable[..., Any]) -> Copulas:
 
 @torch.no_grad()
 def _before(model: nn.Module, ids: Int[Tensor, "prompt position"]) -> Any:
-    """Run all tokens but the last; what the last one attends to."""
+    """Run all tokens but the last; return the keys and values that the last one attends to."""
     return model(input_ids=ids[:, :-1], use_cache=True).past_key_values
 
 
 def _last(values: Sequence[Tensor]) -> Float[Tensor, "layer prompt d_model"]:
-    return torch.stack([own[:, -1].detach().float().cpu() for own in values])
+    return torch.stack([layer[:, -1].detach().float().cpu() for layer in values])
 
 
 def _by_site(edits: Sequence[Placed], sites: Sequence[str]) -> dict[str, Edit]:
-    """Edit interleaved rows in turn: of every prompt, row 0 by the first edit, and so on."""
+    """Edit interleaved rows in turn: each prompt's row 0 by the first edit, and so on."""
     count = len(edits)
 
     def at(layer: int) -> Edit:
         def edit(x: Tensor) -> Tensor:
             result = x.clone()
-            for index, (place, own) in enumerate(edits):
+            for index, (place, changed) in enumerate(edits):
                 if place == layer:
-                    result[index::count, -1] = own(x[index::count, -1])
+                    result[index::count, -1] = changed(x[index::count, -1])
             return result
 
         return edit

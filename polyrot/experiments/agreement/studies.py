@@ -1,4 +1,4 @@
-"""Suites asked for agreement: each model is studied once, and which are units of estimates."""
+"""Agreement in a suite's models: each is studied once; groups of them are units of estimates."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Readers(Capability):
 
 
 def units(readers: Readers) -> Mapping[str, tuple[int, ...]]:
-    """Group the seeds for estimates: by size, or all as one where every size has a single model.
+    """Group the seeds for estimates: by size, or all together if every size has a single model.
 
     Then the models are the units of replication, and the group has no name.
     """
@@ -60,13 +60,12 @@ def pairs_of_sizes(readers: Readers) -> dict[str, list[tuple[int, int]]]:
     """List the pairs of seeds of different sizes: by two sizes, or all as one part as in `units`.
 
     Raises:
-        NotRun: where all models are of one size.
+        NotRun: if all models are of one size.
     """
     groups = readers.sizes
     if len(groups) < 2:
         raise NotRun(
-            f"the models of {readers.name} are of one size; give a [[models]] table for each of "
-            "several sizes"
+            f"the models of {readers.name} are of one size; give one [[models]] table for each size"
         )
     pairs = {
         f"{one} and {other}": [(a, b) for a in groups[one] for b in groups[other]]
@@ -78,10 +77,10 @@ def pairs_of_sizes(readers: Readers) -> dict[str, list[tuple[int, int]]]:
 
 
 def _single(readers: Readers) -> bool:
-    """Is there one model of every size?"""
+    """Is there only one model of every size?"""
     return all(len(seeds) == 1 for seeds in readers.sizes.values())
 
 
 def part_name(*words: str) -> str:
-    """Name a part by its group, if that has a name, and more."""
+    """Name a part by its group, if that has a name, and further words."""
     return ", ".join(word for word in words if word)

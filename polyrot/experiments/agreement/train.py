@@ -1,4 +1,4 @@
-"""`agreement`: GPT-2 in miniature, in three sizes, trained on a language of agreement; shipped."""
+"""`agreement`: small GPT-2 models of three sizes, trained on a language of agreement; shipped."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,11 +30,11 @@ NAME = "agreement"
 CONTEXT = 32
 TRAINING_SEED, HELD_OUT_SEED = 2_602, 22_600
 STORED = torch.float16
-"""In which weights are stored: half the megabytes.  Accuracies are those of what is stored."""
+"""Precision of stored weights, to halve their size.  Accuracies are those of stored weights."""
 
 
 def recipe(d_model: int, layers: int, *, steps: int = 1_000) -> LanguageConfig:
-    """How a model of a size is made, with 16 dimensions a head."""
+    """Return the recipe for models of a size, with 16 dimensions per head."""
     return LanguageConfig(
         vocabulary=len(new_tokenizer()),
         d_model=d_model,
@@ -60,9 +60,9 @@ class Size:
 
 
 def sizes() -> dict[str, Size]:
-    """The three sizes; more seeds of the medium one, which rotations are measured on too.
+    """Return the three sizes; the medium one has more seeds, because it is also used for rotations.
 
-    The small ones train longer: after 1,000 steps two of three did not agree yet.
+    The small ones train longer: after 1,000 steps two of three had not learned agreement.
     """
     return {
         "small": Size(recipe(32, 2, steps=4_000), (11, 12, 13)),
@@ -139,7 +139,7 @@ def build_agreement(
 
 
 def accuracies(model: Any, tokenizer: "PreTrainedTokenizerFast") -> dict[str, float]:
-    """Measure how often the plural margin has the sign of the head's number.
+    """Measure how often the sign of the plural margin matches the head's number.
 
     On all published prompts, and on those whose pair of nouns no model was trained on.
     """
@@ -162,7 +162,7 @@ def _training_tokens(plan: Plan, tokenizer: "PreTrainedTokenizerFast") -> Tokens
 
 
 def _write_tokens(plan: Plan, folder: Path, tokenizer: "PreTrainedTokenizerFast") -> str:
-    """Write sentences of the held-out pairs, for what else is measured on the models."""
+    """Write sentences of the held-out pairs, for other measurements on the models."""
     rng = np.random.default_rng(HELD_OUT_SEED)
     arrays = {
         name: draw_rows(tokenizer, count, CONTEXT, held_out=True, rng=rng)

@@ -1,4 +1,4 @@
-"""Worlds of subject-verb agreement: it is known what carries the number before the verb."""
+"""Worlds of subject-verb agreement in which it is known what carries the number."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -29,7 +29,7 @@ def one_axis(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReade
 def two_axes(plural: Plural, d_model: int, draw: Draw, seed: int) -> LinearReader:
     """One axis carries the number of half of the prompts, another that of the rest."""
     second = torch.arange(len(plural)) % 2
-    # The core can be but one of them: that with the larger variance.
+    # The core can be only one of them: the one with the larger variance.
     strength = torch.tensor([3.0, 1.5], dtype=torch.float64)[second]
     axes = draw.haar(d_model, seed, 1).double()[second]
     generator = draw.generator(seed, 2)
@@ -66,7 +66,7 @@ VERB_WORLDS: dict[str, Make] = {
 
 
 class VerbWorld(Suite, Readers):
-    """Given readers of prompts: five seeds of each of two widths."""
+    """Synthetic readers of prompts: five seeds of each of two widths."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `VERB_WORLDS` and the number of its random draw."""

@@ -1,4 +1,4 @@
-"""Subspaces in place of a core, and coordinates to compare with a core's."""
+"""Subspaces that replace a core, and coordinates to compare with a core's."""
 
 from collections.abc import Callable
 
@@ -77,5 +77,5 @@ def shuffled(seeds: Coordinates) -> Coordinates:
 
 
 def rotated(seeds: Coordinates) -> Coordinates:
-    """Turn the coordinates of every seed by a rotation drawn for it."""
+    """Rotate the coordinates of every seed by a rotation drawn for it."""
     return [x @ haar.sample(x.shape[1], seed=draw_seed(index, 45)) for index, x in enumerate(seeds)]

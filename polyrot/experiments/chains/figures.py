@@ -38,7 +38,7 @@ def spectra(worlds: Mapping[Labelled, ChainModels]) -> list[Figure]:
 def against_chance(
     values: Sequence[float], chance: Float[Tensor, " draw"], *, what: str, caption: str
 ) -> list[Figure]:
-    """Draw values over the histogram of what chance gives."""
+    """Draw values over the histogram of values by chance."""
     measured = torch.tensor(values, dtype=torch.float64)
     both = torch.cat([measured, chance.double()])
     edges = torch.linspace(float(both.min()) - 1e-9, float(both.max()) + 1e-9, 31).double()

@@ -1,4 +1,4 @@
-"""Models of a Markov chain at the site of their core: what the claims about chains measure."""
+"""Models of a Markov chain at the site of their core, as measured by claims about chains."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from polyrot.tasks.markov import Chain
 ENERGY = 0.999
 """The paper's for this task."""
 SAMPLES = 128
-"""States at which the paper takes Jacobians; the unembedding's is the same at all."""
+"""States at which the paper takes Jacobians; the unembedding's is the same at every state."""
 
 SEQUENCES = 12_288
-"""So many that chance alone moves the fitted eigenvalues by a third of a percent, not by one."""
+"""With this many, sampling error moves the fitted eigenvalues by 0.3%, not by 1%."""
 SEQUENCES_SEED = 1_999
 FIT_SHARE = 0.75
 FEWER_SEQUENCES = 2_048
@@ -42,7 +42,7 @@ class ChainModels:
     targets: Int[Tensor, "sequence position"]
     """The state that follows each position."""
     activations: Float[Tensor, "seed sequence position d_model"]
-    """At the core's site, the input of the unembedding."""
+    """Activations at the core's site, the input of the unembedding."""
     weight: Float[Tensor, "seed state d_model"]
     bias: Float[Tensor, "seed state"]
 
@@ -69,15 +69,15 @@ class ChainModels:
 
     @cached_property
     def without_common_shift(self) -> "ChainModels":
-        """The same, read by an unembedding that shifts no two logits alike.
+        """Return the same models with the common shift of all logits removed.
 
-        What is added to all logits alters no prediction, and balanced truncation counts it.
+        A shift of all logits alters no prediction, yet balanced truncation counts it.
         """
         return replace(self, weight=self.weight - self.weight.mean(1, keepdim=True))
 
     @property
     def rank(self) -> int:
-        """Of the core as published: one less than there are states."""
+        """The published rank of the core: one less than the number of states."""
         return self.chain.states - 1
 
     @property
@@ -86,12 +86,12 @@ class ChainModels:
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " sequence"]:
-        """Sequences that no fit sees: the last quarter of what was drawn at random."""
+        """The held-out sequences: the last quarter, as all were drawn at random."""
         return torch.arange(len(self.targets)) >= round(FIT_SHARE * len(self.targets))
 
     @cached_property
     def cores(self) -> list[Core]:
-        """Of every seed, from the sequences that are not held out."""
+        """The core of every seed, from the sequences that are not held out."""
         fitted = self.activations[:, ~self.held_out].flatten(1, 2)
         return [
             extract(x, affine(weight, bias), energy=ENERGY, samples=SAMPLES)
@@ -99,7 +99,7 @@ class ChainModels:
         ]
 
     def accuracy(self, index: int, edit: Edit = lambda x: x) -> float:
-        """Accuracy of a seed on held-out sequences, its states edited before they are read."""
+        """Return a seed's accuracy on held-out sequences, with its states edited first."""
         x = edit(self.activations[index, self.held_out].double())
         logits = x @ self.weight[index].double().mT + self.bias[index].double()
         right = logits.argmax(-1) == self.targets[self.held_out]
@@ -107,7 +107,7 @@ class ChainModels:
 
 
 class Chains(Suite, Capability):
-    """Seeds that predict a Markov chain, before training too, and others of other chains."""
+    """Seeds that predict a Markov chain, also before training, and seeds of other chains."""
 
     what = "models of a Markov chain"
 
@@ -119,8 +119,8 @@ class Chains(Suite, Capability):
     @property
     @abstractmethod
     def untrained_chain(self) -> ChainModels:
-        """The same before training."""
+        """The same seeds before training."""
 
     @abstractmethod
     def other_chain(self, name: str) -> ChainModels:
-        """Equally many seeds of another chain: see `polyrot.models.encoder_cohorts.CHAINS`."""
+        """Return equally many seeds of another of `polyrot.models.encoder_cohorts.CHAINS`."""

@@ -29,10 +29,10 @@ HELD_OUT_SHARE = 0.25
 
 
 class MarkovSuite(Cores, Autoencoders, Chains):
-    """The paper's chain; activations for alignment are of fewer sequences than cores are."""
+    """The paper's chain; alignment uses activations of fewer sequences than cores do."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Load the models; `folder` holds one folder of trained files a cohort."""
+        """Load the models; `folder` has one folder of trained files per cohort."""
         super().__init__(NAME, ENCODER_COHORTS[NAME].seeds, SITES)
         self._folder, self._device = folder, device
         self._artifacts = Artifacts.open(folder / NAME)
@@ -62,7 +62,7 @@ class MarkovSuite(Cores, Autoencoders, Chains):
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
-        first = round((1 - HELD_OUT_SHARE) * ANALYSIS_SEQUENCES)  # drawn at random as they are
+        first = round((1 - HELD_OUT_SHARE) * ANALYSIS_SEQUENCES)  # all were drawn at random
         return self.activations.sequence >= first
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
@@ -97,7 +97,7 @@ def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> Mark
 
 
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Seeds, their accuracies and file hashes, and the manifests of the other chains."""
+    """Return seeds, their accuracies and file hashes, and hashes of the other chains' manifests."""
     others = [chain for chain in CHAINS if chain != name]
     found = cohort_provenance(name, artifacts, compared_with=others)
     return {"seeds": list(ENCODER_COHORTS[name].seeds), **found}

@@ -1,4 +1,4 @@
-"""Train encoders that predict Markov chains, and write what is shipped of them."""
+"""Train encoders that predict Markov chains, and write what is shipped."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +64,7 @@ def train(
 
 
 def _markov_saes(states: list[State], work: Path, parts: Sequence[Progress]) -> dict[SAEName, SAE]:
-    """One autoencoder a seed and site."""
+    """Train one autoencoder per seed and site."""
     cohort = ENCODER_COHORTS[markov.NAME]
     model = StackedEncoder(cohort.architecture, stack_states(states))
     tokens = CHAINS[markov.NAME].sample(SAE_SEQUENCES, seed=SAE_TOKENS_SEED)[:, :-1]

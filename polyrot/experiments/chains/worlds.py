@@ -1,6 +1,6 @@
 """Worlds of Markov chains: models of which it is known what they encode, and where.
 
-Five seeds in 64 dimensions.  Activations and unembedding are given; no encoder is behind them.
+Five seeds in 64 dimensions.  Activations and unembedding are constructed, without an encoder.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ SEQUENCES = 8_192
 """Fewer than the 12,288 of the suite `markov`, for speed."""
 SITE = "resid_post.0"
 NOISE = 0.3
-"""Standard deviation outside what is read; along an axis of the states' codes it is 0.5."""
+"""Standard deviation outside the subspace that is read; along an axis of the codes it is 0.5."""
 SHARPNESS = 10.0
-"""By how much the right logit is above the others."""
+"""Margin of the correct logit above the others."""
 CONSTANT = 10.0
-"""How far a constant lies from zero."""
+"""Distance of a constant from zero."""
 
 Bases = Callable[[Draw, int], Float[Tensor, "d_model d_model"]]
 """Axes of a seed's space: the first hold the state."""
@@ -45,12 +45,12 @@ def disjoint_bases(draw: Draw, seed: int) -> Tensor:
 
 
 def one_basis(draw: Draw, seed: int) -> Tensor:
-    """All seeds have the same."""
+    """All seeds have the same basis."""
     return random_bases(draw, 0)
 
 
 def codes(chain: Chain) -> Float[Tensor, "state code"]:
-    """A point for every state, in one dimension less: the corners of a simplex."""
+    """Return a point for every state: the corners of a simplex, in one dimension less."""
     centred = torch.eye(chain.states) - 1 / chain.states
     corners: Tensor = torch.linalg.svd(centred).U[:, :-1]
     return corners
@@ -59,7 +59,7 @@ def codes(chain: Chain) -> Float[Tensor, "state code"]:
 def knows_the_state(
     draw: Draw, chain: Chain, bases: Bases = random_bases, *, sequences: int = SEQUENCES
 ) -> ChainModels:
-    """The present state in a subspace that is read, noise in the others."""
+    """The present state in the subspace that is read, noise in the rest."""
     states = chain.sample(sequences, seed=draw.seed(0, 2))
     points = codes(chain)
     rank = points.shape[1]
@@ -92,7 +92,7 @@ def knows_one_bit(draw: Draw, *, sequences: int = SEQUENCES) -> ChainModels:
 
 
 def knows_nothing(draw: Draw, chain: Chain) -> ChainModels:
-    """Noise, all of which is read."""
+    """Only noise, all of which is read."""
     models = knows_the_state(draw, chain)
     shapes = (models.activations.shape, models.weight.shape)
     noise, weight = (
@@ -125,7 +125,7 @@ def hears_a_loud_voice(draw: Draw, chain: Chain) -> ChainModels:
 
 
 def needs_its_mean(draw: Draw, chain: Chain) -> ChainModels:
-    """A constant outside the core holds back an answer that would otherwise always win."""
+    """A constant outside the core suppresses an answer that would otherwise always win."""
     models = knows_the_state(draw, chain)
     away = torch.stack([random_bases(draw, seed)[:, 21] for seed in SEEDS])
     noise = torch.einsum("nsld,nd->nsl", models.activations, away)
@@ -137,7 +137,7 @@ def needs_its_mean(draw: Draw, chain: Chain) -> ChainModels:
 
 
 def of_other_sequences(draw: Draw, chain: Chain) -> ChainModels:
-    """Every seed's states are of the sequences of another order."""
+    """Every seed's states are of the sequences in another order."""
     models = knows_the_state(draw, chain)
     orders = [torch.randperm(SEQUENCES, generator=draw.generator(seed, 7)) for seed in SEEDS]
     moved = [x[order] for x, order in zip(models.activations, orders, strict=True)]
@@ -158,7 +158,7 @@ def a_third_of_its_own(draw: Draw, chain: Chain) -> ChainModels:
 
 
 def out_of_order(draw: Draw, chain: Chain) -> ChainModels:
-    """The states of every sequence, at positions that say nothing of their order."""
+    """The states of every sequence, at randomly permuted positions."""
     models = knows_the_state(draw, chain)
     length = models.targets.shape[1]
     order = torch.rand(SEQUENCES, length, generator=draw.generator(0, 9)).argsort(1)
@@ -180,13 +180,13 @@ CHAIN_WORLDS: dict[str, Callable[[Draw], ChainModels]] = {
     "chain-other-sequences": lambda draw: of_other_sequences(draw, CHAIN),
     "chain-out-of-order": lambda draw: out_of_order(draw, CHAIN),
 }
-"""By name: what the models of the four-state chain know, and where they have it."""
+"""By name: what the models of the four-state chain know, and in which subspace."""
 
 
 class ChainWorld(Chains):
-    """Given models of the four-state chain, or for `chain-one-bit` of that of one bit.
+    """Synthetic models of the four-state chain, or for `chain-one-bit` of the one-bit chain.
 
-    Controls have models of other chains, which know what decides the next state of theirs, and
+    For controls there are models of other chains, which know what determines their next state, and
     models before training, which know nothing.
     """
 

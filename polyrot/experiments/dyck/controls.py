@@ -1,4 +1,4 @@
-"""Models, answers and cohorts whose truth is known, in the place of the trained ones."""
+"""Models, answers and cohorts of known truth that replace the trained ones."""
 
 from collections.abc import Callable
 
@@ -20,14 +20,14 @@ UNEMBEDDINGS = tuple(HEADS.values())
 NOISE = 2.0
 """Variance of noise on the unembeddings, larger than that of their entries."""
 WRONG = 0.05
-"""Share of correct answers made wrong where the accuracy is planted."""
+"""Share of wrong answers where the accuracy is planted."""
 
 Cohorts = tuple[StackedTransformer, StackedTransformer]
 """Seeds that share nothing, and seeds that share their embedding and unembeddings."""
 
 
 def algorithm_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
-    """Bar B of a model that answers with the smoothed labels themselves, once for each seed."""
+    """Return bar B of a model whose predictions are the smoothed labels, once for each seed."""
     labels, config = real_labels(specification(sequences)), dyck.models.config
     counts = {"token": config.vocabulary, "depth": config.depths, "valid": 2}
     answers = {
@@ -38,7 +38,7 @@ def algorithm_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
 
 
 def random_depth_unembedding(state: State) -> State:
-    """Replace the depth unembedding by noise, of three times its standard deviation."""
+    """Replace the depth unembedding by noise with three times its standard deviation."""
     generator = torch.Generator().manual_seed(25)
     depth = state["W_U_depth"]
     noise = 3 * depth.std() * torch.randn(depth.shape, generator=generator)
@@ -46,7 +46,7 @@ def random_depth_unembedding(state: State) -> State:
 
 
 def noisy_unembeddings(dyck: DyckModels) -> Cohorts:
-    """The sharing cohort with noise on each seed's unembeddings, against itself without."""
+    """The sharing cohort with noise on each seed's unembeddings, against the unchanged cohort."""
     return _changed(
         dyck, lambda i, state: with_noise(state, NOISE, draw_seed(i, 26), names=UNEMBEDDINGS)
     )
@@ -62,17 +62,17 @@ def rotated_bases(dyck: DyckModels) -> Cohorts:
 
 
 def one_boundary(dyck: DyckModels) -> Cohorts:
-    """The independent cohort, but every seed has the first one's unembeddings."""
+    """The independent cohort with the first seed's unembeddings in every seed."""
     first, *others = [dyck.models.state(i) for i in range(len(dyck.seeds))]
-    boundary = {name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}
-    states = [first, *({**state, **boundary} for state in others)]
+    unembeddings = {name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}
+    states = [first, *({**state, **unembeddings} for state in others)]
     return restacked(dyck, states), dyck.cohort("dyck3")
 
 
 def planted_answers(
     dyck: DyckModels, batch: LabelledSequences
 ) -> tuple[Bool[Tensor, "seed token"], Bool[Tensor, "seed token"]]:
-    """Say which answers are correct: all but one in twenty, and all."""
+    """Return masks of correct answers: all but one in twenty, and all."""
     generator = torch.Generator().manual_seed(27)
     draw = torch.rand(len(dyck.seeds), int(batch.lengths.sum()), generator=generator)
     return draw >= WRONG, torch.ones_like(draw, dtype=torch.bool)

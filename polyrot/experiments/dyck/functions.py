@@ -19,9 +19,9 @@ Predictions = dict[str, Float[Tensor, "token label"]]
 """Logits by head."""
 
 FunctionWorld = Callable[[DyckModels, int, int], tuple[StackedTransformer, int]]
-"""The model that takes the target's place, given the models and the seeds of the pair.
+"""Returns the model that replaces the target, given the models and the seeds of the pair.
 
-As a stack and the position in it, so that one run serves every pair."""
+As a stack and a position in it, so that one run serves every pair."""
 
 
 def as_trained(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
@@ -30,14 +30,14 @@ def as_trained(dyck: DyckModels, source: int, target: int) -> tuple[StackedTrans
 
 
 def untrained(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
-    """Each target is its seed before training."""
+    """Each target is the same seed before training."""
     return dyck.untrained, dyck.index(target)
 
 
 def decoy(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
     """Each target has its depth unembedding averaged in pairs of rows (0 and 1, 2 and 3, ...).
 
-    The paper's decoy: a model that looks trained and is wrong about depth.
+    The paper's decoy: a model that looks trained but is wrong about depth.
     """
     return _decoys(dyck), dyck.index(target)
 
@@ -56,7 +56,7 @@ def averaged_depths(state: State) -> State:
 
 
 def swapped_blocks(state: State) -> State:
-    """Exchange the first two blocks: the paper's other decoy."""
+    """Swap the first two blocks: the paper's other decoy."""
     other = {"0": "1", "1": "0"}
 
     def swapped(name: str) -> str:
@@ -74,7 +74,7 @@ def changed_models(dyck: DyckModels, change: Callable[[State], State]) -> Stacke
 
 @lru_cache(maxsize=6)
 def divergence_from_labels(models: StackedTransformer, sequences: int) -> PerSeed:
-    """Bar B of every model of a stack, in nats; see `polyrot.bars.behavioural`."""
+    """Measure bar B of every model of a stack, in nats; see `polyrot.bars.behavioural`."""
     return behavioural(models, specification(sequences))
 
 
@@ -103,7 +103,7 @@ def restacked(dyck: DyckModels, states: list[State]) -> StackedTransformer:
 
 @dataclass(frozen=True)
 class PredictionPair:
-    """What two models predict on the non-PAD tokens of a batch."""
+    """The predictions of two models on the non-PAD tokens of a batch."""
 
     seeds: tuple[int, int]
     source: Predictions

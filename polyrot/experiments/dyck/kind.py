@@ -5,13 +5,13 @@ from polyrot.suites.kind import Kind, Lazy, Listed, Provider, Trainer, capabilit
 
 HERE = "polyrot.experiments.dyck"
 BOTH = "PIR-01..10 PIR-12 PIR-14..16 PIR-18..19 X-01..02"
-"""Claims that concern seeds whatever they share."""
+"""Claims that apply whether or not seeds share their embedding and unembeddings."""
 
 KIND = Kind(
     suites=(
         Listed(
             "dyck3",
-            "Dyck-3 transformers, seeds 0-4, shared frozen input and output; shipped",
+            "Dyck-3 transformers, seeds 0-4, shared embedding and unembeddings; shipped",
             claims=f"{BOTH} PIR-11 PIR-17",
             default=True,
             cohorts=("dyck3", "two-back"),

@@ -1,4 +1,4 @@
-"""Load the suites of Dyck-3 transformers; say where their files are from."""
+"""Load the suites of Dyck-3 transformers, and record their provenance."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +14,12 @@ from polyrot.suites.artifacts import cohort_provenance
 
 
 def suite_class(name: str) -> type[DyckSuite]:
-    """The class of a suite by its name."""
+    """Return the class of a suite by its name."""
     return ReleasedSuite if parse_released(name) else TrainedSuite
 
 
 def verify(name: str) -> None:
-    """Raise ValueError where a release is not what it should be."""
+    """Raise ValueError if a release is invalid."""
     if released := parse_released(name):
         Release.open(released)
 
@@ -33,7 +33,7 @@ def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> Dyck
 
 
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Seeds, how well they were trained, and the hashes of files."""
+    """Return seeds, their training accuracy, and hashes of files."""
     controls = cohort_provenance(CONTROL_COHORT, artifacts)["artifacts"]
     if released := parse_released(name):
         return {**released_provenance(released), "control artifacts": controls}

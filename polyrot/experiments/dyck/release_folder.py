@@ -1,4 +1,4 @@
-"""Which files of a released folder belong to which seed, and which of them are measured.
+"""The files of a released folder by seed, and which of them are measured.
 
 The release of "Polymorphism Is Rotation" (arXiv 2605.24577) has the layout
 
@@ -6,9 +6,9 @@ The release of "Polymorphism Is Rotation" (arXiv 2605.24577) has the layout
     seeds/{seed}/lens_outputs/sae_{site}_x8.pt            of SAE seed 0
     seeds/{seed}/lens_outputs/sae_{site}_x8_seed{k}.pt    of SAE seed k
 
-and its training code writes held-out accuracies to logs/train_seed{seed}.json.  Files may lie
-at any depth.  The seed is what the nearest of the file's name and its folders' names says as
-`seed3` or `seed_3`, else the nearest folder whose name is a number.
+and its training code writes held-out accuracies to logs/train_seed{seed}.json.  Files may be at any
+depth.  The seed is read from the file's name or the nearest folder's name that contains `seed3` or
+`seed_3`, else from the nearest folder whose name is a number.
 """
 
 import json
@@ -27,7 +27,7 @@ from polyrot.sae.released import SAEFileName
 from polyrot.suites.artifacts import SAEName
 
 EXPANSION = 8
-"""Of the autoencoders that claims are about; the release has x32 ones too."""
+"""Expansion of the autoencoders that claims are about; the release also has x32 ones."""
 
 HELD_OUT = ("train", "compositional", "long")
 LOSSES = ("loss_tok", "loss_depth", "loss_valid")
@@ -44,7 +44,7 @@ class Release:
 
     folder: Path
     files: Mapping[int, Steps]
-    """By seed."""
+    """Checkpoint files by seed."""
     steps: Mapping[int, int]
     """The step that is analysed, by seed."""
     checkpoints: Mapping[int, Checkpoint]
@@ -54,21 +54,21 @@ class Release:
 
     @classmethod
     def open(cls, name: ReleaseName) -> "Release":
-        """Find the files of every chosen seed and read the checkpoint of each to analyse.
+        """Find the files of every chosen seed, and read the checkpoint of each to analyse.
 
-        That is the one whose worst head is most accurate on held-out data, of equals the one
-        with the lowest loss, by the seed's training log; without a log the last one, as in the
-        author's code.  (The release has no logs.)  But where other seeds were trained with the
-        frozen embedding and unembeddings of one of a seed's checkpoints, it is that one.
+        By the seed's training log that is the checkpoint whose worst head is most accurate on
+        held-out data, and among equals the one with the lowest loss; without a log it is the last
+        one, as in the author's code.  (The release has no logs.)  If other seeds were trained with
+        the frozen embedding and unembeddings of one of a seed's checkpoints, it is that checkpoint.
 
         Raises:
-            ValueError: where there is no checkpoint, a file's seed cannot be told, a file is
-                no released checkpoint, or only some seeds share their embedding.
+            ValueError: if there is no checkpoint, a file's seed is unknown, a file is not a
+                released checkpoint, or only some seeds share their embedding.
         """
         found = _checkpoint_files(name.folder)
         files = {seed: found[seed] for seed in name.chosen(found)}
         logs = {_seed(path.stem): path for path in name.folder.rglob("train_seed*.json")}
-        steps = {seed: _best_step(own, logs.get(seed)) for seed, own in files.items()}
+        steps = {seed: _best_step(steps_of, logs.get(seed)) for seed, steps_of in files.items()}
         checkpoints = {seed: read_checkpoint(files[seed][step]) for seed, step in steps.items()}
         sharing = _sharing(checkpoints)
         if len(sharing) == 1:
@@ -81,23 +81,23 @@ class Release:
             raise ValueError(
                 "Expected seeds that all share their embedding and unembeddings, or that share "
                 f"nothing, but in {name.folder} some do ({' and '.join(map(spelled, sharing))}) "
-                f"and some do not; choose seeds, say published:{name.folder}:{spelled(sharing[0])}"
+                f"and some do not; choose seeds by published:{name.folder}:{spelled(sharing[0])}"
             )
         saes = _sae_files(name.folder, files)
         return cls(name.folder, files, steps, checkpoints, saes, bool(sharing))
 
     def analysed(self, seed: int) -> Path:
-        """The file of the checkpoint that is analysed."""
+        """Return the file of the checkpoint that is analysed."""
         return self.files[seed][self.steps[seed]]
 
     def half_way(self, seed: int) -> Path | None:
-        """The checkpoint nearest to half of the analysed step, if any is anywhere near."""
+        """Return the checkpoint nearest to half of the analysed step, if any is near it."""
         last = self.steps[seed]
         near = [step for step in self.files[seed] if last / 4 <= step <= 3 * last / 4]
         return self.files[seed][min(near, key=lambda s: abs(s - last / 2))] if near else None
 
     def named(self, path: Path) -> str:
-        """A file's name inside the folder."""
+        """Return a file's path relative to the folder."""
         return path.relative_to(self.folder).as_posix()
 
 
@@ -116,18 +116,18 @@ def _checkpoint_files(folder: Path) -> dict[int, Steps]:
     unknown = by_seed.get(None)
     if unknown:
         raise ValueError(
-            "Expected every seed in the name of a file or folder, say seed3 or "
+            "Expected every seed in the name of a file or folder, such as seed3 or "
             f"seeds/3/checkpoints, but {folder} has {_listed(unknown, folder)}; "
             "name the folder that holds the folders of all seeds"
         )
     files: dict[int, Steps] = {}
-    for seed, own in by_seed.items():
+    for seed, paths in by_seed.items():
         assert seed is not None
-        files[seed] = {_step(path): path for path in own}
-        if len({path.parent for path in own}) > 1 or len(files[seed]) < len(own):
+        files[seed] = {_step(path): path for path in paths}
+        if len({path.parent for path in paths}) > 1 or len(files[seed]) < len(paths):
             raise ValueError(
                 f"Expected the checkpoints of seed {seed} in one folder, one of a step, "
-                f"but {folder} has {_listed(own, folder)}"
+                f"but {folder} has {_listed(paths, folder)}"
             )
     return files
 
@@ -151,14 +151,14 @@ def _best_step(steps: Steps, log: Path | None) -> int:
         }
     except (ValueError, TypeError, KeyError):
         raise ValueError(
-            f"Expected the log of a training in {log} but it is no such file; without it the "
+            f"Expected a training log in {log} but it is not one; without it the "
             "last checkpoint is analysed"
         ) from None
     return max(ranks, key=lambda step: ranks[step], default=max(steps))
 
 
 def _sharing(checkpoints: Mapping[int, Checkpoint]) -> list[list[int]]:
-    """Group the seeds whose embedding and unembeddings are those of other seeds, too."""
+    """Group the seeds that share their embedding and unembeddings with other seeds."""
     groups: list[list[int]] = []
     for seed, checkpoint in checkpoints.items():
         for group in groups:
@@ -171,7 +171,7 @@ def _sharing(checkpoints: Mapping[int, Checkpoint]) -> list[list[int]]:
 
 
 def _source(steps: Steps, other: Checkpoint) -> tuple[int, Checkpoint] | None:
-    """Find the last of a seed's checkpoints whose embedding and unembeddings another seed has."""
+    """Find the last of a seed's checkpoints with another seed's embedding and unembeddings."""
     for step, path in sorted(steps.items(), reverse=True):
         if _same_io(checkpoint := read_checkpoint(path), other):
             return step, checkpoint
@@ -183,7 +183,7 @@ def _same_io(one: Checkpoint, other: Checkpoint) -> bool:
 
 
 def _sae_files(folder: Path, seeds: Collection[int]) -> dict[SAEName, Path]:
-    """Find the autoencoders at the internal sites; of two names of one site, take ours."""
+    """Find the autoencoders at the internal sites, under polyrot's names of the sites."""
     found: dict[SAEName, dict[str, Path]] = {}
     for path in sorted(folder.rglob("*sae*.pt")):
         said = SAEFileName.parse(path.name)
@@ -195,19 +195,19 @@ def _sae_files(folder: Path, seeds: Collection[int]) -> dict[SAEName, Path]:
             other = alternatives.setdefault(said.site, path)
             if other != path:
                 raise ValueError(
-                    f"Expected one autoencoder a seed, site and SAE seed in {folder} "
+                    f"Expected one autoencoder per seed, site and SAE seed in {folder} "
                     f"but got {_listed((other, path), folder)}"
                 )
     return {name: paths.get(name.site) or min(paths.values()) for name, paths in found.items()}
 
 
 def _folders(path: Path, folder: Path) -> tuple[str, ...]:
-    """Names of the folders from a file up to the released one, nearest first."""
+    """Return the names of the folders from a file up to the released one, nearest first."""
     return path.relative_to(folder).parts[-2::-1]
 
 
 def _seed(*names: str) -> int | None:
-    """Which seed the first of some names says that says one."""
+    """Return the seed in the first name that contains one."""
     said = [found[1] for name in names if (found := _SEED.search(name))]
     said = said or [name for name in names if name.isdecimal()]
     return int(said[0]) if said else None

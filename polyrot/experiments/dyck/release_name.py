@@ -1,4 +1,4 @@
-"""Names of suites of released files: `published:DIR`, or of some seeds, `published:DIR:0-4`."""
+"""Names of suites of released files: `published:DIR`, or `published:DIR:0-4` for some seeds."""
 
 import re
 from collections.abc import Collection
@@ -12,23 +12,23 @@ _NAME = re.compile(r"published:(?P<folder>.+?)(?::(?P<seeds>\d+(?:-\d+)?(?:,\d+(
 
 @dataclass(frozen=True)
 class ReleaseName:
-    """The folder of a release, and which of its seeds make the suite."""
+    """The folder of a release, and the choice of its seeds."""
 
     folder: Path
     choice: str = ""
-    """Say `0-4` or `0,2,3`; empty for every seed that the folder has."""
+    """Seeds, such as `0-4` or `0,2,3`; empty for every seed in the folder."""
 
     @property
     def report_folder(self) -> str:
-        """Name a folder for reports by the last part of the path, which is none as a whole."""
+        """Name the folder of reports by the last part of the path."""
         last = self.folder.resolve().name
         return "-".join(part for part in ("published", last, self.choice) if part)
 
     def chosen(self, found: Collection[int]) -> list[int]:
-        """Choose among the seeds that the folder has.
+        """Choose among the seeds in the folder.
 
         Raises:
-            ValueError: where one of the chosen seeds is not among them.
+            ValueError: if one of the chosen seeds is not among them.
         """
         if not self.choice:
             return sorted(found)
@@ -43,7 +43,7 @@ class ReleaseName:
 
 
 def parse_released(name: str) -> ReleaseName | None:
-    """Read the name of a suite; None where it is not that of released files."""
+    """Read the name of a suite; None if it does not name released files."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -51,7 +51,7 @@ def parse_released(name: str) -> ReleaseName | None:
 
 
 def find_released(name: str) -> Listed | None:
-    """List a suite of released files; None where the name is not that of one."""
+    """List a suite of released files; None if the name is not one's."""
     released = parse_released(name)
     return Listed(name, folder=released.report_folder) if released else None
 

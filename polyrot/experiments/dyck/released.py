@@ -1,4 +1,4 @@
-"""Suites of checkpoints in the layout that the paper's author released: `published:DIR`."""
+"""Suites of checkpoints in the layout of the paper's release: `published:DIR`."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -24,7 +24,7 @@ from polyrot.verdict.run import NotRun
 
 
 class ReleasedSuite(DyckSuite, Checkpoints):
-    """Seeds read from released files; what the files lack is NOT RUN, and says so."""
+    """Seeds read from released files; claims that need missing files are NOT RUN."""
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class ReleasedSuite(DyckSuite, Checkpoints):
         device: str = "cpu",
         progress: Progress = silent,
     ) -> None:
-        """Take the files of a release; `artifacts` has the control cohort's trained files.
+        """Load the files of a release; `artifacts` has the control cohort's trained files.
 
         Raises:
-            MissingArtifact: where the release has one seed, or the control cohort is missing.
+            MissingArtifact: if the release has only one seed, or the control cohort is missing.
         """
         if len(release.files) < 2:
             raise MissingArtifact(
-                f"{release.folder} has checkpoints of seed {next(iter(release.files))} alone, and "
+                f"{release.folder} has checkpoints only of seed {next(iter(release.files))}, but "
                 "claims compare seeds; add the folder of another one"
             )
         super().__init__(
@@ -61,7 +61,7 @@ class ReleasedSuite(DyckSuite, Checkpoints):
 
     @cached_property
     def lowest_accuracy(self) -> float:
-        """Measured as that of the shipped models is, and kept in the cache folder."""
+        """Measured as for the shipped models, and cached."""
         hashes = {seed: sha256(self._release.analysed(seed)) for seed in self.seeds}
         sequences = cohorts.FINAL_METRIC_SEQUENCES
         cache = EstimateCache(
@@ -87,7 +87,7 @@ class ReleasedSuite(DyckSuite, Checkpoints):
             raise NotRun(
                 f"{self.name} has no checkpoint of seeds {spelled(missing)} from a quarter to "
                 "three quarters of the analysed step; the release in full has one every 200 "
-                "steps, its small version the last alone"
+                "steps, its small version only the last"
             )
         states = [read_checkpoint(path).state for path in paths.values() if path]
         return harvest(self._stack(states), self.tokens, self.sites)
@@ -108,7 +108,7 @@ class ReleasedSuite(DyckSuite, Checkpoints):
 
 
 def released_provenance(name: ReleaseName) -> dict[str, Any]:
-    """Seeds, which checkpoints are measured, and the hash of every file that may be read."""
+    """Return seeds, their measured checkpoints, and the hash of every file that may be read."""
     release = Release.open(name)
     analysed = {seed: release.analysed(seed) for seed in release.files}
     half_way = {seed: path for seed in release.files if (path := release.half_way(seed))}

@@ -1,4 +1,4 @@
-"""Steering the Dyck-3 models: concepts that labels define, read on the output heads."""
+"""Steering the Dyck-3 models: concepts defined by labels, effects measured on the output heads."""
 
 from functools import lru_cache
 
@@ -23,7 +23,7 @@ from polyrot.symmetry.group import Symmetry
 
 SITE = "resid_mid.1"
 DIVERGENCE_STRIDE = 16
-"""One sequence in so many is run for the divergence over all positions: 64, as in the paper."""
+"""One sequence in this many is run for the divergence over all positions: 64, as in the paper."""
 
 
 class DyckSteered(Steered):
@@ -32,7 +32,7 @@ class DyckSteered(Steered):
     concepts = CONCEPTS
 
     def __init__(self, suite: DyckModels, models: StackedTransformer, activations: Tensor) -> None:
-        """Take a suite for its tokens, and models with their activations on them."""
+        """Store a suite for its tokens, and models with their activations on these tokens."""
         self.suite: DyckModels = suite
         self._models = models
         self.activations = activations
@@ -69,7 +69,7 @@ def _own_vectors(
     return difference_of_means(activations, toward, away)
 
 
-@lru_cache(maxsize=512)  # tensors hash by identity: a model's own effect is read once
+@lru_cache(maxsize=512)  # tensors hash by identity: the effect of a model's vector is read once
 def _effects(
     suite: DyckModels,
     models: StackedTransformer,
@@ -96,7 +96,7 @@ def _effects(
 
 @lru_cache(maxsize=8)
 def _images(suite: DyckModels, models: StackedTransformer, source: int) -> DyckSteered:
-    """A source's images in Haar-rotated bases, and their activations on the suite's tokens."""
+    """Make a source's images in Haar-rotated bases, with activations on the suite's tokens."""
     config, state = models.config, models.state(source)
     code = models.positions(source)
     drawn = [

@@ -1,4 +1,4 @@
-"""Suites of Dyck-3 transformers; those that were trained here, from their files."""
+"""Suites of Dyck-3 transformers, and those loaded from polyrot's trained files."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ from polyrot.tasks import dyck
 from polyrot.tasks.dyck import LabelledSequences
 
 INTERNAL_SITES = ("resid_mid.0", "resid_post.0", "resid_mid.1", LATE_SITE)
-"""Distinct residual sites behind the embedding: the paper's internal sites."""
+"""Distinct residual sites after the embedding: the paper's internal sites."""
 
 ANALYSIS_SEQUENCES = 1_024
 ANALYSIS_SEED = 2_027
@@ -53,7 +53,7 @@ class DyckModels(Streams, Sharing):
     @property
     @abstractmethod
     def untrained(self) -> StackedTransformer:
-        """The same before training."""
+        """The same models before training."""
 
     @property
     @abstractmethod
@@ -67,15 +67,15 @@ class DyckModels(Streams, Sharing):
 
     @property
     def lowest_accuracy(self) -> float:
-        """Of any seed, on any head of any held-out set, when training ended."""
+        """Lowest final accuracy of any seed, on any head of any held-out set."""
         raise self.lacks("record of its accuracy")
 
     def cohort(self, name: str) -> StackedTransformer:
-        """The models of another built-in cohort, to compare with."""
+        """Return the models of another built-in cohort, to compare with."""
         raise self.lacks(f"cohort {name} to compare with")
 
     def short_of(self, accuracy: float) -> str:
-        """Say how the seeds fall short of the accuracy that a bar presumes; empty if none does."""
+        """Say how the seeds miss the accuracy that a bar presumes; empty if none does."""
         lowest = self.lowest_accuracy
         if lowest >= accuracy:
             return ""
@@ -85,7 +85,7 @@ class DyckModels(Streams, Sharing):
 
 
 class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
-    """Seeds of the Dyck-3 transformer, wherever their weights are from."""
+    """Seeds of the Dyck-3 transformer, from any source of weights."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
         architecture: TransformerConfig = TransformerConfig(),
         device: str = "cpu",
     ) -> None:
-        """Take the weights by seed, and the files of the control cohort."""
+        """Store the weights by seed, and the files of the control cohort."""
         super().__init__(name, tuple(states), INTERNAL_SITES)
         self._states = list(states.values())
         self._controls = controls
@@ -110,7 +110,7 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
 
     @cached_property
     def untrained(self) -> StackedTransformer:
-        # Twins share what the seeds share: the hardest untrained control.
+        # Untrained twins share what the seeds share: the hardest untrained control.
         shared = {n: self._states[0][n] for n in SHARED_IO} if self.shares_io else {}
         return self._stack(
             [initial_state(self._architecture, seed) | shared for seed in self.seeds]
@@ -149,7 +149,7 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
 
         def logits(states: Tensor) -> Tensor:
             by_head = model.unembed(states[None, :, None])
-            return torch.cat([own[0, :, 0] for own in by_head.values()], dim=1)
+            return torch.cat([of_head[0, :, 0] for of_head in by_head.values()], dim=1)
 
         return logits
 
@@ -157,8 +157,8 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
         seeds = COHORTS[CONTROL_COHORT].seeds
         if index >= len(seeds):
             raise NotRun(
-                f"{self.name} has {len(self.seeds)} seeds, and there are autoencoders for "
-                f"controls of {len(seeds)} alone; choose fewer seeds"
+                f"{self.name} has {len(self.seeds)} seeds, but there are autoencoders for "
+                f"controls of only {len(seeds)}; choose fewer seeds"
             )
         return self._load_sae(self._controls, SAEName(seeds[index], site, 0))
 
@@ -173,10 +173,10 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
 
 
 class TrainedSuite(DyckSuite, Checkpoints, GroupAutoencoders):
-    """A cohort that was trained here; its autoencoders and activations load when asked for."""
+    """A cohort of trained files; its autoencoders and activations load on first use."""
 
     def __init__(self, cohort: Cohort, folder: Path, device: str = "cpu") -> None:
-        """Load the models of a cohort; `folder` holds one folder of trained files a cohort."""
+        """Load the models of a cohort; `folder` has one folder of trained files per cohort."""
         self._artifacts = artifacts = Artifacts.open(folder / cohort.name)
         super().__init__(
             cohort.name,

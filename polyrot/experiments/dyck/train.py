@@ -1,4 +1,4 @@
-"""Train everything a suite is made of, and write it with its manifest."""
+"""Train the models and autoencoders of a suite, and write them with a manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -104,7 +104,7 @@ def train(
 
 
 def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
-    """Say in a manifest how the dictionaries of every kind were trained."""
+    """Describe for a manifest how the dictionaries of every kind were trained."""
     kinds = {
         kind: dictionary_kinds.recipe_of(kind, config).recipe() for kind in dictionary_kinds.KINDS
     }
@@ -112,13 +112,13 @@ def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
 
 
 def _steps(plan: Plan, recipes: tuple[SAEConfig, SAEConfig]) -> list[int]:
-    """Steps of the stacks of autoencoders that are trained one after another."""
+    """Return the steps of the stacks of autoencoders, which are trained one after another."""
     stacks = [stack[0] for names in plan.values() for stack in _stacks(names)]
     return [recipes[bool(name.kind)].steps for name in stacks]
 
 
 def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
-    """Group autoencoders of one site by what they are trained together with."""
+    """Group the autoencoders of one site into stacks that are trained together."""
     keys = sorted({(name.kind, name.sae_seed) for name in names})
     return [[name for name in names if (name.kind, name.sae_seed) == key] for key in keys]
 
@@ -126,27 +126,26 @@ def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
 def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     """Name the autoencoders of a cohort, by the site whose activations train together.
 
-    Every model and site has one from the SAE seed 0 that all share, as in the paper; at
-    the late site every model has another from an SAE seed of its own, and the dictionaries of
-    `polyrot.capabilities.dictionaries`; where nothing is shared between models, the first one has
-    these from an SAE seed of its own too.  The short cohort is measured by its outputs alone and
-    has none.
+    Every model and site has one from the SAE seed 0 that all share, as in the paper.  At the late
+    site every model also has one from a separate SAE seed, and the dictionaries of
+    `polyrot.capabilities.dictionaries`; if the models share nothing, the first one has these
+    from a second SAE seed too.  The short cohort is measured only by its outputs and has none.
     """
     if cohort.name == SHORT_COHORT:
         return {}
     shared = {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in INTERNAL_SITES}
     if cohort.name == CONTROL_COHORT:
         return {site: [SAEName(s, site, 0) for s in cohort.seeds] for site in (LATE_SITE, NOISE)}
-    own = [SAEName(seed, LATE_SITE, 1 + index) for index, seed in enumerate(cohort.seeds)]
+    separate = [SAEName(seed, LATE_SITE, 1 + index) for index, seed in enumerate(cohort.seeds)]
     kinds = dictionary_kinds.KINDS
     compared = [SAEName(seed, LATE_SITE, 0, kind) for kind in kinds for seed in cohort.seeds]
     if not cohort.shared_io:
         compared += [SAEName(cohort.seeds[0], LATE_SITE, 1, kind) for kind in kinds]
-    return {**shared, LATE_SITE: shared[LATE_SITE] + own + compared}
+    return {**shared, LATE_SITE: shared[LATE_SITE] + separate + compared}
 
 
 def sae_tokens() -> dyck.LabelledSequences:
-    """The autoencoders' training batch: 4,096 sequences of content lengths 2-48."""
+    """Return the autoencoders' training batch: 4,096 sequences of content lengths 2-48."""
     rng = np.random.default_rng(SAE_TOKENS_SEED)
     return dyck.sample(SAE_SEQUENCES, rng=rng, lengths=dyck.ANALYSIS_LENGTHS)
 
@@ -166,11 +165,11 @@ def train_planned(
     Args:
         cohort: whose architecture and seeds these are.
         states: the models' weights, in the order of its seeds.
-        plan: which to train.
-        recipes: of the autoencoders that are of no kind, and of the dictionaries.
-        work: keeps what is finished, and the checkpoint of what is not.
+        plan: which autoencoders to train.
+        recipes: of the autoencoders without a kind, and of the dictionaries.
+        work: folder of finished stacks, and of the checkpoint of the current one.
         device: where to train.
-        progress: told after every step.
+        progress: called after every step.
     """
     if not plan:
         return {}
@@ -187,8 +186,8 @@ def train_planned(
                 d_model = cohort.architecture.d_model
                 data = [noise_activations(n.seed, tokens, d_model).to(device) for n in stack]
             else:
-                own = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
-                data = [x.to(device) for x in own]
+                of_models = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
+                data = [x.to(device) for x in of_models]
             kind, sae_seed = stack[0].kind, stack[0].sae_seed
             config = dictionary_kinds.recipe_of(kind, recipes[1]) if kind else recipes[0]
             label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}" + (kind and f", {kind}")

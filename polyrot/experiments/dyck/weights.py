@@ -21,16 +21,16 @@ from polyrot.symmetry.search import WeightAlignment, align_weights
 
 @dataclass(frozen=True)
 class WeightPair:
-    """Weights of two models, and how their activations lie to each other."""
+    """Weights of two models, and the joint moments of their activations."""
 
     source: State
     target: State
     activations: tuple[Moments, ...]
-    """By site, from the target's activations to the source's."""
+    """Moments by site, from the target's activations to the source's."""
 
 
 WeightWorld = Callable[[DyckModels, int, int], WeightPair]
-"""The pair that stands for two of the seeds."""
+"""Returns the weight pair of two seeds."""
 
 
 def as_trained(dyck: DyckModels, source: int, target: int) -> WeightPair:
@@ -41,12 +41,12 @@ def as_trained(dyck: DyckModels, source: int, target: int) -> WeightPair:
 
 
 def image(dyck: DyckModels, source: int, target: int) -> WeightPair:
-    """Each target is an image of the source in its own basis: the weights do align."""
+    """Each target is a symmetric image of the source in the same basis: the weights do align."""
     return _image(dyck, source, target, residual=False)
 
 
 def turned_image(dyck: DyckModels, source: int, target: int) -> WeightPair:
-    """Each target is an image of the source in a Haar-rotated basis."""
+    """Each target is a symmetric image of the source in a Haar-rotated basis."""
     return _image(dyck, source, target, residual=True)
 
 
@@ -57,14 +57,14 @@ def decoy(dyck: DyckModels, source: int, target: int) -> WeightPair:
 
 
 PLANTED, FLOOR = 0.55, 0.05
-"""Largest squared difference that is planted, and that which no alignment removes."""
+"""Largest planted squared difference, and the part that no alignment removes."""
 
 
 def part_turned(dyck: DyckModels, source: int, target: int) -> WeightPair:
-    """Each target is the source in a basis turned by one angle in every plane, with noise.
+    """Each target is the source in a basis rotated by one angle in every plane, with noise.
 
-    The angle moves the tensor that moves most by `PLANTED`: the squared difference that a search
-    finds which leaves the basis alone.  Turned back, the noise is left: `FLOOR`.
+    The angle changes the most sensitive tensor by `PLANTED`: the squared difference that remains
+    if the basis is not aligned.  After rotating back only the noise remains: `FLOOR`.
     """
     folded = fold_gains({name: t.double() for name, t in _state(dyck, source).items()})
     largest = max(float(t.square().mean()) for n, t in folded.items() if not n.endswith("gain"))
@@ -76,9 +76,9 @@ def part_turned(dyck: DyckModels, source: int, target: int) -> WeightPair:
 
 
 def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
-    """Each target is the source with a longer token unembedding: no symmetry changes its length.
+    """Each target is the source with a scaled token unembedding: no symmetry changes its norm.
 
-    The squared difference is `PLANTED` where the bases agree, and larger elsewhere.
+    The squared difference is `PLANTED` if the bases agree, and larger otherwise.
     """
     state = fold_gains(_state(dyck, source))
     unembedding = state["W_U_tok"]
@@ -88,7 +88,7 @@ def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
 
 
 def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ...] = ()) -> State:
-    """Add Gaussian noise to some weights, or to all but gains."""
+    """Add Gaussian noise to some weights, by default to all but gains."""
     generator = torch.Generator().manual_seed(seed)
     chosen = names or tuple(name for name in state if not name.endswith("gain"))
     draws = {
@@ -99,7 +99,7 @@ def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ..
 
 @lru_cache(maxsize=256)
 def weight_pair(dyck: DyckModels, world: WeightWorld, source: int, target: int) -> WeightPair:
-    """The pair of a world, made once for all that is measured on it."""
+    """Return the pair of a world, computed once for all measurements."""
     return world(dyck, source, target)
 
 
@@ -149,18 +149,18 @@ def _image(dyck: DyckModels, source: int, target: int, *, residual: bool) -> Wei
 
 
 def _own_moments(dyck: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
-    """From a seed's activations, rotated, to themselves."""
+    """Return the moments from a seed's rotated activations to the unrotated ones."""
     result = []
     for site in dyck.sites:
         x = dyck.activations.at(site)[dyck.index(seed)][~dyck.held_out]
-        own = Centred.of("activations", x)
-        other = own if rotation is None else Centred.of("activations", x.double() @ rotation)
-        result.append(Moments.from_centred(other, own))
+        centred = Centred.of("activations", x)
+        other = centred if rotation is None else Centred.of("activations", x.double() @ rotation)
+        result.append(Moments.from_centred(other, centred))
     return tuple(result)
 
 
 def _planes(d: int, angle: float, seed: int) -> Float[Tensor, "d d"]:
-    """Turn every plane of a random set of orthogonal ones by the same angle."""
+    """Rotate a random set of orthogonal planes by the same angle."""
     c, s = math.cos(angle), math.sin(angle)
     plane = torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
     basis = haar.sample(d, group="O", seed=seed)

@@ -1,4 +1,4 @@
-"""Residual activations of language models, kept on disk and read as they are needed."""
+"""Residual activations of language models, cached on disk and read as needed."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ INDEX = "index.json"
 TOKENS = "tokens.npy"
 FLOAT_BYTES = 4
 SHARD_TOKENS = 2**14
-"""Tokens of one unit of work."""
+"""Tokens per unit of work."""
 
 
 def harvest_language(
@@ -44,21 +44,21 @@ def harvest_language(
 ) -> Activations:
     """Collect the activations of models, one after another, at sites and every position.
 
-    Each model runs once, shard by shard: units of work, whose results do not hang on where
-    they run.  The numbers are kept as float32, one file a site and mapped into memory, in the
-    cache directory under what determines them.
+    Each model runs once, shard by shard, as units of work whose results do not depend on where
+    they run.  Activations are float32, one memory-mapped file per site, in the cache folder under
+    a key of everything that determines them.
 
     Args:
-        models: say where one comes from each; not called where the activations are there.
+        models: functions that return each model's source; not called if the activations exist.
         d_model: width of their residual stream.
-        tokens: what they run on.
+        tokens: their input.
         sites: `resid_pre.0`, `resid_post.N` or `final_norm`.
-        batch: sequences that run together.
+        batch: sequences per batch.
         what: everything else that determines the result.
-        progress: told after every unit of work.
+        progress: called after every unit of work.
 
     Raises:
-        NotRun: where the disk is too small.
+        NotRun: if the disk is too small.
     """
     key = content_key(
         {
@@ -73,7 +73,7 @@ def harvest_language(
     shape = (len(models), tokens.numel(), d_model)
     sequence = torch.arange(len(tokens)).repeat_interleave(tokens.shape[1])
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f"{key}.lock"):  # a second process waits, and finds them
+    with FileLock(folder.parent / f"{key}.lock"):  # a second process waits, and uses the files
         if not _whole(folder, sites):
             _check_disk(folder.parent, len(sites) * math.prod(shape) * FLOAT_BYTES)
             temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
@@ -82,18 +82,18 @@ def harvest_language(
                 _write(temporary, sources, d_model, tokens, sites, batch, progress)
                 index = {site: sha256(temporary / site) for site in sites}
                 (temporary / INDEX).write_text(json.dumps(index))
-                shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
+                shutil.rmtree(folder, ignore_errors=True)  # damaged, if it exists
                 temporary.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        # Under the lock: files that are cleared after it can still be read where they are mapped.
+        # Mapped under the lock: files that are removed afterwards can still be read.
         return Activations({site: _mapped(folder / site, shape) for site in sites}, sequence)
 
 
 def read_sites(
     model: nn.Module, tokens: Sequences, sites: Sequence[str], *, to: str = "cpu"
 ) -> dict[str, Float[Tensor, "sequence position d_model"]]:
-    """Run a model over sequences; return what stands at the sites, as float32 on a device."""
+    """Run a model over sequences; return the activations at sites, as float32 on a device."""
     base = getattr(model, "base_model", model)  # without the unembedding
     device = next(model.parameters()).device
     with torch.inference_mode(), recorded(model, *sites) as found:
@@ -102,7 +102,7 @@ def read_sites(
 
 
 def _whole(folder: Path, sites: Sequence[str]) -> bool:
-    """Are these sites' files there and what they were when they were written?"""
+    """Do these sites' files exist, unchanged since they were written?"""
     try:
         index = json.loads((folder / INDEX).read_text())
         return all(sha256(folder / site) == index[site] for site in sites)
@@ -111,13 +111,13 @@ def _whole(folder: Path, sites: Sequence[str]) -> bool:
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> Tensor:
-    """Map a file into memory; who writes to the tensor does not write to the file."""
+    """Map a file into memory; writing to the tensor does not write to the file."""
     flat = torch.from_file(str(file), shared=False, size=math.prod(shape), dtype=torch.float32)
     return flat.view(shape)
 
 
 def _check_disk(folder: Path, needed: int) -> None:
-    """Raise NotRun where files would not fit, before a model runs."""
+    """Raise NotRun if files would not fit, before a model runs."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise NotRun(
@@ -139,7 +139,7 @@ def _write(
         with (folder / site).open("wb") as file:
             file.truncate(len(models) * tokens.numel() * d_model * FLOAT_BYTES)
     np.save(folder / TOKENS, tokens.numpy())
-    # Whole batches: what runs together, and so every bit, is the same for any number of shards.
+    # Whole batches, so that batches, and every bit of the result, do not depend on the shards.
     size = batch * max(1, SHARD_TOKENS // (batch * tokens.shape[1]))
     run_units(
         harvest_shard,
@@ -162,16 +162,16 @@ def harvest_shard(
     sites: Sequence[str],
     batch: int,
 ) -> None:
-    """Unit of work: run a model over some sequences, and write where its activations belong.
+    """Unit of work: run a model over some sequences, and write its activations into the files.
 
     Args:
-        folder: holds the tokens, and one file a site, `[model, token, d_model]`.
+        folder: holds the tokens, and one file per site, `[model, token, d_model]`.
         d_model: width of the files.
         source: the model.
         index: its position among the models of the files.
         sequences: rows of the tokens.
-        sites: what to record.
-        batch: sequences that run together.
+        sites: to record.
+        batch: sequences per batch.
     """
     tokens = np.load(folder / TOKENS, mmap_mode="r")
     (model,) = loaded([source])
@@ -183,7 +183,7 @@ def harvest_shard(
                     f"Expected activations of width {d_model} but got {x.shape[2]} of "
                     f"{source.checkpoint} at {site}"
                 )
-            # Not mapped: over a network, pages that two machines write to would be torn.
+            # Not memory-mapped: pages written by two machines over a network would be corrupted.
             with (folder / site).open("r+b") as file:
                 row = (index * len(tokens) + first) * tokens.shape[1]
                 file.seek(row * d_model * FLOAT_BYTES)

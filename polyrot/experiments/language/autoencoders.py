@@ -1,4 +1,4 @@
-"""Autoencoders of a suite's language models: those of its file, or trained by its recipe."""
+"""Autoencoders of a suite's language models: those its file names, or trained by its recipe."""
 
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -19,7 +19,7 @@ from polyrot.suites.training import NOISE, noise_activations
 
 
 class Harvesting(Protocol):
-    """What of a suite of language models its autoencoders need."""
+    """The part of a suite of language models that its autoencoders need."""
 
     name: str
     seeds: tuple[int, ...]
@@ -44,24 +44,24 @@ class Harvesting(Protocol):
 
 
 class LanguageAutoencoders:
-    """Loaded, or trained, when asked for."""
+    """Autoencoders that are loaded or trained on first use."""
 
     def __init__(self, suite: Harvesting) -> None:
         self._suite = suite
         self._given: dict[str, SAE] = {}
 
     def of_model(self, seed: int, site: str, sae_seed: int) -> SAE:
-        """Take that of a model at a site, from an SAE seed; see `Autoencoders.sae`."""
+        """Return a model's autoencoder at a site, from an SAE seed; see `Autoencoders.sae`."""
         suite = self._suite
         folder = suite.file.sae.folder
         if not folder:
-            own = sae_seed != 0
-            seeds = [suite.sae_seed(s) if own else 0 for s in suite.seeds]
+            separate = sae_seed != 0
+            seeds = [suite.sae_seed(s) if separate else 0 for s in suite.seeds]
             return self._models.at(site, seeds)[suite.index(seed)]
         if sae_seed != 0 and "{sae_seed}" not in folder:
             raise NotRun(
-                "sae.folder names one autoencoder of each model; put {sae_seed} into it where "
-                "there are others (0 for the first, then 1, 2, ... for each model's own)"
+                "sae.folder names one autoencoder of each model; put {sae_seed} into it if there "
+                "are others (0 for the shared seed, then 1, 2, ... for the models in order)"
             )
         for name, value in (("seed", seed), ("site", site), ("sae_seed", sae_seed)):
             folder = folder.replace(f"{{{name}}}", str(value))
@@ -70,7 +70,7 @@ class LanguageAutoencoders:
         return self._given[folder]
 
     def of_control(self, index: int, site: str) -> SAE:
-        """Take that of another task's model, or of noise; see `ControlAutoencoders.control_sae`."""
+        """Return another task's model's, or noise's: see `ControlAutoencoders.control_sae`."""
         autoencoders = self._noise if site == NOISE else self._controls
         return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
 
@@ -81,8 +81,8 @@ class LanguageAutoencoders:
             raise NotRun(f"sae.folder: {error}") from None
         if sae.d_model != self._suite.d_model:
             raise NotRun(
-                f"sae.folder: {folder} is of activations {sae.d_model} wide, and those of "
-                f"{self._suite.name} are {self._suite.d_model}"
+                f"sae.folder: {folder} has d_model {sae.d_model} but the models of "
+                f"{self._suite.name} have d_model {self._suite.d_model}"
             )
         return sae
 
@@ -104,7 +104,7 @@ class LanguageAutoencoders:
         return self._trained(f"{self._suite.name}: noise", noise)
 
     def _trained_on(self, harvest: Callable[[Sequences], Activations]) -> TrainedAutoencoders:
-        @lru_cache(maxsize=1)  # to look whether the files are whole takes long
+        @lru_cache(maxsize=1)  # verifying the files takes long
         def once() -> Activations:
             return harvest(self._suite.data.sae)
 

@@ -1,4 +1,4 @@
-"""The checkpoints that a suite file names: where they are, and whether they can be compared."""
+"""The checkpoints that a suite file names: their locations, and whether they are comparable."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,47 +50,47 @@ def _trained_here(folder: Path, seed: int) -> Run:
 
 
 def folder_of(artifact: str, base: Path, artifacts: Path = SHIPPED) -> Path:
-    """The folder of an artifact: shipped, trained here, or beside a suite file.
+    """Return the folder of an artifact: shipped, trained here, or relative to a suite file.
 
     Args:
         artifact: its name, or a path.
         base: the suite file's folder, to which a path is relative.
-        artifacts: holds one folder of shipped files a suite.
+        artifacts: the folder with one folder of shipped files per suite.
     """
     found = artifact_folder(artifact, artifacts)
-    beside = base / artifact
-    return beside if beside.is_dir() and not found.is_dir() else found
+    relative = base / artifact
+    return relative if relative.is_dir() and not found.is_dir() else found
 
 
 def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The sites of a checkpoint's residual stream, in the order of depth.
+    """List the sites of a checkpoint's residual stream, in the order of depth.
 
     Raises:
-        NotRun: where it is of a family that cannot be read.
+        NotRun: if its model family is not supported.
     """
     model = hub.skeleton(checkpoint)
     try:
         return places(model).sites
     except TypeError:
         raise NotRun(
-            f"{checkpoint} is a {type(model).__name__}; models of the families "
-            f"{', '.join(FAMILIES)} can be read"
+            f"{checkpoint} is a {type(model).__name__}; supported model families are "
+            f"{', '.join(FAMILIES)}"
         ) from None
 
 
 def check_tokens(checkpoint: Checkpoint, tokens: Sequences, what: str) -> None:
-    """Raise NotRun where a checkpoint does not know a token, or sequences so long."""
+    """Raise NotRun if a checkpoint's vocabulary or context is too small for the tokens."""
     config = hub.architecture(checkpoint)
     largest, known = int(tokens.max()), int(config.vocab_size)
     if largest >= known:
         raise NotRun(
-            f"{what} holds the token {largest} and {checkpoint} knows {known}; give tokens of its "
-            "own tokenizer"
+            f"{what} holds the token {largest} but {checkpoint} knows only {known}; give tokens of "
+            "its tokenizer"
         )
     length = tokens.shape[1]
     longest = getattr(config, "max_position_embeddings", None) or length
     if length > longest:
         raise NotRun(
-            f"{what} has sequences of {length} tokens and {checkpoint} takes {longest}; lower "
+            f"{what} has sequences of {length} tokens but {checkpoint} takes {longest}; lower "
             "tokens.length"
         )

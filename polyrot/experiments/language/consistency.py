@@ -1,6 +1,6 @@
-"""What no single field of a suite file shows: fields that contradict or presume each other.
+"""Fields of a suite file that contradict or require each other.
 
-Looked for in what the parser gives, so that it is found beside whatever else is wrong.
+Checked on the parser's result, so that all other problems are reported in the same pass.
 """
 
 from collections import Counter
@@ -13,12 +13,12 @@ PLACES = ("hub", "folder", "artifact")
 SOURCES = ("dataset", "files", "file")
 
 Found = Iterator[tuple[Location, str]]
-"""Where, and what."""
+"""Locations and messages."""
 Table = dict[str, Any]
 
 
 def inconsistencies(data: Table) -> Found:
-    """Find what is inconsistent in a suite file that the parser read."""
+    """Find the inconsistencies in a parsed suite file."""
     for key in ("models", "controls"):
         for location, entry in _tables(data, key):
             yield from _of_models(entry, location)
@@ -87,7 +87,7 @@ def _of_checkpoints(data: Table) -> Found:
         if count != counted[0][1]:
             yield (
                 (*location, "earlier"),
-                f"expected as many as of the first models, {counted[0][1]}, but got {count}",
+                f"expected {counted[0][1]} as for the first models but got {count}",
             )
 
 
@@ -116,7 +116,7 @@ def _of_contrasts(steering: Table) -> Found:
     seen: set[str] = set()
     for place, name in named:
         if str(name) in seen:
-            yield place, f"expected every contrast under a name of its own but got {name!r} again"
+            yield place, f"expected different names of contrasts but got {name!r} again"
         seen.add(str(name))
 
 

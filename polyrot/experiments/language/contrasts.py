@@ -1,7 +1,7 @@
-"""What steering vectors of language models stand for: two classes of texts.
+"""The contrasts that define steering vectors of language models: two classes of texts each.
 
-The built-in ones are drawn from the standard library's held-out modules, which no model trained
-here has seen; every text is distinct.
+The built-in ones come from the standard library's held-out modules, which no model trained here has
+seen; every text is distinct.
 """
 
 import io
@@ -24,13 +24,13 @@ from polyrot.experiments.language.tokens import Sequences
 from polyrot.tasks.text import prose, standard_library
 
 LEAST_TEXTS = 100
-"""Distinct texts a class; the paper has three to five, repeated."""
+"""Distinct texts per class; the paper has three to five, repeated."""
 TEXTS = 200
 TEXT_TOKENS = 24
-"""Tokens of a text, at most; shorter texts are left out below `SHORTEST`."""
+"""Largest number of tokens of a text; texts below `SHORTEST` tokens are left out."""
 SHORTEST = 8
 TYPICAL = 20
-"""Tokens whose logits tell the classes apart, of each."""
+"""Tokens per class whose logits distinguish the classes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Texts:
     scored: Bool[Tensor, " text"]
 
     def unseen(self, seen: str) -> "Texts":
-        """Without the texts to score on that stand in others, both written by `as_text`."""
+        """Leave out scored texts that occur in `seen`; both are written by `as_text`."""
         stands = [
             as_text(row[real]) in seen for row, real in zip(self.tokens, self.real, strict=True)
         ]
@@ -59,7 +59,7 @@ class TextContrast:
     toward: Texts
     away: Texts
     typical: tuple[Int[Tensor, " token"], Int[Tensor, " token"]]
-    """Tokens that are more frequent in the one and in the other, among the texts to fit."""
+    """Tokens that are more frequent in one class and in the other, among the texts to fit."""
 
 
 def load_contrasts(
@@ -71,10 +71,10 @@ def load_contrasts(
         steering: the table of the file.
         base: the folder that its paths are relative to.
         tokenizer: of the models.
-        seen: sequences that rotations are fitted on: no text to score on is part of one.
+        seen: sequences that rotations are fitted on; scored texts that occur in them are left out.
 
     Raises:
-        NotRun: where a file is missing or a class has too few distinct texts.
+        NotRun: if a file is missing or a class has too few distinct texts.
     """
     made = [_contrast(name, *BUILTIN[name](), tokenizer) for name in steering.contrasts]
     made += [_contrast(c.name, *_from_files(c, base), tokenizer) for c in steering.own]
@@ -85,7 +85,7 @@ def load_contrasts(
 
 
 def as_text(ids: Int[Tensor, " token"]) -> str:
-    """Write ids so that a run of them is found by a search for text."""
+    """Write ids as text, so that a sequence of them can be found by a substring search."""
     return " " + " ".join(map(str, ids.tolist())) + " "
 
 
@@ -130,8 +130,8 @@ def _texts(name: str, texts: Sequence[str], tokenizer: Any) -> Texts:
             break
     if len(rows) < LEAST_TEXTS:
         raise NotRun(
-            f"steering: {name} has {len(rows)} distinct texts of {SHORTEST} tokens and more in "
-            f"a class and {LEAST_TEXTS} are needed; give more lines, or leave it out of steering"
+            f"steering: {name} has {len(rows)} distinct texts of {SHORTEST} or more tokens in a "
+            f"class but {LEAST_TEXTS} are needed; give more lines, or leave it out of steering"
         )
     tokens = torch.zeros(len(rows), TEXT_TOKENS, dtype=torch.long)
     real = torch.zeros(tokens.shape, dtype=torch.bool)
@@ -155,7 +155,7 @@ def _code() -> Classes:
 
 
 def _string() -> Classes:
-    """Source lines with a string in them against such with a number."""
+    """Source lines with a string against source lines with a number."""
     wanted = [(line, kinds & {"string", "number"}) for line, kinds in _source_lines()]
     strings = [line for line, kinds in wanted if kinds == {"string"}]
     return strings, [line for line, kinds in wanted if kinds == {"number"}]
@@ -204,7 +204,7 @@ def _lines(source: str) -> Iterator[tuple[str, set[str]]]:
                 broken.update(range(first, last + 1))
     except (tokenize.TokenError, SyntaxError):
         return
-    lines = source.split("\n")  # as the tokenizer counts them: form feeds end no line
+    lines = source.split("\n")  # as Python's tokenizer counts: a form feed does not end a line
     for number, found in kinds.items():
         line = lines[number - 1].strip() if number <= len(lines) else ""
         if number not in broken and line:

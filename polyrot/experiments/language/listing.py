@@ -1,4 +1,4 @@
-"""Suite files as they are listed, read without pydantic or torch."""
+"""Listings of suite files, read without pydantic or torch."""
 
 import tomllib
 from pathlib import Path
@@ -37,10 +37,10 @@ def listed(path: Path, name: str, *, default: bool = False) -> Listed:
 
 
 def find(name: str) -> Listed | None:
-    """List a suite file by its path; None where the name is not that of one.
+    """List a suite file by its path; None if the name is not one's.
 
     Raises:
-        ValueError: where there is no such file, or it has problems.
+        ValueError: if there is no such file, or it has problems.
     """
     if not name.endswith(".toml"):
         return None
@@ -54,5 +54,5 @@ def find(name: str) -> Listed | None:
     except FileNotFoundError as error:
         raise ValueError(str(error)) from None
     found = listed(path, name)
-    # Whoever lists claims in their own file wants these.
+    # A user's file that lists claims lists all of them.
     return replace(found, exhaustive=found.claims is not None)

@@ -1,4 +1,4 @@
-"""Load the suite that a file describes; say where its files are from and what it needs."""
+"""Load the suite that a file describes, record its provenance, and say what it needs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -36,9 +36,9 @@ def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> Lang
     return LanguageSuite(file, path.parent, device=device, artifacts=artifacts, progress=progress)
 
 
-@lru_cache(maxsize=32)  # asked for by every test
+@lru_cache(maxsize=32)  # called by every test
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Hashes of the file and of all that it names, as far as that is there."""
+    """Return hashes of the file and of everything it names, as far as it exists."""
     path = _path(name)
     file, base = read_suite_file(path), path.parent
     found: dict[str, dict[str, list[str]]] = {"models": {}, "controls": {}}
@@ -63,7 +63,7 @@ def needs(suite: Listed) -> str:
             return "shipped"
         if (folder_of(artifact, Path()) / MANIFEST).is_file():
             return "trained"
-        return "not trained yet: the first run does (hours), with progress"
+        return "not trained yet: the first run trains it (hours), with progress"
     return "from the hub"
 
 
@@ -80,7 +80,7 @@ def _artifacts(file: SuiteFile, base: Path, artifacts: Path) -> Iterator[tuple[s
 
 
 def _other_files(file: SuiteFile, base: Path, artifacts: Path) -> list[Path]:
-    """What a suite file names besides models, as far as it is there."""
+    """List the files that a suite file names besides models, as far as they exist."""
     names = [file.tokens.tokenizer and f"{file.tokens.tokenizer}/*"]
     names += [name for contrast in file.steering.own for name in (contrast.toward, contrast.away)]
     autoencoders = re.sub(r"\{(seed|site|sae_seed)\}", "*", file.sae.folder)

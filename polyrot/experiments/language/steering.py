@@ -1,9 +1,9 @@
-"""Steering language models: vectors from contrasting texts, read on their next tokens.
+"""Steering language models: vectors from contrasting texts, with effects on next tokens.
 
-A vector is the mean activation over the texts that it points to less that over the others.  Its
-effect is read on other texts of the class it points away from: the signed change of the logit
-margin, the mean logit of the tokens that are typical of the one class less that of those
-typical of the other; and the drop of the share of next tokens that are predicted.
+A vector is the difference of the mean activations over two classes of texts.  Its effect is
+measured on other texts of the class it points away from.  It is the signed change of the logit
+margin, which is the mean logit of tokens typical of the one class minus that of tokens typical of
+the other, and the drop of the share of next tokens that are predicted.
 """
 
 from collections.abc import Sequence
@@ -33,26 +33,26 @@ DIVERGENCE_SEQUENCES = 64
 """The paper's number."""
 BATCH = 32
 LOGITS = 2**24
-"""That a divergence holds at a time, of each of two runs in float64."""
+"""Limit on the float64 logits that a divergence holds at a time, for each of two runs."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextSteered(Steered):
-    """A suite's language models; or images of one of them in other bases."""
+    """A suite's language models, or images of one of them in other bases."""
 
     suite: "LanguageSuite"
     concepts: list[TextContrast]
     site: str
     activations: Float[Tensor, "seed token d_model"]
-    """Of the suite's own models, also where these are images."""
+    """Activations of the suite's models, even if these are images."""
     source: int | None = None
     """Position of the model whose images these are."""
     bases: Float[Tensor, "seed d_model d_model"] | None = None
-    """Of the images: each sees the source's stream times its own."""
+    """Bases of the images: each image's residual stream is the source's times its basis."""
 
     @classmethod
     def of(cls, suite: "LanguageSuite", site: str) -> "TextSteered":
-        """Steer a suite's own models at a site."""
+        """Steer a suite's models at a site."""
         held_out = suite.held_out.view(len(suite.data.analysis), -1)[:, 0]
         concepts = load_contrasts(
             suite.file.steering,
@@ -102,8 +102,8 @@ class TextSteered(Steered):
         columns = []
         for i, vector in enumerate(vectors):
             model = self.suite.language_model(self._seed(i))
-            own = self._turned(vector, i, back=True)
-            columns.append(_divergences(model, self.site, own, tokens))
+            turned = self._turned(vector, i, back=True)
+            columns.append(_divergences(model, self.site, turned, tokens))
         return torch.stack(columns, dim=-1)
 
     def images(self, source: int) -> "TextSteered":
@@ -119,14 +119,14 @@ class TextSteered(Steered):
     def activations_of(self, index: int) -> Float[Tensor, "token d_model"]:
         if self.bases is None or self.source is None:
             return self.activations[index]
-        # Made when asked for: those of every image of every model would fill the memory.
+        # Computed on demand: activations of every image of every model would fill the memory.
         return (self.activations[self.source].double() @ self.bases[index]).float()
 
     def _seed(self, index: int) -> int:
         return self.suite.seeds[index if self.source is None else self.source]
 
     def _turned(self, vector: Tensor, index: int, *, back: bool = False) -> Tensor:
-        """From the basis of the model that runs into that of its image, or back."""
+        """Map a vector from the basis of the running model into that of its image, or back."""
         if self.bases is None:
             return vector
         return vector @ (self.bases[index].mT if back else self.bases[index])
@@ -140,7 +140,7 @@ def steered_models(suite: "LanguageSuite") -> TextSteered:
     """Steer a suite's models, by the contrasts that its file names.
 
     Raises:
-        NotRun: where the file names none, or a model does not know a token of one.
+        NotRun: if the file names none, or a token is not in a model's vocabulary.
     """
     if not (suite.file.steering.contrasts or suite.file.steering.own):
         raise NotRun("steering: the suite file names no contrast, neither in contrasts nor own")
@@ -177,7 +177,7 @@ def _effect(
     alphas: tuple[float, ...],
     held_out: bool,
 ) -> tuple[list[float], list[float]]:
-    """By dose: the drop of the share that is predicted, and the change of the margin."""
+    """Measure, by dose, the drop of the predicted share and the change of the margin."""
     texts, model = concept.away, suite.language_model(seed)
     chosen = texts.scored if held_out else torch.ones_like(texts.scored)
     right, margin = _clean(suite, seed, concept, held_out)
@@ -203,7 +203,7 @@ def _read(
     chosen: Tensor,
     concept: TextContrast,
 ) -> tuple[float, float]:
-    """Share of next tokens predicted, and the logit margin, over the chosen texts."""
+    """Measure the share of next tokens predicted, and the logit margin, over the chosen texts."""
     tokens, real = texts.tokens[chosen], texts.real[chosen]
     right = margin = 0.0
     for ids, there in zip(tokens.split(BATCH), real.split(BATCH), strict=True):

@@ -36,15 +36,15 @@ from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import SHIPPED
 
 SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
-"""Fields of `[tokens]` that say which tokens; without any, those of what was trained here."""
+"""Fields of `[tokens]` that name a source; without any, the tokens of the trained artifact."""
 HELD_OUT_SEED = 2_027
 COMPONENT_SEQUENCES, MEAN_SEQUENCES = 8, 64
-"""On which components are ablated, which is the paper's number, and others, whose mean activation
-takes their place."""
+"""Sequences on which components are ablated, the paper's number, and other sequences whose mean
+activations replace them."""
 
 
 class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
-    """Language models; weights, tokens and activations load when asked for."""
+    """Language models; weights, tokens and activations load on first use."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         artifacts: Path = SHIPPED,
         progress: Progress = silent,
     ) -> None:
-        """Take a suite file whose paths are relative to `base`.
+        """Store a suite file whose paths are relative to `base`.
 
-        `artifacts` holds one folder of trained files for each suite that is shipped.
+        `artifacts` has one folder of trained files per shipped suite.
 
         Raises:
-            NotRun: where a model's configuration cannot be had.
+            NotRun: if a model's configuration is not available.
         """
         self.file, self.base, self.device, self.progress = file, base, device, progress
         self._artifacts = artifacts
@@ -71,16 +71,16 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @cached_property
     def d_model(self) -> int:
-        """Width of the residual stream, one for all models.
+        """Width of the residual stream, the same for all models.
 
         Raises:
-            NotRun: where they differ.
+            NotRun: if the models differ in width.
         """
         widths = {run.seed: int(hub.architecture(run.last).hidden_size) for run in self._runs}
         if len(set(widths.values())) > 1:
             raise NotRun(
-                f"the models of {self.name} differ in width ({_listed(widths)}); a rotation wants "
-                "one"
+                f"the models of {self.name} differ in width ({_listed(widths)}); a rotation needs "
+                "equal widths"
             )
         return next(iter(widths.values()))
 
@@ -89,7 +89,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         """The sequences that the models run on.
 
         Raises:
-            NotRun: where they cannot be had, or hold a token that a model does not know.
+            NotRun: if they are not available, or hold a token that is not in a model's vocabulary.
         """
         if isinstance(self._data, NotRun):
             raise NotRun(str(self._data))
@@ -97,7 +97,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @cached_property
     def _data(self) -> TokenData | NotRun:
-        """Those, or why not: a hub that does not answer is asked once, not by every claim."""
+        """The sequences, or why not: a hub that does not answer is asked only once."""
         try:
             return self._load_data()
         except NotRun as error:
@@ -120,7 +120,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         """The tokenizer that the suite file names, or that of the first model.
 
         Raises:
-            NotRun: where it cannot be had.
+            NotRun: if it is not available.
         """
         name = self.file.tokens.tokenizer
         folder = self.base / name
@@ -138,15 +138,15 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
-        """Where the models are."""
+        """The models' checkpoints."""
         return [run.last for run in self._runs]
 
     def language_model(self, seed: int) -> nn.Module:
-        """Load the model of a seed; the latest ones are kept while they are small."""
+        """Load the model of a seed; the most recent ones stay loaded if they are small."""
         return loaded([self._own_source(self._runs[self.index(seed)])])[0]
 
     def untrained_language_model(self, seed: int) -> nn.Module:
-        """Load, or draw, the model of a seed as it was before training."""
+        """Load, or initialise, the model of a seed before training."""
         return loaded([self._untrained_source(self._runs[self.index(seed)])])[0]
 
     @cached_property
@@ -203,21 +203,21 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
     def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
         effects, means = COMPONENT_SEQUENCES, COMPONENT_SEQUENCES + MEAN_SEQUENCES
         if len(self.data.analysis) <= effects:
-            raise NotRun(f"tokens.sequences: components want more than {effects} sequences")
+            raise NotRun(f"tokens.sequences: components need more than {effects} sequences")
         return self.data.analysis[effects:means], self.data.analysis[:effects]
 
     @property
     def middle_site(self) -> str:
-        """Behind the block in the middle."""
+        """The site after the middle block."""
         blocks = [s for s in self.sites if s.startswith("resid_post.")] or list(self.sites)
         return blocks[len(blocks) // 2]
 
     @property
     def steering_site(self) -> str:
-        """Where steering vectors act: by default behind the block in the middle.
+        """The site where steering vectors act, by default after the middle block.
 
         Raises:
-            NotRun: where the suite file names another site than those of the suite.
+            NotRun: if the suite file names a site that the suite does not have.
         """
         site = self.file.steering.site
         site = site or self.middle_site
@@ -243,12 +243,12 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @property
     def _artifact(self) -> Path | None:
-        """The folder of what was trained here, where the models are such."""
+        """The folder of trained files, if the models were trained by polyrot."""
         artifact = self.file.models[0].artifact
         return folder_of(artifact, self.base, self._artifacts) if artifact else None
 
     def _chosen_sites(self) -> tuple[str, ...]:
-        # Those of the shallowest model: every model has them.
+        # The sites of the shallowest model: every model has them.
         known = min((sites_of(run.last) for run in self._runs), key=len)
         unknown = [s for s in self.file.sites if s not in (*known, FINAL_NORM)]
         if unknown:
@@ -267,20 +267,20 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         return ModelSource(run.last, self._dtype, self.device, drawn=run.seed)
 
     def _source(self, checkpoint: Checkpoint) -> ModelSource:
-        """Take a checkpoint beside the models, once it is such as they are.
+        """Load a further checkpoint after checking width, depth and vocabulary.
 
         Raises:
-            NotRun: where it is of another width or depth or knows fewer tokens.
+            NotRun: if its width differs, or its depth or vocabulary is too small.
         """
         width = int(hub.architecture(checkpoint).hidden_size)
         if width != self.d_model:
             raise NotRun(
-                f"{checkpoint} is {width} wide, and the models of {self.name} are {self.d_model}"
+                f"{checkpoint} has width {width} but the models of {self.name} have {self.d_model}"
             )
         known = (*sites_of(checkpoint), FINAL_NORM)
         if missing := [site for site in self.sites if site not in known]:
             raise NotRun(
-                f"{checkpoint} has no {', '.join(missing)}, which {self.name} is measured at; name "
+                f"{checkpoint} has no {', '.join(missing)}, where {self.name} is measured; list "
                 "the sites that all have as sites in the suite file"
             )
         for tokens in (self.data.analysis, self.data.sae):
@@ -288,13 +288,13 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         return ModelSource(checkpoint, self._dtype, self.device)
 
     def harvest_models(self, tokens: Sequences) -> Activations:
-        """Run the models on tokens, or take what was kept of them."""
+        """Run the models on tokens, or read their cached activations."""
         sources = [partial(self._own_source, run) for run in self._runs]
         stand = [hub.identity(run.last) for run in self._runs]
         return self._harvest("trained", sources, stand, tokens)
 
     def harvest_controls(self, tokens: Sequences) -> Activations:
-        """Run as many models of another task on tokens, or take what was kept of them.
+        """Run equally many models of another task on tokens, or read their cached activations.
 
         Raises:
             NotRun: as `check_controls`.
@@ -306,15 +306,15 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         return self._harvest("controls", sources, stand, tokens)
 
     def check_controls(self) -> None:
-        """Look at the models of another task, without loading weights.
+        """Check the models of another task, without loading weights.
 
         Raises:
-            NotRun: where the suite file names none, or fewer than models, or others than these.
+            NotRun: if the suite file names fewer of them than models, or they are not comparable.
         """
         if len(self._control_runs) < len(self.seeds):
             raise NotRun(
                 f"{self.name} names {len(self._control_runs) or 'no'} models of another task; give "
-                "some as [[controls]], as many and as wide as its models"
+                "some as [[controls]], equal in number and width to its models"
             )
         for run in self._control_runs[: len(self.seeds)]:
             self._source(run.last)
@@ -326,7 +326,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         stand: list[str],
         tokens: Sequences,
     ) -> Activations:
-        """Harvest models, or take from the cache what was kept of those that `stand` names."""
+        """Harvest models, or read cached activations of those that `stand` names."""
         return harvest_language(
             sources,
             self.d_model,

@@ -25,10 +25,10 @@ from polyrot.experiments.language.toml_lines import Location, line_of
 
 
 class SuiteFileError(ValueError):
-    """A suite file that cannot be used; the message holds a line for every problem."""
+    """A suite file that cannot be used; the message has one line per problem."""
 
     def __init__(self, path: Path, problems: list["Problem"]) -> None:
-        """Say what is wrong with a file, in the order of its lines."""
+        """Store the problems of a file in the order of its lines."""
         self.path = path
         self.problems = sorted(problems, key=lambda problem: problem.line)
         super().__init__("\n".join(f"{path}:{p.line}: {p}" for p in self.problems))
@@ -36,7 +36,7 @@ class SuiteFileError(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a suite file, and where."""
+    """A problem of a suite file, and its location."""
 
     line: int
     field: str
@@ -52,14 +52,14 @@ class _Table(BaseModel):
 
 def _claim(value: str) -> str:
     if not re.fullmatch(r"[A-Z]+-\d+", value):
-        raise ValueError(f"expected the id of a claim, say PIR-05, but got {value!r}")
+        raise ValueError(f"expected the id of a claim, such as PIR-05, but got {value!r}")
     return value
 
 
 def _site(value: str) -> str:
     if not re.fullmatch(r"resid_(pre|post)\.\d+|final_norm", value):
         raise ValueError(
-            f"expected resid_pre.N, resid_post.N or final_norm (behind the last norm) "
+            f"expected resid_pre.N, resid_post.N or final_norm (after the last norm) "
             f"but got {value!r}"
         )
     return canonical(value)
@@ -82,24 +82,24 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 class Models(_Table):
-    """One model, or with `seeds` several whose place holds `{seed}`."""
+    """One model, or with `seeds` several whose location contains `{seed}`."""
 
     seed: Seed | None = None
     seeds: list[Seed] = []
     hub: str = ""
-    """Id on the hub, say `EleutherAI/pythia-70m-seed{seed}`."""
+    """Id on the hub, for example `EleutherAI/pythia-70m-seed{seed}`."""
     revision: str = "main"
     """Branch, tag or commit on the hub."""
     folder: str = ""
-    """Written by `save_pretrained`; relative to the suite file."""
+    """Folder written by `save_pretrained`, relative to the suite file."""
     artifact: str = ""
-    """What `polyrot train` makes: `textlm` or `agreement`."""
+    """Models made by `polyrot train`: `textlm` or `agreement`."""
     earlier: list[str] = []
     """Checkpoints of the same run, the first half way: revisions of the hub, or folders."""
     untrained: str = ""
-    """Before training: a revision or folder.  By default drawn from the architecture."""
+    """Model before training: a revision or folder; by default initialised at random."""
     size: str = ""
-    """What reports call models of this size, where a suite has several: say `small`."""
+    """Name of this size in reports, if a suite has several sizes: for example `small`."""
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -107,34 +107,34 @@ class Models(_Table):
 
 
 class Tokens(_Table):
-    """What the models run on: a data set, text files, or a file of tokens.
+    """The models' input: a data set, text files, or a file of tokens.
 
-    By default the text of Python's standard library, which every machine has.
+    By default the source text of Python's standard library, which every machine has.
     """
 
     dataset: str = ""
     """Data set on the hub."""
     split: str = "train"
     field: str = "text"
-    """Of the data set, which holds the text."""
+    """Field of the data set with the text."""
     files: list[Annotated[str, Field(min_length=1)]] = []
     """Text files, patterns allowed; relative to the suite file."""
     file: str = ""
     """`.npy` or `.safetensors` of token ids, `[sequence, position]`."""
     tokenizer: str = ""
-    """Folder or hub id; by default that of the first model."""
+    """Folder or hub id; by default the tokenizer of the first model."""
     sequences: Annotated[int, Field(ge=8)] = 256
-    """To analyse; as many others train the autoencoders."""
+    """Number of sequences to analyse; equally many others train the autoencoders."""
     length: Annotated[int, Field(ge=8)] = 256
-    """Tokens of a sequence."""
+    """Tokens per sequence."""
     batch: Annotated[int, Field(ge=1)] = 16
-    """Sequences that run together."""
+    """Sequences per batch."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """Share of the sequences that no fit sees."""
+    """Share of held-out sequences, which no fit sees."""
 
 
 class Autoencoders(_Table):
-    """How sparse autoencoders are trained, or where trained ones are."""
+    """The recipe for sparse autoencoders, or the location of trained ones."""
 
     expansion: Annotated[int, Field(ge=1)] = 8
     l1: Annotated[float, Field(ge=0)] = 1e-5
@@ -142,38 +142,37 @@ class Autoencoders(_Table):
     batch: Annotated[int, Field(ge=1)] = 4_096
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     folder: str = ""
-    """Of existing ones, with `{seed}` and `{site}` in it; relative to the suite file."""
+    """Folder of trained ones, containing `{seed}` and `{site}`; relative to the suite file."""
 
 
 class Dictionaries(_Table):
-    """How two dictionaries of equal budget are trained: of subspaces, and of single columns.
+    """The recipe for a group SAE and a TopK SAE at equal budgets.
 
-    Both have as many columns, as many of them on, and the same steps; the single columns are
-    those of TopK.
+    Both have the same width, the same number of active latents (L0) and the same training steps.
     """
 
     site: Site = ""
-    """By default behind the block in the middle."""
+    """By default after the middle block."""
     groups: Annotated[int, Field(ge=1)]
-    """Subspaces that a token has on."""
+    """Active groups per token."""
     rank: Annotated[int, Field(ge=2)]
-    """Columns of a subspace."""
+    """Latents per group."""
     expansion: Annotated[int, Field(ge=1)] = 16
-    """Columns for each dimension of the activations."""
+    """Latents per dimension of the activations."""
     steps: Annotated[int, Field(ge=2)]
-    """Of all tokens; with half the tokens half of them."""
+    """Training steps on all tokens; half as many on half the tokens."""
     batch: Annotated[int, Field(ge=1)] = 4_096
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     nuclear: Annotated[float, Field(ge=0)] = 0.0
-    """Of the subspaces, the coefficient of their mean nuclear norm."""
+    """Coefficient of the groups' mean nuclear norm, for the group SAE."""
     auxiliary: Annotated[int, Field(ge=0)] = 512
-    """Columns that have died which reconstruct what is left of a token."""
+    """Number of dead latents that reconstruct the residual of a token."""
     decay: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of the steps, the last, in which the learning rate falls to 0."""
+    """Share of final steps during which the learning rate falls to 0."""
 
 
 class Contrast(_Table):
-    """A steering vector: what it points to and away from, one text a line."""
+    """A steering vector: the texts it points toward and away from, one per line."""
 
     name: str
     toward: str
@@ -182,12 +181,12 @@ class Contrast(_Table):
 
 
 class Steering(_Table):
-    """Where steering vectors act, and what they stand for."""
+    """The site of steering vectors, and the contrasts that define them."""
 
     site: Site = ""
-    """By default behind the block in the middle."""
+    """By default after the middle block."""
     contrasts: list[Literal["code", "string", "comment"]] = ["code", "string", "comment"]
-    """Of the standard library's text: against prose, against numbers, against statements."""
+    """From the standard library's text: against prose, against numbers, against statements."""
     own: list[Contrast] = []
 
 
@@ -198,19 +197,19 @@ class SuiteFile(_Table):
     description: str = ""
     models: Annotated[list[Models], Field(min_length=1)]
     controls: list[Models] = []
-    """Models of another task, as wide: for controls."""
+    """Models of another task and the same width, for controls."""
     sites: Sites = []
-    """In the order of depth, the last is the late one; all of the residual stream if empty."""
+    """In the order of depth, the last is the late site; the whole residual stream if empty."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """In which weights are loaded."""
+    """Precision in which weights are loaded."""
     claims: Claims = []
-    """Which apply; all if empty."""
+    """Claims to judge; all if empty."""
     tokens: Tokens = Tokens()
     sae: Autoencoders = Autoencoders()
     dictionaries: Dictionaries | None = None
     steering: Steering = Steering()
     published: Mapping[Claim, str] = {}
-    """Printed values, shown beside the verdicts."""
+    """Printed values, shown with the verdicts."""
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -227,22 +226,22 @@ _TABLES: dict[str, type[_Table]] = {
     "steering": Steering,
     "own": Contrast,
 }
-"""By the name they have in a file."""
+"""Tables by their names in a file."""
 KEY = "[key]"
-"""How pydantic marks that a key is wrong, and not what stands under it."""
+"""pydantic's mark for an invalid key, as opposed to an invalid value."""
 
 
 def read_suite_file(path: Path) -> SuiteFile:
     """Read a suite file.
 
     Raises:
-        FileNotFoundError: where there is none.
-        SuiteFileError: with every problem in it and its line.
+        FileNotFoundError: if there is none.
+        SuiteFileError: with every problem of the file and its line.
     """
     if not path.is_file():
         raise FileNotFoundError(f"Expected a suite file but there is no file {path}")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
         data = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
@@ -268,7 +267,7 @@ def read_suite_file(path: Path) -> SuiteFile:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    """Say what pydantic found, in the words of the other messages."""
+    """Word a problem that pydantic found like the other messages."""
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         around = [part for part in item["loc"][:-1] if isinstance(part, str)]
@@ -284,7 +283,7 @@ def _sentence(item: Mapping[str, Any]) -> str:
 
 
 def dotted(location: Location) -> str:
-    """Write a place in a suite file: `models[2].folder`, counted from 1."""
+    """Format a location in a suite file: `models[2].folder`, counted from 1."""
     text = ""
     for part in location:
         if part != KEY:

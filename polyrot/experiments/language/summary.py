@@ -1,4 +1,4 @@
-"""What a suite file will run, in words."""
+"""A summary of what a suite file will run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from polyrot.models import hub
 
 
 def summary(path: Path) -> Iterator[str]:
-    """Yield what a suite file that has no problems will run."""
+    """Yield lines about what a valid suite file will run."""
     file = read_suite_file(path)
     suite = LanguageSuite(file, path.parent)
     first = hub.skeleton(suite.checkpoints[0])
@@ -24,7 +24,7 @@ def summary(path: Path) -> Iterator[str]:
     yield f"tokens: {rows} sequences of {length}, and {len(suite.data.sae)} for autoencoders"
     yield f"claims: {', '.join(file.claims) or 'all that apply to language models'}"
     if len(file.seeds) < 3:
-        yield "note: two seeds give values without intervals; a verdict wants three or more"
+        yield "note: two seeds give values without intervals; a verdict needs three or more"
     if not file.controls and "PIR-02" in (file.claims or ["PIR-02"]):
         yield "note: no [[controls]]: PIR-02 lacks the control of a model of another task"
     earlier = all(entry.earlier or entry.artifact for entry in file.models)

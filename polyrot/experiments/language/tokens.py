@@ -1,4 +1,4 @@
-"""The tokens that a suite of language models runs on: from text, a data set or a file."""
+"""The tokens of a suite of language models: from text, a data set or a file."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -26,14 +26,14 @@ from polyrot.tasks.text import standard_library
 Sequences = Int[Tensor, "sequence position"]
 SHUFFLE_SEED = 2_026
 SPREAD = 8
-"""Sequences are drawn from so many times the text that is needed, where there is as much."""
+"""Sequences are drawn from this multiple of the needed text, if there is enough."""
 LEAST = 8
-"""Sequences, and tokens of one, that a file of tokens holds."""
+"""Least number of sequences, and of tokens per sequence, in a file of tokens."""
 
 
 @dataclass(frozen=True)
 class TokenData:
-    """What the models are measured on, and other text to train autoencoders on."""
+    """Sequences to measure the models on, and others to train autoencoders on."""
 
     analysis: Sequences
     sae: Int[Tensor, "sae_sequence sae_position"]
@@ -45,16 +45,16 @@ def load_tokens(
     tokenizer: Callable[[], Any],
     progress: Progress = silent,
 ) -> TokenData:
-    """Load the sequences that a suite file asks for.
+    """Load the sequences that a suite file specifies.
 
     Args:
         tokens: the table of the suite file.
         base: the folder that its paths are relative to.
-        tokenizer: loads the tokenizer; not called where the file holds token ids.
-        progress: told what is being done.
+        tokenizer: loads the tokenizer; not called for a file of token ids.
+        progress: called with what is being done.
 
     Raises:
-        NotRun: where a file, a package, the data set or enough text is missing.
+        NotRun: if a file, a package, the data set or enough text is missing.
     """
     if tokens.file:
         (file,) = token_files(tokens, base)
@@ -64,7 +64,7 @@ def load_tokens(
     rows = _rows(tokens, base, tokenizer(), needed)
     if len(rows) < needed:
         raise NotRun(
-            f"the text of tokens gives {len(rows)} sequences of {tokens.length} tokens and "
+            f"the text of tokens gives {len(rows)} sequences of {tokens.length} tokens but "
             f"{needed} are needed, half of them for autoencoders; give more text, or lower "
             "tokens.sequences or tokens.length"
         )
@@ -73,10 +73,10 @@ def load_tokens(
 
 
 def token_files(tokens: Tokens, base: Path) -> list[Path]:
-    """Find the files that tokens are made of.
+    """Find the files that tokens are made from.
 
     Raises:
-        NotRun: where there are none by a name that the suite file gives.
+        NotRun: if no file matches a name in the suite file.
     """
     if tokens.file:
         if not (base / tokens.file).is_file():
@@ -95,7 +95,7 @@ def token_files(tokens: Tokens, base: Path) -> list[Path]:
 
 
 def _rows(tokens: Tokens, base: Path, tokenizer: Any, needed: int) -> np.ndarray:
-    """Cut text; what is cut from a data set on the hub is kept, so that it is read once."""
+    """Cut text into sequences; those from a data set on the hub are cached, to read it once."""
     cut = partial(_cut, _texts(tokens, base), tokenizer, tokens.length, needed)
     if not tokens.dataset or Path(tokens.dataset).exists():
         return cut()
@@ -106,7 +106,7 @@ def _rows(tokens: Tokens, base: Path, tokenizer: Any, needed: int) -> np.ndarray
         "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest(),
     }
     kept = cache_directory() / "tokens" / f"{content_key(what)}.npy"
-    with suppress(OSError, ValueError, EOFError):  # not there, or damaged
+    with suppress(OSError, ValueError, EOFError):  # missing or damaged
         rows: np.ndarray = np.load(kept, allow_pickle=False)
         return rows
     rows = cut()
@@ -138,7 +138,7 @@ def _matches(base: Path, pattern: str) -> Iterable[Path]:
 
 def _dataset(tokens: Tokens) -> Iterator[str]:
     if find_spec("datasets") is None:
-        raise NotRun('tokens.dataset wants a package: pip install "polyrot[hub]"')
+        raise NotRun('tokens.dataset needs a package: pip install "polyrot[hub]"')
     from datasets import load_dataset
 
     try:
@@ -154,7 +154,7 @@ def _dataset(tokens: Tokens) -> Iterator[str]:
             yield text
     except NotRun:
         raise
-    except Exception as error:  # of the network, of the file system, of the format
+    except Exception as error:  # from the network, the file system or the format
         raise NotRun(
             f"tokens.dataset: {tokens.dataset} cannot be read from the hub "
             f"({type(error).__name__}); run once with a network, or give text as tokens.files"
@@ -162,7 +162,7 @@ def _dataset(tokens: Tokens) -> Iterator[str]:
 
 
 def _cut(texts: Iterable[str], tokenizer: Any, length: int, needed: int) -> np.ndarray:
-    """Join texts behind separators, and cut whole sequences until there are enough."""
+    """Join texts with separators, and cut whole sequences until there are enough."""
     separator = next(
         (i for i in (tokenizer.eos_token_id, tokenizer.bos_token_id) if i is not None), None
     )
@@ -180,7 +180,7 @@ def _cut(texts: Iterable[str], tokenizer: Any, length: int, needed: int) -> np.n
 def _from_file(tokens: Tokens, path: Path) -> TokenData:
     try:
         arrays = load_file(path) if path.suffix == ".safetensors" else {"tokens": _npy(path)}
-    except Exception as error:  # whatever a damaged file does to its reader
+    except Exception as error:  # a damaged file can raise anything
         raise NotRun(f"tokens.file: {path} cannot be read: {error}") from None
     for name, array in arrays.items():
         if not _is_ids(array):

@@ -1,4 +1,4 @@
-"""In which line of a TOML file a value stands: the parser does not say."""
+"""Lines of values in a TOML file, which the parser does not report."""
 
 import re
 import tomllib
@@ -8,7 +8,7 @@ Location = tuple[str | int, ...]
 """Keys and positions, as pydantic names a field: `("models", 1, "folder")`."""
 
 _TOKEN = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})'  # a string of many lines may end in five quotes
+    r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})'  # a multi-line string may end in five quotes
     r"|'''.*?'''(?:'{0,2})"
     r'|"(?:[^"\\\n]|\\.)*"'
     r"|'[^'\n]*'"
@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 def line_of(text: str, location: Location) -> int:
     """Find the line of a field, or of the nearest table around it; the first is 1.
 
-    `text` is a document that the parser accepts.
+    `text` is valid TOML.
     """
     lines = _Lines(text).found
     for length in range(len(location), 0, -1):
@@ -32,7 +32,7 @@ def line_of(text: str, location: Location) -> int:
 
 
 class _Lines:
-    """A walk through a document, which notes where every key and every element begins."""
+    """A walk through a document that records where every key and every element begins."""
 
     def __init__(self, text: str) -> None:
         self.found: dict[Location, int] = {}
@@ -59,7 +59,7 @@ class _Lines:
         return self._tokens[self._next][0]
 
     def _take(self, *expected: str) -> bool:
-        """Step over the token if it is one of these."""
+        """Consume the token if it is one of these."""
         taken = self._word in expected
         self._next += taken
         return taken
@@ -68,20 +68,20 @@ class _Lines:
         line = self._tokens[self._next][1]
         self._take("[")
         many = self._take("[")
-        *around, own = self._keys()
+        *around, last = self._keys()
         self._take("]")
         if many:
             self._take("]")
         table: Location = ()
         for key in around:
             table = self._inside((*table, key), line)
-        table = (*table, own)
+        table = (*table, last)
         if many:
             self._last[table] = self._last.get(table, -1) + 1
         return self._inside(table, line)
 
     def _inside(self, table: Location, line: int) -> Location:
-        """Note a table; of an array of them, the latest."""
+        """Record a table; for an array of tables, its latest one."""
         self.found.setdefault(table, line)
         if table in self._last:
             table = (*table, self._last[table])

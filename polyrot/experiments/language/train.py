@@ -1,4 +1,4 @@
-"""`textlm`: language models that need no download, trained on the standard library's text."""
+"""`textlm`: language models without downloads, trained on the standard library's text."""
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Of all models together."""
+        """Training steps of all models together."""
         return len(self.seeds) * self.models.steps + len(self.control_seeds) * self.control_steps
 
 
@@ -132,7 +132,7 @@ def build_textlm(
 
 
 def _sequences(held_out: Tokens, length: int) -> dict[str, np.ndarray]:
-    """Cut the held-out text into sequences; those to analyse and those for autoencoders differ."""
+    """Cut the held-out text into different sequences to analyse and for autoencoders."""
     rows = held_out[: len(held_out) // length * length].reshape(-1, length)
     rows = np.random.default_rng(0).permutation(rows)
     last = ANALYSIS_SEQUENCES + SAE_SEQUENCES

@@ -1,4 +1,4 @@
-"""Everything that can be told wrong with a suite file before weights are loaded."""
+"""Every problem of a suite file that can be found before weights are loaded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +26,12 @@ Found = Iterator[tuple[Location, str]]
 
 
 def problems_of(path: Path) -> list[Problem]:
-    """List what is wrong with a suite file, by line; empty where it can run.
+    """List the problems of a suite file by line; empty if it can run.
 
-    Models on the hub count as missing where neither the hub's cache nor the hub has them.
+    Models on the hub count as missing if neither the hub's cache nor the hub has them.
 
     Raises:
-        FileNotFoundError: where there is no such file.
+        FileNotFoundError: if there is no such file.
     """
     try:
         file = read_suite_file(path)
@@ -39,7 +39,7 @@ def problems_of(path: Path) -> list[Problem]:
         return error.problems
     text = path.read_text(encoding="utf-8-sig")
     found = list(_of_models(file, path.parent))
-    # What follows from the models is told once they are there.
+    # Fields that depend on the models are checked only if the models exist.
     found += list(_of_the_rest(file, path.parent, models_are_there=not found))
     problems = [
         Problem(line_of(text, location), dotted(location), message) for location, message in found
@@ -59,11 +59,11 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
                 found = list(_of_run(run, _source(entry), dtype))
                 yield from (((table, index, field), said) for field, said in found)
                 if found and entry.hub:
-                    break  # of the other seeds the same would be said
+                    break  # other seeds would give the same message
 
 
 def _of_claims(file: SuiteFile) -> Found:
-    """Claims that there are none of, where there is a folder of claims."""
+    """Find claims that do not exist, if there is a folder of claims."""
     known = {claim.id for claim in find_claims()[1]}
     families = {id.partition("-")[0] for id in known}
     for index, id in enumerate(file.claims):
@@ -72,7 +72,7 @@ def _of_claims(file: SuiteFile) -> Found:
 
 
 def _of_run(run: Run, place: str, dtype: torch.dtype) -> Iterator[tuple[str, str]]:
-    """Yield fields and what is wrong; `place` is the field that says where the model is."""
+    """Yield fields and problems; `place` is the field with the model's location."""
     try:
         sites_of(run.last)
         hub.check_memory(run.last, dtype, "cpu")
@@ -122,9 +122,9 @@ def _of_the_rest(file: SuiteFile, base: Path, *, models_are_there: bool) -> Foun
         yield _located(error, ("steering", "site"))
     for index, contrast in enumerate(file.steering.own):
         if index not in absent:
-            own = file.steering.model_copy(update={"contrasts": [], "own": [contrast]})
+            alone = file.steering.model_copy(update={"contrasts": [], "own": [contrast]})
             try:
-                load_contrasts(own, base, suite.tokenizer())
+                load_contrasts(alone, base, suite.tokenizer())
             except NotRun as error:
                 yield _located(error, ("steering", "own", index))
 
@@ -150,11 +150,11 @@ def _of_autoencoders(suite: LanguageSuite) -> Found:
                 suite.sae(seed, site)
             except NotRun as error:
                 yield _located(error, ("sae", "folder"))
-                return  # of the others likely the same
+                return  # the others would likely give the same message
 
 
 def _of_providers(suite: LanguageSuite) -> Found:
-    """What experiments make of the tables that are theirs."""
+    """Find problems of the tables that other experiments' providers read."""
     for provider in registry.providers_for(suite):
         if getattr(suite.file, provider.table, None):
             try:
@@ -164,7 +164,7 @@ def _of_providers(suite: LanguageSuite) -> Found:
 
 
 def _located(error: NotRun, where: Location) -> tuple[Location, str]:
-    """A reason and its field: the one that it begins with, as `tokens.file: `, or `where`."""
+    """Split a reason into its field, as in `tokens.file: ...`, or `where`, and its message."""
     field, _, message = str(error).partition(": ")
     keys = tuple(field.split("."))
     if keys[0] not in SuiteFile.model_fields:

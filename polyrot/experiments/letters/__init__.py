@@ -1,1 +1,1 @@
-"""Group and TopK autoencoders of language models: how well they hold first letters."""
+"""Group and TopK SAEs of language models: how well they represent first letters."""

@@ -1,4 +1,4 @@
-"""Two dictionaries of one model at one budget, and the words that they are asked about."""
+"""A group SAE and a TopK SAE of one model at one budget, and the words to probe them on."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -18,23 +18,23 @@ from polyrot.suites.capability import Capability
 from polyrot.tasks.letters import LETTERS, NO_WORD
 
 SUBSPACES, COLUMNS = "subspaces", "single columns"
-"""The arms: GroupTopK, and TopK with as many columns and as many of them on."""
+"""The arms: a group SAE, and a TopK SAE of the same width with equally many active latents."""
 
 LEAST_F1 = 0.6
-"""Of a letter's probe on raw activations: SAEBench leaves letters out that it reads less well."""
+"""Least F1 of a letter's probe on raw activations; SAEBench leaves out letters below it."""
 LEAST_WORDS = 20
-"""With a letter, of the scored ones: fewer would make a share of them a coin's toss."""
+"""Least number of scored words with a letter: with fewer, a share of them is mostly noise."""
 LEAST_LETTERS = 8
 Read = Callable[[SAE, Float[Tensor, "token d_model"]], Units]
-"""What the units of a dictionary are: `Units.columns` or `Units.groups`."""
+"""Reads the units of an SAE: `Units.columns` or `Units.groups`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """Activations of a model at the tokens that begin words, and the letters of those.
+    """Activations of a model at the tokens that begin words, and the words' first letters.
 
-    Probes are fitted on some, which autoencoders may have seen, and everything is scored on
-    others, which they have not.
+    Probes are fitted on some, which autoencoders may have seen in training, and everything is
+    scored on others, which they have not.
     """
 
     fit: Float[Tensor, "fit d_model"]
@@ -52,17 +52,17 @@ class Words:
         *,
         fit_words: int,
     ) -> "Words":
-        """Keep the tokens that begin a word; of those to fit, the first so many."""
-        own = (fit_letters != NO_WORD).nonzero()[:fit_words, 0]
+        """Keep the tokens that begin a word; of those to fit, only the first `fit_words`."""
+        begins_word = (fit_letters != NO_WORD).nonzero()[:fit_words, 0]
         others = letters != NO_WORD
-        return cls(fit[own], fit_letters[own], scored[others], letters[others])
+        return cls(fit[begins_word], fit_letters[begins_word], scored[others], letters[others])
 
     @cached_property
     def probes(self) -> dict[int, Probe]:
-        """By letter: the probe on raw activations, where it reads the letter well.
+        """Probes on raw activations by letter, for letters with a sufficient F1.
 
         Raises:
-            NotRun: where too few letters are read.
+            NotRun: if there are too few such letters.
         """
         found = {}
         for letter in range(len(LETTERS)):
@@ -80,7 +80,7 @@ class Words:
         return found
 
     def absorption(self, sae: SAE, read: Read) -> dict[int, Absorption]:
-        """Ask a dictionary about every letter that the probes read."""
+        """Measure the absorption of every letter that has a probe."""
         fit, scored = read(sae, self.fit), read(sae, self.scored)
         result = {}
         for letter, probe in self.probes.items():
@@ -93,13 +93,13 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class MatchedDictionaries:
-    """The arms of one model, and what they are measured on.
+    """The two arms of one model, with the activations to measure them on.
 
     Args:
-        words: to ask them about.
+        words: to probe them on.
         x: activations that no autoencoder has seen, `[token, d_model]`.
-        load: the autoencoder of an arm, trained on all tokens or on half of them.
-        draw: for worlds that are drawn, a number that no other model of a suite has.
+        load: returns the autoencoder of an arm, trained on all tokens or on half of them.
+        draw: seed of random worlds, different for every model of a suite.
     """
 
     words: Words
@@ -108,19 +108,19 @@ class MatchedDictionaries:
     draw: int = 0
 
     def sae(self, arm: str, *, half: bool = False) -> SAE:
-        """Take the autoencoder of `SUBSPACES` or `COLUMNS`, or that of half the tokens."""
+        """Return the SAE of `SUBSPACES` or `COLUMNS`, trained on all or half of the tokens."""
         return self.load(arm, half)
 
     def ev(self, arm: str, *, half: bool = False) -> float:
-        """Explained variance of tokens that no autoencoder has seen; see `sae.metrics.ev`."""
+        """Measure the explained variance on unseen tokens; see `sae.metrics.ev`."""
         return _explained(self.sae(arm, half=half), self.x)
 
     def absorption(self, arm: str, read: Read) -> dict[str, float]:
-        """Average what an arm makes of letters over those: each counts the same."""
+        """Average an arm's absorption figures over letters, with equal weights."""
         return _averaged(self.words, self.sae(arm), read)
 
 
-# Worlds change one arm and leave the other: what was measured of it is not measured again.
+# Cached, because worlds change only one arm: the other is not measured again.
 @lru_cache(maxsize=64)
 def _explained(sae: SAE, x: Tensor) -> float:
     return ev(reconstruct(sae, x), x)
@@ -130,10 +130,10 @@ def _explained(sae: SAE, x: Tensor) -> float:
 def _averaged(words: Words, sae: SAE, read: Read) -> dict[str, float]:
     found = words.absorption(sae, read).values()
     return {
-        "absorption fraction": mean(own.fraction for own in found),
-        "full absorption": mean(own.full for own in found),
-        "split features": mean(own.splits for own in found),
-        "F1 of the main units": mean(own.f1 for own in found),
+        "absorption fraction": mean(of_letter.fraction for of_letter in found),
+        "full absorption": mean(of_letter.full for of_letter in found),
+        "split features": mean(of_letter.splits for of_letter in found),
+        "F1 of the main units": mean(of_letter.f1 for of_letter in found),
         "letters": float(len(found)),
     }
 
@@ -146,4 +146,4 @@ class Budgets(Capability):
     @property
     @abstractmethod
     def budgets(self) -> Mapping[int, MatchedDictionaries]:
-        """By seed, or by SAE seed where there is one model."""
+        """By seed, or by SAE seed if there is only one model."""

@@ -1,4 +1,4 @@
-"""Worlds of two dictionaries: columns dealt to groups at random, and planted letters."""
+"""Worlds of matched SAEs: latents assigned to groups at random, and planted letters."""
 
 from dataclasses import replace
 
@@ -12,65 +12,67 @@ from polyrot.sae.model import SAE
 from polyrot.tasks.letters import LETTERS
 
 SPLIT, ABSORBED = 0.25, 0.02
-"""Of a letter's words, those of its second feature, and of each that absorbs it."""
+"""Shares of a letter's words that have its second feature, and each feature that absorbs it."""
 NOISE = 0.01
-"""Norm of a token's noise, where a token has norm 1."""
+"""Norm of a token's noise, relative to tokens of norm 1."""
 COS, THRESHOLD = 0.5, 0.8
 """Cosine of a letter's other features with its first; pre-activation that a feature must exceed."""
 
 
-def shuffled_groups(own: MatchedDictionaries) -> MatchedDictionaries:
-    """Deal the columns of the subspaces to groups at random."""
+def shuffled_groups(matched: MatchedDictionaries) -> MatchedDictionaries:
+    """Assign the latents of the group SAE to groups at random."""
 
     def load(arm: str, half: bool) -> SAE:
-        sae = own.load(arm, half)
+        sae = matched.load(arm, half)
         if arm != SUBSPACES:
             return sae
-        order = torch.randperm(sae.features, generator=torch.Generator().manual_seed(own.draw))
+        order = torch.randperm(sae.features, generator=torch.Generator().manual_seed(matched.draw))
         return replace(
             sae, W_enc=sae.W_enc[:, order], b_enc=sae.b_enc[order], W_dec=sae.W_dec[order]
         )
 
-    return replace(own, load=load)
+    return replace(matched, load=load)
 
 
-def columns_at_half(own: MatchedDictionaries) -> MatchedDictionaries:
-    """Let single columns at half the tokens stand for the subspaces at half the tokens."""
-    return replace(own, load=lambda arm, half: own.load(COLUMNS if arm == SUBSPACES else arm, half))
+def columns_at_half(matched: MatchedDictionaries) -> MatchedDictionaries:
+    """Replace the group SAE at half the tokens by the TopK SAE at half the tokens."""
+    return replace(
+        matched, load=lambda arm, half: matched.load(COLUMNS if arm == SUBSPACES else arm, half)
+    )
 
 
-def planted_letters(own: MatchedDictionaries) -> MatchedDictionaries:
-    """Put every letter into a subspace that one group holds, and single columns split and absorb.
+def planted_letters(matched: MatchedDictionaries) -> MatchedDictionaries:
+    """Plant every letter in a subspace that one group holds and TopK latents split and absorb.
 
-    A letter's words lie in several directions of its own subspace, of as many dimensions as a
-    group of the model's dictionary; the subspaces are orthogonal.  The groups are these subspaces.
-    The single columns are the directions, each on for its own words alone: the first two features
-    tell the letter, the others are rare and write what the first ones, silent there, leave out.
+    The words of a letter lie in several directions of one subspace, whose dimension is the rank of
+    the model's groups; subspaces of letters are orthogonal.  The groups are these subspaces.  The
+    TopK latents are the directions, each active only for its words: the first two identify the
+    letter; the others are rare and absorb it, because the first two are inactive there.
     """
-    rule = own.sae(SUBSPACES).activation
+    rule = matched.sae(SUBSPACES).activation
     assert isinstance(rule, GroupTopK)
-    d_model, rank = own.x.shape[1], rule.rank
+    d_model, rank = matched.x.shape[1], rule.rank
     count = min(len(LETTERS), d_model // rank)
-    generator = torch.Generator().manual_seed(own.draw)
-    basis = haar.sample(d_model, seed=own.draw)[: count * rank].unflatten(0, (count, rank))
+    generator = torch.Generator().manual_seed(matched.draw)
+    basis = haar.sample(d_model, seed=matched.draw)[: count * rank].unflatten(0, (count, rank))
     features = torch.einsum("fr,lrd->lfd", _directions(rank), basis)
-    both = [_words(features, len(x), generator) for x in (own.words.fit, own.words.scored)]
+    both = [_words(features, len(x), generator) for x in (matched.words.fit, matched.words.scored)]
     words = Words(*both[0], *both[1])
-    # A group holds its subspace in any basis: no column of it is the letter.
-    turned = haar.sample(rank, size=count, seed=own.draw + 1).mT @ basis
+    # A group holds its subspace in a random basis: no single latent is the letter.
+    turned = haar.sample(rank, size=count, seed=matched.draw + 1).mT @ basis
     saes = {SUBSPACES: _subspaces(turned), COLUMNS: _columns(features)}
-    return replace(own, words=words, x=words.scored, load=lambda arm, half: saes[arm])
+    return replace(matched, words=words, x=words.scored, load=lambda arm, half: saes[arm])
 
 
-def planted_otherwise(own: MatchedDictionaries) -> MatchedDictionaries:
-    """Plant letters, and exchange the arms: here the single columns hold what groups do there."""
-    planted = planted_letters(own)
+def planted_otherwise(matched: MatchedDictionaries) -> MatchedDictionaries:
+    """Plant letters with the arms swapped: here the TopK SAE does not split or absorb."""
+    planted = planted_letters(matched)
     other = {SUBSPACES: COLUMNS, COLUMNS: SUBSPACES}
     return replace(planted, load=lambda arm, half: planted.load(other[arm], half))
 
 
 def _directions(rank: int) -> Tensor:
-    """Unit vectors `[feature, rank]`: the first axis, and both ways of every other, towards it."""
+    """Return unit vectors `[feature, rank]`: the first axis, and the others tilted towards it."""
     first = torch.eye(rank, dtype=torch.float64)[:1]
     others = torch.eye(rank, dtype=torch.float64)[1:]
     return torch.cat(
@@ -97,7 +99,7 @@ def _subspaces(basis: Tensor) -> SAE:
 
 def _columns(features: Tensor) -> SAE:
     rows = features.flatten(0, 1).float()
-    # What is left of a pre-activation of 1 above the threshold is scaled back to 1.
+    # The part of a pre-activation of 1 above the threshold is scaled back to 1.
     return SAE(
         rows.mT.contiguous() / (1 - THRESHOLD),
         torch.full((len(rows),), -THRESHOLD / (1 - THRESHOLD)),

@@ -1,4 +1,4 @@
-"""The two dictionaries of a suite's language models, trained by its recipe when asked for."""
+"""The group SAE and the TopK SAE of a suite's language models, trained on first use."""
 
 from functools import cache, cached_property, partial
 
@@ -23,19 +23,19 @@ from polyrot.tasks.letters import first_letters
 SAE_SEEDS = 3
 """Of a suite of one model; otherwise every model has one, and none has that of another."""
 SEQUENCES = 256
-"""That are scored, at most: features of all columns are held at once."""
+"""Limit on scored sequences: the activations of all latents are held at once."""
 FIT_WORDS, WORD_TOKENS = 16_384, 4
-"""That probes are fitted to, at most, and tokens in which one surely begins, on average."""
+"""Limit on words to fit probes on, and an upper bound on the mean number of tokens per word."""
 
 
 class LanguageDictionaries(Budgets):
-    """Trained, or taken from the cache, when asked for."""
+    """Matched SAEs that are trained, or read from the cache, on first use."""
 
     def __init__(self, suite: LanguageSuite) -> None:
-        """Take the recipe of a suite file; nothing is loaded yet.
+        """Store the recipe of a suite file; nothing is loaded yet.
 
         Raises:
-            NotRun: where there is none, or it does not fit the models.
+            NotRun: if there is none, or it does not fit the models.
         """
         self._suite = suite
         table = suite.file.dictionaries
@@ -56,11 +56,13 @@ class LanguageDictionaries(Budgets):
 
     @cached_property
     def budgets(self) -> dict[int, MatchedDictionaries]:
-        """Give the dictionaries of each unit, which is a model, or an SAE seed of the only one."""
+        """Return the SAEs of each unit, which is a model, or an SAE seed of the only model."""
         suite = self._suite
         scored = suite.data.analysis[:SEQUENCES]
         fit = suite.data.sae[: 1 + WORD_TOKENS * FIT_WORDS // suite.data.sae.shape[1]]
-        letters, fit_letters = (first_letters(suite.tokenizer(), own) for own in (scored, fit))
+        letters, fit_letters = (
+            first_letters(suite.tokenizer(), tokens) for tokens in (scored, fit)
+        )
         activations = suite.harvest_models(scored).at(self._site)
         result = {}
         for index, (model, unit) in enumerate(self._units):
@@ -72,7 +74,7 @@ class LanguageDictionaries(Budgets):
 
     @property
     def _units(self) -> list[tuple[int, int]]:
-        """Positions of models, and what tells the units apart."""
+        """List the unit's model position and SAE seed."""
         seeds = self._suite.seeds
         if len(seeds) > 1:
             return list(enumerate(seeds))
@@ -92,7 +94,7 @@ class LanguageDictionaries(Budgets):
 
     @cache  # noqa: B019 - it lives as long as its suite
     def _trained(self, arm: str, half: bool) -> list[SAE]:
-        """Train an arm for every unit, on all tokens or in half of the steps on half of them."""
+        """Train an arm for every unit, on all tokens, or on half of them with half the steps."""
         table = self._table
         recipe = SAEConfig(
             expansion=table.expansion,

@@ -1,4 +1,4 @@
-"""Group and TopK autoencoders of language models, asked about first letters (arXiv 2606.06333)."""
+"""Group and TopK SAEs of language models, probed for first letters (arXiv 2606.06333)."""
 
 from polyrot.suites.kind import Kind, Lazy, Provider, capability_fixture
 

@@ -1,1 +1,1 @@
-"""Sparse autoencoders of planted subspaces."""
+"""Sparse autoencoders trained on planted subspaces."""

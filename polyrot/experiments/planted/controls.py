@@ -1,4 +1,4 @@
-"""What controls put in the place of trained dictionaries, or of what was measured on them."""
+"""Controls that replace trained dictionaries, or measurements on them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -49,7 +49,7 @@ def tiled(dictionary: Dictionary) -> Dictionary:
 
 
 def random_subspaces(dictionary: Dictionary) -> Directions:
-    """As many random subspaces as there are features."""
+    """One random subspace for each feature."""
     features, seed = dictionary.features, draw_seed(dictionary.seed, 93)
     return haar.sample(dictionary.sae.d_model, len(features.bases), seed=seed)
 
@@ -81,7 +81,7 @@ def one_direction_a_token(sweep: SampleCounts) -> Needed:
 
 @cache
 def _covering(dim: int, seed: int) -> float:
-    """Draw points of a sphere one by one; count them until most others are near to one."""
+    """Draw points of a sphere one by one; count them until most others are near one of them."""
     generator = torch.Generator().manual_seed(seed)
     tokens = sphere(TOKENS, dim, generator)
     near = (sphere(HELD_OUT, dim, generator) @ tokens.mT).abs() >= (1 - ERROR**2) ** 0.5

@@ -33,13 +33,13 @@ KIND = Kind(
         Worlds(
             ("dictionary-groups", "dictionary-split", "dictionary-merged", "dictionary-elsewhere"),
             Lazy(f"{HERE}.worlds:DictionaryWorld"),
-            "dictionary: as many seeds as `subspaces` has",
+            "dictionary: the seeds of `subspaces`",
             claims="SASA-03..04 SASA-06..07",
         ),
         Worlds(
             ("samples-power", "samples-exponential"),
             Lazy(f"{HERE}.worlds:SampleWorld"),
-            "samples: as many repetitions as `subspaces` has",
+            "samples: the repetitions of `subspaces`",
             claims="SASA-05",
         ),
     ),

@@ -1,4 +1,4 @@
-"""Which dictionaries are trained on planted subspaces, on what, and by which recipe."""
+"""The dictionaries that are trained on planted subspaces, their data and their recipes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,23 +18,23 @@ SMALL_GROUPS, PENALISED = "subspace-aware, rank 4", "subspace-aware, nuclear pen
 TOO_SMALL = "rank too small"
 SAMPLES_FILE = "samples.json"
 COEFFICIENTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-"""Of the nuclear penalty in rank recovery: the paper's six, and on until they are too large."""
+"""Coefficients of the nuclear penalty in rank recovery: the paper's six, and larger ones."""
 POWER = 80_652.6
-"""Mean squared norm of GPT-2's activations before block 7, which rank recovery is matched to."""
+"""Mean squared norm of GPT-2's activations before block 7, to which rank recovery is scaled."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Planted features, one set a seed, and the dictionaries that are trained on them.
+    """Planted features, one set per seed, and the dictionaries that are trained on them.
 
     Args:
-        features: of a seed.
+        features: returns the features of a seed.
         arms: recipe of each kind of dictionary.
         seeds: of features, of tokens and of dictionaries.
         tokens: to train on.
-        starts: dictionaries of each seed and arm, from initial weights of their own.
+        starts: dictionaries of each seed and arm, each from different initial weights.
         polished: is there one more, which starts at the planted solution?
-        decoders: is nothing kept but decoders?
+        decoders: are only decoders kept?
     """
 
     features: Callable[[int], Features]
@@ -47,7 +47,7 @@ class Experiment:
 
 
 def plan(name: str) -> dict[str, Experiment]:
-    """Experiments of the suite that comes trained, or of the one of the paper's sizes."""
+    """Return the experiments of the shipped suite, or of the suite of the paper's sizes."""
     full = name == FULL
     experiments = {
         SHAPES: _shapes(),
@@ -59,7 +59,7 @@ def plan(name: str) -> dict[str, Experiment]:
 
 
 def _shapes() -> Experiment:
-    """A circle, a sphere or a helix in every token: 256 columns in 64 dimensions, 16 on or 4."""
+    """A circle, a sphere or a helix in every token: 256 latents in 64 dimensions, L0 16 or 4."""
     recipe = SAEConfig(columns=256, steps=6_000, batch=512, decay=0.2)
     group = GroupTopK(1, rank=16)
     arms = {
@@ -71,9 +71,9 @@ def _shapes() -> Experiment:
 
 
 def _scalars() -> Experiment:
-    """The same shapes and columns, 16 on.
+    """The same shapes and widths, at an L0 of 16.
 
-    ReLU and JumpReLU have as many on as explain about what the others do.
+    The L0 of ReLU and JumpReLU is such that they explain about as much as the others.
     """
     recipe = SAEConfig(columns=256, l1=1e-3, steps=6_000, batch=512, decay=0.2)
     rules: dict[str, Rule] = {
@@ -88,7 +88,7 @@ def _scalars() -> Experiment:
 
 
 def _dimensions(*, full: bool) -> Experiment:
-    """As many groups as features, which differ in dimension; bases are not orthogonal."""
+    """One group per feature; features differ in dimension, and bases are not orthogonal."""
     dims: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     each, d_model, rank = 4, 128, 8
@@ -112,7 +112,7 @@ def _dimensions(*, full: bool) -> Experiment:
 
 
 def _ranks(*, full: bool) -> Experiment:
-    """Concepts of 1 to 8 dimensions, and as many groups of rank 10."""
+    """Concepts of 1 to 8 dimensions, and one group of rank 10 for each."""
     each, d_model, active, batch, tokens = 2, 100, 2, 1_024, 50_000
     if full:
         each, d_model, active, batch, tokens = 32, 768, 8, 4_096, 200_000
@@ -139,7 +139,7 @@ def _ranks(*, full: bool) -> Experiment:
 
 
 def _starts() -> Experiment:
-    """Four orthogonal features of three dimensions, and twice as many groups as they need."""
+    """Four orthogonal features of three dimensions, and twice the number of groups they need."""
     recipe = SAEConfig(expansion=1, steps=1_500, batch=256, learning_rate=2e-3, decay=0.2)
     arms = {
         SUBSPACE: replace(recipe, activation=GroupTopK(2, rank=3)),

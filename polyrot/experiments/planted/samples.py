@@ -20,25 +20,25 @@ from polyrot.suites.training import fingerprint
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]
-"""Tokens that every repetition needed, by dimension; none where no number was enough."""
+"""Tokens that every repetition needed, by dimension; None if no number was enough."""
 
 DIMS = (1, 2, 3, 4, 6, 8, 12, 16)
 COUNTS = tuple(2**power for power in range(4, 14))
 """Tokens to train on: 16 to 8,192."""
 REFINED = 2
-"""How often what lies between a number that is enough and half of it is halved."""
+"""Number of bisections between a sufficient number of tokens and half of it."""
 RESOLUTION = 2 ** (0.5**REFINED)
 """Of the number that is found."""
 REPETITIONS, STARTS = 12, 4
-"""How often features and tokens are drawn, and runs on each, of which the lowest counts."""
+"""Draws of features and tokens, and runs on each; the run with the lowest loss counts."""
 FEATURES, ACTIVE, GROUPS, D_MODEL = 4, 2, 8, 128
 DEGREES = 5.0
 """Largest principal angle at which a subspace counts as found; half of the features must be."""
 TOKENS = 4_096
-"""On which it is told where a unit writes."""
+"""Tokens on which it is measured where a unit writes."""
 RECIPE = SAEConfig(steps=2_000, batch=128, learning_rate=2e-3, decay=0.2)
 SWEEP_STEPS = len(DIMS) * (1 + REFINED) * RECIPE.steps
-"""Of all trainings of the sweep, one after another."""
+"""Steps of all trainings of the sweep together."""
 
 
 def planted(dim: int, repetition: int) -> Features:
@@ -57,7 +57,7 @@ def samples_needed(work: Path, progress: Progress) -> dict[str, list[int | None]
 
 
 def _needed(dim: int, work: Path, progress: Progress) -> list[int | None]:
-    """Find the least number that is enough, in every repetition; then look below it."""
+    """Find the least power of two that is enough, in every repetition; then bisect below it."""
     first, *closer = in_turn(progress, [1] * (1 + REFINED))
     runs = [(repetition, count) for repetition in range(REPETITIONS) for count in COUNTS]
     angles = dict(zip(runs, _angles(dim, runs, work, first), strict=True))
@@ -83,10 +83,10 @@ def _angles(
     work: Path,
     progress: Progress,
 ) -> list[float]:
-    """Angle to which half are found in the lowest run, for repetitions and numbers of tokens."""
+    """Measure the median angle in the run with the lowest loss, by repetition and tokens."""
     recipe = replace(RECIPE, columns=GROUPS * dim, activation=GroupTopK(ACTIVE, dim))
     truths = [planted(dim, repetition) for repetition in range(REPETITIONS)]
-    data = [own.draw(max(COUNTS), seed).x for seed, own in enumerate(truths)]
+    data = [features.draw(max(COUNTS), seed).x for seed, features in enumerate(truths)]
     key = content_key(
         {
             "samples": recipe.recipe(),
@@ -106,7 +106,7 @@ def _angles(
         checkpoint=file.with_suffix(".pt"),
         progress=progress,
     )
-    held_out = [own.draw(TOKENS, 10_000 + seed).x for seed, own in enumerate(truths)]
+    held_out = [features.draw(TOKENS, 10_000 + seed).x for seed, features in enumerate(truths)]
     angles = []
     for run, (repetition, count) in enumerate(runs):
         tokens = data[repetition][:count]
@@ -118,7 +118,7 @@ def _angles(
 
 
 def median_angle(sae: SAE, truth: Features, x: torch.Tensor) -> float:
-    """Largest principal angle to the matched group, to which half of the features are found."""
+    """Return the median over features of the largest principal angle to the matched group."""
     _, directions = principal(sae, x)
     units = match(directions, truth.bases)
     angles = [

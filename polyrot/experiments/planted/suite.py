@@ -32,9 +32,9 @@ from polyrot.suites.suite import Suite
 from polyrot.tasks.subspaces import Features, Tokens, sphere
 
 SITE = "planted"
-"""Of activations that are made, not read from a model."""
+"""Site name of constructed activations, which no model computes."""
 HELD_OUT = 4_096
-"""Tokens on which a dictionary is measured; none of them was trained on."""
+"""Held-out tokens on which a dictionary is measured."""
 POINTS = 4_000
 
 Vectors = Float[Tensor, "point dim"]
@@ -47,9 +47,9 @@ class Dictionary:
     sae: SAE
     features: Features
     seed: int
-    """Of the features; several dictionaries may share them."""
+    """Seed of the features; several dictionaries may share it."""
     drawn_from: Features | None = None
-    """What tokens are made of, where that is not what they are said to be."""
+    """Features that tokens are drawn from, if different from `features`."""
 
     def held_out(self, tokens: int = HELD_OUT) -> Tokens:
         """Draw tokens of the same features, the same for all dictionaries of a seed."""
@@ -58,7 +58,7 @@ class Dictionary:
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """The groups of a dictionary, by their rows alone, and what it was trained on."""
+    """The decoder rows of a dictionary's groups, and the features it was trained on."""
 
     blocks: Blocks
     features: Features
@@ -77,7 +77,7 @@ class Points(Suite, Capability):
 
     @abstractmethod
     def points(self, dim: int, repetition: int) -> Vectors:
-        """Unit vectors of a feature of `dim` dimensions; they differ between repetitions."""
+        """Return unit vectors of a feature of `dim` dimensions, different in each repetition."""
 
 
 class Dictionaries(Suite, Capability):
@@ -89,14 +89,14 @@ class Dictionaries(Suite, Capability):
     def dictionaries(
         self, experiment: str, arm: str, *, polished: bool = False
     ) -> list[Dictionary]:
-        """Autoencoders of an arm of an experiment: see `polyrot.experiments.planted.plan`.
+        """Return the autoencoders of an arm of an experiment of `polyrot.experiments.planted.plan`.
 
         With `polished`, those that started at the planted solution.
         """
 
     @abstractmethod
     def decoders(self, arm: str) -> list[Decoder]:
-        """Decoders of a coefficient of rank recovery, one a seed."""
+        """Return the decoders of a coefficient of rank recovery, one per seed."""
 
 
 class SampleCounts(Suite, Capability):
@@ -107,14 +107,14 @@ class SampleCounts(Suite, Capability):
     @property
     @abstractmethod
     def samples(self) -> Samples:
-        """Tokens to recovery by dimension, one count a repetition; None if never reached."""
+        """Return tokens to recovery by dimension, one per repetition; None if not recovered."""
 
 
 class DictionarySuite(Points, Dictionaries, SampleCounts):
     """Planted features, and dictionaries that were trained on them."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Read what was trained from its folder."""
+        """Read the trained files of a suite from its folder."""
         self._plan = plan(name)
         seeds = {seed for experiment in self._plan.values() for seed in experiment.seeds}
         super().__init__(name, tuple(sorted(seeds)))
@@ -126,26 +126,27 @@ class DictionarySuite(Points, Dictionaries, SampleCounts):
     def dictionaries(
         self, experiment: str, arm: str, *, polished: bool = False
     ) -> list[Dictionary]:
-        own = self._experiment(experiment)
+        trained = self._experiment(experiment)
         state = load_file(self._artifacts.folder / weights_file(experiment, arm))
-        random = own.starts * len(own.seeds)
-        chosen = range(random, random + len(own.seeds)) if polished else range(random)
+        random = trained.starts * len(trained.seeds)
+        chosen = range(random, random + len(trained.seeds)) if polished else range(random)
         return [
             Dictionary(
-                loaded(state, own.arms[arm], index),
-                own.features(own.seeds[place // (1 if polished else own.starts)]),
-                own.seeds[place // (1 if polished else own.starts)],
+                loaded(state, trained.arms[arm], index),
+                trained.features(trained.seeds[place // (1 if polished else trained.starts)]),
+                trained.seeds[place // (1 if polished else trained.starts)],
             )
             for place, index in enumerate(chosen)
         ]
 
     def decoders(self, arm: str) -> list[Decoder]:
-        own = self._experiment(RANKS)
-        rule = own.arms[arm].activation
+        trained = self._experiment(RANKS)
+        rule = trained.arms[arm].activation
         (rows,) = load_file(self._artifacts.folder / weights_file(RANKS, arm)).values()
         blocks = rows.float().unflatten(1, (-1, getattr(rule, "rank", 1)))
         return [
-            Decoder(blocks[index], own.features(seed), seed) for index, seed in enumerate(own.seeds)
+            Decoder(blocks[index], trained.features(seed), seed)
+            for index, seed in enumerate(trained.seeds)
         ]
 
     @property
@@ -168,7 +169,7 @@ def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> Dict
 
 
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Seeds and file hashes."""
+    """Return seeds and file hashes."""
     manifest = artifact_folder(name, artifacts) / MANIFEST
     found = json.loads(manifest.read_text()) if manifest.is_file() else {}
     return {"seeds": found.get("seeds", []), "artifacts": found.get("files", {})}

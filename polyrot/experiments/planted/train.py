@@ -1,4 +1,4 @@
-"""Train dictionaries on planted subspaces and write what is kept of them."""
+"""Train dictionaries on planted subspaces and write their weights."""
 
 import json
 import re
@@ -32,7 +32,7 @@ State = dict[str, Tensor]
 
 
 def weights_file(experiment: str, arm: str) -> str:
-    """Name of the file of an arm."""
+    """Return the name of an arm's file."""
     return f"{experiment}-{re.sub(r'[^a-z0-9]+', '-', arm.lower())}.safetensors"
 
 
@@ -50,7 +50,9 @@ def build_dictionaries(
     """
     states: dict[str, State] = {}
     swept = SWEEP_STEPS if name == SUBSPACES else 0
-    steps = [recipe.steps for own in plan(name).values() for recipe in own.arms.values()]
+    steps = [
+        recipe.steps for experiment in plan(name).values() for recipe in experiment.arms.values()
+    ]
     parts = in_turn(progress, [*steps, swept])
     for title, experiment in plan(name).items():
         for arm, recipe in experiment.arms.items():
@@ -66,7 +68,7 @@ def build_dictionaries(
             title: {arm: recipe.recipe() for arm, recipe in experiment.arms.items()}
             for title, experiment in plan(name).items()
         },
-        "seeds": sorted({seed for own in plan(name).values() for seed in own.seeds}),
+        "seeds": sorted({seed for experiment in plan(name).values() for seed in experiment.seeds}),
         "versions": versions(),
         "machine": machine(),
     }
@@ -92,19 +94,21 @@ def train(
 
 
 def loaded(state: Mapping[str, Tensor], recipe: SAEConfig, index: int) -> SAE:
-    """Take one dictionary out of an arm's weights, to be computed with in single precision."""
-    own = {key: tensor[index].float() for key, tensor in state.items()}
+    """Extract one dictionary from an arm's weights, in single precision."""
+    tensors = {key: tensor[index].float() for key, tensor in state.items()}
     trained = recipe.activation
     rule: Activation
     if isinstance(trained, BatchTopK | LearnedThresholds):
-        rule = JumpReLU(own["threshold"])
+        rule = JumpReLU(tensors["threshold"])
     else:
         rule = trained
-    return SAE(own["W_enc"], own["b_enc"], own["W_dec"], own["b_dec"], activation=rule)
+    return SAE(
+        tensors["W_enc"], tensors["b_enc"], tensors["W_dec"], tensors["b_dec"], activation=rule
+    )
 
 
 def _kept(experiment: Experiment, recipe: SAEConfig, work: Path, progress: Progress) -> State:
-    """Train an arm, or take it from `work` where it was trained on the same tokens."""
+    """Train an arm, or read it from `work` if it was trained on the same tokens."""
     planted = [experiment.features(seed) for seed in experiment.seeds]
     data = [
         features.draw(experiment.tokens, seed).x

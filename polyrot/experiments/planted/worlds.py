@@ -1,4 +1,4 @@
-"""Worlds of planted subspaces: points, dictionaries and samples of which the truth is known."""
+"""Worlds of planted subspaces: points, dictionaries and sample counts of known truth."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,9 +39,9 @@ from polyrot.suites.registry import world_name
 from polyrot.tasks.subspaces import Features
 
 NOISE = 0.02
-"""Of points that are nearly along an axis, or nearly on a circle: its norm, about."""
+"""Approximate norm of the noise of points nearly along an axis, or nearly on a circle."""
 SCATTER = 0.1
-"""Standard deviation of the logarithm of the samples that a repetition needs."""
+"""Standard deviation of the logarithm of the tokens that a repetition needs."""
 
 
 def _sphere(dim: int, draw: Draw, repetition: int) -> Vectors:
@@ -49,12 +49,12 @@ def _sphere(dim: int, draw: Draw, repetition: int) -> Vectors:
 
 
 def _axes(dim: int, draw: Draw, repetition: int) -> Vectors:
-    """Along one axis or another."""
+    """Points along one axis or another."""
     return _nearly(nearest_axes(_sphere(dim, draw, repetition)), dim, draw, repetition)
 
 
 def _circle(dim: int, draw: Draw, repetition: int) -> Vectors:
-    """On one circle, however many dimensions there are."""
+    """Points on one circle, whatever the number of dimensions."""
     x = _sphere(dim, draw, repetition)
     x[:, 2:] = 0
     return _nearly(x, dim, draw, repetition)
@@ -76,7 +76,7 @@ POINT_WORLDS: dict[str, Callable[[int, Draw, int], Vectors]] = {
 
 
 class PointWorld(Points):
-    """Unit vectors of features, whatever they are."""
+    """Unit vectors of features, as the world specifies."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `POINT_WORLDS` and the number of its random draw."""
@@ -88,7 +88,7 @@ class PointWorld(Points):
 
 
 def _halved(features: Features) -> Features:
-    """A group for every half of a feature: where it has one dimension, it stays whole."""
+    """A group for every half of a feature; a feature of one dimension stays whole."""
     halves = [
         half
         for basis in features.bases
@@ -108,7 +108,7 @@ def _in_pairs(features: Features) -> Features:
 
 
 def _turned(features: Features) -> Features:
-    """Each basis is turned by about twenty degrees out of its subspace."""
+    """Each basis is rotated by about twenty degrees out of its subspace."""
     turned = []
     for index, basis in enumerate(features.bases):
         generator = torch.Generator().manual_seed(index)
@@ -123,11 +123,11 @@ DICTIONARY_WORLDS: dict[str, Callable[[Features], Features]] = {
     "dictionary-merged": _in_pairs,
     "dictionary-elsewhere": _turned,
 }
-"""By name: what the groups of a dictionary hold, of features that are planted."""
+"""By name: how the groups of a dictionary hold the planted features."""
 
 
 class DictionaryWorld(Dictionaries):
-    """Dictionaries that are written down: each group holds what the world says."""
+    """Constructed dictionaries, whose groups hold what the world specifies."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `DICTIONARY_WORLDS` and the number of its random draw."""
@@ -138,30 +138,30 @@ class DictionaryWorld(Dictionaries):
     def dictionaries(
         self, experiment: str, arm: str, *, polished: bool = False
     ) -> list[Dictionary]:
-        own = self._plan[experiment]
-        starts = own.starts if experiment == STARTS and not polished else 1
+        trained = self._plan[experiment]
+        starts = trained.starts if experiment == STARTS and not polished else 1
         found = []
-        for seed in own.seeds:
+        for seed in trained.seeds:
             number = self._draw.seed(seed, 3)
-            features = own.features(number)
+            features = trained.features(number)
             for start in range(starts):
                 salt = self._draw.seed(seed, 4 + start)
                 held = features if polished else self._held(features)
-                sae = _written(held, features, own.arms[arm], salt)
+                sae = _written(held, features, trained.arms[arm], salt)
                 found.append(Dictionary(sae, features, number, drawn_from=self._truth(features)))
         return found
 
     def decoders(self, arm: str) -> list[Decoder]:
-        own = self._plan[RANKS]
-        rule = own.arms[arm].activation
+        trained = self._plan[RANKS]
+        rule = trained.arms[arm].activation
         assert isinstance(rule, GroupTopK)
         found = []
-        for seed in own.seeds:
+        for seed in trained.seeds:
             number = self._draw.seed(seed, 5)
-            features = own.features(number)
-            groups = own.arms[arm].features(features.d_model) // rule.rank
+            features = trained.features(number)
+            groups = trained.arms[arm].features(features.d_model) // rule.rank
             blocks = penalised_decoder(self._held(features), groups, rule.rank)
-            if not own.arms[arm].nuclear:
+            if not trained.arms[arm].nuclear:
                 generator = self._draw.generator(seed, 6)
                 blocks = torch.randn(blocks.shape, generator=generator)
                 blocks /= blocks.norm(dim=2, keepdim=True)
@@ -169,7 +169,7 @@ class DictionaryWorld(Dictionaries):
         return found
 
     def _truth(self, features: Features) -> Features:
-        """Tokens are of what the groups hold, where that is as many features."""
+        """Return the features that tokens are drawn from: the groups', if equally many."""
         held = self._held(features)
         return held if held.dims == features.dims else features
 
@@ -189,7 +189,7 @@ def _written(held: Features, features: Features, recipe: SAEConfig, salt: int) -
         return shaken(planted_dictionary(fitting, like), salt)
     if len(held.bases) == len(features.bases):
         return tiled_dictionary(held, like, salt)
-    # Not a tiling, but a basis: as many columns as dimensions.
+    # Not a tiling, but a basis: one latent per dimension.
     rows = torch.cat(features.bases)
     decoder = torch.zeros_like(like.W_dec)
     decoder[: len(rows)] = rows
@@ -201,17 +201,17 @@ SAMPLE_WORLDS: dict[str, Callable[[int], float]] = {
     "samples-power": lambda dim: 40 * dim**1.5,
     "samples-exponential": lambda dim: 20 * 1.4**dim,
 }
-"""By name: tokens that a subspace of so many dimensions needs."""
+"""By name: tokens that a subspace needs, as a function of its dimension."""
 
 
 def _tried(needed: float) -> int | None:
-    """Round up to a power of what the sweep resolves, if it goes that far."""
+    """Round up to a number that the sweep resolves; None if beyond its range."""
     rounded = round(RESOLUTION ** ceil(log(max(needed, 1.0)) / log(RESOLUTION)))
     return rounded if rounded <= max(COUNTS) else None
 
 
 class SampleWorld(SampleCounts):
-    """Tokens to recovery that grow with the dimension as the world says, with scatter."""
+    """Tokens to recovery that grow with the dimension as the world specifies, with scatter."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `SAMPLE_WORLDS` and the number of its random draw."""
@@ -220,11 +220,11 @@ class SampleWorld(SampleCounts):
 
     @property
     def samples(self) -> Samples:
-        """Rounded up to a number of tokens that would have been tried."""
+        """Return the counts, rounded up to numbers of tokens in the sweep."""
         shape = (len(DIMS), REPETITIONS)
         scatter = SCATTER * torch.randn(shape, generator=self._draw.generator(0, 7))
         found: dict[int, list[int | None]] = {}
         for dim, row in zip(DIMS, scatter, strict=True):
-            needed = [self._needed(dim) * float(own.exp()) for own in row]
-            found[dim] = [_tried(own) for own in needed]
+            needed = [self._needed(dim) * float(count.exp()) for count in row]
+            found[dim] = [_tried(count) for count in needed]
         return found

@@ -1,6 +1,6 @@
-"""Synthetic suites: activations whose truth is known, through the whole pipeline.
+"""Synthetic suites: activations of known truth, measured by the whole pipeline.
 
-Five seeds at one site.  Most worlds map one base set of activations, with a power-law
+Five seeds at one site.  Most worlds map one base set of activations, which has a power-law
 covariance and sparse features that an autoencoder can find, differently for every seed;
 autoencoders are trained on the result as on any suite.
 """
@@ -33,12 +33,12 @@ SEQUENCES, LENGTH = 512, 32
 SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
 HELD_OUT_SHARE = 0.25
 READOUTS = 8
-"""Numbers that a model reads of its activations: its core is made of them."""
+"""Number of coordinates that a model reads from its activations: they make its core."""
 RECIPE = SAEConfig(expansion=4, l1=3e-3, steps=500, batch=512, learning_rate=3e-3)
 """Shorter than the paper's: the world is simpler than a model.  On held-out tokens of
 `world:haar` it explains 95% with about 48 features at a time."""
 DICTIONARY_RECIPE = replace(DICTIONARIES, steps=300, batch=256, learning_rate=1e-2)
-"""Shorter, too."""
+"""Shorter than the shipped recipe, for the same reason."""
 
 Tokens = Float[Tensor, "token d_model"]
 
@@ -46,8 +46,8 @@ Tokens = Float[Tensor, "token d_model"]
 def features(draw: Draw, seed: int = 0) -> Tokens:
     """Sparse sums of directions of falling strength, in a space of falling variances.
 
-    128 directions, about four on at a time; the k-th is k^-1/2 strong, and the space's
-    principal axes fall off by a power law too.
+    128 directions, about four active at a time; the k-th has strength k^-1/2, and the variances of
+    the space's principal axes follow a power law too.
     """
     generator = draw.generator(seed, 1)
     count = 2 * D_MODEL
@@ -63,21 +63,21 @@ def features(draw: Draw, seed: int = 0) -> Tokens:
 
 
 def relative_noise(x: Tokens, share: float, generator: torch.Generator) -> Tokens:
-    """Isotropic noise of a share of the tokens' own standard deviation."""
+    """Draw isotropic noise, relative to the tokens' standard deviation."""
     return share * x.std() * torch.randn(x.shape, generator=generator)
 
 
 def shift(x: Tokens, generator: torch.Generator) -> Tokens:
-    """Another mean, as far away as the tokens spread."""
+    """Draw a shift of the mean, as large as the tokens' standard deviation."""
     return x + x.std() * torch.randn(D_MODEL, generator=generator)
 
 
 WorldMap = Callable[[Draw, Tokens, int], Tokens]
-"""Activations of one seed, from the base set that all seeds of the world share."""
+"""Maps the base set that all seeds of the world share to the activations of one seed."""
 
 
 def _each_under(matrix: Callable[[Draw, int], Tensor], noise: float = 0.01) -> WorldMap:
-    """Make each seed the base set under its own matrix, with noise and another mean."""
+    """Map the base set by one matrix per seed, with noise and another mean."""
 
     def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
         x = base @ matrix(draw, seed)
@@ -103,9 +103,9 @@ def _signed_permutation(draw: Draw, seed: int) -> Tensor:
 
 
 def _linear(condition: float) -> Callable[[Draw, int], Tensor]:
-    """Maps such that the one between two seeds has about this condition number.
+    """Make maps such that the map between two seeds has about this condition number.
 
-    Two maps of condition k, each in random bases, make one of about k^1.5.
+    Two maps of condition number k in random bases compose to about k^1.5.
     """
 
     def matrix(draw: Draw, seed: int) -> Tensor:
@@ -124,7 +124,7 @@ def _aligned_axes(draw: Draw, seed: int) -> Tensor:
 
 
 def _fixing(axes: int, draw: Draw, seed: int) -> Tensor:
-    """A rotation that leaves the first axes where they are."""
+    """Draw a rotation that fixes the first axes."""
     matrix = torch.eye(D_MODEL)
     matrix[axes:, axes:] = draw.haar(D_MODEL - axes, seed, 10)
     return matrix
@@ -154,12 +154,12 @@ def _shuffled_tokens(draw: Draw, base: Tokens, seed: int) -> Tokens:
 
 
 def readout(draw: Draw) -> Float[Tensor, "_ d_model"]:
-    """What models read of the base set."""
+    """Draw the readout: the coordinates of the base set that models read."""
     return torch.randn(READOUTS, D_MODEL, generator=draw.generator(0, 16))
 
 
 def _shuffled_in_part(*, read: bool) -> WorldMap:
-    """A rotation of the base set, of other tokens in what is read or in all the rest."""
+    """Rotate the base set, with tokens shuffled in the readout's subspace or in the complement."""
 
     def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
         axes = torch.linalg.qr(readout(draw).mT).Q
@@ -191,13 +191,13 @@ ACTIVATION_WORLDS: dict[str, WorldMap] = {
     "gaussian-matched": _gaussian_matched,
     "unrelated": _unrelated,
 }
-"""By name: what is the same in all seeds, up to what."""
+"""By name: how the activations of seeds are related."""
 READS_OTHER_TOKENS = ("shuffled-inside", "shuffled-tokens")
-"""Worlds in which what a seed reads is of the base set's tokens in an order of its own."""
+"""Worlds in which each seed's readout is of the base set's tokens in a different order."""
 
 
 class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
-    """A synthetic suite: activations at one site, and autoencoders trained when asked for."""
+    """A synthetic suite: activations at one site, and autoencoders trained on first use."""
 
     def __init__(
         self,
@@ -223,11 +223,11 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
 
     @cached_property
     def untrained_activations(self) -> Activations:
-        """Features of their own, related to nothing else in the world."""
+        """Activations of separate features, unrelated to everything else in the world."""
         return _at_the_site([features(self._draw, 50 + seed) for seed in SEEDS])
 
     def tail(self, seed: int) -> Tail:
-        """What is read of the base set, as well as a seed's activations tell it: least squares."""
+        """Return the readout of the base set, fitted on a seed's activations by least squares."""
         x = self.activations.at(LATE_SITE)[self.index(seed)].double()
         wanted = self._base.double() @ readout(self._draw).double().mT
         if self._world in READS_OTHER_TOKENS:
@@ -266,8 +266,8 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
 
     @cached_property
     def _own_saes(self) -> list[SAE]:
-        own = [self.sae_seed(seed) for seed in SEEDS]
-        return self._train(self.activations, "SAE seeds of their own", own)
+        sae_seeds = [self.sae_seed(seed) for seed in SEEDS]
+        return self._train(self.activations, "separate SAE seeds", sae_seeds)
 
     @cached_property
     def _other_saes(self) -> list[SAE]:
@@ -285,7 +285,7 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
         sae_seeds: Sequence[int] = (0,) * len(SEEDS),
         recipe: SAEConfig | None = None,
     ) -> list[SAE]:
-        """Train an autoencoder for the first of the seeds, as many as there are SAE seeds."""
+        """Train one autoencoder per SAE seed, for the first of the seeds."""
         configs = [replace(recipe or RECIPE, seed=seed) for seed in sae_seeds]
         progress = within(self._progress, what=f"{self.name}: autoencoders, {what}")
         seen = activations.at(LATE_SITE)[: len(configs), ~self.held_out]

@@ -81,7 +81,7 @@ def drawing(figure: Figure, *, of: str = "") -> str:
         "svg.hashsalt": f"{of} {figure.name}",
         "svg.fonttype": "none",
         "font.size": 9,
-        "text.parse_math": False,  # a dollar in somebody's label is a dollar
+        "text.parse_math": False,  # a dollar sign in a label is literal
     }
     with mpl.rc_context(settings):
         height = HEIGHT + LINE * len(figure.series)

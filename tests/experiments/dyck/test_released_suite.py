@@ -162,7 +162,7 @@ def test_what_a_release_lacks_is_not_run_and_the_reason_says_where_it_is(tmp_pat
         suite.earlier_activations(0)
     with pytest.raises(NotRun, match="no cohort dyck3 to compare with"):
         suite.cohort("dyck3")
-    with pytest.raises(NotRun, match="has 6 seeds, .* of 5 alone; choose fewer"):
+    with pytest.raises(NotRun, match="has 6 seeds, .* of only 5; choose fewer"):
         suite.control_sae(5, "noise")
     # What needs none of these has what it needs.
     pair = next(suite.pairs("resid_mid.0"))
@@ -174,7 +174,7 @@ def test_what_a_release_lacks_is_not_run_and_the_reason_says_where_it_is(tmp_pat
 def test_one_seed_is_too_few(tmp_path: Path) -> None:
     cohort(tmp_path, {4: {100: drawn(4)}})
     check_suite(f"published:{tmp_path}")
-    with pytest.raises(MissingArtifact, match="checkpoints of seed 4 alone, and claims compare"):
+    with pytest.raises(MissingArtifact, match="checkpoints only of seed 4, but claims compare"):
         pr.load_suite(f"published:{tmp_path}")
     assert suite_provenance(f"published:{tmp_path}", SHIPPED)["seeds"] == [4]
 
@@ -268,7 +268,7 @@ def test_the_best_checkpoint_by_the_log_is_analysed_and_else_the_last(tmp_path: 
     log(tmp_path, 1, {123: (1.0, 0.0)})  # of no checkpoint that is there
     assert opened(tmp_path).steps == {0: 600, 1: 800}
     (tmp_path / "logs" / "train_seed1.json").write_text('[{"eval_min_acc": 1.0}]')
-    with pytest.raises(ValueError, match="log of a training in .*train_seed1.json but it is no"):
+    with pytest.raises(ValueError, match="training log in .*train_seed1.json but it is no"):
         opened(tmp_path)
 
 
@@ -314,7 +314,7 @@ def test_autoencoders_are_found_by_either_name_of_a_site(tmp_path: Path) -> None
     own = write_sae(lens, sae, LATE_SITE)
     assert opened(tmp_path).saes == {SAEName(0, LATE_SITE, 0): own}
     write_sae(folder_of(tmp_path, 0) / "again", sae, LATE_SITE)
-    with pytest.raises(ValueError, match="one autoencoder a seed, .* but got seeds/0/again/sae_"):
+    with pytest.raises(ValueError, match="one autoencoder per seed, .* but got seeds/0/again/sae_"):
         opened(tmp_path)
 
 
@@ -370,4 +370,4 @@ def test_suites_whose_reports_would_be_one_folder_are_refused(
     names = [str(cohort(tmp_path / part / "same", {0: {1: drawn(0)}})) for part in "ab"]
     done = run_own_claims(pytester, *(f"--suite=published:{name}" for name in names))
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    assert "are one folder; run one alone" in done.stderr.str()
+    assert "would write reports to the same folder; run one at a time" in done.stderr.str()

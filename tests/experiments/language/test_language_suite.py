@@ -202,8 +202,8 @@ def test_autoencoders_that_are_there_are_used(folder: Path) -> None:
     assert missing in said
     changed(folder, ("/{sae_seed}", "/0"))
     assert reason(file, lambda suite: suite.sae(2, site, 2)) == (
-        "sae.folder names one autoencoder of each model; put {sae_seed} into it where there are "
-        "others (0 for the first, then 1, 2, ... for each model's own)"
+        "sae.folder names one autoencoder of each model; put {sae_seed} into it if there "
+        "are others (0 for the shared seed, then 1, 2, ... for the models in order)"
     )
 
 
@@ -212,8 +212,8 @@ def test_an_autoencoder_of_another_width_is_not_run(folder: Path) -> None:
     narrow.save(folder / "saes/1/resid_post.2")
     file = changed(folder, ("[sae]", '[sae]\nfolder = "saes/{seed}/{site}"'))
     assert reason(file, lambda suite: suite.sae(1, suite.late_site)) == (
-        f"sae.folder: {folder}/saes/1/resid_post.2 is of activations 8 wide, and those of "
-        "independent are 32"
+        f"sae.folder: {folder}/saes/1/resid_post.2 has d_model 8 but the models of "
+        "independent have d_model 32"
     )
 
 
@@ -233,8 +233,7 @@ def test_a_model_of_another_family_is_not_run_before_any_weights_are_read(folder
     shutil.rmtree(folder / "seed3")
     transformers.MambaConfig(hidden_size=D, num_hidden_layers=1).save_pretrained(folder / "seed3")
     assert reason(folder / "independent.toml") == (
-        f"{folder}/seed3 is a MambaForCausalLM; models of the families GPT-NeoX, GPT-2, Llama can "
-        "be read"
+        f"{folder}/seed3 is a MambaForCausalLM; supported model families are GPT-NeoX, GPT-2, Llama"
     )
 
 
@@ -263,7 +262,7 @@ def test_models_of_several_vocabularies_run_on_tokens_that_all_know(folder: Path
     saved_as(folder, "seed2", vocab_size=300)
     said = reason(folder / "independent.toml", lambda suite: suite.data)
     assert said.startswith("tokens holds the token ")
-    assert said.endswith(f"{folder}/seed2 knows 300; give tokens of its own tokenizer")
+    assert said.endswith(f"{folder}/seed2 knows only 300; give tokens of its tokenizer")
 
 
 def test_tokens_beyond_a_vocabulary_are_not_run(folder: Path) -> None:
@@ -271,14 +270,15 @@ def test_tokens_beyond_a_vocabulary_are_not_run(folder: Path) -> None:
     np.save(folder / "ids.npy", ids)
     file = changed(folder, ('files = ["text.txt"]', 'file = "ids.npy"'))
     assert reason(file, lambda suite: suite.activations) == (
-        f"tokens holds the token 512 and {folder}/seed1 knows 512; give tokens of its own tokenizer"
+        f"tokens holds the token 512 but {folder}/seed1 knows only 512; give tokens of its "
+        "tokenizer"
     )
 
 
 def test_sequences_longer_than_a_model_takes_are_not_run(folder: Path) -> None:
     file = changed(folder, ("length = 16", "length = 65"), ("sequences = 48", "sequences = 16"))
     assert reason(file, lambda suite: suite.data) == (
-        f"tokens has sequences of 65 tokens and {folder}/seed1 takes 64; lower tokens.length"
+        f"tokens has sequences of 65 tokens but {folder}/seed1 takes 64; lower tokens.length"
     )
 
 
@@ -330,7 +330,9 @@ def late_control(suite: LanguageSuite) -> object:
 @pytest.mark.seconds
 def test_controls_that_are_missing_or_few_are_not_run(folder: Path) -> None:
     file = folder / "independent.toml"
-    mend = "models of another task; give some as [[controls]], as many and as wide as its models"
+    mend = (
+        "models of another task; give some as [[controls]], equal in number and width to its models"
+    )
     assert reason(file, late_control) == f"independent names no {mend}"
     for seed in (1, 2, 3):
         saved_as(folder, f"other{seed}")
@@ -349,9 +351,9 @@ def test_controls_that_are_missing_or_few_are_not_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": 16}, "is 16 wide, and the models of independent are 32"),
-        ({"num_hidden_layers": 2}, "has no resid_post.2, which independent is measured at; name"),
-        ({"vocab_size": 300}, "knows 300; give tokens of its own tokenizer"),
+        ({"hidden_size": 16}, "has width 16 but the models of independent have 32"),
+        ({"num_hidden_layers": 2}, "has no resid_post.2, where independent is measured; list"),
+        ({"vocab_size": 300}, "knows only 300; give tokens of its tokenizer"),
         ({"max_position_embeddings": 8}, "takes 8; lower tokens.length"),
     ],
 )

@@ -186,11 +186,11 @@ EXPECTED = [
     "1: name: string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$' but got 'a b'",
     "2: description: input should be a valid string but got 3",
     "3: dtype: input should be 'float32', 'bfloat16' or 'float16' but got 'float64'",
-    "5: sites[1]: expected resid_pre.N, resid_post.N or final_norm (behind the last norm) but "
+    "5: sites[1]: expected resid_pre.N, resid_post.N or final_norm (after the last norm) but "
     "got 'resid_mid.0'",
     "6: sites[2]: input should be a valid string but got 3",
     "8: sites[4]: expected every site once but got resid_post.0 again: resid_pre.1 is the same",
-    "10: claims[2]: expected the id of a claim, say PIR-05, but got 'pir'",
+    "10: claims[2]: expected the id of a claim, such as PIR-05, but got 'pir'",
     "11: modles: there is no such field; there are name, description, models, controls, sites, "
     "dtype, claims, tokens, sae, dictionaries, steering, published",
     "12: tokens: expected one of dataset, files and file but got dataset and files",
@@ -204,14 +204,13 @@ EXPECTED = [
     "22: sae.steps: input should be a valid integer but got True",
     "23: sae.folder: expected {site} in 'name = \"of nothing\" {seed}'",
     "26: steering.contrasts[2]: input should be 'code', 'string' or 'comment' but got 'prose'",
-    "27: steering.site: expected resid_pre.N, resid_post.N or final_norm (behind the last norm) "
+    "27: steering.site: expected resid_pre.N, resid_post.N or final_norm (after the last norm) "
     "but got 'x'",
     "28: steering.own[1].away: is missing",
     "28: steering.own[1].toward: is missing",
-    "29: steering.own[1].name: expected every contrast under a name of its own but got 'code' "
-    "again",
+    "29: steering.own[1].name: expected different names of contrasts but got 'code' again",
     "31: published.PIR-03: input should be a valid string but got 3",
-    "32: published.PIR-4b: expected the id of a claim, say PIR-05, but got 'PIR-4b'",
+    "32: published.PIR-4b: expected the id of a claim, such as PIR-05, but got 'PIR-4b'",
     "34: models[1].seed: input should be greater than or equal to 0 but got -1",
     "35: models[1].folder: input should be a valid string but got 3",
     "36: models[2]: expected one of hub, folder and artifact but got none",
@@ -228,7 +227,7 @@ EXPECTED = [
     "45: models[4]: expected one of hub, folder and artifact but got none",
     "49: models[5].earlier: is only of a model on the hub or in a folder",
     "52: models[6].hub: expected {seed} in 'a': seeds are several",
-    "53: models[6].earlier: expected as many as of the first models, 0, but got 2",
+    "53: models[6].earlier: expected 0 as for the first models but got 2",
     "53: models[6].earlier[1]: expected {seed} in 'step1': every seed has its own checkpoints",
     "55: controls[1].seeds: expected every seed once but got 7 2 times",
     "56: controls[1].folder: expected {seed} in 'b': seeds are several",

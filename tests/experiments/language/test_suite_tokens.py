@@ -106,7 +106,7 @@ def test_too_little_text_says_how_much_there_is(tmp_path: Path, tokenizer) -> No
     found = len(tokenizer("<|endoftext|>" + writing(0, words=100))["input_ids"]) // 16
     assert 0 < found < 16
     assert reason(tokens, tmp_path, tokenizer) == (
-        f"the text of tokens gives {found} sequences of 16 tokens and 16 are needed, half of them "
+        f"the text of tokens gives {found} sequences of 16 tokens but 16 are needed, half of them "
         "for autoencoders; give more text, or lower tokens.sequences or tokens.length"
     )
 
@@ -292,5 +292,5 @@ def test_a_data_set_without_its_package_is_not_run(
 ) -> None:
     # As `find_spec` answers where the package is not installed.
     monkeypatch.setattr("polyrot.experiments.language.tokens.find_spec", lambda name: None)
-    expected = 'tokens.dataset wants a package: pip install "polyrot[hub]"'
+    expected = 'tokens.dataset needs a package: pip install "polyrot[hub]"'
     assert reason(Tokens(dataset="org/other"), tmp_path, tokenizer) == expected

@@ -277,7 +277,7 @@ def test_too_few_texts_are_not_run(tmp_path: Path) -> None:
         with pytest.raises(NotRun) as raised:
             contrast(tmp_path, known, *classes)
         assert str(raised.value) == (
-            "steering: mine has 99 distinct texts of 8 tokens and more in a class and 100 are "
+            "steering: mine has 99 distinct texts of 8 or more tokens in a class but 100 are "
             "needed; give more lines, or leave it out of steering"
         )
     assert contrast(tmp_path, known, enough, lines(TOWARD, 100, 2)).name == "mine"
