@@ -173,7 +173,9 @@ class Kind:
     @property
     def claims(self) -> frozenset[str]:
         """Every claim that the kind lists for a suite or a world."""
-        texts = [of.claims for of in (*self.suites, *self.worlds)]
+        of_suites = [suite.claims for suite in self.suites]
+        of_worlds = [worlds.claims for worlds in self.worlds]
+        texts = [*of_suites, *of_worlds]
         return frozenset().union(*(claim_ids(text) for text in texts if text))
 
 

@@ -193,7 +193,7 @@ def test_what_is_carried_belongs_to_the_other_model(
         ("two", ("--site", "resid_mid.0"), "Expected sites among resid_pre.0"),
         ("two", ("--dtype", "float8"), "Expected dtype among float32"),
         ("two", ("--backend", "spark"), "Expected backend among loky, dask, ray"),
-        ("two", ("--backend", "dask"), "wants a cluster"),
+        ("two", ("--backend", "dask"), "needs a cluster"),
         ("two", ("--carry-vector", "x.npy"), "need exactly one --site"),
         ("two", ("--site", "resid_post.0", "--carry-vector", "x.npy"), "there is no file x.npy"),
         ("two", ("--site", "resid_post.0", "--carry-sae", "nowhere"), "Expected nowhere to hold"),

@@ -293,7 +293,7 @@ def test_without_a_tokenizer_or_text_the_mend_is_said(folder: Path) -> None:
     changed(folder, ("[tokens]", '[tokens]\ntokenizer = "seed2"'))
     assert load(file).data.analysis.shape == (48, 16)
     changed(folder, ("sequences = 48", "sequences = 4800"))
-    assert "and 9600 are needed" in reason(file, lambda suite: suite.data)
+    assert "but 9600 are needed" in reason(file, lambda suite: suite.data)
 
 
 def test_what_is_missing_is_looked_for_once(folder: Path) -> None:
