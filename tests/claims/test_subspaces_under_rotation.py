@@ -164,7 +164,7 @@ def test_two_runs_give_the_same_numbers() -> None:
 
 def test_what_is_asked_of_a_suite_without_dictionaries_is_not_run() -> None:
     suite = planted.identical(D_MODEL, planted.gaussian)
-    with pytest.raises(NotRun, match="no group autoencoders; run it with --suite dyck3-ind"):
+    with pytest.raises(NotRun, match="no group autoencoders; run it with --suite dyck3 or dyck"):
         measured(suite)
 
 
