@@ -301,7 +301,9 @@ def test_texts_with_tokens_that_a_model_does_not_know_are_not_run(tmp_path: Path
     np.save(tmp_path / "ids.npy", ids)
     file.write_text(file.read_text().replace('files = ["text.txt"]', 'file = "ids.npy"'))
     suite = load_suite(str(file))
-    with pytest.raises(NotRun, match="^steering class holds the token .* knows only 400; give tokens"):
+    with pytest.raises(
+        NotRun, match="^steering class holds the token .* knows only 400; give tokens"
+    ):
         suite.get(Steered)
 
 
