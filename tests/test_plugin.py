@@ -77,7 +77,7 @@ def test_figures_that_fail_cost_no_verdict_even_where_warnings_are_errors(claims
     claims.write(0.9)
     file = pytester.path / "toy_01.py"
     file.write_text(
-        file.read_text().replace("judge(measure)", "judge(measure, figures=lambda _: [1 / 0])")
+        file.read_text().replace("judge(measure)", "judge(measure, figures=[lambda _: [1 / 0]])")
     )
     pytester.makeini("[pytest]\npython_files = toy_*.py\nfilterwarnings = error\n")
     result = claims()

@@ -15,6 +15,7 @@ from planted_language import D, change, saved, write_images, write_independent
 
 from polyrot.capabilities import controls as worlds
 from polyrot.capabilities.steering import Steered
+from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.language.activations import read_sites
 from polyrot.experiments.language.checkpoints import Run, runs
 from polyrot.experiments.language.suite import LanguageSuite
@@ -387,8 +388,11 @@ def test_without_earlier_checkpoints_the_mend_is_said(folder: Path) -> None:
 
 
 def test_a_claim_about_another_task_is_not_run(folder: Path) -> None:
-    said = reason(folder / "independent.toml", lambda suite: suite.models)
-    assert said == "the claim is about models of the Dyck-3 task; independent has others"
+    said = reason(folder / "independent.toml", lambda suite: suite.get(DyckModels))
+    assert said == (
+        "independent has no models of the Dyck-3 task; "
+        "run it with --suite dyck3 or dyck3-independent"
+    )
 
 
 @pytest.mark.parametrize("site", ["final_norm", "resid_post.0"])
@@ -412,10 +416,10 @@ def test_provenance_covers_all_that_a_file_names(folder: Path) -> None:
     )
 
     def provenance() -> str:
-        from polyrot.suites import loading
+        from polyrot.experiments.language import loading
 
         hub.identity.cache_clear()
-        loading._file_provenance.cache_clear()
+        loading.provenance.cache_clear()
         return json.dumps(suite_provenance(str(file)))
 
     known = {provenance()}
