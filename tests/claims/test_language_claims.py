@@ -128,7 +128,9 @@ def test_two_suites_of_one_name_are_refused(claims, images: Path, tmp_path: Path
     other.write_text(images.read_text())
     result = claims("--suite", str(images), "--suite", str(other))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*--suite: the reports of {images} and {other} are one folder*"])
+    result.stderr.fnmatch_lines(
+        [f"*--suite: {images} and {other} would write reports to the same folder*"]
+    )
 
 
 @pytest.mark.process

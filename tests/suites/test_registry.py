@@ -59,7 +59,9 @@ def test_every_shipped_claim_is_listed_and_every_listed_claim_is_shipped() -> No
 
 def test_claims_of_a_list_are_read() -> None:
     assert claim_ids("PIR-04..06 X-01") == {"PIR-04", "PIR-05", "PIR-06", "X-01"}
-    with pytest.raises(ValueError, match=r"Expected ids of claims, say CORE-01\.\.06, but got 'x'"):
+    with pytest.raises(
+        ValueError, match=r"Expected ids of claims, such as CORE-01\.\.06, but got 'x'"
+    ):
         claim_ids("PIR-04 x")
 
 

@@ -9,6 +9,7 @@ from polyrot.experiments.language.tokens import Sequences
 from polyrot.interventions.places import FAMILIES, places
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
+from polyrot.suites import registry
 from polyrot.suites.artifacts import SHIPPED, artifact_folder
 
 
@@ -58,8 +59,7 @@ def folder_of(artifact: str, base: Path, artifacts: Path = SHIPPED) -> Path:
         artifacts: the folder with one folder of shipped files per suite.
     """
     found = artifact_folder(artifact, artifacts)
-    relative = base / artifact
-    return relative if relative.is_dir() and not found.is_dir() else found
+    return found if found.is_dir() or artifact in registry.trainers() else base / artifact
 
 
 def sites_of(checkpoint: Checkpoint) -> tuple[str, ...]:

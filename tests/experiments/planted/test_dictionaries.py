@@ -73,7 +73,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_built_is_read(built: Path) -> None:
-    suite = DictionarySuite(SUBSPACES, built)
+    suite = DictionarySuite(SUBSPACES, built / SUBSPACES)
     assert suite.seeds == (0, 1)
     first, second = suite.dictionaries(SHAPES, SUBSPACE)
     assert (first.seed, second.seed) == (0, 1)
@@ -96,7 +96,7 @@ def test_what_is_built_is_read(built: Path) -> None:
 def test_starts_are_by_seed_and_those_that_are_polished_start_at_the_planted_solution(
     built: Path,
 ) -> None:
-    suite = DictionarySuite(SUBSPACES, built)
+    suite = DictionarySuite(SUBSPACES, built / SUBSPACES)
     assert [own.seed for own in suite.dictionaries(STARTS, SUBSPACE)] == [0, 0, 0, 1, 1, 1]
     for own in suite.dictionaries(STARTS, SUBSPACE, polished=True):
         planted = planted_dictionary(own.features, own.sae)
@@ -141,12 +141,12 @@ def test_what_was_never_trained_says_how_to_get_it(
     monkeypatch.setenv("POLYROT_CACHE", str(tmp_path))
     with pytest.raises(MissingArtifact, match="polyrot train subspaces-full"):
         load_suite(FULL)
-    assert suite_provenance(FULL, SHIPPED) == {"seeds": [], "artifacts": {}}
+    assert suite_provenance(FULL) == {"seeds": [], "artifacts": {}}
 
 
 def test_the_shipped_dictionaries_are_those_of_the_plan() -> None:
     suite = load_suite(SUBSPACES)
-    hashes = suite_provenance(SUBSPACES, SHIPPED)["artifacts"]
+    hashes = suite_provenance(SUBSPACES)["artifacts"]
     for title, experiment in plan(SUBSPACES).items():
         for arm, recipe in experiment.arms.items():
             assert weights_file(title, arm) in hashes
