@@ -378,24 +378,18 @@ class Session:
         if os.environ.get("GITHUB_ACTIONS") == "true":
             from polyrot.report.annotations import annotations
 
-            for line in annotations(
-                self.records, self.policy, self._conclusion.failures, self._places
-            ):
+            failures = self._conclusion.failures
+            for line in annotations(self.records, self.policy, failures, self._places):
                 terminalreporter.write_line(line)
 
 
 def artifact_folder(config: pytest.Config) -> Path:
     """Return the folder of the suites' trained files."""
-    chosen = config.getoption("--artifacts")
-    if chosen is not None:
+    from polyrot.suites.artifacts import SHIPPED, retrained_directory
+
+    if (chosen := config.getoption("--artifacts")) is not None:
         return Path(chosen)
-    if config.getoption("--retrain"):
-        from polyrot.suites.artifacts import retrained_directory
-
-        return retrained_directory()
-    from polyrot.suites.artifacts import SHIPPED
-
-    return SHIPPED
+    return retrained_directory() if config.getoption("--retrain") else SHIPPED
 
 
 def session_of(config: pytest.Config) -> Session:
