@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
@@ -17,36 +17,37 @@ from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.training import NOISE, noise_activations
 
+if TYPE_CHECKING:
 
-class Harvesting(Protocol):
-    """The part of a suite of language models that its autoencoders need."""
+    class Harvesting(Protocol):
+        """The part of a suite of language models that its autoencoders need."""
 
-    name: str
-    seeds: tuple[int, ...]
-    file: SuiteFile
-    base: Path
-    device: str
-    progress: Progress
+        name: str
+        seeds: tuple[int, ...]
+        file: SuiteFile
+        base: Path
+        device: str
+        progress: Progress
 
-    @property
-    def d_model(self) -> int: ...
+        @property
+        def d_model(self) -> int: ...
 
-    @property
-    def data(self) -> TokenData: ...
+        @property
+        def data(self) -> TokenData: ...
 
-    def index(self, seed: int) -> int: ...
+        def index(self, seed: int) -> int: ...
 
-    def sae_seed(self, seed: int) -> int: ...
+        def sae_seed(self, seed: int) -> int: ...
 
-    def harvest_models(self, tokens: Sequences) -> Activations: ...
+        def harvest_models(self, tokens: Sequences) -> Activations: ...
 
-    def harvest_controls(self, tokens: Sequences) -> Activations: ...
+        def harvest_controls(self, tokens: Sequences) -> Activations: ...
 
 
 class LanguageAutoencoders:
     """Autoencoders that are loaded or trained on first use."""
 
-    def __init__(self, suite: Harvesting) -> None:
+    def __init__(self, suite: "Harvesting") -> None:
         self._suite = suite
         self._given: dict[str, SAE] = {}
 
