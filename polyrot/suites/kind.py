@@ -19,7 +19,7 @@ class Lazy:
 
     place: str
 
-    @cached_property
+    @property
     def value(self) -> Any:
         module, _, name = self.place.partition(":")
         return getattr(import_module(module), name)

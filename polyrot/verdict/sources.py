@@ -28,9 +28,11 @@ LEFT_OUT = {
     "cli": "starts the command line",
     "commands": "`polyrot ...`: writes no estimates",
     "compare": "`polyrot align`: no claim uses it",
+    "docs": "the wheel's pages",
     "plugin": "options and outcomes: the key has the suite, the device and the trained files",
     "progress": "shows how far a run is",
     "report": "renders records",
+    "reports": "the wheel's reference verdicts",
     "run": "collects records",
     "upkeep": "looks at the installation and the cache",
 }
