@@ -4,13 +4,12 @@ from polyrot.errors import NotRun
 from polyrot.stats.average import Measured, average, average_by_part
 from polyrot.stats.estimate import Estimate, exact, monte_carlo_p
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, negative, positive
+from polyrot.verdict.claim import Claim, Measurement, Printed, Worlds, negative, positive
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import (
     ByDose,
     ByPart,
     Curve,
-    Worlds,
     against_each_other,
     control_curves,
 )

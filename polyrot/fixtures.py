@@ -126,15 +126,12 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
         figures: Sequence[Callable[..., Any]] = (),
         proxy: str = "",
     ) -> None:
-        def every_figure(worlds: Any) -> list[Any]:
-            return [figure for draw in figures for figure in draw(worlds)]
-
         session.judge(
             request.node,
             measurement,
             session.label(suite_name),
             measure,
-            figures=every_figure,
+            figures=figures,
             proxy=proxy,
             kept=cache,
         )

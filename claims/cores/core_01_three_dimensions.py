@@ -20,21 +20,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    Role,
-    Worlds,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.chains import figures
 from polyrot.experiments.chains.models import ChainModels, Chains
 

@@ -8,21 +8,7 @@ from functools import partial
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    Role,
-    average,
-    control_curves,
-    negative,
-)
+from polyrot.claim import *
 from polyrot.cores.ablation import remove
 from polyrot.experiments.chains import controls
 from polyrot.experiments.chains.controls import Subspace

@@ -11,19 +11,7 @@ import pytest
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measurement,
-    Printed,
-    average,
-    monte_carlo_p,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.cores.comparison import overlap, principal_angles, random_overlaps
 from polyrot.experiments.chains import controls, figures
 from polyrot.experiments.chains.controls import Subspace

@@ -11,21 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measurement,
-    Printed,
-    Role,
-    average_by_part,
-    control_curves,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.cores.comparison import canonical_correlations
 from polyrot.experiments.chains.controls import (
     Coordinates,

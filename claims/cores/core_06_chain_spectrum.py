@@ -16,21 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from polyrot.capabilities.figures import eigenvalues
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measured,
-    Measurement,
-    NotRun,
-    Printed,
-    Role,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.cores.comparison import consensus
 from polyrot.cores.dynamics import Dynamics, fit_dynamics
 from polyrot.experiments.chains import controls

@@ -18,18 +18,7 @@ import pytest
 from jaxtyping import Bool
 from torch import Tensor
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.addition import figures
 from polyrot.experiments.addition.controls import cyclic
 from polyrot.experiments.addition.models import PROPER, Addition, AdditionModels

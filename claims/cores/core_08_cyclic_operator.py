@@ -14,20 +14,7 @@ import pytest
 import torch
 
 from polyrot.capabilities.figures import eigenvalues
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    Role,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.cores.shift import Shift, random_shift
 from polyrot.experiments.addition import figures
 from polyrot.experiments.addition.controls import cyclic

@@ -14,19 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    NotRun,
-    Printed,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.addition import figures
 from polyrot.experiments.addition.controls import cyclic
 from polyrot.experiments.addition.models import Addition, AdditionModels

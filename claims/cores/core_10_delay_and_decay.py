@@ -16,18 +16,7 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measurement,
-    NotRun,
-    Printed,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.addition import figures
 from polyrot.experiments.addition.controls import DelaysByDecay, in_another_order, power_law
 from polyrot.experiments.addition.models import Delays

@@ -25,17 +25,7 @@ from statistics import mean
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.agreement import axes
 from polyrot.experiments.agreement.axes import Study
 from polyrot.experiments.agreement.controls import planted_axis

@@ -20,21 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average,
-    control_curves,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.agreement import axes
 from polyrot.experiments.agreement.axes import Study
 from polyrot.experiments.agreement.controls import rotated

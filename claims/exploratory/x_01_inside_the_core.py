@@ -24,21 +24,7 @@ from polyrot.capabilities.controls import Basis
 from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.capabilities.pairs import World as PairWorld
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average_by_part,
-    control_curves,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.cores.comparison import overlap
 from polyrot.linalg import haar
 from polyrot.sae.metrics import ev

@@ -34,24 +34,7 @@ from polyrot.capabilities.figures import likeness_by_pairing
 from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.capabilities.pairs import World as PairWorld
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import (
-    MODELS,
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Figure,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    Worlds,
-    average_by_part,
-    control_curves,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.sae.metrics import ev, reconstruct
 from polyrot.sae.model import SAE
 

@@ -11,18 +11,7 @@ import numpy as np
 import pytest
 
 from polyrot.bars import specification
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import functions
 from polyrot.experiments.dyck.functions import FunctionWorld, PredictionPair, prediction_pairs
 from polyrot.experiments.dyck.suite import DyckModels

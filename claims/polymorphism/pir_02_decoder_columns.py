@@ -16,18 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from polyrot.capabilities.streams import Autoencoders, ControlAutoencoders, Streams
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import initial_weights
 

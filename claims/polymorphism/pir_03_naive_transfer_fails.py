@@ -11,7 +11,7 @@ import pytest
 from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import Bar, Claim, Judge, Measurement, Printed, negative, positive
+from polyrot.claim import *
 from polyrot.sae.metrics import ev, ev_published, reconstruct
 
 CLAIM = Claim(

@@ -11,19 +11,7 @@ import pytest
 from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, World, as_trained
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.linalg.procrustes import COMPETITORS
 
 CLAIM = Claim(

@@ -13,20 +13,7 @@ from polyrot.capabilities import controls
 from polyrot.capabilities.figures import norm_histogram
 from polyrot.capabilities.pairs import World, as_trained
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measurement,
-    Printed,
-    Role,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.linalg.battery import adjusted_pvalues
 
 CLAIM = Claim(

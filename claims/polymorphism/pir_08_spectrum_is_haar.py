@@ -14,23 +14,7 @@ from polyrot.capabilities import controls
 from polyrot.capabilities.figures import eigenangle_histogram
 from polyrot.capabilities.pairs import World, as_trained
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import (
-    MODELS,
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Figure,
-    Judge,
-    Measurement,
-    Printed,
-    Role,
-    Worlds,
-    exact,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.linalg.battery import BATTERY, adjusted_pvalues, ks_iid_published
 
 CLAIM = Claim(

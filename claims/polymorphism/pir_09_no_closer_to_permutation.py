@@ -10,7 +10,7 @@ import pytest
 from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import as_trained
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import Bar, Claim, Judge, Measurement, negative, positive
+from polyrot.claim import *
 from polyrot.linalg.battery import adjusted_pvalues
 
 CLAIM = Claim(

@@ -13,18 +13,7 @@ import pytest
 from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair, as_trained
 from polyrot.capabilities.streams import Streams
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.sae.metrics import firing_correlation
 
 CLAIM = Claim(

@@ -27,22 +27,7 @@ from polyrot.capabilities.steering import (
     SteeringWorld,
     effects,
 )
-from polyrot.claim import (
-    Bar,
-    ByDose,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    NotRun,
-    Printed,
-    Role,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 
 CLAIM = Claim(
     "PIR-11",

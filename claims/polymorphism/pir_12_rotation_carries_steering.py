@@ -26,21 +26,7 @@ from polyrot.capabilities.steering import (
     SteeringWorld,
     effects,
 )
-from polyrot.claim import (
-    Bar,
-    ByDose,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average,
-    control_curves,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 
 CLAIM = Claim(
     "PIR-12",

@@ -20,21 +20,7 @@ from polyrot.capabilities.steering import (
     divergences,
     effects,
 )
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    Role,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 
 CLAIM = Claim(
     "PIR-13",

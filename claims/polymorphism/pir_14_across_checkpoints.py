@@ -17,21 +17,7 @@ import torch
 from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair
 from polyrot.capabilities.streams import Checkpoints
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    Role,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.sae.metrics import ev, ev_published, reconstruct
 
 World = Callable[[Checkpoints, str], list[Pair]]

@@ -14,20 +14,7 @@ from torch import Tensor
 from polyrot.bars import correlation
 from polyrot.capabilities import components as effects
 from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Compared, Components
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    against_each_other,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 
 CLAIM = Claim(
     "PIR-15",

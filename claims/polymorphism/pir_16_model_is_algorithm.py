@@ -12,18 +12,7 @@ import pytest
 from torch import Tensor
 
 from polyrot import bars
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import controls, functions
 from polyrot.experiments.dyck.suite import DyckModels
 

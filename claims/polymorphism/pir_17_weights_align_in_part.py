@@ -15,18 +15,7 @@ import math
 import pytest
 
 from polyrot import bars
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import weights
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.dyck.weights import WeightWorld, alignment, weight_pair

@@ -14,21 +14,7 @@ from torch import Tensor
 
 from polyrot.bars import CAUSAL, component_order, correlation
 from polyrot.capabilities.components import effects
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    Worlds,
-    against_each_other,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import functions
 from polyrot.experiments.dyck.functions import FunctionWorld
 from polyrot.experiments.dyck.suite import DyckModels

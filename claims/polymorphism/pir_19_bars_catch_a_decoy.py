@@ -14,17 +14,7 @@ import torch
 from torch import Tensor
 
 from polyrot import bars
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measurement,
-    Printed,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import controls, functions
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.dyck.weights import align_models

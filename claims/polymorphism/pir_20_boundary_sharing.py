@@ -14,18 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import controls
 from polyrot.experiments.dyck.controls import UNEMBEDDINGS, Cohorts
 from polyrot.experiments.dyck.suite import DyckModels

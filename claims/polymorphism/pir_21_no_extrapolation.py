@@ -15,18 +15,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Printed,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.dyck import controls
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.models.cohorts import SHORT_COHORT

@@ -18,19 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.planted.figures import ByNumber
 from polyrot.experiments.planted.suite import Points, Vectors
 from polyrot.sae.covering import covering_number, least_covering_number

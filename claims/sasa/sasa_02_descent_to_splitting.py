@@ -13,18 +13,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measurement,
-    Role,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.planted.figures import ByNumber
 from polyrot.experiments.planted.suite import Points, Vectors
 from polyrot.sae.l1_risk import even_tiling, l1_risk, nearest_axes, path_to_tiling

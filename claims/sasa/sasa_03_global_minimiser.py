@@ -16,17 +16,7 @@ from statistics import mean
 import pytest
 import torch
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.planted import controls, figures
 from polyrot.experiments.planted.plan import STARTS, SUBSPACE, TOO_SMALL
 from polyrot.experiments.planted.suite import Dictionaries, Dictionary

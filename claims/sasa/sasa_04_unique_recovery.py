@@ -21,7 +21,7 @@ from statistics import median
 import pytest
 import torch
 
-from polyrot.claim import Bar, Claim, Estimate, Judge, Measurement, average, negative, positive
+from polyrot.claim import *
 from polyrot.experiments.planted import controls, figures
 from polyrot.experiments.planted.plan import DIMENSIONS, STARTS, SUBSPACE, TOO_SMALL, TOPK
 from polyrot.experiments.planted.suite import Dictionaries, Dictionary

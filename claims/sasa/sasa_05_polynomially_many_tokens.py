@@ -26,17 +26,7 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Judge,
-    Measurement,
-    NotRun,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.planted import figures
 from polyrot.experiments.planted.controls import Needed, one_direction_a_token, planted_needs
 from polyrot.experiments.planted.samples import RESOLUTION, Samples

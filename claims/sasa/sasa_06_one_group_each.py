@@ -19,20 +19,7 @@ from statistics import mean
 import pytest
 import torch
 
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.planted import controls, plan
 from polyrot.experiments.planted.suite import Dictionaries, Dictionary
 from polyrot.sae.groups import written

@@ -19,17 +19,7 @@ from statistics import mean
 import pytest
 import torch
 
-from polyrot.claim import (
-    Bar,
-    Claim,
-    Estimate,
-    Figure,
-    Judge,
-    Measurement,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.planted import controls, figures
 from polyrot.experiments.planted.plan import COEFFICIENTS
 from polyrot.experiments.planted.suite import Decoder, Dictionaries

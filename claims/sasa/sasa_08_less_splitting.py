@@ -26,20 +26,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average_by_part,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.letters.budgets import (
     COLUMNS,
     SUBSPACES,

@@ -15,20 +15,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polyrot.claim import (
-    Bar,
-    ByPart,
-    Claim,
-    Curve,
-    Estimate,
-    Judge,
-    Measured,
-    Measurement,
-    Role,
-    average,
-    negative,
-    positive,
-)
+from polyrot.claim import *
 from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budgets, MatchedDictionaries
 from polyrot.experiments.letters.controls import columns_at_half, planted_letters
 

@@ -21,9 +21,9 @@ from polyrot.run.session import DEFAULT_REPORT_DIR, Session
 
 if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
-    from polyrot.verdict.claim import Measurement
+    from polyrot.verdict.claim import Draw, Measurement
     from polyrot.verdict.policy import Policy
-    from polyrot.verdict.run import Draw, Kept, Measure
+    from polyrot.verdict.run import Kept, Measure
 
 PROPERTY = "polyrot.draw"
 
@@ -93,7 +93,7 @@ class CalibrationSession(Session):
         suite: str,
         measure: Measure,
         *,
-        figures: Draw,
+        figures: Sequence[Draw],
         proxy: str,
         kept: Kept,
     ) -> None:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from polyrot.progress import ProgressLine
     from polyrot.report.conclusion import Conclusion
     from polyrot.verdict.calibration import Calibration
-    from polyrot.verdict.claim import Measurement
+    from polyrot.verdict.claim import Draw, Measurement
     from polyrot.verdict.policy import Policy
     from polyrot.verdict.record import Record, Report
-    from polyrot.verdict.run import Draw, Kept, Measure
+    from polyrot.verdict.run import Kept, Measure
 
 DEFAULT_REPORT_DIR = "reports"
 SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
@@ -152,7 +152,7 @@ class Session:
         suite: str,
         measure: Measure,
         *,
-        figures: Draw,
+        figures: Sequence[Draw],
         proxy: str,
         kept: Kept,
     ) -> None:

@@ -1,11 +1,18 @@
 """A published statement, and the measurements of it that can fail."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar
+from polyrot.verdict.figure import Figure
+
+Worlds = Mapping[str, Mapping[str, Estimate]]
+"""Estimates by world (`MODELS`, or the name of a control) and part."""
+Draw = Callable[[Worlds], Sequence[Figure]]
+"""Makes figures of what was measured."""
 
 
 class Kind(StrEnum):
@@ -86,6 +93,8 @@ class Measurement:
     """Exactly the author's definition, beside the hardened measurement of the same claim."""
     printed: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict)
     """The published numbers by suite, where they are of the bar's quantity: drawn on its axis."""
+    figures: tuple[Draw, ...] = ()
+    """Drawn after the verdict, say a `polyrot.verdict.figures.ByPart`."""
 
     @property
     def id(self) -> str:

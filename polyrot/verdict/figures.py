@@ -8,12 +8,9 @@ from torch import Tensor
 
 from polyrot.stats.estimate import Estimate, ends_of
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Control
+from polyrot.verdict.claim import Control, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.run import MODELS
-
-Worlds = Mapping[str, Mapping[str, Estimate]]
-"""Estimates by world (`MODELS`, or the name of a control) and part."""
 
 
 @dataclass(frozen=True)

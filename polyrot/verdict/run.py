@@ -12,7 +12,7 @@ from polyrot.errors import NotRun as NotRun
 from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
-from polyrot.verdict.claim import Measurement
+from polyrot.verdict.claim import Draw, Measurement
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import judge
 from polyrot.verdict.record import Record
@@ -22,13 +22,6 @@ Figures = Sequence[Figure]
 Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
 MODELS = "models"
-Draw = Callable[[Mapping[str, Estimates]], Figures]
-"""Figures of a measurement, from its estimates by world: `MODELS`, or the name of a control."""
-
-
-def no_figures(worlds: Mapping[str, Estimates]) -> Figures:
-    """Draw nothing beside the verdict."""
-    return ()
 
 
 class Kept:
@@ -49,7 +42,7 @@ class Judge(Protocol):
     def __call__(self, measure: Measure, *, figures: Sequence[Draw] = (), proxy: str = "") -> None:
         """Judge the test's measurement; `proxy` as for `run`.
 
-        `figures` are drawn after the verdict, say a `polyrot.verdict.figures.ByPart`.
+        `figures` are drawn after those of the measurement: what needs more than its estimates.
         """
 
 
@@ -62,19 +55,27 @@ def run(
     protocol: str = "",
     proxy: str = "",
     characteristic: Characteristic | None = None,
-    figures: Draw = no_figures,
+    figures: Sequence[Draw] = (),
     progress: Progress = silent,
     kept: Kept | None = None,
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
 
-    A control is given every part that it concerns; a measurement whose control lacks
-    such a part is an error, not a control that behaved.  A control that cannot run here leaves
-    open what it would have decided.  `proxy` says what is not as the
-    published protocol asks; empty where all is.  `characteristic` is the bar's, where it was
-    calibrated.  `figures` draws beside the verdict; where it lacks something or fails, the verdict
-    stands and the record says why nothing was drawn.  A failure is a `FigureWarning` too.
-    `kept` may bring what an earlier run measured; see `EstimateCache`.
+    A control is measured on every part that it concerns; if its measurement lacks such a part, that
+    is an error.  If a control cannot run here, any verdict it could have changed is INCONCLUSIVE.
+
+    Args:
+        measurement: its bar, controls and figures.
+        measure: gives estimates by part; called without an argument for the models.
+        suite: name of the suite, for the record.
+        printed: the published numbers, for the record.
+        protocol: how it was measured, for the record.
+        proxy: how the models differ from the published protocol; empty if they do not.
+        characteristic: the bar's, if it was calibrated.
+        figures: drawn after the measurement's.  If one fails, the verdict stands, the record says
+            why nothing was drawn, and a `FigureWarning` is given.
+        progress: told how far the measurement is.
+        kept: what an earlier run measured; see `EstimateCache`.
     """
     start = time.monotonic()
     kept = kept or Kept()
@@ -109,10 +110,13 @@ def run(
         )
         for name, estimate in models.items()
     )
+    draws = (*measurement.figures, *figures)
     drawn: tuple[Figure, ...] = ()
     not_drawn = ""
     try:
-        drawn = tuple(kept.drawn(worlds, lambda: _distinct(figures(worlds))))
+        drawn = tuple(
+            kept.drawn(worlds, lambda: _distinct([f for draw in draws for f in draw(worlds)]))
+        )
     except NotRun as error:
         not_drawn = str(error)
     except Exception as error:  # what was measured is no worse for it

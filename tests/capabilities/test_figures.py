@@ -10,8 +10,9 @@ from polyrot.linalg import haar
 from polyrot.stats.average import Measured, average
 from polyrot.stats.estimate import Estimate, beside, exact, jackknife
 from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import ByDose, ByPart, Curve, Worlds, against_each_other
+from polyrot.verdict.figures import ByDose, ByPart, Curve, against_each_other
 from polyrot.verdict.run import MODELS
 
 TEXTS = {"name": "toy", "title": "A toy", "caption": "Drawn by hand.", "y": "score"}

@@ -33,8 +33,7 @@ from polyrot.suites.loading import load_suite
 from polyrot.suites.suite import Suite
 from polyrot.tasks.letters import LETTERS
 from polyrot.verdict.bar import Placement
-from polyrot.verdict.figure import Figure
-from polyrot.verdict.figures import Worlds
+from polyrot.verdict.claim import Draw
 from polyrot.verdict.judge import Part, Verdict
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
@@ -117,14 +116,10 @@ def measured(id: str, which: str, budgets: Budgets) -> Record:
     def judge(
         measure: Callable[..., dict[str, Estimate]],
         *,
-        figures: Sequence[Callable[..., list[Figure]]],
+        figures: Sequence[Draw] = (),
     ) -> None:
         measurement = getattr(module, which.upper())
-
-        def draw(worlds: Worlds) -> list[Figure]:
-            return [figure for draw in figures for figure in draw(worlds)]
-
-        records.append(run(measurement, measure, suite="toy", figures=draw))
+        records.append(run(measurement, measure, suite="toy", figures=figures))
 
     getattr(module, f"test_{which}")(budgets, judge)
     return records[0]

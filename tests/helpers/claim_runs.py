@@ -41,7 +41,7 @@ def measured(id: str, which: str, suite: Suite) -> Record:
                 getattr(module, which.upper()),
                 measure,
                 suite="planted",
-                figures=lambda worlds: [figure for draw in figures for figure in draw(worlds)],
+                figures=figures,
                 proxy=proxy,
             )
         )

@@ -131,7 +131,7 @@ def record(
         suite="toy",
         protocol="Measured by hand.\n\nHardened: by the other hand, " + MARKUP + ".",
         characteristic=Characteristic(*cells),
-        figures=lambda worlds: FIGURES if id == "TOY-01" else (),
+        figures=[lambda worlds: FIGURES] if id == "TOY-01" else (),
     )
 
 

@@ -14,11 +14,11 @@ from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.cache import EstimateCache
 from polyrot.verdict.calibration import Cell, Characteristic
-from polyrot.verdict.claim import Claim, Control, Kind, Measurement, negative, positive
+from polyrot.verdict.claim import Claim, Control, Draw, Kind, Measurement, negative, positive
 from polyrot.verdict.figure import Figure, Mark
 from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
 from polyrot.verdict.record import Record
-from polyrot.verdict.run import Draw, NotRun, run
+from polyrot.verdict.run import NotRun, run
 
 BAR = Bar.at_least(0.5, "score")
 
@@ -297,7 +297,7 @@ FIGURE = Figure("curve", "A curve", "", "x", "y", Mark.LINES, ())
 
 def drawn(figures: Draw) -> Record:
     """Judge something inside its bar; whatever becomes of the figures, it is the same verdict."""
-    record = run(toy(), lambda: {"part": IN}, suite="toy", figures=figures)
+    record = run(toy(), lambda: {"part": IN}, suite="toy", figures=[figures])
     assert (record.verdict, len(record.parts)) == (Verdict.REPLICATED, 1)
     assert Record.from_json(record.to_json()).to_json() == record.to_json()
     return record
@@ -334,7 +334,7 @@ def test_figures_that_were_not_drawn_are_drawn_anew_by_the_next_run(tmp_path, mo
     cache = EstimateCache(Path(__file__), {"of": "a test"})
 
     def record(figures: Draw) -> Record:
-        return run(toy(), lambda: {"part": IN}, suite="toy", figures=figures, kept=cache)
+        return run(toy(), lambda: {"part": IN}, suite="toy", figures=[figures], kept=cache)
 
     assert record(lambda worlds: missing()).not_drawn == GONE
     assert record(lambda worlds: [FIGURE]).figures == (FIGURE,)

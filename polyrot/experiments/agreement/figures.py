@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from polyrot.experiments.agreement.axes import INTERVENTIONS
 from polyrot.stats.estimate import Estimate
+from polyrot.verdict.claim import Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import Worlds, detail_of
+from polyrot.verdict.figures import detail_of
 from polyrot.verdict.run import MODELS
 
 _NAME = "{size} behind block {block}"

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from polyrot.verdict.claim import Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import Curve, Worlds
+from polyrot.verdict.figures import Curve
 
 
 @dataclass(frozen=True)
