@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from polyrot.files import write_atomically
-from polyrot.report.words import met_in
+from polyrot.report.words import mark, met_in
 from polyrot.verdict.calibration import Calibration, Cell, Row
 
 
@@ -61,15 +61,6 @@ def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
     lines += [f"- **{row.id}**: {_finding(row)}" for row in calibration.rows]
     commit = calibration.provenance.get("commit", "unknown")
     return "\n".join([*lines, "", f"Measured by commit {commit}.", ""])
-
-
-def mark(row: Row, world: str) -> str:
-    """`T` where the claim is true, `F` where false, `F!` where the bar does not discriminate."""
-    if world in row.true_in:
-        return "T"
-    if any(cell.world == world for cell in row.characteristic.confused):
-        return "F!"
-    return "F" if world in row.false_in else ""
 
 
 def _cell(row: Row, cell: Cell | None) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from polyrot.report.calibration import mark
+from polyrot.report.words import mark
 from polyrot.verdict.calibration import Calibration, Row
 
 CELL = 0.55, 0.3

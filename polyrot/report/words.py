@@ -6,7 +6,7 @@ from typing import Any
 
 from polyrot.stats.estimate import Estimate, ends_of
 from polyrot.verdict.bar import Placement
-from polyrot.verdict.calibration import Cell
+from polyrot.verdict.calibration import Cell, Row
 from polyrot.verdict.claim import Kind
 from polyrot.verdict.judge import ControlResult, Verdict
 from polyrot.verdict.record import Record
@@ -138,3 +138,12 @@ def _behaved(controls: Mapping[str, bool], where: str, did: str, failed: str) ->
     said = [f"{did} {where} ({', '.join(right)})"] if right else []
     said += [f"{failed} {where} ({', '.join(wrong)})"] if wrong else []
     return ", but ".join(said)
+
+
+def mark(row: Row, world: str) -> str:
+    """`T` where the claim is true, `F` where false, `F!` where the bar does not discriminate."""
+    if world in row.true_in:
+        return "T"
+    if any(cell.world == world for cell in row.characteristic.confused):
+        return "F!"
+    return "F" if world in row.false_in else ""
