@@ -1,11 +1,11 @@
 """The paper's four bars: does a model equal a specification, in four senses?
 
 arXiv 2605.24577 calls them pre-registered.  Each takes a stack of models and returns one number
-a seed; the thresholds are the paper's.
+per seed; the thresholds are the paper's.
 
-| bar | what is compared | unit | met where |
+| bar | what is compared | unit | met if |
 |---|---|---|---|
-| B, `behavioural` | answers with the algorithm's | nats, KL divergence | below 1e-4 |
+| B, `behavioural` | answers with the algorithm's labels | nats, KL divergence | below 1e-4 |
 | P, `parametric` | weights, up to their symmetries | squared weight, per entry | below 1e-3 |
 | C, `causal` | effects of ablated components | Pearson's r | above 0.99 |
 | Pr, `predictive` | losses with components ablated | Pearson's r | above 0.99 |
@@ -40,20 +40,20 @@ SMOOTHING = 1e-6
 """Share of a label's probability that is spread over the other labels."""
 
 MIX = {"short": 0.6, "compositional": 0.2, "long": 0.2}
-"""Of what sequences the behavioural bar's batch is made."""
+"""Shares of each kind of sequence in the behavioural bar's batch."""
 
 MEAN_SEQUENCES, EFFECT_SEQUENCES = 4_096, 256
-"""Sequences that a component's mean is over, and those its effect is measured on."""
+"""Sequences over which a component's mean is taken, and on which its effect is measured."""
 
 PerSeed = Float[Tensor, " seed"]
 
 
 def specification(sequences: int = 4_096, *, seed: int = 1) -> LabelledSequences:
-    """Draw the behavioural bar's batch: sequences of the published mix, and their true labels.
+    """Draw the behavioural bar's batch: sequences in the published mix, with true labels.
 
     Args:
-        sequences: how many; 60% of content lengths 2-48, 20% compositional, 20% long.
-        seed: of the draw.
+        sequences: their number; 60% of content lengths 2-48, 20% compositional, 20% long.
+        seed: seed of the draw.
 
     >>> specification(10).tokens.shape
     (10, 64)
@@ -70,10 +70,10 @@ def specification(sequences: int = 4_096, *, seed: int = 1) -> LabelledSequences
 
 
 def behavioural(models: StackedTransformer, spec: LabelledSequences) -> PerSeed:
-    """Bar B: how far the models' answers are from the algorithm's, in nats.
+    """Bar B: divergence of the models' answers from the algorithm's, in nats.
 
-    The mean over tokens and output heads of KL(labels || model), where a label has probability
-    1 - 1e-6 and the others share the rest.
+    The mean over tokens and output heads of KL(labels || model), where the true label has
+    probability 1 - 1e-6 and the others share the rest.
 
     Args:
         models: a stack.
@@ -88,19 +88,19 @@ def label_divergence(
 ) -> PerSeed:
     """Mean over tokens and heads of KL(smoothed labels || answers), in nats."""
     divergences = []
-    for head, own_logits in logits.items():
-        log_q = own_logits.double().log_softmax(-1)
+    for head, head_logits in logits.items():
+        log_q = head_logits.double().log_softmax(-1)
         label = labels[head].expand(len(log_q), -1)[..., None]
-        own = log_q.gather(-1, label)[..., 0]
+        true = log_q.gather(-1, label)[..., 0]
         other = SMOOTHING / (log_q.shape[-1] - 1)
         entropy = -(1 - SMOOTHING) * math.log1p(-SMOOTHING) - SMOOTHING * math.log(other)
-        cross = -(1 - SMOOTHING) * own - other * (log_q.sum(-1) - own)
+        cross = -(1 - SMOOTHING) * true - other * (log_q.sum(-1) - true)
         divergences.append((cross - entropy).mean(-1))
     return torch.stack(divergences).mean(0)
 
 
 def smoothed(labels: Int[Tensor, " token"], count: int) -> Float[Tensor, "token label"]:
-    """Probabilities of the behavioural bar's specification."""
+    """Return the label probabilities of the behavioural bar's specification."""
     other = SMOOTHING / (count - 1)
     p = torch.full((len(labels), count), other, dtype=torch.float64)
     return p.scatter(-1, labels[:, None], 1 - SMOOTHING)
@@ -109,19 +109,19 @@ def smoothed(labels: Int[Tensor, " token"], count: int) -> Float[Tensor, "token 
 def parametric(
     models: StackedTransformer, spec: StackedTransformer, *, turn_residual: bool = True
 ) -> PerSeed:
-    """Bar P: how far the weights are from a model's, up to symmetries, per entry.
+    """Bar P: distance of the weights from the specification's, up to symmetries, per entry.
 
-    The mean squared difference of the tensor where it is largest, after the search of
+    The mean squared difference of the tensor in which it is largest, after the search of
     `polyrot.symmetry.search.align_weights`; gains are folded into the weights that read them.
 
     Args:
         models: a stack.
-        spec: a stack of one model, which stays as it is.
-        turn_residual: whether the search may turn the residual stream.
+        spec: a stack of one model; it is not changed.
+        turn_residual: whether the search may rotate the residual stream.
 
     Notes:
-        In squared units of `spec`'s weights, which grow with the time it was trained: a
-        threshold means the same only for models trained alike.
+        In squared units of `spec`'s weights, which grow during training: a threshold compares
+        only models trained in the same way.
     """
     goal = _only(spec).state(0)
     found = [
@@ -138,20 +138,21 @@ def causal(
     sequences: int = EFFECT_SEQUENCES,
     points: int = POINTS,
 ) -> PerSeed:
-    """Bar C: do components matter as much as the specification's gradients say?  Pearson's r.
+    """Bar C: do components matter as much as the specification's gradients predict?  Pearson's r.
 
-    Over components (8 heads and 2 MLPs), between the effects that integrated gradients predict
-    in `spec` and those measured in each model once its heads are matched.  An effect is the rise
-    of the loss, in nats a token summed over output heads, when a component writes its mean.
+    The correlation over components (8 heads and 2 MLPs) between effects that integrated gradients
+    predict in `spec` and effects measured in each model with its heads matched.  An effect is the
+    rise of the loss, in nats per token summed over output heads, when a component's output is
+    replaced by its mean.
 
     Args:
         models: a stack.
         spec: a stack of one model.
-        sequences: how many the effects are measured on.
-        points: of the integral.
+        sequences: number of sequences on which effects are measured.
+        points: number of points of the integral.
 
     Notes:
-        Integrated gradients are complete: of a model with itself this is 1 by construction.
+        Integrated gradients are complete: for a model and itself this is 1 by construction.
     """
     batch = analysis_batch(sequences, seed=1)
     means, inputs = _means(_only(spec)), dyck_inputs(spec, batch)
@@ -162,32 +163,32 @@ def causal(
 def predictive(
     models: StackedTransformer, spec: StackedTransformer, *, sequences: int = EFFECT_SEQUENCES
 ) -> PerSeed:
-    """Bar Pr: do losses with a component ablated follow from the specification's?  Pearson's r.
+    """Bar Pr: does the specification predict losses with a component ablated?  Pearson's r.
 
-    Over components, between losses of `spec` on some sequences and of each model, its heads
-    matched, on others.
+    The correlation over components between the losses of `spec` on one set of sequences and those
+    of each model, with its heads matched, on another.
 
     Args:
         models: a stack.
         spec: a stack of one model.
-        sequences: how many each of the two losses is measured on.
+        sequences: number of sequences in each of the two sets.
 
     Notes:
-        Pearson's r ignores a constant, so that on one batch effects and losses give one number:
-        the published Pr equals the published C.  Other sequences make it a prediction.
+        Pearson's r ignores an additive constant, so on one batch effects and losses give the same
+        r: the published Pr equals the published C.  A second batch makes it a prediction.
     """
     losses = []
-    for own, seed in ((_only(spec), 1), (models, 2)):
+    for stack, seed in ((_only(spec), 1), (models, 2)):
         batch = analysis_batch(sequences, seed=seed)
-        clean = mean_loss(dyck_inputs(own, batch)).detach()
-        losses.append(clean[:, None] + matched_effects(own, spec, batch))
+        clean = mean_loss(dyck_inputs(stack, batch)).detach()
+        losses.append(clean[:, None] + matched_effects(stack, spec, batch))
     return correlation(losses[0], losses[1])
 
 
 def matched_effects(
     models: StackedTransformer, spec: StackedTransformer, batch: LabelledSequences
 ) -> Effects:
-    """Measure each model's effects, in the order of the components of `spec` they match."""
+    """Measure each model's effects, ordered by the components of `spec` that they match."""
     effects = ablation_effects(models, _means(models), dyck_inputs(models, batch))
     goal = spec.state(0)
     rows = []
@@ -198,7 +199,7 @@ def matched_effects(
 
 
 def component_order(heads: list[Tensor]) -> Tensor:
-    """Where each component's match is, from each layer's order of heads."""
+    """Return the index of each component's match, from each layer's order of heads."""
     order: list[int] = []
     for layer in heads:
         first = len(order)
@@ -209,14 +210,14 @@ def component_order(heads: list[Tensor]) -> Tensor:
 def correlation(
     x: Float[Tensor, "#seed component"], y: Float[Tensor, "#seed component"]
 ) -> PerSeed:
-    """Pearson's r over components, of every seed; one row of `x` serves all of `y`."""
+    """Pearson's r over components for every seed; a single row of `x` serves all rows of `y`."""
     x, y = (z.double() - z.double().mean(-1, keepdim=True) for z in (x, y))
     r: Tensor = (x * y).sum(-1) / (x.norm(dim=-1) * y.norm(dim=-1))
     return r
 
 
 def analysis_batch(sequences: int, *, seed: int) -> LabelledSequences:
-    """Draw sequences of the analyses, content lengths 2-48."""
+    """Draw sequences for the analyses, content lengths 2-48."""
     return dyck.sample_short(sequences, rng=np.random.default_rng([seed, 15]))
 
 

@@ -13,7 +13,7 @@ import platformdirs
 def cache_directory() -> Path:
     """Where expensive results are kept: `$POLYROT_CACHE`, or the platform's cache folder."""
     override = os.environ.get("POLYROT_CACHE")
-    # Absolute: processes that work for this one may be in another folder.
+    # Absolute: worker processes may run in another folder.
     return Path(override).absolute() if override else Path(platformdirs.user_cache_dir("polyrot"))
 
 

@@ -66,7 +66,7 @@ def listed(file: Path) -> list[Listed]:
     try:
         return list(_written(ast.parse(file.read_text(encoding="utf-8"))).values(file))
     except (SyntaxError, UnicodeDecodeError):
-        return []  # no claims; pytest reports what is wrong with the file
+        return []  # no claims; pytest reports the error
     except _NotLiteral:
         found: dict[str, list[str]] = {}
         statements = {}
@@ -102,7 +102,7 @@ def load_module(file: Path) -> ModuleType:
 
 
 def measurements_of(module: ModuleType) -> "list[Measurement]":
-    """List the measurements that mark the tests of a module, the hardened ones first."""
+    """List the measurements that mark a module's tests, the hardened ones first."""
     found: dict[str, Measurement] = {}
     for test in vars(module).values():
         for mark in getattr(test, "pytestmark", []):
@@ -117,7 +117,7 @@ class _NotLiteral(Exception):
 
 @dataclass
 class _Written:
-    """Claims and measurements in a module's source, by the names of their variables."""
+    """Claims and measurements in a module's source, by variable name."""
 
     claims: dict[str, tuple[str, str]]
     published: list[tuple[str, bool]]

@@ -1,4 +1,4 @@
-"""All that a module of claims imports besides what it measures."""
+"""The names that every module of claims imports."""
 
 from polyrot.errors import NotRun
 from polyrot.stats.average import Measured, average, average_by_part

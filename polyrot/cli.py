@@ -42,25 +42,25 @@ def polyrot(
     """Published claims about neural-network representations, as tests that can fail.
 
     Claims are judged by pytest: `pytest claims/` in a clone, `pytest --pyargs polyrot.claims`
-    anywhere else. The commands here are for all around it.
+    anywhere else. The commands here do everything else.
     """
 
 
 app.add_typer(
-    suites.app, name="suites", short_help="List the suites, show the file of one, check your own."
+    suites.app, name="suites", short_help="List the suites, show a suite's file, or check one."
 )
-app.add_typer(claims.app, name="claims", short_help="List the claims, or tell all about one.")
-app.add_typer(cache.app, name="cache", short_help="List what is kept between runs, or clear it.")
+app.add_typer(claims.app, name="claims", short_help="List the claims, or show one in full.")
+app.add_typer(cache.app, name="cache", short_help="List or clear what is kept between runs.")
 app.command(short_help="Train a suite's models and autoencoders.")(train)
 app.command(short_help="Count how often bars are met in worlds of known truth.")(calibrate)
 app.command(short_help="Fit the rotation between two language models.")(align)
 app.command(short_help="Explain why verdicts drifted between two runs.")(diff)
-app.command(short_help="Render recorded verdicts anew.")(report)
-app.command(short_help="Say what would prevent a run, and how to mend it.")(doctor)
+app.command(short_help="Render recorded verdicts again.")(report)
+app.command(short_help="Report what would prevent a run, and how to fix it.")(doctor)
 
 
 def main() -> None:
-    """Run the command; what another package's experiment gets wrong is one message."""
+    """Run the command; report an error in another package's experiment as one message."""
     from polyrot.suites.registry import BrokenExperiment
 
     try:

@@ -1,4 +1,4 @@
-"""What is raised, or warned of, where something is not there."""
+"""The exception and the warning for something that is missing."""
 
 
 class NotRun(Exception):

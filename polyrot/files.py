@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it into place.
+    """Let `write` fill a temporary file in the same folder, then rename it to `path`.
 
-    A reader sees the old file or the new one, never a part; an exception or a kill
-    leaves `path` as it was.
+    A reader sees the old file or the new one, never a partial one; an exception or a kill
+    leaves `path` unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{path.suffix}")
     try:
-        temporary.touch(exist_ok=False)  # readable by whom the user lets read, unlike mkstemp's
+        temporary.touch(exist_ok=False)  # permissions follow the umask, unlike mkstemp's
         write(temporary)
         os.replace(temporary, path)
     finally:

@@ -1,4 +1,4 @@
-"""The fixtures of claims: the `suite`, its capabilities, and `judge`, which gives the verdict."""
+"""Fixtures for claims: the `suite`, its capabilities, and `judge`, which gives the verdict."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ autoencoders = capability_fixture(
 )
 group_autoencoders = capability_fixture(
     "polyrot.capabilities.dictionaries:GroupAutoencoders",
-    "For each model a TopK SAE and a group SAE.",
+    "A TopK SAE and a group SAE for each model.",
 )
 cores = capability_fixture(
     "polyrot.capabilities.cores:Cores", "The algorithmic core of every model."
@@ -99,7 +99,7 @@ sharing = capability_fixture(
 def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> Callable[..., None]:
     """Judge the test's measurement: `judge(measure)`, see `polyrot.verdict.run.Judge`.
 
-    `measure()` returns the estimates of the models by part, `measure(world)` those of a control.
+    `measure()` returns the models' estimates by part, `measure(world)` those of a control.
     """
     from polyrot.suites.loading import suite_provenance
     from polyrot.suites.registry import other_packages

@@ -13,7 +13,7 @@ from polyrot.suggestions import unknown
 
 PACKAGE = Path(__file__).parent
 IN_WHEEL = PACKAGE / "claims"
-"""The claims of the wheel; absent in a clone."""
+"""The claims in the wheel; absent in a clone."""
 CLAIMS_PACKAGE = "polyrot.claims"
 """Their name for `pytest --pyargs`."""
 CLAIMS, REPORTS = "claims", "reports"
@@ -55,7 +55,7 @@ def claims_folders(here: Path | None = None) -> Iterator[Path]:
 
 
 def judging() -> str:
-    """Return the command that judges claims from here: those in claims/, else polyrot's."""
+    """Return the command that judges claims in the current folder: claims/, else polyrot's."""
     if Path(CLAIMS).is_dir():
         return f"pytest {CLAIMS}/"
     return f"pytest --pyargs {CLAIMS_PACKAGE}" if IN_WHEEL.is_dir() else f"pytest {home() / CLAIMS}"
@@ -112,10 +112,10 @@ def argument_path(argument: str, folder: Path, *, pyargs: bool) -> Path:
 
 
 def are_shipped(paths: Iterable[Path]) -> bool:
-    """Are these polyrot's claims, in a clone or in the wheel?"""
+    """Are any of these polyrot's claims, in a clone or in the wheel?"""
     return any(path.resolve().is_relative_to((home() / CLAIMS).resolve()) for path in paths)
 
 
 def of_the_wheel(paths: Iterable[Path]) -> bool:
-    """Are these claims of the wheel, which has no folder for reports?"""
+    """Are any of these the wheel's claims, which have no folder for reports?"""
     return any(path.resolve().is_relative_to(IN_WHEEL.resolve()) for path in paths)

@@ -181,7 +181,7 @@ def _finished(
 
     chosen.check()
     with _backend(chosen):
-        # One unit per task: units take seconds, so little is lost with a worker.  Ray's backend
+        # One unit per task: a unit takes seconds, so a dead worker costs little.  Ray's backend
         # returns all results at the end.
         order = "list" if chosen.backend == "ray" else "generator_unordered"
         parallel = Parallel(return_as=order, batch_size=1)
@@ -191,7 +191,7 @@ def _finished(
 def _run(
     function: Callable[..., Result], index: int, arguments: tuple[Any, ...]
 ) -> tuple[int, Result]:
-    # A cluster may run several threads in a process, which share hooks on models and torch's
+    # A cluster may run several threads in a process; they share hooks on models and torch's
     # number of threads.
     with _unit:
         return index, function(*arguments)
@@ -213,8 +213,8 @@ def _loky(chosen: Workers) -> Iterator[None]:
         idle_worker_timeout=IDLE_SECONDS,
     )
     with config, warnings.catch_warnings():
-        # Issued in the thread that then starts another worker: turned into an error, it would end
-        # that thread, and the units would wait for ever.
+        # Issued in the thread that replaces a dead worker: raised as an error, it would end that
+        # thread, and the units would wait for ever.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         yield
 

@@ -94,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except (NotRun, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.add_cleanup(chosen.close)
-    config.addinivalue_line("markers", "measurement(m): the measurement of a claim that a test is")
+    config.addinivalue_line("markers", "measurement(m): a test that measures a claim")
     if config.getoption("--calibrate") is None:
         session = Session(config)
     else:
@@ -152,7 +152,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the claims that do not concern a suite."""
+    """Deselect the claims that do not apply to a suite."""
     session = session_of(config)
     session.check_claims(items)
     kept: list[pytest.Item] = []
@@ -200,7 +200,7 @@ def pytest_runtest_makereport(
             protocol=protocol,
         )
         outcome, sentence = session_of(item.config).policy.decide(record)
-        # Even if the policy passes it: after a set-up that "passed", pytest would run the test.
+        # Skipped even if the policy passes it: after a set-up that passed, the test would run.
         if outcome is Outcome.FAIL:
             report.outcome, report.longrepr = "failed", sentence
         else:

@@ -17,7 +17,7 @@ LOG_SECONDS = 15.0
 Uncaptured = Callable[[], AbstractContextManager[object]]
 
 Progress = Callable[[float, str], None]
-"""Called by all long work with the share that is done, from 0 to 1, and what is being done."""
+"""Called by all long work with the share done, from 0 to 1, and what is being done."""
 
 
 def silent(share: float, what: str) -> None:
@@ -25,10 +25,10 @@ def silent(share: float, what: str) -> None:
 
 
 def within(progress: Progress, first: float = 0.0, last: float = 1.0, what: str = "") -> Progress:
-    """Make the progress callback of a part of some work.
+    """Make the progress callback of one part of the work.
 
     Args:
-        progress: of the whole work.
+        progress: callback of the whole work.
         first: share of the whole that is done when the part begins.
         last: share of the whole that is done when the part ends.
         what: the name of the part, put before its own messages.
@@ -45,10 +45,10 @@ def within(progress: Progress, first: float = 0.0, last: float = 1.0, what: str 
 
 
 def in_turn(progress: Progress, sizes: Sequence[float]) -> Iterator[Progress]:
-    """Yield the progress callbacks of several parts that are done one after another.
+    """Yield the progress callbacks of parts that are done one after another.
 
     Args:
-        progress: of the whole work.
+        progress: callback of the whole work.
         sizes: how long each part takes, in any unit.
     """
     done = 0.0
@@ -58,7 +58,7 @@ def in_turn(progress: Progress, sizes: Sequence[float]) -> Iterator[Progress]:
 
 
 class ProgressLine:
-    """Call it with the share that is done and what is being done; it adds the time left.
+    """Call it with the share done and what is being done; it adds the time left.
 
     On a terminal one line is redrawn, and erased by `clear`; elsewhere a line is printed
     now and then.  Nothing is shown in the first three seconds.

@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The processor and how many of its cores there are."""
+    """The processor and its number of cores."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -40,7 +40,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit(folder: Path | None) -> str:
-    """The git commit of a folder, marked where files differ from it; `unknown` outside git."""
+    """The git commit of a folder, marked if files were changed; `unknown` outside git."""
     revision = _git(folder, "rev-parse", "HEAD") if folder else None
     if folder is None or revision is None:
         return "unknown"

@@ -21,7 +21,7 @@ from polyrot.sae import groups
 from polyrot.sae.activations import GroupTopK, TopK
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import Rule, SAEConfig
-from polyrot.stats.estimate import beside, over_seeds
+from polyrot.stats.estimate import estimate_details, over_seeds
 
 SCALAR, SUBSPACE = KINDS = "scalar", "subspace"
 GROUPS, RANK = 6, 4
@@ -91,7 +91,7 @@ def of_one_model(streams: Streams, trained: GroupAutoencoders) -> dict[str, floa
             found.setdefault(f"mean {what}, {TWO_SEEDS}", {})[seed] = value
     details: dict[str, float] = {}
     for name, by_seed in found.items():
-        details |= beside(name, over_seeds(by_seed))
+        details |= estimate_details(name, over_seeds(by_seed))
     return details
 
 

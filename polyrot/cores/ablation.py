@@ -1,7 +1,7 @@
-"""Interventions on a core: keep it alone, remove it, or turn it around.
+"""Interventions on a core: keep it alone, remove it, or flip its sign.
 
-arXiv 2602.22600: without a mean for the Markov chain and modular addition, about the mean of
-the training prompts for language models.
+arXiv 2602.22600 projects without a mean for the Markov chain and modular addition, and about the
+mean of the training prompts for language models.
 """
 
 from jaxtyping import Float
@@ -14,7 +14,7 @@ Mean = Float[Tensor, " d_model"]
 
 
 def keep(x: States, basis: Basis, mean: Mean | None = None) -> States:
-    """Keep a subspace alone: `QQ'x`, or `mean + QQ'(x - mean)`.
+    """Keep only a subspace: `QQ'x`, or `mean + QQ'(x - mean)`.
 
     >>> import torch
     >>> keep(torch.tensor([3.0, 4.0]), torch.tensor([[1.0], [0.0]]))
@@ -35,7 +35,7 @@ def remove(x: States, basis: Basis, mean: Mean | None = None) -> States:
 
 
 def flip(x: States, basis: Basis, mean: Mean | None = None) -> States:
-    """Turn a subspace around: `x - 2QQ'x`, or `x - 2QQ'(x - mean)`.
+    """Flip the sign in a subspace: `x - 2QQ'x`, or `x - 2QQ'(x - mean)`.
 
     >>> import torch
     >>> flip(torch.tensor([3.0, 4.0]), torch.tensor([[1.0], [0.0]]))
@@ -45,7 +45,7 @@ def flip(x: States, basis: Basis, mean: Mean | None = None) -> States:
 
 
 def _projected(x: States, basis: Basis, mean: Mean | None) -> States:
-    own = basis.to(x.dtype)
+    q = basis.to(x.dtype)
     centred = x if mean is None else x - mean.to(x.dtype)
-    projected: Tensor = (centred @ own) @ own.mT
+    projected: Tensor = (centred @ q) @ q.mT
     return projected

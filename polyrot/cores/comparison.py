@@ -1,4 +1,4 @@
-"""How alike cores are: as subspaces of one space, and as coordinates on the same tokens."""
+"""Similarity of cores: as subspaces of one space, and as coordinates on the same tokens."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 Basis = Float[Tensor, "d_model _"]
-"""Orthonormal columns; two cores need not have as many."""
+"""Orthonormal columns; two cores may differ in rank."""
 Coordinates = Float[Tensor, "token _"]
 
 
 def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
-    """Measure the principal angles between two subspaces, in degrees, rising.
+    """Measure the principal angles between two subspaces, in degrees, ascending.
 
-    Björck & Golub 1973 (doi:10.1090/S0025-5718-1973-0348991-3): small angles from sines, which
-    cosines lose.
+    Björck & Golub 1973 (doi:10.1090/S0025-5718-1973-0348991-3): small angles are computed from
+    sines, because their cosines round to 1.
 
     >>> import torch
     >>> eye = torch.eye(3)
@@ -28,7 +28,7 @@ def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
     if a.shape[1] > b.shape[1]:
         a, b = b, a
     cosines = torch.linalg.svdvals(a.mT @ b)
-    # Not along the directions of the cosines, which are any where several cosines round to 1.
+    # From a separate SVD: where several cosines round to 1, their singular vectors are arbitrary.
     sines = torch.linalg.svdvals(a - b @ (b.mT @ a)).flip(0)
     angles: Tensor = torch.rad2deg(torch.atan2(sines, cosines))
     return angles
@@ -37,8 +37,8 @@ def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
 def overlap(first: Basis, second: Basis) -> float:
     """Measure the overlap of two projectors: `||A'B||_F^2 / sqrt(rank A rank B)`.
 
-    1 of a subspace with itself.  Of independent random subspaces of R^d it is
-    `sqrt(rank A rank B) / d` on average: 3 dimensions of 64 give 0.047.
+    1 for a subspace and itself.  For independent random subspaces of R^d it averages
+    `sqrt(rank A rank B) / d`: 0.047 for 3 dimensions of 64.
 
     >>> import torch
     >>> overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])
@@ -65,13 +65,13 @@ def random_overlaps(
 
 
 def canonical_correlations(first: Coordinates, second: Coordinates) -> Float[Tensor, " direction"]:
-    """Measure the canonical correlations of two sets of coordinates on the same tokens, falling.
+    """Measure the canonical correlations of two coordinate sets on the same tokens, descending.
 
     Hotelling 1936 (doi:10.1093/biomet/28.3-4.321), from orthonormal bases of the centred columns
-    (Björck & Golub); directions that do not vary are left out.
+    (Björck & Golub); directions that do not vary are dropped.
 
     Raises:
-        ValueError: where the sets have not as many tokens, or too few.
+        ValueError: where the numbers of tokens differ or are too small.
     """
     if len(first) != len(second):
         raise ValueError(
@@ -80,8 +80,8 @@ def canonical_correlations(first: Coordinates, second: Coordinates) -> Float[Ten
     a, b = (_orthonormal(x) for x in (first, second))
     if len(first) <= a.shape[1] + b.shape[1]:
         raise ValueError(
-            f"Expected more than {a.shape[1] + b.shape[1]} tokens, as fewer correlate of "
-            f"necessity, but got {len(first)}"
+            f"Expected more than {a.shape[1] + b.shape[1]} tokens, because with fewer some "
+            f"correlation is always 1, but got {len(first)}"
         )
     correlations: Tensor = torch.linalg.svdvals(a.mT @ b)
     return correlations.clamp(max=1)
@@ -96,11 +96,12 @@ def consensus(
     Kettenring 1971, doi:10.1093/biomet/58.3.433).
 
     Returns:
-        The consensus, orthonormal and centred, and how much of it each set explains (R2, at most
-        1).
+        The consensus, orthonormal and centred, and the share of it that each set explains (R2,
+        at most 1).
 
     Raises:
-        ValueError: where the sets have not as many tokens, or fewer directions than asked for.
+        ValueError: where the numbers of tokens differ, or the sets have fewer than `rank`
+            directions.
     """
     tokens = [len(x) for x in sets]
     if len(set(tokens)) != 1:
@@ -115,7 +116,7 @@ def consensus(
 
 def _orthonormal(x: Coordinates) -> Float[Tensor, "token direction"]:
     """Span the centred columns, without those that do not vary."""
-    centred = x.double() - x.double()[0]  # so that what is constant leaves no rounding error
+    centred = x.double() - x.double()[0]  # so constant columns leave no rounding error
     centred = centred - centred.mean(0)
     left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
     if not float(singular[0]) > 0:

@@ -19,7 +19,7 @@ class Dynamics:
 
     @property
     def eigenvalues(self) -> Complex[Tensor, " rank"]:
-        """Of the operator, the largest real part first, then the largest imaginary part."""
+        """Eigenvalues of the operator by descending real part, then imaginary part."""
         values: Tensor = torch.linalg.eigvals(self.operator)
         order = sorted(
             range(len(values)), key=lambda i: (-values[i].real.item(), -values[i].imag.item())
@@ -27,10 +27,10 @@ class Dynamics:
         return values[order]
 
     def score(self, coordinates: Float[Tensor, "sequence position rank"]) -> float:
-        """Measure what share of the next coordinates' variance the map explains: R2.
+        """Measure the share of the next coordinates' variance that the map explains: R2.
 
-        Of coordinates in which the next ones are white, averaged over them: whichever basis a
-        core is given in, and however its directions are scaled, the share is the same.
+        The average over coordinates in which the next ones are white: the share does not depend
+        on the basis of the core or the scale of its directions.
         """
         now, then = _steps(coordinates.double() - self.mean)
         residual, spread = then - now @ self.operator, then - then.mean(0)
@@ -60,7 +60,7 @@ def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynami
             f"Expected all {z.shape[2]} coordinates to vary but they span fewer dimensions; take "
             "a core of lower rank"
         )
-    # Whitened, the normal equations are as well conditioned as can be.
+    # Whitened coordinates condition the normal equations best.
     whiten = vectors / values.sqrt()
     now, then = _steps((z - mean) @ whiten)
     operator = torch.linalg.solve(now.mT @ now, now.mT @ then)

@@ -19,20 +19,20 @@ SAMPLES = 1_000
 
 @dataclass(frozen=True)
 class Core:
-    """Directions of a layer, the most important first, and how many of them make the core."""
+    """Directions of a layer, the most important first, and the rank of the core."""
 
     directions: Float[Tensor, "d_model d_model"]
-    """Orthonormal columns, float64.  Of those that count (`weights`), the first r span the r
-    directions of balanced truncation; the others are principal axes of what is left."""
+    """Orthonormal columns, float64.  Of those with a weight, the first r span the r directions of
+    balanced truncation; the others are principal axes of the orthogonal complement."""
     weights: Float[Tensor, " direction"]
     """Squared Hankel singular values, falling; only those that are not numerically zero."""
     rank: int
-    """Directions of the core: the fewest whose weights sum to the energy asked for."""
+    """Rank of the core: the fewest directions whose weights reach the requested energy."""
     mean: Float[Tensor, " d_model"]
-    """Of the activations; zero where the Gramians were given."""
+    """Mean of the activations; zero if the Gramians were given."""
 
     def basis(self, rank: int | None = None) -> Float[Tensor, "d_model rank"]:
-        """The first directions: those of the core, or as many as asked for."""
+        """Return the first `rank` directions, by default those of the core."""
         return self.directions[:, : self.rank if rank is None else rank]
 
     def coordinates(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch rank"]:
@@ -40,7 +40,7 @@ class Core:
         return (x.double() - self.mean) @ self.basis()
 
     def at(self, rank: int) -> "Core":
-        """The same with another number of directions."""
+        """Return the same core with another rank."""
         if not 0 < rank <= len(self.directions):
             raise ValueError(
                 f"Expected rank between 1 and {len(self.directions)} but got rank={rank}"
@@ -56,22 +56,22 @@ def extract(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Core:
-    """Extract the core of a layer: what its activations reach and the rest of the model reads.
+    """Extract a layer's core: the directions its activations reach and the rest reads.
 
     Args:
-        activations: of the layer; the more, the better the covariance.
+        activations: of the layer; more tokens give a better covariance.
         tail: the rest of the model, from states `[row, d_model]` to outputs `[row, output]`;
-            differentiable, and each row by itself.
+            differentiable, and independent between rows.
         energy: share of the sum of squared Hankel singular values that the core must hold.
-        samples: how many of the activations the Jacobians are taken at.
-        seed: of the choice among them.
+        samples: number of activations at which the Jacobians are taken.
+        seed: seed of the choice of these activations.
 
     Raises:
         ValueError: where activations do not vary, or the tail does not read what varies.
 
     Notes:
-        Of a linear tail every Jacobian is the same, and a rank above the number of outputs is
-        impossible: such a rank is no finding.
+        A linear tail has the same Jacobian everywhere, which bounds the rank by the number of
+        outputs: a rank at this bound is not a finding.
 
     >>> import torch
     >>> x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
@@ -95,17 +95,17 @@ def core_of(reachability: Gramian, observability: Gramian, *, energy: float = EN
         energy: as for `extract`.
 
     Raises:
-        ValueError: where a Gramian is none, is zero, or the two have nothing in common.
+        ValueError: where a matrix is not a Gramian or is zero, or the two share no direction.
 
     Notes:
-        The released code adds 1e-8 of the mean eigenvalue to both diagonals; here the roots are
-        of semi-definite matrices as they are, so that what nothing reads has no weight at all.
+        The released code adds 1e-8 of the mean eigenvalue to both diagonals.  Here the Gramians
+        are factored as given, so directions that the tail does not read have no weight.
     """
     if not 0 < energy <= 1:
         raise ValueError(f"Expected energy in (0, 1] but got energy={energy!r}")
     reached, read = (
         _root("reachability", reachability.double(), "the activations do not vary"),
-        _root("observability", observability.double(), "the tail does not hang on the states"),
+        _root("observability", observability.double(), "the tail does not depend on the states"),
     )
     if reached.shape != read.shape:
         raise ValueError(
@@ -118,11 +118,11 @@ def core_of(reachability: Gramian, observability: Gramian, *, energy: float = EN
     if count == 0:
         raise ValueError(
             "Expected reachability and observability to share a direction but the tail reads "
-            "nothing of what varies; is it the tail of this layer?"
+            "no direction that varies; is it the tail of this layer?"
         )
     weights = singular[:count].square()
     shares = weights.cumsum(0) / weights.sum()
-    # A share of 1 that rounding left below it is reached by the last direction.
+    # Rounding may leave the sum of all shares below an energy of 1.
     rank = min(int((shares < energy).sum()) + 1, count)
     return Core(
         directions=_completed(reached @ left[:, :count], reachability.double()),
@@ -140,7 +140,7 @@ def _root(name: str, gramian: Gramian, otherwise: str) -> Gramian:
         raise ValueError(f"Expected {name} to be finite but some of it is not")
     largest = float(gramian.abs().max())
     if largest == 0:
-        raise ValueError(f"Expected {name} to be other than zero: {otherwise}")
+        raise ValueError(f"Expected {name} to be nonzero: {otherwise}")
     if float((gramian - gramian.mT).abs().max()) > 1e-8 * largest:
         raise ValueError(f"Expected {name} to be symmetric but it is not")
     values, vectors = torch.linalg.eigh((gramian + gramian.mT) / 2)
@@ -149,7 +149,7 @@ def _root(name: str, gramian: Gramian, otherwise: str) -> Gramian:
             f"Expected {name} to be positive semi-definite but its lowest eigenvalue is "
             f"{float(values[0]):.3g}"
         )
-    # What rounding leaves of a zero would be eight orders of magnitude larger in the root.
+    # The rounding error of a zero would grow by eight orders of magnitude in the root.
     zero = values <= len(gramian) * torch.finfo(torch.float64).eps * values[-1]
     root: Tensor = vectors * values.masked_fill(zero, 0).sqrt()
     return root
@@ -158,12 +158,12 @@ def _root(name: str, gramian: Gramian, otherwise: str) -> Gramian:
 def _completed(
     balanced: Float[Tensor, "d_model direction"], reached: Gramian
 ) -> Float[Tensor, "d_model d_model"]:
-    """Make columns orthonormal, in their order, and add principal axes of what they leave."""
+    """Orthonormalise columns in order, and append principal axes of their complement."""
     scaled = balanced / balanced.norm(dim=0)  # columns differ by many orders of magnitude
-    own: Tensor = torch.linalg.qr(scaled).Q
-    d, count = own.shape
+    basis: Tensor = torch.linalg.qr(scaled).Q
+    d, count = basis.shape
     if count == d:
-        return own
-    rest = torch.linalg.qr(own, mode="complete").Q[:, count:]
+        return basis
+    rest = torch.linalg.qr(basis, mode="complete").Q[:, count:]
     _, axes = torch.linalg.eigh(rest.mT @ reached @ rest)
-    return torch.cat([own, rest @ axes.flip(1)], dim=1)
+    return torch.cat([basis, rest @ axes.flip(1)], dim=1)

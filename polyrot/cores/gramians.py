@@ -1,7 +1,7 @@
-"""What activations reach, and what a tail of the model sees of them.
+"""Gramians of a layer: what its activations reach, and what the rest of the model reads.
 
 Names from control theory (Moore 1981, doi:10.1109/TAC.1981.1102568): the reachability Gramian
-is how far each direction is driven, the observability Gramian how much the output moves with it.
+measures how far each direction is driven, the observability Gramian how much it moves the output.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from torch import Tensor
 
 Gramian = Float[Tensor, "d_model d_model"]
 Tail = Callable[[Float[Tensor, "row d_model"]], Float[Tensor, "row output"]]
-"""The rest of a model: from states to outputs, each row by itself."""
+"""The rest of a model: from states to outputs, independent between rows."""
 
 ROWS = 256
-"""States whose Jacobians are computed together."""
+"""Number of states whose Jacobians are computed together."""
 
 
 def reachability(activations: Float[Tensor, "token d_model"]) -> Gramian:
@@ -26,7 +26,7 @@ def reachability(activations: Float[Tensor, "token d_model"]) -> Gramian:
     """
     _check(activations)
     x = activations.double()
-    x = x - x[0]  # so that constant activations leave nothing, not even a rounding error
+    x = x - x[0]  # so constant activations leave no rounding error
     x = x - x.mean(0)
     return x.mT @ x / (len(x) - 1)
 
@@ -37,13 +37,13 @@ def observability(
     """Average J'J over activations, where J is the Jacobian of `tail` at a token, as float64.
 
     Args:
-        tail: differentiable; what it makes of a row must not hang on the other rows.
-        activations: where the Jacobians are taken; `tail` gets them as they are.
-        rows: how many go through `tail` together.
+        tail: differentiable; its output for a row must not depend on the other rows.
+        activations: where the Jacobians are taken; passed to `tail` unchanged.
+        rows: number of activations per call of `tail`.
 
     Raises:
-        ValueError: where the tail returns another number of rows, or cannot be differentiated,
-            or a number is not finite.
+        ValueError: where the tail returns a different number of rows or cannot be
+            differentiated, or a number is not finite.
     """
     _check(activations, least=1)
     d = activations.shape[1]
@@ -63,11 +63,11 @@ def _jacobians(
     tail: Tail, states: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "output row d_model"]:
     unread = (
-        "Expected tail to be differentiable but its output does not hang on the states; leave "
-        "out detach, no_grad, argmax and the like"
+        "Expected tail to be differentiable but its output does not depend on the states; remove "
+        "detach, no_grad, argmax and the like"
     )
     with torch.enable_grad():
-        states = states.detach().clone().requires_grad_()  # clone: not of inference mode
+        states = states.detach().clone().requires_grad_()  # inference tensors need the clone
         outputs = tail(states)
         if outputs.ndim != 2 or len(outputs) != len(states):
             raise ValueError(
@@ -76,12 +76,12 @@ def _jacobians(
             )
         if not outputs.requires_grad:
             raise ValueError(unread)
-        # Rows do not meet, so the gradient of a column's sum holds every row's own gradient.
+        # Rows are independent: the gradient of a column's sum contains the gradient of every row.
         directions = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
         (jacobian,) = torch.autograd.grad(
             outputs.sum(0), states, directions, is_grads_batched=True, allow_unused=True
         )
-    if jacobian is None:  # what the output hangs on is the model's weights alone
+    if jacobian is None:  # the output depends on the weights alone
         raise ValueError(unread)
     found: Tensor = jacobian
     return found
@@ -98,5 +98,5 @@ def _check(activations: Tensor, least: int = 2) -> None:
 
 
 def affine(weight: Float[Tensor, "output d_model"], bias: Float[Tensor, " output"]) -> Tail:
-    """The tail that an unembedding is."""
+    """Make the tail of an unembedding."""
     return lambda states: states @ weight.mT + bias

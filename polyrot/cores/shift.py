@@ -1,11 +1,11 @@
 """The cyclic operator of a core: the linear map from each answer's mean to the next answer's.
 
 arXiv 2602.22600, released code: class means by answer, least squares on the shift by one, in
-the span of the means cut at 1e-3 of the largest singular value.
+the span of the means, cut at 1e-3 of the largest singular value.
 
-A warning that the paper does not give: p centred points in p - 1 or more dimensions can be sent
-anywhere by a linear map, and the shift of p points has all p-th roots of unity as eigenvalues.
-Then every operator is perfectly cyclic, whatever the points are.
+The paper does not warn that a linear map can send p centred points in p - 1 or more dimensions
+anywhere, and that the shift of p points has all p-th roots of unity as eigenvalues: then every
+operator is perfectly cyclic, whatever the points are.
 """
 
 import math
@@ -28,17 +28,17 @@ class Shift:
     """The least-squares map that sends every answer's mean to the next answer's."""
 
     operator: Float[Tensor, "kept kept"]
-    """In the span that was kept."""
+    """In the kept span."""
     r2: float
     """Explained share of the next means' variance, on the edges that were fitted."""
     r2_held_out: float
-    """On the edges within a block of answers that the fit never saw, relative to their distance
-    from the fitted answers' mean; negative where the mean predicts better."""
+    """On the edges within blocks of answers left out of the fit, relative to their distance from
+    the fitted answers' mean; negative where the mean predicts better."""
     answers: int
 
     @property
     def automatic(self) -> bool:
-        """Are there so many dimensions that any points would fit?"""
+        """Are there so many dimensions that any points fit?"""
         return len(self.operator) >= self.answers - 1
 
     @property
@@ -65,11 +65,11 @@ class Shift:
 
 
 def fit_shift(means: Means) -> Shift:
-    """Fit the shift by one on all answers; and without a block of them, to predict the block.
+    """Fit the shift by one on all answers, and again without each block to predict the block.
 
-    A block is contiguous and 7.5% of the answers, at least three; edges across its border count
-    neither as fitted nor as held out.  The released code draws one block; here every block has
-    its turn, and their errors are pooled.
+    A block is contiguous and holds 7.5% of the answers, at least three; edges across its border
+    are neither fitted nor held out.  The released code draws one block; here every block is held
+    out in turn, and the errors are pooled.
 
     Args:
         means: mean core coordinates by answer, in the answers' cyclic order.
@@ -89,15 +89,15 @@ def fit_shift(means: Means) -> Shift:
     for start in range(p):
         block = (start + torch.arange(max(3, round(HELD_OUT_SHARE * p)))) % p
         outside = torch.tensor([i for i in range(p) if i not in set(block.tolist())])
-        own = _Map.of(points, outside)
-        wrong, whole_spread = own.errors(points, block)
+        fitted = _Map.of(points, outside)
+        wrong, whole_spread = fitted.errors(points, block)
         missed, spread = missed + wrong, spread + whole_spread
     wrong, whole_spread = whole.errors(points, torch.arange(p))
     return Shift(whole.operator, 1 - wrong / whole_spread, 1 - missed / spread, p)
 
 
 def random_shift(answers: int, rank: int, *, seed: int) -> Shift:
-    """Fit the shift on Gaussian points: what no algorithm at all gives."""
+    """Fit the shift on Gaussian points: the baseline without any algorithm."""
     generator = torch.Generator().manual_seed(seed)
     return fit_shift(torch.randn(answers, rank, generator=generator, dtype=torch.float64))
 
@@ -114,14 +114,14 @@ class _Map:
     def of(cls, points: Means, answers: Tensor) -> "_Map":
         """Fit on the edges between some answers, centred about their mean."""
         first = points[answers[0]]
-        mean = first + (points[answers] - first).mean(0)  # exact where all means are alike
+        mean = first + (points[answers] - first).mean(0)  # exact where all means are equal
         centred = points - mean
         _, singular, right = torch.linalg.svd(centred[answers], full_matrices=False)
         if not float(singular[0]) > 0:
-            raise ValueError("Expected means that differ between answers but they are all alike")
+            raise ValueError("Expected means that differ between answers but they are all equal")
         axes = right[singular > CUT * singular[0]].mT
         now, then = (centred[edge] @ axes for edge in _edges(answers, len(points)))
-        # By SVD: with more dimensions than edges there are many solutions, and this is the least.
+        # By SVD: where dimensions outnumber edges, this is the solution of least norm.
         operator = torch.linalg.lstsq(now, then, driver="gelsd").solution
         return cls(mean, axes, operator)
 
@@ -133,7 +133,7 @@ class _Map:
 
 
 def _edges(answers: Tensor, p: int) -> tuple[Tensor, Tensor]:
-    """The answers whose next one is among them, and those next ones."""
+    """Return the answers whose next one is among them, and these next ones."""
     following = (answers + 1) % p
     inside = torch.isin(following, answers)
     return answers[inside], following[inside]

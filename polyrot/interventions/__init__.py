@@ -1,1 +1,1 @@
-"""Interventions on a model's activations, and what follows from them."""
+"""Interventions on a model's activations, and their effects."""

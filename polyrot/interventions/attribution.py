@@ -1,4 +1,4 @@
-"""Predicting what ablating a component costs from gradients, without ablating it."""
+"""Predict the cost of ablating a component from gradients, without ablating it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,16 +10,16 @@ from polyrot.interventions.edit import along, edited
 from polyrot.interventions.effects import Effects, Inputs
 
 POINTS = 32
-"""Of the path that integrated gradients average over: the paper's number."""
+"""Points on the path of integrated gradients: the paper's number."""
 
 
 def attribution_patching(
     model: nn.Module, means: Mapping[str, Tensor], inputs: Sequence[Inputs]
 ) -> Effects:
-    """Predict the effects of `ablation_effects` from one gradient, where the model is.
+    """Predict the effects of `ablation_effects` from one gradient, at the unablated model.
 
-    First order: the gradient of the loss with respect to what a component writes, times how far
-    its mean is from that (Nanda 2023, "Attribution patching").
+    First order: the gradient of the loss with respect to a component's output, times the mean
+    output minus this output (Nanda 2023, "Attribution patching").
     """
     totals: list[Tensor] = []
     for batch in inputs:
@@ -49,14 +49,14 @@ def integrated_gradients(
     *,
     points: int = POINTS,
 ) -> Effects:
-    """Predict the effects of `ablation_effects` from gradients on the way to each ablation.
+    """Predict the effects of `ablation_effects` from gradients along the path to each ablation.
 
-    Of one component after another: what it writes goes from itself to its mean in a straight
-    line, all else following, and the gradient along the line is averaged over `points`
-    midpoints (Sundararajan, Taly & Yan 2017, arXiv 1703.01365).
+    One component at a time: its output moves to its mean in a straight line, everything else
+    following, and the gradient along the line is averaged over `points` midpoints (Sundararajan,
+    Taly & Yan 2017, arXiv 1703.01365).
 
     Notes:
-        Completeness: with enough points this *is* the ablation's effect, whatever the model.
+        Completeness: with enough points this *is* the ablation's effect, for any model.
         Agreement between the two tests the arithmetic, not the model.
     """
     if points < 1:
@@ -72,7 +72,7 @@ def integrated_gradients(
 
 
 def _slope(model: nn.Module, name: str, mean: Tensor, share: float, batch: Inputs) -> Tensor:
-    """The loss's derivative along the line from a component to its mean, at a share of it."""
+    """Compute the loss's derivative on the line from a component's output to its mean."""
     point: list[Tensor] = []
     step: list[Tensor] = []
 
@@ -88,5 +88,5 @@ def _slope(model: nn.Module, name: str, mean: Tensor, share: float, batch: Input
 
 
 def _per_seed(product: Tensor, batch: Inputs) -> Tensor:
-    """Sum over tokens and dimensions, in float64; what padding writes reaches no loss."""
+    """Sum over tokens and dimensions, in float64; padding affects no loss."""
     return product.double().flatten(batch.real.ndim - 2).sum(-1)

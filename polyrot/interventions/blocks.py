@@ -1,8 +1,8 @@
 """Edits around the blocks of a language model, through forward hooks.
 
-A block is one module for four places: the stream before it, the stream as it sees it, what it
-adds, and the stream behind it.  Edits of these run in that order, whatever the order in which
-they came; one pair of hooks a block serves all, and goes with the last.
+A block has four places: the stream before it, the stream as it sees it, what it adds, and the
+stream after it.  Edits run in that order, whatever the order in which they were added; one pair
+of hooks per block serves all edits and is removed with the last.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 Edit = Callable[[Tensor], Tensor]
-"""A function of the tensor at a place, whose result takes that tensor's place."""
+"""A function from the tensor at a place to its replacement."""
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -23,7 +23,7 @@ class BlockEdits:
     """The edits around one block."""
 
     def __init__(self) -> None:
-        """Start with none, and without hooks."""
+        """Start without edits and hooks."""
         self._edits: dict[str, list[Edit]] = {
             kind: [] for kind in ("before", "seen", "added", "after")
         }
@@ -32,7 +32,7 @@ class BlockEdits:
         self._hidden: Tensor | None = None
 
     def add(self, block: nn.Module, kind: str, edit: Edit) -> "Added":
-        """Make an edit in every run from now on, until it is removed."""
+        """Apply an edit in every run until it is removed."""
         if not self._hooks:
             self._hooks = [
                 block.register_forward_pre_hook(self._before, with_kwargs=True),
@@ -63,7 +63,7 @@ class BlockEdits:
         if self._edits["added"] and self._seen is not None:
             added = stream - self._seen
             changed = self._made("added", added)
-            # Where nothing changed, nothing is rounded either.
+            # If nothing changed, nothing must be rounded.
             stream = stream if changed is added else self._seen + changed
         if self._hidden is not None:
             stream = stream + self._hidden
@@ -79,7 +79,7 @@ class BlockEdits:
 
 @dataclass(frozen=True)
 class Added:
-    """One edit that was added; `remove` takes it back."""
+    """An added edit; `remove` undoes it."""
 
     edits: BlockEdits
     kind: str
@@ -93,10 +93,10 @@ _known: WeakKeyDictionary[nn.Module, BlockEdits] = WeakKeyDictionary()
 
 
 def block_edits(block: nn.Module) -> BlockEdits:
-    """The edits around a block, the same object for all who edit it."""
+    """Return the edits around a block, the same object for all callers."""
     return _known.setdefault(block, BlockEdits())
 
 
 def edit_input(module: nn.Module, edit: Edit) -> RemovableHandle:
-    """Edit the stream that a module is given first."""
+    """Edit the stream that is a module's first argument."""
     return module.register_forward_pre_hook(lambda m, args: (edit(args[0]), *args[1:]))

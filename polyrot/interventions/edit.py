@@ -1,4 +1,4 @@
-"""Interventions as context managers: whatever happens inside, the model is left as it was."""
+"""Interventions as context managers, which leave the model unchanged even after an error."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ def edited(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
 
     Args:
         model: a small transformer, or a causal language model of `transformers`.
-        edits: by place (see `polyrot.interventions.places`), what takes the tensor and returns
-            the one that the model goes on with.
+        edits: by place (see `polyrot.interventions.places`), a function from the tensor to the
+            one that replaces it.
 
     Raises:
-        ValueError: where there is no such place.
+        ValueError: where a place does not exist.
     """
     known = places(model)
     handles: list[Handle] = []
@@ -34,7 +34,7 @@ def edited(model: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
 
 @contextmanager
 def recorded(model: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
-    """Keep what stands at some places in the latest run, by place."""
+    """Record the tensors at some places in the latest run, by place."""
     kept: dict[str, Tensor] = {}
 
     def keeping(name: str) -> Edit:
@@ -54,8 +54,8 @@ def adding(model: nn.Module, site: str, vector: Tensor) -> Iterator[None]:
 
     Args:
         model: as for `edited`.
-        site: say `resid_mid.1`.
-        vector: `[d_model]`, or for a stack one a seed, `[seed, d_model]`.
+        site: for example `resid_mid.1`.
+        vector: `[d_model]`, or `[seed, d_model]` for a stack.
     """
     name = places(model).check(site, among="sites")
     with edited(model, {name: lambda x: x + along(vector, x)}):
@@ -64,11 +64,11 @@ def adding(model: nn.Module, site: str, vector: Tensor) -> Iterator[None]:
 
 @contextmanager
 def ablated(model: nn.Module, means: Mapping[str, Tensor]) -> Iterator[None]:
-    """Replace what components write by given means, at every position.
+    """Replace the outputs of components by given means, at every position.
 
     Args:
         model: as for `edited`.
-        means: by component, `[d]` or for a stack `[seed, d]`; `mean_outputs` measures them.
+        means: by component, `[d]`, or `[seed, d]` for a stack; `mean_outputs` measures them.
     """
     known = places(model)
     names = {known.check(name, among="components"): mean for name, mean in means.items()}
@@ -77,7 +77,7 @@ def ablated(model: nn.Module, means: Mapping[str, Tensor]) -> Iterator[None]:
 
 
 def along(vector: Tensor, x: Tensor) -> Tensor:
-    """Shape `[d]` or `[seed, d]` to be added to `[..., d]` or `[seed, ..., d]`."""
+    """Reshape `[d]` or `[seed, d]` to broadcast over `[..., d]` or `[seed, ..., d]`."""
     leading, d = vector.shape[:-1], vector.shape[-1]
     return vector.view(*leading, *(1,) * (x.ndim - vector.ndim), d)
 

@@ -1,4 +1,4 @@
-"""What components do to the loss: their means, and what replacing them by those costs."""
+"""Mean outputs of components, and the rise of the loss when these replace the outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from polyrot.tasks.dyck import IGNORE, LabelledSequences
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tokens to run a model on, and the loss it makes on each."""
+    """Tokens for a model, and its loss on each."""
 
     losses: Callable[[], Float[Tensor, "*seed sequence position"]]
     """Run the model; return the loss of every token in nats, 0 where there is none."""
     real: Bool[Tensor, "*seed sequence position"]
-    """Which tokens are real: what padding writes is in no mean."""
+    """Which tokens are real; means leave out padding."""
     counted: int
-    """How many tokens have a loss."""
+    """Number of tokens with a loss."""
 
 
 Effects = Float[Tensor, "*seed component"]
-"""By component, in the order of `places(model).components`; a stack has a row a seed."""
+"""By component, in the order of `places(model).components`; for a stack one row per seed."""
 
 
 def dyck_inputs(model: StackedTransformer, batch: LabelledSequences) -> list[Inputs]:
-    """Take a labelled batch, the same for every seed; the loss is summed over the heads."""
+    """Make inputs of a labelled batch, the same for every seed; the loss is summed over heads."""
     inputs = []
     for group in groups(batch):
         tokens, labels = to_tensors([group] * model.seeds, model.W_pos.device)
@@ -57,15 +57,15 @@ def _summed_heads(
 def language_inputs(
     model: nn.Module, tokens: Int[Tensor, "sequence position"], mask: Tensor | None = None
 ) -> list[Inputs]:
-    """Take token ids for a causal language model; the loss is that of every next token.
+    """Make inputs of token ids for a causal language model; the loss is that of the next token.
 
     Args:
         model: a causal language model of `transformers`.
-        tokens: ids, one sequence a row.
-        mask: 1 where a token is real; all are by default.
+        tokens: ids, one sequence per row.
+        mask: 1 where a token is real; by default everywhere.
 
     Raises:
-        ValueError: where a mask pads on the left: positions would count from the padding.
+        ValueError: where a mask pads on the left, because positions would count the padding.
     """
     real = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask.bool()
     if bool((real[:, 1:] & ~real[:, :-1]).any()):
@@ -80,7 +80,7 @@ def language_inputs(
 
 
 def mean_outputs(model: nn.Module, inputs: Sequence[Inputs]) -> dict[str, Tensor]:
-    """Average what every component writes over the real tokens: `[d]`, or `[seed, d]`."""
+    """Average every component's output over the real tokens: `[d]`, or `[seed, d]`."""
     names = places(model).components
     sums: dict[str, Tensor] = {}
     count = 0
@@ -104,7 +104,7 @@ def mean_loss(inputs: Sequence[Inputs]) -> Float[Tensor, "*seed"]:
 def ablation_effects(
     model: nn.Module, means: Mapping[str, Tensor], inputs: Sequence[Inputs]
 ) -> Effects:
-    """Measure how much the loss rises when one component writes its mean, in nats a token."""
+    """Measure the rise of the loss when a component's output is its mean, in nats per token."""
     with torch.no_grad():
         clean = mean_loss(inputs)
         effects = []

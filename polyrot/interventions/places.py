@@ -7,8 +7,8 @@
 | reader, the stream as one part sees it | `into.attn.1`, `into.mlp.0` | `into.block.3` |
 
 Both have the reader `into.unembed`.  A head is read and replaced before its output matrix,
-`[..., d_head]`: what it writes is linear in that.  A block of a language model is what it adds
-to the stream, its output less its input.
+`[..., d_head]`, in which its contribution to the stream is linear.  A block of a language model
+is what it adds to the stream, its output minus its input.
 """
 
 from abc import ABC, abstractmethod
@@ -23,19 +23,19 @@ from polyrot.models.transformer import StackedTransformer, canonical_site
 
 UNEMBED = "into.unembed"
 FINAL_NORM = "final_norm"
-"""What the last norm of a language model gives: no residual stream, though papers read it as one
-(`hidden_states[-1]` of GPT-NeoX in `transformers` is this).  Not among `Places.sites`."""
+"""The output of a language model's last norm: not a residual stream, though papers read it as one
+(`hidden_states[-1]` of GPT-NeoX in `transformers`).  Not among `Places.sites`."""
 
 
 @runtime_checkable
 class Handle(Protocol):
-    """What undoes an edit."""
+    """Removes an edit."""
 
     def remove(self) -> None: ...
 
 
 class Places(ABC):
-    """The places of one model, in the order in which a run reaches components and readers."""
+    """The places of one model, in the order in which a run reaches them."""
 
     sites: tuple[str, ...]
     components: tuple[str, ...]
@@ -46,7 +46,7 @@ class Places(ABC):
         """Apply `edit` at a place until the handle is removed."""
 
     def check(self, name: str, *, among: str = "") -> str:
-        """Return the canonical name of a place, or raise ValueError with those there are."""
+        """Return the canonical name of a place, or raise ValueError that lists the known ones."""
         kinds = (among,) if among else ("sites", "components", "readers")
         known = [place for kind in kinds for place in getattr(self, kind)]
         if canonical_site(name) not in known:
@@ -55,7 +55,7 @@ class Places(ABC):
 
 
 class SmallPlaces(Places):
-    """Of the small transformer, which names its places itself."""
+    """Places in the small transformer, which names them itself."""
 
     def __init__(self, model: StackedTransformer) -> None:
         """Name the places of a stack."""
@@ -88,18 +88,18 @@ FAMILIES = {
     "GPT-2": ("transformer.h", "transformer.ln_f"),
     "Llama": ("model.layers", "model.norm"),
 }
-"""Where a causal language model of `transformers` keeps its blocks and its last norm."""
+"""Paths of the blocks and the last norm in causal language models of `transformers`."""
 
 
 KINDS = {"resid_pre": "before", "into.block": "seen", "block": "added", "resid_post": "after"}
-"""What stands around a block, by the kind of place."""
+"""Where a place lies around its block, by kind of place."""
 
 
 class LanguagePlaces(Places):
-    """Of a causal language model of `transformers`, reached through its blocks."""
+    """Places in a causal language model of `transformers`, reached through its blocks."""
 
     def __init__(self, blocks: nn.ModuleList, norm: nn.Module) -> None:
-        """Name the places of a model with these blocks and this norm behind them."""
+        """Name the places of a model with these blocks followed by this norm."""
         self._blocks, self._norm = blocks, norm
         layers = range(len(blocks))
         self.sites = ("resid_pre.0", *(f"resid_post.{i}" for i in layers))

@@ -1,9 +1,9 @@
-"""Steering: a difference of means, added to the residual stream, and what it changes.
+"""Steering: add a difference of means to the residual stream and measure the effect.
 
 Effects are read at tokens whose true answer is not the one that the vector asks for: the share
-that is still answered rightly, and the margin of the answer asked for: its logit less the mean
-of the others.  (Less the true answer's, a vector that is reversed can raise it; less the largest
-other, whatever flattens the answers does.)
+still answered correctly, and the margin of the answer asked for, its logit minus the mean of the
+others.  (Relative to the true answer's logit, a reversed vector can raise the margin; relative to
+the largest other, so can anything that flattens the logits.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,17 +24,17 @@ Where = Callable[[Labels], Bool[Tensor, " token"]]
 
 @dataclass(frozen=True)
 class Concept:
-    """What a vector stands for: the mean over some tokens less that over others."""
+    """What a vector stands for: the mean over some tokens minus the mean over others."""
 
     name: str
     toward: Where
-    """Tokens that the vector points to."""
+    """Tokens that the vector points toward."""
     away: Where
-    """Tokens that it points away from; its effect is read there."""
+    """Tokens that it points away from, where its effect is read."""
     head: str
-    """Output head on which it is read."""
+    """Output head on which the effect is read."""
     asked: Callable[[Int[Tensor, " token"]], Int[Tensor, " token"]]
-    """The answer that it asks for, given the true one."""
+    """The answer that the vector asks for, given the true one."""
 
 
 def _token(labels: Labels, *, closes: bool) -> Bool[Tensor, " token"]:
@@ -66,16 +66,16 @@ CONCEPTS = (
     ),
 )
 """The paper's three vectors (arXiv 2605.24577): the sticky-invalid direction at depth 4, which it
-subtracts; depth 5 less depth 4; closing less opening brackets, of whose families each asks for
-its own."""
+subtracts; depth 5 minus depth 4; closing minus opening brackets, which asks every opening bracket
+for the closing one of the same family."""
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What a vector does at each dose, `[alpha, seed]`."""
+    """Effects of a vector at each dose, `[alpha, seed]`."""
 
     drop: Tensor
-    """Of the share of tokens that are answered rightly."""
+    """Fall of the share of tokens answered correctly."""
     margin: Tensor
     """Signed change of the asked answer's logit margin: positive where the model moves as the
     vector asks, negative where it moves away."""
@@ -86,10 +86,10 @@ def difference_of_means(
     toward: Bool[Tensor, " token"],
     away: Bool[Tensor, " token"],
 ) -> Float[Tensor, "*seed d_model"]:
-    """Point from the mean of some tokens to that of others, in the units of `x`.
+    """Subtract the mean of some tokens from that of others, in the units of `x`.
 
     Raises:
-        ValueError: where either has no token.
+        ValueError: where either selects no token.
     """
     for name, chosen in (("toward", toward), ("away", away)):
         if not bool(chosen.any()):
@@ -108,17 +108,17 @@ def steer(
     asked: Int[Tensor, " token"],
     alphas: Sequence[float],
 ) -> Effects:
-    """Add a vector to each model's stream behind its last attention, and read its effect.
+    """Add a vector to each model's stream after its last attention, and measure its effect.
 
-    The same as `adding` it in a full run, at every position: behind the last attention tokens
-    do not meet, so that only those whose answer is read need to run.
+    Equal to `adding` it at every position of a full run: after the last attention tokens do not
+    interact, so only those whose answer is read need to run.
 
     Args:
         models: a stack.
-        site: behind the last attention, say `resid_mid.1`.
+        site: after the last attention, for example `resid_mid.1`.
         x: activations at the site, of the tokens where the effect is read.
-        vectors: one a seed.
-        head: output head on which it is read.
+        vectors: one per seed.
+        head: output head on which the effect is read.
         true: the true answers.
         asked: the answers that the vector asks for.
         alphas: doses, multiples of the vector.
@@ -170,7 +170,7 @@ def _right(logits: Tensor, true: Tensor) -> Float[Tensor, " seed"]:
 
 
 def _margin(logits: Tensor, asked: Tensor) -> Float[Tensor, " seed"]:
-    own = logits.gather(-1, asked.expand(len(logits), -1)[..., None])[..., 0]
-    others = (logits.sum(-1) - own) / (logits.shape[-1] - 1)
-    margin: Tensor = (own - others).double().mean(-1)
+    chosen = logits.gather(-1, asked.expand(len(logits), -1)[..., None])[..., 0]
+    others = (logits.sum(-1) - chosen) / (logits.shape[-1] - 1)
+    margin: Tensor = (chosen - others).double().mean(-1)
     return margin

@@ -11,7 +11,7 @@ from polyrot.linalg.procrustes import Alignment, Group, fit_parts, split_tokens
 from polyrot.progress import Progress, silent
 
 AT_ONCE = 2**22
-"""Numbers of the cross-covariances that are decomposed in one batch: 32 MiB."""
+"""Entries of the cross-covariances that are decomposed in one batch: 32 MiB."""
 
 
 def align_pairs(
@@ -30,10 +30,10 @@ def align_pairs(
     serve both directions of a pair.
 
     Args:
-        activations: of each seed, `[token, d_model]`, the same tokens in the same order.
+        activations: one array per seed, `[token, d_model]`, the same tokens in the same order.
         group: `"O"`, `"SO"` or `"scaled"`.
         holdout, sequence, seed: as for `align`.
-        progress: told the share of the pairs that are fitted, and how many.
+        progress: receives the share of the pairs fitted, and their number.
 
     Returns:
         One alignment for every (source, target), positions in `activations`.
@@ -65,9 +65,9 @@ def align_pairs(
         batch = range(first, min(first + at_once, len(pairs)))
         decomposed = torch.linalg.svd(torch.stack([moments[0][i].cross for i in batch]))
         for i, u, s, vh in zip(batch, *decomposed, strict=True):
-            (a, b), own = pairs[i], [part[i] for part in moments]
-            found[a, b] = fit_parts(own, group, seed, (u, s, vh))
-            swapped = [part.swap() for part in own]
+            (a, b), pair_moments = pairs[i], [part[i] for part in moments]
+            found[a, b] = fit_parts(pair_moments, group, seed, (u, s, vh))
+            swapped = [part.swap() for part in pair_moments]
             found[b, a] = fit_parts(swapped, group, seed, (vh.mT, s, u.mT))
         fitted = batch[-1] + 1
         progress(fitted / len(pairs), f"{fitted} of {len(pairs)} pairs")

@@ -24,8 +24,8 @@ from polyrot.stats.estimate import (
     CONFIDENCE,
     Estimate,
     benjamini_hochberg,
-    beside,
     ends_of,
+    estimate_details,
     monte_carlo_p,
 )
 from polyrot.stats.nulls import Draws, cached_draws
@@ -33,11 +33,11 @@ from polyrot.stats.nulls import Draws, cached_draws
 POWERS = 8
 DRAWS = 2_000
 COLUMNS = 128
-"""Columns, drawn at random where there are more, that the statistics of the entries use.
+"""Number of columns used by the statistics of the entries, drawn at random if there are more.
 
-Their null costs O(d COLUMNS^2) instead of O(d^3) a draw."""
+Their null costs O(d COLUMNS^2) per draw instead of O(d^3)."""
 SPECTRAL_UNIT, ENTRIES_UNIT = 2**20, 2**25
-"""Numbers that one unit of work draws at most: seconds, and 256 MiB."""
+"""Most numbers that one unit of work draws: seconds of work, and 256 MiB."""
 NULL_VERSION = 5
 """Raised when a statistic changes: cached nulls of another version are not used."""
 
@@ -49,7 +49,7 @@ Statistics = dict[str, Float[Tensor, " matrix"]]
 
 @dataclass(frozen=True)
 class HaarTest:
-    """What the battery says about one or several matrices, taken together."""
+    """Result of the battery for one or several matrices, taken together."""
 
     pvalue: float
     """The smallest adjusted p-value: the matrices are not Haar if it is at most the level."""
@@ -62,29 +62,29 @@ class HaarTest:
     expected: Mapping[str, float]
     """The same, averaged over Haar matrices of this dimension and determinant."""
     draws: int
-    """Null draws behind every p-value; none is below 2 / (draws + 1)."""
+    """Null draws per p-value, which is therefore at least 2 / (draws + 1)."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A pooled statistic beside its null."""
+    """A pooled statistic and its null."""
 
     observed: float
     expected: float
     """Mean of the null draws."""
     tail: int
-    """Null draws at least as far out as the observed value, on the side where they are fewer."""
+    """Null draws at least as extreme as the observed value, in the smaller tail."""
     draws: int
     low: float
-    """The ends between which the central 95% of the null draws lie."""
+    """`low` and `high` bound the central 95% of the null draws."""
     high: float
 
     @classmethod
     def of(cls, observed: float, null: Float[Tensor, " draw"]) -> "Comparison":
         if not (math.isfinite(observed) and bool(null.isfinite().all())):
             raise ValueError(f"Expected a statistic and its null to be finite but got {observed}")
-        # Forced eigenvalues make constants, and angles near 0 and pi are good to 1e-8: what
-        # rounding moves apart is a tie.
+        # Forced eigenvalues make constants, and angles near 0 and pi are accurate to 1e-8: values
+        # that differ only by rounding are ties.
         slack = 1e-7 * max(1.0, abs(observed))
         above, below = (null >= observed - slack).sum(), (null <= observed + slack).sum()
         tail = min(int(above), int(below))
@@ -131,7 +131,7 @@ def statistics(
             there are fewer than three.
         traces: sum over k = 1..8 of (tr R^k - its mean)^2 / its variance, with mean
             [k even] and variance k (Diaconis & Shahshahani 1994, doi:10.2307/3214948).
-    Of the entries (of at most `COLUMNS` columns), which no spectrum sees:
+    Of the entries (of at most `COLUMNS` columns), which the spectrum does not determine:
         entries: d^2 times the mean fourth power; near 3 under Haar, d for a signed
             permutation.
         signed permutation: distance to the nearest one, relative to sqrt(2 columns).
@@ -153,9 +153,9 @@ def compare_with_haar(
     """Compare pooled statistics with their Haar nulls.
 
     Each statistic is averaged over the matrices and compared, on both sides, with averages
-    over as many independent Haar matrices of the same determinants.  (Rotations between
-    the same few seeds are pairwise independent under Haar frames, which fixes the
-    variance of the average; what higher dependence adds is of order 1/d.)
+    over the same number of independent Haar matrices of the same determinants.  (Rotations
+    between the same few seeds are pairwise independent under Haar frames, which fixes the
+    variance of the average; higher-order dependence adds a term of order 1/d.)
     """
     observed = statistics(rotations, names, seed=seed)
     d = rotations.shape[-1]
@@ -183,7 +183,7 @@ def adjusted_pvalues(
     All p-values of all sets and statistics are adjusted together (Benjamini-Hochberg).
     """
     compared = {key: compare_with_haar(matrices, names) for key, matrices in rotations.items()}
-    tests = {(key, name): own[name] for key, own in compared.items() for name in names}
+    tests = {(key, name): by_name[name] for key, by_name in compared.items() for name in names}
     adjusted = benjamini_hochberg([test.pvalue for test in tests.values()])
     estimates = {
         which: monte_carlo_p(test.tail, test.draws, factor=2 * q / test.pvalue)
@@ -194,7 +194,7 @@ def adjusted_pvalues(
         smallest = min((estimates[key, n] for n in names), key=lambda estimate: estimate.value)
         details: dict[str, float] = {}
         for name in names:
-            details |= beside(f"p of {name}", estimates[key, name])
+            details |= estimate_details(f"p of {name}", estimates[key, name])
             details[f"mean {name}"] = tests[key, name].observed
             under_haar = f"mean {name} under Haar"
             details[under_haar] = tests[key, name].expected
@@ -245,16 +245,16 @@ def _spacing_ratio(
     ratios = torch.empty(len(angles), dtype=torch.float64)
     for kind in (True, False):
         rows = proper == kind
-        own = angles[rows]
+        kept = angles[rows]
         # Complex pairs give every angle twice. Determinant -1 (d even) and odd d force
-        # eigenvalues at +1 or -1; what is left after them comes in pairs.
+        # eigenvalues at +1 or -1; the remaining ones come in pairs.
         if not kind:
-            own = own[:, 1:-1] if d % 2 == 0 else own[:, :-1]
+            kept = kept[:, 1:-1] if d % 2 == 0 else kept[:, :-1]
         elif d % 2:
-            own = own[:, 1:]
-        gaps = own[:, ::2].diff(dim=-1)
+            kept = kept[:, 1:]
+        gaps = kept[:, ::2].diff(dim=-1)
         if gaps.shape[1] < 2:
-            ratios[rows] = 1.0  # no neighbours to compare: a constant decides nothing
+            ratios[rows] = 1.0  # no neighbours to compare: a constant has no effect
             continue
         small = torch.minimum(gaps[:, 1:], gaps[:, :-1])
         large = torch.maximum(gaps[:, 1:], gaps[:, :-1])
@@ -293,14 +293,14 @@ def _entries_null(d: int, seed: int) -> Draws:
 
 
 def _drawn(unit: Callable[..., Draws], arguments: tuple[int, ...], size: int) -> Draws:
-    """Draw a null, `size` draws a unit of work."""
+    """Draw a null in units of work of `size` draws."""
     ranges = [(first, min(first + size, DRAWS)) for first in range(0, DRAWS, size)]
     parts = run_units(unit, [(*arguments, *range) for range in ranges])
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def draw_spectral(d: int, proper: bool, seed: int, draws: int, first: int, last: int) -> Draws:
-    """Unit of work: of so many draws those from `first` to before `last`."""
+    """Unit of work: the draws from `first` to before `last` of all `draws`."""
     with one_thread():
         half = haar.component_eigenangles(
             d, draws, proper=proper, seed=seed, rows=slice(first, last)
@@ -310,7 +310,7 @@ def draw_spectral(d: int, proper: bool, seed: int, draws: int, first: int, last:
 
 
 def draw_entries(d: int, columns: int, seed: int, first: int, last: int) -> Draws:
-    """Unit of work: the draws from `first` to before `last`, from a generator of their own."""
+    """Unit of work: the draws from `first` to before `last`, from a separate generator."""
     with one_thread():
         return _of_entries(
             haar.frames(d, columns, last - first, np.random.default_rng([seed, first]))

@@ -12,13 +12,13 @@ from torch import Tensor
 Array: TypeAlias = Tensor | np.ndarray
 
 DEFECT = 1e-4
-"""How far r' r may be from the identity, in any entry, for r to count as orthogonal."""
+"""How far an entry of r' r may be from the identity for r to count as orthogonal."""
 
 
 def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
     """Check that `value` is a finite floating `[token, d_model]` array with d_model > 1.
 
-    Returns a tensor on the array's own device and in its own precision, without a tape.
+    Returns a tensor on the array's device and in its precision, detached from autograd.
     """
     x = _as_floating(name, value).detach()
     if x.ndim != 2:
@@ -33,7 +33,7 @@ def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
             f"Expected {name} with d_model of at least 2 but got {x.shape[1]}; "
             "a rotation of one dimension is only a sign"
         )
-    # A sum is many times faster than a mask, and nan and inf survive in it.
+    # A sum is many times faster than a mask, and keeps nan and inf.
     if not math.isfinite(float(x.sum())) and not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x).all(dim=1)).sum())
         raise ValueError(
@@ -44,7 +44,7 @@ def as_activations(name: str, value: Array) -> Float[Tensor, "token d_model"]:
 
 
 def check_tokens(tokens: Mapping[str, int]) -> None:
-    """Check that sets, which errors call by their names, have the same number of tokens."""
+    """Check that sets have the same number of tokens; the keys name them in the error."""
     if len(set(tokens.values())) > 1:
         raise ValueError(
             f"Expected {' and '.join(tokens)} of the same tokens but got "
@@ -70,11 +70,11 @@ def as_orthogonal(name: str, value: Array) -> Float[Tensor, "*batch d d"]:
 
 
 def _looks_orthogonal(r: Float[Tensor, "*batch d d"]) -> bool:
-    """Whether r' r maps a few random vectors to themselves: O(d^2), where r' r takes O(d^3).
+    """Test on random vectors that r' r is the identity: O(d^2), where r' r takes O(d^3).
 
-    Freivalds 1977.  An entry of r' r that is off by `DEFECT` moves each vector by about as
-    much: all of them by less than a fifth of it with probability 0.0006, and 6e-8 where the
-    entry is off ten times as far.
+    Freivalds 1977.  An entry of r' r that is off by `DEFECT` moves each vector by about that
+    much: all of them by less than a fifth of it with probability 0.0006, and with 6e-8 if the
+    entry is off by ten times that.
     """
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(r.shape[-1], 4, generator=generator, dtype=r.dtype).to(r.device)

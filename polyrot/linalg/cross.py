@@ -1,8 +1,8 @@
-"""What a fit by an orthogonal map needs of activation sets, from the arrays themselves.
+"""The moments of activation sets that an orthogonal fit needs, computed from the arrays.
 
-An orthogonal map leaves the variance of what it maps as it was.  So the covariance matrix of
-neither side matters to the fit or to its explained variance: one product of the tokens does
-where `Moments` takes three.
+An orthogonal map preserves variance, so neither the fit nor its explained variance depends on
+the covariance matrix of either side: one product of the tokens suffices where `Moments` takes
+three.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 from polyrot.linalg.moments import Moments
 
 NUMBERS = 2**20
-"""Numbers of a set that are converted to float64 at a time: 8 MiB, which caches hold."""
+"""Numbers of a set converted to float64 at a time: 8 MiB, which fit in the cache."""
 
 Tokens = Int[Tensor, " kept"]
 
@@ -32,7 +32,7 @@ class CrossMoments:
     target_variance: float
     cross: Float[Tensor, "d_source d_target"]
     arrays: tuple[Float[Tensor, "token d_source"], Float[Tensor, "token d_target"]]
-    """What these are the moments of, not copies; `tokens` are rows of both."""
+    """The arrays themselves, not copies; `tokens` are rows of both."""
     tokens: Tokens
 
     def swap(self) -> "CrossMoments":
@@ -52,10 +52,10 @@ class CrossMoments:
         """Compute the moments with both sides' covariances, from the arrays.
 
         Raises:
-            ValueError: where the arrays have been written to since.
+            ValueError: where the arrays have been changed since.
         """
         moments = whole_moments(self.arrays, self.tokens)
-        # Whoever fills one buffer again and again would get the moments of other tokens.
+        # A caller that refills one buffer would get the moments of other tokens.
         changes = (
             float(torch.linalg.matrix_norm(moments.cross - self.cross)),
             abs(moments.source_variance - self.source_variance),
@@ -133,11 +133,11 @@ def cross_moments(
 def find_origins(
     sets: Sequence[Float[Tensor, "token _"]], tokens: Tokens
 ) -> list[Float[Tensor, " _"]]:
-    """Find a point near the mean of each set: sums about it lose no digits to an offset."""
+    """Find a point near the mean of each set; sums about it lose no digits to an offset."""
     first = next(_chunks(tokens, max(x.shape[1] for x in sets)))
     origins = []
     for x in sets:
-        # About one of the tokens, so that tokens that are all equal have a variance of 0.
+        # About one of the tokens, so equal tokens have a variance of 0.
         token = x[first[0]].double()
         origins.append(token + (x[first].double() - token).mean(0))
     return origins
@@ -164,6 +164,6 @@ def add_up(
 
 
 def _chunks(tokens: Tokens, d: int) -> Iterator[Tokens]:
-    """Split tokens into parts of about equal length, none of them of a single token."""
+    """Split tokens into parts of about equal length, none with a single token."""
     size = max(2, NUMBERS // d)
     return iter(tokens.tensor_split(-(-len(tokens) // size)))

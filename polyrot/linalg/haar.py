@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Group = Literal["O", "SO"]
 Component = Literal["O", "SO", "O-"]
-"""`O-` is the component of O(d) with determinant -1: Haar on O(d), given the determinant."""
+"""`O-` is the component of O(d) with determinant -1: Haar on O(d), given that determinant."""
 
 
 @overload
@@ -32,10 +32,9 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
     The law is that of Q in the QR factorisation of a Gaussian matrix, its columns multiplied
     by the signs of R's diagonal (without these signs Q is not Haar, Mezzadri 2007).  No
     matrix is factorised: each column of R depends on the Gaussian matrix through one
-    independent Gaussian vector, so that the d Householder reflectors of Q are drawn as
-    they are, from half as many numbers, and multiplied out (Stewart 1980).  For SO(d) the
-    first column of a matrix of determinant -1 is negated, which maps Haar on O(d) to Haar
-    on SO(d).
+    independent Gaussian vector, so the d Householder reflectors of Q are drawn directly, from
+    half as many numbers, and multiplied out (Stewart 1980).  For SO(d) the first column of a
+    matrix of determinant -1 is negated, which maps Haar on O(d) to Haar on SO(d).
 
     Args:
         d: dimension, at least 2.
@@ -47,7 +46,7 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
         float64 of shape `[size, d, d]`, or `[d, d]`.
 
     Raises:
-        ValueError: where d is below 2 or the group is another.
+        ValueError: where d is below 2 or the group is unknown.
 
     References:
         Mezzadri 2007, Notices of the AMS 54, 592, arXiv math-ph/0609050.
@@ -59,7 +58,7 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
     """
     _check(d, group, ("O", "SO"))
     count = 1 if size is None else size
-    # SFC64 draws normal numbers, which take a third of the time, a tenth faster than PCG64.
+    # A third of the time goes to normal numbers, which SFC64 draws a tenth faster than PCG64.
     rng = np.random.Generator(np.random.SFC64(seed))
     matrices, proper = _frames(d, d, count, rng)
     if group == "SO":
@@ -71,14 +70,14 @@ def sample(d: int, size: int | None = None, *, group: Group = "SO", seed: int = 
 def frames(
     d: int, columns: int, size: int, rng: np.random.Generator
 ) -> Float[Tensor, "size d columns"]:
-    """Draw the first columns of Haar matrices of O(d), at O(d columns^2) a draw."""
+    """Draw the first columns of Haar matrices of O(d), in O(d columns^2) per draw."""
     return _frames(d, columns, size, rng)[0]
 
 
 def _frames(
     d: int, columns: int, size: int, rng: np.random.Generator
 ) -> tuple[Float[Tensor, "size d columns"], Float[Tensor, " size"]]:
-    """Draw frames, and the determinants of those that are square."""
+    """Draw frames, and the determinants of the square ones."""
     # Row k is the Gaussian vector of column k; above the diagonal there is nothing to draw.
     below = np.triu(np.ones((columns, d), dtype=bool))
     vectors = np.zeros((size, columns, d))
@@ -90,12 +89,12 @@ def _frames(
     reflectors /= (first - diagonal)[..., None]
     q = torch.linalg.householder_product(reflectors.mT, 1 - first / diagonal)
     q *= torch.sign(diagonal)[:, None, :]
-    # Each of the reflections has determinant -1, and so has each negated column.
+    # Each reflection has determinant -1, and so has each negated column.
     return q, torch.sign(first).prod(-1)
 
 
 def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
-    """Compute the eigenangles of orthogonal matrices: sizes of the eigenvalues' arguments.
+    """Compute the eigenangles of orthogonal matrices: absolute arguments of the eigenvalues.
 
     The eigenvalues of the symmetric part (R + R')/2 are the cosines, each complex pair
     twice: a symmetric eigenproblem instead of a general one.  Accurate to about 1e-12
@@ -116,8 +115,8 @@ def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
     tensor([1.5708, 1.5708], dtype=torch.float64)
     """
     r = as_orthogonal("rotation", rotation)
-    # Not by numpy: two libraries' threads, each waiting for work on all cores, took 8 ms for the
-    # 0.1 ms of d = 64.
+    # Not by numpy: the threads of two libraries, each spinning on all cores, took 8 ms instead of
+    # 0.1 ms at d = 64.
     cosines = torch.linalg.eigvalsh(r + r.mT) / 2
     angles: Tensor = torch.arccos(cosines.clamp(-1.0, 1.0)).flip(-1)
     return angles
@@ -126,12 +125,12 @@ def eigenangles(rotation: Array) -> Float[Tensor, "*batch d"]:
 def sample_eigenangles(
     d: int, size: int | None = None, *, group: Component = "SO", seed: int = 0
 ) -> Tensor:
-    """Draw the eigenangles of Haar matrices without the matrices, at O(d^2) a draw.
+    """Draw the eigenangles of Haar matrices without the matrices, in O(d^2) per draw.
 
     The cosines of the distinct angles are half the eigenvalues of a random tridiagonal
     matrix whose entries are simple functions of independent Beta variables.  The draw has
     the law of `eigenangles(sample(d, size, group))[..., 1::2]`: one angle of every complex
-    pair; where the determinant is -1 and d even, the last is the forced eigenvalue -1.
+    pair; if the determinant is -1 and d even, the last is the forced eigenvalue -1.
 
     Args:
         d: dimension, at least 2.
@@ -143,7 +142,7 @@ def sample_eigenangles(
         float64 `[size, d // 2]`, or `[d // 2]`, ascending, in radians in [0, pi].
 
     Raises:
-        ValueError: where d is below 2 or the group is another.
+        ValueError: where d is below 2 or the group is unknown.
 
     References:
         Killip & Nenciu 2004, "Matrix models for circular ensembles", IMRN 2004 (50), 2665,
@@ -174,7 +173,7 @@ def test(rotation: Array, *, seed: int = 0) -> "HaarTest":  # noqa: PT028 - a te
 
     Args:
         rotation: `[d, d]`, or `[matrix, d, d]` to test several together; orthogonal.
-        seed: of the null draws.
+        seed: seed of the null draws.
 
     Returns:
         `pvalue` (combined by Benjamini-Hochberg), `pvalues` by statistic, and more: see
@@ -185,13 +184,13 @@ def test(rotation: Array, *, seed: int = 0) -> "HaarTest":  # noqa: PT028 - a te
         ValueError: where one is not square or not orthogonal.
 
     Notes:
-        The nulls of a dimension are drawn once and kept in the user's cache folder.  A
-        rotation between two clouds of unrelated noise is Haar too: that a matrix passes does
-        not say that two models are related by it.
+        The nulls of a dimension are drawn once and kept in the user's cache folder.  A rotation
+        between two clouds of unrelated noise is also Haar: passing the test does not show that a
+        matrix relates two models.
 
     References:
-        Eigenvalues of one matrix repel each other, so that a test which takes them for
-        independent is not calibrated: Mehta 2004, Random Matrices, chapter 10.
+        Eigenvalues of one matrix repel each other, so a test that treats them as independent is
+        not calibrated: Mehta 2004, Random Matrices, chapter 10.
 
     >>> test(torch.eye(16)).pvalue < 0.01
     True
@@ -206,10 +205,10 @@ def component_eigenangles(
 ) -> Float[Tensor, "row half"]:
     """Draw some of the rows of `sample_eigenangles(d, size, group="SO" or "O-", seed=seed)`.
 
-    The random numbers of all rows are drawn, and the eigenproblems of these solved.
+    Draws the random numbers of all rows, and solves the eigenproblems of these.
     """
     rng = np.random.default_rng(seed)
-    rng.random(size)  # from which `sample_eigenangles` chooses the components
+    rng.random(size)  # with these `sample_eigenangles` chooses the components
     return _component_angles(d, size, proper, rng, rows)
 
 
@@ -226,7 +225,7 @@ def all_eigenangles(half: Float[Tensor, "*batch half"], d: int, *, proper: bool)
 def _component_angles(
     d: int, size: int, proper: bool, rng: np.random.Generator, rows: slice = slice(None)
 ) -> Float[Tensor, "row half"]:
-    """Draw from one component of O(d): its pairs, and the forced pi where that makes d // 2."""
+    """Draw from one component of O(d): its pairs, and the forced pi if it is among the d // 2."""
     # Density of x = 2 cos(angle) over the pairs: prod |x_i - x_j|^2 (2 - x)^a (2 + x)^b,
     # where a forced eigenvalue 1 turns a from -1/2 into 1/2, and -1 does that to b.
     one, minus_one = (d % 2 == 1, False) if proper else (d % 2 == 0, True)
@@ -244,8 +243,8 @@ def _jacobi_eigenvalues(
     """Draw n points in [-2, 2] of density prod |x_i - x_j|^2 (2 - x)^a (2 + x)^b, ascending.
 
     They are the eigenvalues of the Jacobi matrix with the Geronimus coefficients of
-    independent Beta-distributed Verblunsky coefficients alpha_0 .. alpha_{2n-2}.  `size` draws
-    are made, and the eigenproblems of `rows` solved.
+    independent Beta-distributed Verblunsky coefficients alpha_0 .. alpha_{2n-2}.  Makes `size`
+    draws, and solves the eigenproblems of `rows`.
     """
     if n == 0 or size == 0:
         return np.empty((size, n))[rows]
@@ -258,11 +257,11 @@ def _jacobi_eigenvalues(
     odd = np.concatenate([ends, alpha[:, 1::2]], axis=1)  # alpha_{-1} = -1, alpha_1, ...
     diagonal = (1 - odd) * even
     diagonal[:, 1:] -= (1 + odd[:, 1:]) * even[:, :-1]
-    beside = np.sqrt((1 - odd[:, :-1]) * (1 - even[:, :-1] ** 2) * (1 + odd[:, 1:]))
+    off_diagonal = np.sqrt((1 - odd[:, :-1]) * (1 - even[:, :-1] ** 2) * (1 + odd[:, 1:]))
     if n == 1:
         return diagonal
 
-    return tridiagonal.eigenvalues(diagonal, beside)
+    return tridiagonal.eigenvalues(diagonal, off_diagonal)
 
 
 def _check(d: int, group: str, known: tuple[str, ...]) -> None:

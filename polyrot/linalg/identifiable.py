@@ -1,4 +1,4 @@
-"""Which directions of a cross-covariance the data determine, and a turn for those they do not."""
+"""The directions of a cross-covariance that the data determine, and a random map of the others."""
 
 import torch
 from jaxtyping import Float
@@ -9,17 +9,17 @@ from polyrot.linalg.polar import polar_factor
 
 NULL_DRAWS = 39
 NULL_NUMBERS = 2**24
-"""Of its draws, how many numbers are in memory at a time: 128 MiB, and no less than one draw."""
+"""Numbers of the null held in memory at a time: 128 MiB, and at least one draw."""
 
 
 def identifiable_rank(moments: Moments, seed: int) -> int:
     """Count leading singular values above those of `NULL_DRAWS` shuffled pairings.
 
-    Horn's parallel analysis (1965, doi:10.1007/BF02289447): the i-th value against the
-    largest i-th value of any shuffle, up to the first that fails.  Under a random pairing
+    Horn's parallel analysis (1965, doi:10.1007/BF02289447): the i-th value is compared with
+    the largest i-th value of any shuffle, up to the first that fails.  Under a random pairing
     of tokens the cross-covariance is asymptotically Gaussian with covariance source (x)
     target / count (the permutation central limit theorem), so a shuffle is drawn from the
-    moments, at O(d^3) whatever the number of tokens.
+    moments, in O(d^3) whatever the number of tokens.
     """
     root_x, root_y = _square_root(moments.source), _square_root(moments.target)
     generator = torch.Generator().manual_seed(seed)
@@ -40,14 +40,13 @@ def identifiable_rank(moments: Moments, seed: int) -> int:
 def turn_undetermined(
     u: Float[Tensor, "d d"], s: Float[Tensor, " d"], vh: Float[Tensor, "d d"], seed: int
 ) -> Float[Tensor, "d d"]:
-    """Replace the columns of u that rounding alone chose; with vh they are a random turn.
+    """Replace the columns of u that rounding alone chose; with vh they form a random map.
 
     Where singular values are zero, up to the error of the decomposition, every orthogonal
     map between the two null spaces fits equally well, and the one that a decomposition
-    happens to return differs between machines.  Here it is drawn from the Haar measure of
-    these maps: the polar factor of a Gaussian matrix, from `seed`, between the two spaces.
-    It depends on the spaces but not on their bases, and so not on rounding; and a rotation
-    that is Haar stays Haar.
+    returns differs between machines.  Here it is drawn from the Haar measure on these maps:
+    the polar factor of a Gaussian matrix, from `seed`, between the two spaces.  It depends on
+    the spaces but not on their bases, and hence not on rounding; a Haar rotation stays Haar.
 
     >>> u, s, vh = torch.linalg.svd(torch.diag(torch.tensor([2.0, 0.0], dtype=torch.float64)))
     >>> signs = [float((turn_undetermined(u, s, vh, i) @ vh)[1, 1]) for i in range(6)]

@@ -1,8 +1,8 @@
 """Determinants and inverses of stacks of matrices, one matrix at a time on a CPU.
 
-There torch hands the matrices of a stack to several threads, in which MKL's LU is not safe: from
-about 150 rows on, determinants and inverses are silently wrong once the number of threads has
-been set (torch 2.5 to 2.13, https://github.com/pytorch/pytorch/issues/142815).
+On CPUs torch distributes the matrices of a stack over several threads, in which MKL's LU is not
+safe: from about 150 rows on, determinants and inverses are silently wrong once the number of
+threads has been set (torch 2.5 to 2.13, https://github.com/pytorch/pytorch/issues/142815).
 """
 
 import torch
@@ -21,7 +21,7 @@ def determinants(stack: Stack) -> Float[Tensor, " matrix"]:
 
 
 def inverses(stack: Stack) -> Stack:
-    """Invert every matrix; one that is singular gives infinities."""
+    """Invert every matrix; a singular one gives infinities."""
     if stack.device.type != "cpu":
         inverse, failed = torch.linalg.inv_ex(stack)
     else:

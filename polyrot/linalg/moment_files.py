@@ -1,4 +1,4 @@
-"""Moments of several pairs in a folder, a file each matrix: what pairs share is stored once."""
+"""Moments of several pairs in a folder, one file per matrix; shared matrices are stored once."""
 
 import json
 from collections.abc import Mapping
@@ -19,27 +19,27 @@ def write_moments(folder: Path, moments: Mapping[Pair, Moments]) -> None:
     """Write the moments of pairs on the same tokens, as `JointMomentStream.finish` returns them."""
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(name for pair in moments for name in pair))
-    for (a, b), own in moments.items():
+    for (a, b), pair_moments in moments.items():
         i, j = names.index(a), names.index(b)
         matrices = {
-            f"{i}": own.source_mean,
-            f"{j}": own.target_mean,
-            f"{i}-{i}": own.source,
-            f"{j}-{j}": own.target,
-            f"{i}-{j}": own.cross,
+            f"{i}": pair_moments.source_mean,
+            f"{j}": pair_moments.target_mean,
+            f"{i}-{i}": pair_moments.source,
+            f"{j}-{j}": pair_moments.target,
+            f"{i}-{j}": pair_moments.cross,
         }
         for name, matrix in matrices.items():
             np.save(folder / f"{name}.npy", matrix.cpu().numpy())
-    index = {"count": own.count, "names": names, "pairs": list(moments)}
+    index = {"count": pair_moments.count, "names": names, "pairs": list(moments)}
     write_atomically(folder / INDEX, lambda path: path.write_text(json.dumps(index)))
 
 
 def read_moments(folder: Path, *pairs: Pair) -> dict[Pair, Moments]:
-    """Map the moments of some pairs, by default of all; what is not looked at takes no memory.
+    """Map the moments of some pairs, by default all; only what is used is read into memory.
 
     Raises:
         FileNotFoundError: where no moments were written there.
-        KeyError: where there are none of a pair.
+        KeyError: where a pair has no moments there.
     """
     index = json.loads((folder / INDEX).read_text())
     names, known = index["names"], [tuple(pair) for pair in index["pairs"]]
@@ -54,5 +54,5 @@ def read_moments(folder: Path, *pairs: Pair) -> dict[Pair, Moments]:
 
 
 def _mapped(file: Path) -> Tensor:
-    # Copied on write: whoever writes to the tensor does not write to the file.
+    # Copied on write: changing the tensor does not change the file.
     return torch.from_numpy(np.load(file, mmap_mode="c"))

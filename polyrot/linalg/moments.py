@@ -1,10 +1,10 @@
 """Additive second moments of two activation sets on the same tokens.
 
-Everything an orthogonal or affine fit needs, and everything its explained
-variance needs, is in the means and the centred second moments: O(d^2) numbers,
-whatever the number of tokens.  Moments of disjoint token sets add up (Chan,
-Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115); sums are kept about
-the means, so a large common offset costs no precision.
+An orthogonal or affine fit and its explained variance need only the means and the
+centred second moments: O(d^2) numbers, whatever the number of tokens.  Moments of
+disjoint token sets add up (Chan, Golub & LeVeque 1983,
+doi:10.1080/00031305.1983.10483115); sums are kept about the means, so a large common
+offset costs no precision.
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ from polyrot.linalg.checks import Array, as_activations, check_tokens
 
 @dataclass(frozen=True)
 class Centred:
-    """One activation set about its mean, in float64: half of the moments of any pair it is in.
+    """One activation set about its mean, in float64: half of the moments of any of its pairs.
 
-    For sets that are paired many times and fit into memory; others stream.
+    For sets that are paired many times and fit into memory; stream larger ones.
     """
 
     mean: Float[Tensor, " d_model"]
@@ -31,7 +31,7 @@ class Centred:
 
     @classmethod
     def of(cls, name: str, value: Array) -> "Centred":
-        """Centre a `[token, d_model]` array; errors call it `name`."""
+        """Centre a `[token, d_model]` array; errors call it by `name`."""
         x = as_activations(name, value).double()
         mean = x.mean(0)
         x = x - mean
@@ -61,12 +61,12 @@ class Moments:
 
     @property
     def source_variance(self) -> float:
-        """Summed over tokens and dimensions."""
+        """Variance of the source, summed over tokens and dimensions."""
         return float(torch.trace(self.source))
 
     @property
     def target_variance(self) -> float:
-        """Summed over tokens and dimensions."""
+        """Variance of the target, summed over tokens and dimensions."""
         return float(torch.trace(self.target))
 
     @classmethod
@@ -84,8 +84,8 @@ class Moments:
 
     @classmethod
     def from_batches(cls, pairs: Iterable[tuple[Array, Array]]) -> "Moments":
-        """Stream moments from chunks `(source, target)`; nothing but O(d^2) is kept."""
-        # Imported here: it is about moments.
+        """Stream moments from chunks `(source, target)`, in O(d^2) memory."""
+        # Imported here, because it imports this module.
         from polyrot.linalg.streaming import MomentStream
 
         stream = MomentStream()

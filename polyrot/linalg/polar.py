@@ -8,10 +8,10 @@ from polyrot.linalg.checks import Array
 from polyrot.linalg.lu import inverses
 
 ITERATIONS = 20
-"""Scaled Newton takes at most nine for any matrix that float64 can tell from a singular one."""
+"""Scaled Newton needs at most nine for any matrix that is nonsingular in float64."""
 
 ERROR = 1e-9
-"""A fast factor is kept where it is shown to be this near to the exact one, in Frobenius norm."""
+"""Frobenius distance from the exact factor within which a fast factor must be shown to lie."""
 
 Stack = Float[Tensor, "matrix d d"]
 
@@ -25,18 +25,19 @@ def polar_factor(a: Array, *, fast: bool = False) -> Float[Tensor, "*batch d d"]
     Args:
         a: `[d, d]` or `[..., d, d]`.
         fast: iterate with Newton's method, scaled (Higham 1986, doi:10.1137/0907079), which
-            is matrix inverses alone, instead of decomposing; a factor that is not shown to
+            needs only matrix inverses, instead of decomposing; a factor that is not shown to
             be accurate is replaced by that of the decomposition.  Meant for devices on which
-            decompositions are far from the rate of a product; on CPUs it takes longer.
+            decompositions are far slower than products; on CPUs it takes longer.
 
     Raises:
         ValueError: where a matrix is not square or not finite.
 
     Notes:
-        Where A is singular, Q is not unique, and an arbitrary one is returned.  Near that it
-        is ill-conditioned: an error e in A moves Q by up to `2 e / (s_d + s_(d-1))`, the two
-        smallest singular values.  Iterations in lower precision, or by polynomials with a
-        fixed number of steps, do not converge there, and none is used.
+        Where A is singular, Q is not unique, and an arbitrary one is returned.  Near
+        singularity Q is ill-conditioned: an error e in A moves it by up to
+        `2 e / (s_d + s_(d-1))`, with the two smallest singular values.  Iterations in lower
+        precision, or polynomial ones with a fixed number of steps, do not converge there and
+        are not used.
 
     >>> polar_factor(torch.tensor([[0.0, -2.0], [3.0, 0.0]]))
     tensor([[ 0., -1.],
@@ -68,7 +69,7 @@ def _by_newton(a: Stack) -> Stack:
         factor = _scale(x, following)
         before, x = x, (factor * x + following / factor) / 2
         moved = torch.linalg.matrix_norm(x - before) / x.shape[-1] ** 0.5
-        if bool((~(moved > 1e-9)).all()):  # what is left is squared by the step below
+        if bool((~(moved > 1e-9)).all()):  # the step below squares the remaining error
             break
         following = inverses(x).mT
     x = 1.5 * x - 0.5 * x @ (x.mT @ x)  # orthogonal to the last bit, without an inverse
@@ -79,7 +80,7 @@ def _by_newton(a: Stack) -> Stack:
 
 
 def _scale(x: Stack, inverse: Stack) -> Float[Tensor, "matrix 1 1"]:
-    """Higham's factor, which brings the largest and smallest singular values together."""
+    """Compute Higham's factor, which balances the largest and smallest singular values."""
     factor: Tensor = torch.ones(())
     for p in (1, torch.inf):
         norms = [torch.linalg.matrix_norm(m, ord=p) for m in (inverse, x)]
@@ -88,11 +89,11 @@ def _scale(x: Stack, inverse: Stack) -> Float[Tensor, "matrix 1 1"]:
 
 
 def _is_accurate(x: Stack, a: Stack) -> Bool[Tensor, " matrix"]:
-    """Whether x is shown to be the polar factor of a, up to `ERROR`.
+    """Return whether x is shown to be the polar factor of a, up to `ERROR`.
 
-    It is where x is orthogonal and h = x' a symmetric and positive.  The exact factor is x e^w
-    with a skew w, and w h + h w = 2 k to first order, k being the skew part of h.  In the
-    eigenbasis of h = l l' entry i, j of w is that of 2 k over the sum of two eigenvalues, and so at
+    It is if x is orthogonal and h = x' a symmetric and positive.  The exact factor is x e^w
+    with a skew w, and w h + h w = 2 k to first order, where k is the skew part of h.  In the
+    eigenbasis of h = l l' entry i, j of w is that of 2 k over the sum of two eigenvalues, hence at
     most that of k over their geometric mean: ||w|| <= ||h^(-1/2) k h^(-1/2)||, and that norm
     is ||l^(-1) k l'^(-1)||.
     """

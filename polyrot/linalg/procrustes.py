@@ -1,4 +1,4 @@
-"""Fits of one activation set to another: rotations, and the maps they compete with."""
+"""Fits of one activation set to another: rotations, and the maps they are compared with."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ RIDGES = (0.0, 1e-6, 1e-4, 1e-2, 1.0)
 
 @dataclass(frozen=True)
 class Alignment:
-    """A fitted map from source to target activations, and how good it is.
+    """A fitted map from source to target activations, and how well it fits.
 
     `apply` computes `(x - source_mean) @ rotation * scale + target_mean`.  `rotation`
     is orthogonal for every group but `affine`, where it is a general matrix.  Made by
@@ -59,29 +59,29 @@ class Alignment:
     ev_fit: float
     """Explained variance of the target on the tokens of the fit."""
     ev: float
-    """Explained variance of the target on held-out tokens; nan where none were held out."""
+    """Explained variance of the target on held-out tokens; nan if none were held out."""
     singular_values: Float[Tensor, " d_model"]
-    """Of the centred cross-covariance (divided by the token count), descending."""
+    """Those of the centred cross-covariance (divided by the token count), descending."""
     fitted: Moments | CrossMoments
-    """What was fitted; of arrays and an orthogonal map only what that fit needs."""
+    """The fitted moments; after an orthogonal fit of arrays, only those that it needs."""
     seed: int
 
     @cached_property
     def moments(self) -> Moments:
-        """Of the tokens of the fit.
+        """Moments of the tokens of the fit.
 
-        A fit of arrays by an orthogonal map computes them here, from the arrays.
+        After an orthogonal fit of arrays they are computed here, from the arrays.
 
         Raises:
-            ValueError: where these arrays have been written to since the fit.
+            ValueError: where these arrays have been changed since the fit.
         """
         return self.fitted if isinstance(self.fitted, Moments) else self.fitted.complete()
 
     @cached_property
     def identifiable_rank(self) -> int:
-        """Leading singular values above what shuffled pairing of the same tokens produces.
+        """Number of leading singular values above those of shuffled pairings of the tokens.
 
-        What the rotation does to the remaining directions is chance.
+        How the rotation maps the remaining directions is chance.
         """
         return identifiable_rank(self.moments, self.seed)
 
@@ -97,7 +97,7 @@ class Alignment:
         return largest / smallest if smallest > 0 else float("inf")
 
     def apply(self, x: Array) -> Float[Tensor, "token d_model"]:
-        """Carry source activations `[token, d_model]` into the target's basis, as float64."""
+        """Map source activations `[token, d_model]` into the target's basis, as float64."""
         x = as_activations("x", x).double()
         return (x - self.source_mean) @ self.rotation * self.scale + self.target_mean
 
@@ -127,15 +127,15 @@ class Alignment:
         )
 
     def carry_vector(self, v: Array) -> Float[Tensor, "*batch d_model"]:
-        """Carry directions `[..., d_model]`, say steering vectors: no shift is applied."""
+        """Carry directions `[..., d_model]`, such as steering vectors: no shift is applied."""
         return torch.as_tensor(v).double() @ self.rotation * self.scale
 
     def carry_sae(self, sae: "SAE") -> "SAE":
         """Carry a sparse autoencoder of the source into the target's basis.
 
         The carried autoencoder does to `apply(x)` what the original does to `x`: its
-        latents are the same and its reconstruction is the carried reconstruction, whatever
-        its activation and for every group.
+        latents are the same and its reconstruction is the carried reconstruction, for every
+        activation function and group.
         """
         return sae.carried(self)
 
@@ -156,8 +156,8 @@ def align(
     Minimises `||(source - mean) @ R - (target - mean)||_F` over the group, with the
     means of the fitted tokens.  For `O` the minimiser is `U V'` from the float64 SVD of
     the centred cross-covariance (Schoenemann 1966, doi:10.1007/BF02289451); for `SO` the
-    sign of the last direction is chosen so that the determinant is 1.  Where the
-    cross-covariance is singular minimisers tie: `seed` chooses, and not rounding.
+    sign of the last direction makes the determinant 1.  Where the cross-covariance is
+    singular, minimisers tie; `seed` breaks the tie, not rounding.
 
     Args:
         source, target: `[token, d_model]`, floating, the same tokens in the same order.
@@ -169,8 +169,8 @@ def align(
             `"signed-permutation"` and `"identity"`.
         holdout: share of the sequences kept out of the fit to measure `ev`.
         sequence: `[token]` ids; tokens of one sequence are held out together.  Without
-            them consecutive blocks of up to 64 tokens are taken as sequences.
-        seed: chooses the held-out sequences, what ties, and the shuffled pairings.
+            them, consecutive blocks of up to 64 tokens count as sequences.
+        seed: chooses the held-out sequences and shuffled pairings, and breaks ties.
 
     Raises:
         TypeError: where an array is not of a floating type.
@@ -180,9 +180,9 @@ def align(
     Notes:
         Nothing is rescaled or whitened.  Tokens may be fewer than dimensions.
 
-        An orthogonal fit of arrays takes one product of the tokens and O(d^2) memory beside
-        them.  Its `moments` and `identifiable_rank` take two more, and are computed from the
-        arrays, which the fit refers to, when they are first read.
+        An orthogonal fit of arrays takes one product of the tokens and O(d^2) additional
+        memory.  Its `moments` and `identifiable_rank` take two more products, of the arrays
+        that the fit refers to, when they are first read.
 
     >>> x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
     >>> turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1))).Q
@@ -216,9 +216,9 @@ def _align_arrays(
     tokens = [part.to(sets[0].device) for part in parts]
     moments: list[Moments | CrossMoments]
     if group == "affine":
-        moments = [whole_moments(sets, own) for own in tokens]
+        moments = [whole_moments(sets, part) for part in tokens]
     else:
-        moments = [cross_moments(sets, [(0, 1)], own)[0] for own in tokens]
+        moments = [cross_moments(sets, [(0, 1)], part)[0] for part in tokens]
     _check(moments[0])
     return fit_parts(moments, group, seed, torch.linalg.svd(moments[0].cross))
 
@@ -229,7 +229,7 @@ def fit_parts(
     seed: int,
     svd: tuple[Tensor, Tensor, Tensor],
 ) -> Alignment:
-    """Fit the first of one or two parts of the tokens, and score the other.
+    """Fit to the first part of the tokens, and score on the second if there is one.
 
     `svd` is that of the first part's cross-covariance.
     """
@@ -247,13 +247,13 @@ def align_all(
     """Fit the maps of several groups to the same moments; one decomposition serves all.
 
     Args:
-        moments: of the tokens to fit.
+        moments: moments of the tokens to fit.
         groups: as for `align`.
-        holdout_moments: of other tokens, for `ev`.
-        seed: chooses what ties, and the shuffled pairings.
+        holdout_moments: moments of other tokens, for `ev`.
+        seed: chooses the shuffled pairings, and breaks ties.
 
     Raises:
-        ValueError: as `align`.
+        ValueError: as for `align`.
     """
     _check(moments)
     svd = torch.linalg.svd(moments.cross)
@@ -263,16 +263,16 @@ def align_all(
 def split_tokens(
     count: int, sequence: Array | None, holdout: float, seed: int
 ) -> tuple[Tensor, ...]:
-    """Choose the tokens to fit and, unless there are none, those held out, by sequence."""
+    """Choose the tokens to fit and, if there are any, those held out, by sequence."""
     if not 0 <= holdout < 1:
         raise ValueError(f"Expected 0 <= holdout < 1 but got holdout={holdout!r}")
-    own = sequence_ids(count, sequence)
-    sequences = int(own.max()) + 1
+    ids = sequence_ids(count, sequence)
+    sequences = int(ids.max()) + 1
     held_count = int(holdout * sequences)
     if held_count == 0:
         return (torch.arange(count),)
     order = torch.randperm(sequences, generator=torch.Generator().manual_seed(seed))
-    held = torch.isin(own, order[:held_count])
+    held = torch.isin(ids, order[:held_count])
     return tuple(part.nonzero()[:, 0] for part in (~held, held))
 
 
@@ -354,9 +354,9 @@ def _fit(
 def explained_variance(alignment: Alignment, tokens: Moments | CrossMoments) -> float:
     """Compute 1 - residual / variance of the target, token by token, from moments alone.
 
-    The variance is about the target's mean per dimension; the map, means included, is
-    the one that was fitted, so tokens it never saw are judged without refitting.  Where the
-    target does not vary it is nan.
+    The variance is about the target's mean per dimension.  The map, means included, is the
+    fitted one, so tokens that it never saw are scored without refitting.  The result is nan
+    where the target does not vary.
     """
     a = alignment.rotation * alignment.scale
     shift = (
@@ -366,7 +366,7 @@ def explained_variance(alignment: Alignment, tokens: Moments | CrossMoments) -> 
     )
     if isinstance(tokens, Moments):
         mapped = float(torch.sum(a * (tokens.source @ a)))
-    else:  # of an orthogonal map
+    else:  # an orthogonal map preserves variance
         mapped = tokens.source_variance * alignment.scale**2
     overlap = float(torch.sum(a * tokens.cross))
     variance = tokens.target_variance
@@ -377,9 +377,9 @@ def explained_variance(alignment: Alignment, tokens: Moments | CrossMoments) -> 
 
 
 def _ridge(moments: Moments) -> Float[Tensor, "d d"]:
-    """Least squares with the ridge that generalised cross-validation prefers.
+    """Fit least squares with the ridge that generalised cross-validation prefers.
 
-    GCV approximates leave-one-out and needs nothing but moments (Golub, Heath & Wahba
+    GCV approximates leave-one-out and needs only moments (Golub, Heath & Wahba
     1979, doi:10.1080/00401706.1979.10489751), so the held-out tokens stay untouched.
     """
     values, vectors = torch.linalg.eigh(moments.source)

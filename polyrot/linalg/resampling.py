@@ -1,4 +1,4 @@
-"""How much one alignment depends on the tokens it was fitted to."""
+"""Bootstrap of an alignment over the tokens that it was fitted to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from polyrot.linalg.procrustes import sequence_ids
 from polyrot.progress import Progress, silent
 
 AT_ONCE = 2**23
-"""Numbers of the refitted cross-covariances that are in memory at a time: 64 MiB."""
+"""Numbers of the refitted cross-covariances held in memory at a time: 64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Bootstrap:
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Percentile interval of the explained variance.
 
-        It is about tokens of these two models; what other seeds would give, it does not say.
+        It covers other tokens of these two models, not other seeds.
         """
         tail = (1 - level) / 2
         low, high = np.quantile(self.ev.cpu().numpy(), [tail, 1 - tail])
@@ -39,7 +39,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Sums of every block of tokens about common origins, side by side."""
+    """Sums of every block of tokens about common origins, stacked."""
 
     counts: Float[Tensor, " block"]
     sums: tuple[Float[Tensor, "block d_source"], Float[Tensor, "block d_target"]]
@@ -90,18 +90,18 @@ def bootstrap(
 ) -> Bootstrap:
     """Refit the rotation of source onto target to blocks of tokens drawn with replacement.
 
-    Tokens of one sequence depend on each other: whole sequences are dealt into blocks, at
+    Tokens of one sequence depend on each other: whole sequences are dealt into blocks at
     random, and blocks are drawn (Kunsch 1989, doi:10.1214/aos/1176347265).  The tokens are
-    read once: sums over each block are kept, and a refit weights these, so that it costs
+    read once: sums over each block are kept and weighted in every refit, which costs
     O(blocks d^2 + d^3) whatever the number of tokens.
 
     Args:
         source, target: `[token, d_model]`, the same tokens in the same order.
         sequence: `[token]` ids; without them consecutive tokens, as for `align`.
-        blocks: into which the sequences are dealt; `blocks * d_model^2` float64 are kept.
-        draws: refits.
-        seed: of the blocks and the draws.
-        progress: told the share of the refits that are done, and how many.
+        blocks: their number; `blocks * d_model^2` float64 are kept.
+        draws: number of refits.
+        seed: seed of the blocks and the draws.
+        progress: receives the share of the refits done, and their number.
 
     Raises:
         TypeError: where an array is not of a floating type.
@@ -147,7 +147,7 @@ def bootstrap(
 
 
 def _deal(sequence: Int[Tensor, " token"], blocks: int, rng: np.random.Generator) -> list[Tensor]:
-    """Deal whole sequences into blocks of as many sequences each, or one more."""
+    """Deal whole sequences into blocks whose sizes differ by at most one sequence."""
     sequences = int(sequence.max()) + 1
     if blocks < 3 or sequences < 3:
         raise ValueError(
@@ -161,25 +161,25 @@ def _deal(sequence: Int[Tensor, " token"], blocks: int, rng: np.random.Generator
 
 def _sum_blocks(x: Tensor, y: Tensor, dealt: list[Tensor]) -> _Blocks:
     sets = (x, y)
-    tokens = [own.to(x.device) for own in dealt]
+    tokens = [block.to(x.device) for block in dealt]
     origins = find_origins(sets, tokens[0])
-    found = [add_up(sets, [(0, 1)], own, origins) for own in tokens]
+    found = [add_up(sets, [(0, 1)], block, origins) for block in tokens]
 
     def stacked(values: Callable[[Sums], Tensor | float]) -> Tensor:
         return torch.stack(
-            [torch.as_tensor(values(own), dtype=torch.float64, device=x.device) for own in found]
+            [torch.as_tensor(values(sums), dtype=torch.float64, device=x.device) for sums in found]
         )
 
     return _Blocks(
-        stacked(lambda own: own.count),
-        (stacked(lambda own: own.sums[0]), stacked(lambda own: own.sums[1])),
-        (stacked(lambda own: own.squares[0]), stacked(lambda own: own.squares[1])),
-        stacked(lambda own: own.products[0]),
+        stacked(lambda block: block.count),
+        (stacked(lambda block: block.sums[0]), stacked(lambda block: block.sums[1])),
+        (stacked(lambda block: block.squares[0]), stacked(lambda block: block.squares[1])),
+        stacked(lambda block: block.products[0]),
     )
 
 
 def _drawn(blocks: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each block is drawn; never all of them, for something must be left to score."""
+    """Count how often each block is drawn; at least one is left out, to score on."""
     counts = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws)
     while bool((full := (counts > 0).all(1)).any()):
         counts[full] = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=int(full.sum()))

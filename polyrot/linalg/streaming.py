@@ -1,7 +1,7 @@
-"""Second moments of activations that arrive in chunks, summed where they stand.
+"""Second moments of activations that arrive in chunks, accumulated in place.
 
-At d = 4,096 one matrix of moments takes 128 MiB, and there are three of a pair: what is added
-to them is added in place, through one matrix of workspace.
+At d = 4,096 one matrix of moments takes 128 MiB, and a pair has three: chunks are added to them
+in place, through one matrix of workspace.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from polyrot.linalg.checks import Array, as_activations, check_tokens
 from polyrot.linalg.moments import Moments
 
 CHUNK = 16_384
-"""Tokens converted to float64 at a time, and the numbers of a set: they bound the memory."""
+"""Most tokens, and most numbers of a set, converted to float64 at a time, to bound the memory."""
 CHUNK_NUMBERS = 2**23
 
 Name = str
@@ -25,7 +25,7 @@ class MomentStream:
     """The moments of one pair, from chunks of both sides.
 
     Everything is float64, on the device of the first chunk, which also fixes the widths; four
-    matrices of d^2 numbers are allocated then, and nothing that grows with the tokens.
+    matrices of d^2 numbers are allocated then, and nothing grows with the number of tokens.
 
     >>> x = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
     >>> stream = MomentStream()
@@ -36,7 +36,7 @@ class MomentStream:
     """
 
     def __init__(self) -> None:
-        """Begin without a token."""
+        """Start without tokens."""
         self._joint = JointMomentStream([("source", "target")])
 
     def add(self, source: Array, target: Array) -> None:
@@ -54,7 +54,7 @@ class MomentStream:
         self._joint.merge({("source", "target"): moments})
 
     def finish(self) -> Moments:
-        """Hand over the moments of all tokens so far; the stream is empty afterwards.
+        """Return the moments of all tokens so far, and empty the stream.
 
         Raises:
             ValueError: where there was no token.
@@ -66,19 +66,19 @@ class MomentStream:
 class JointMomentStream:
     """The moments of several pairs of activation sets, from chunks of every set.
 
-    Of k sets and all their pairs, k + k(k-1)/2 matrices are kept: what pairs have in common is
-    summed once, and shared by the moments that `finish` returns.
+    For k sets and all their pairs, k + k(k-1)/2 matrices are kept: each is summed once, and
+    shared by the moments that `finish` returns.
     """
 
     def __init__(self, pairs: Iterable[tuple[Name, Name]]) -> None:
-        """Name the pairs as (source, target); the sets are those they name."""
+        """Name the pairs as (source, target); these names are those of the sets."""
         self._pairs = tuple(dict.fromkeys(pairs))
         self._names = tuple(dict.fromkeys(name for pair in self._pairs for name in pair))
         self._products = (*((name, name) for name in self._names), *self._pairs)
         self._reset()
 
     def add(self, chunks: Mapping[Name, Array]) -> None:
-        """Add a chunk `[token, d_model]` of every set; row by row they are the same tokens."""
+        """Add a chunk `[token, d_model]` of every set, whose rows are the same tokens."""
         sets = {name: as_activations(name, chunks[name]) for name in self._names}
         check_tokens({name: len(x) for name, x in sets.items()})
         size = max(1, min(CHUNK, CHUNK_NUMBERS // max(x.shape[1] for x in sets.values())))
@@ -90,14 +90,15 @@ class JointMomentStream:
         means: dict[Name, Tensor] = {}
         products: dict[tuple[Name, Name], Tensor] = {}
         for a, b in self._pairs:
-            own = moments[a, b]
-            means |= {a: own.source_mean, b: own.target_mean}
-            products |= {(a, a): own.source, (b, b): own.target, (a, b): own.cross}
+            pair_moments = moments[a, b]
+            means |= {a: pair_moments.source_mean, b: pair_moments.target_mean}
+            products |= {(a, a): pair_moments.source, (b, b): pair_moments.target}
+            products[a, b] = pair_moments.cross
         count = moments[self._pairs[0]].count
         self._absorb(count, means, lambda a, b: products[a, b])
 
     def finish(self) -> dict[tuple[Name, Name], Moments]:
-        """Hand over the moments of every pair; the stream is empty afterwards.
+        """Return the moments of every pair, and empty the stream.
 
         Raises:
             ValueError: where there was no token.
@@ -164,7 +165,7 @@ class JointMomentStream:
         self._count = total
 
     def _workspace(self, means: Mapping[Name, Tensor], a: Name, b: Name) -> Matrix:
-        """A matrix to compute one product in, the same memory for all."""
+        """Return a matrix for one product, in the same memory for all."""
         rows, columns = len(means[a]), len(means[b])
         if self._work.numel() < rows * columns:
             largest = max(len(mean) for mean in means.values())

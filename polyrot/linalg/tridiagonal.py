@@ -11,13 +11,13 @@ from scipy import LowLevelCallable
 from scipy.linalg import cython_lapack
 
 THREADED = 128
-"""Rows from which on matrices are divided among as many threads as torch has."""
+"""Rows from which on a stack is divided among torch's number of threads."""
 
 
 def _lapack_dsterf() -> Callable[..., None]:
-    """Take SciPy's routine by its address: calls through ctypes release the interpreter's lock.
+    """Get SciPy's routine by its address: calls through ctypes release the interpreter's lock.
 
-    `scipy.linalg.lapack.dsterf` keeps it, so that two threads take as long as one.
+    `scipy.linalg.lapack.dsterf` holds it, so two threads take as long as one.
     """
     capsule = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
     address = capsule(("PyCapsule_GetPointer", ctypes.pythonapi))
@@ -31,20 +31,20 @@ _dsterf = _lapack_dsterf()
 
 
 def eigenvalues(
-    diagonal: Float[np.ndarray, "matrix n"], beside: Float[np.ndarray, "matrix n-1"]
+    diagonal: Float[np.ndarray, "matrix n"], off_diagonal: Float[np.ndarray, "matrix n-1"]
 ) -> Float[np.ndarray, "matrix n"]:
     """Compute the eigenvalues `[matrix, n]`, ascending, by root-free QL iteration.
 
     Args:
-        diagonal: of each matrix, `[matrix, n]`.
-        beside: the entries next to it, `[matrix, n - 1]`.
+        diagonal: diagonal of each matrix, `[matrix, n]`.
+        off_diagonal: entries next to the diagonal, `[matrix, n - 1]`.
 
     Raises:
-        numpy.linalg.LinAlgError: where the iteration does not end, as with entries that are
-            not finite.
+        numpy.linalg.LinAlgError: where the iteration does not converge, for example because
+            entries are not finite.
     """
-    # The routine overwrites both, and reads rows that are contiguous.
-    values, work = (np.array(part, np.float64, order="C") for part in (diagonal, beside))
+    # The routine overwrites both, and needs contiguous rows.
+    values, work = (np.array(part, np.float64, order="C") for part in (diagonal, off_diagonal))
     count, n = values.shape
     row_bytes = values.strides[0], work.strides[0]
 

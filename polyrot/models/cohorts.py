@@ -2,7 +2,7 @@
 
 Cohort A (`dyck3`): seed 0 is trained normally; seeds 1-4 take seed 0's trained
 embedding and unembeddings, frozen.  Cohort B (`dyck3-independent`): seeds
-100-104, nothing shared but the analytic positions.  (arXiv 2605.24577, Setup.)
+100-104 share only the analytic positions.  (arXiv 2605.24577, Setup.)
 """
 
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ Accuracy = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Cohort:
-    """Seeds trained alike.  With `shared_io` the first seed's I/O tensors serve all."""
+    """Seeds trained in the same way.  With `shared_io` all use the first seed's I/O tensors."""
 
     name: str
     seeds: tuple[int, ...]
@@ -44,10 +44,10 @@ CONTROL_COHORT = "two-back"
 """Models of the same architecture and inputs, trained on another task."""
 
 SHORT_COHORT = "dyck3-short"
-"""The independent cohort again, from the same initial weights, trained on lengths 2-48."""
+"""The independent cohort from the same initial weights, trained on lengths 2-48."""
 
 CONTROLS = (CONTROL_COHORT, SHORT_COHORT)
-"""Cohorts that others are compared with; no claim asks how they were half way."""
+"""Cohorts that serve only as comparisons; no claim needs their half-way weights."""
 
 COMPARED_WITH = {"dyck3-independent": ("dyck3", SHORT_COHORT)}
 """Other cohorts that a suite's claims compare it with."""
@@ -61,8 +61,8 @@ COHORTS = {
             SHORT_COHORT,
             seeds=(100, 101, 102, 103, 104),
             shared_io=False,
-            # Its held-out sets are of longer sequences: to select on them would favour whatever
-            # extrapolates.
+            # Its held-out sets have longer sequences: selecting on them would favour weights
+            # that extrapolate.
             training=TrainingConfig(task="dyck3-short", last=True),
         ),
         Cohort(
@@ -77,14 +77,14 @@ COHORTS = {
 
 @dataclass(frozen=True)
 class TrainedSeed:
-    """One trained model: its best weights, those half way, and what it reached."""
+    """One trained model: its best weights, its half-way weights and its accuracy."""
 
     best: State
     half_way: State
     best_step: int
     accuracy: Accuracy
     seconds: float
-    """Training time of the stack it was trained in, shared equally by its seeds."""
+    """Training time of its stack, divided equally among the seeds."""
 
 
 def train_cohort(
@@ -96,8 +96,8 @@ def train_cohort(
 ) -> dict[int, TrainedSeed]:
     """Train every seed of a cohort, resuming from the checkpoints in `directory`.
 
-    `progress` is told after every step of every stack, and once more before its final accuracy
-    is measured.
+    `progress` is called after every step of every stack, and once more before its final
+    accuracy is measured.
     """
     if not cohort.shared_io:
         return _train_stack(cohort, cohort.seeds, None, directory, device, progress)
@@ -109,13 +109,13 @@ def train_cohort(
 
 
 def final_accuracy(model: StackedTransformer, training: TrainingConfig) -> list[Accuracy]:
-    """Measure every seed of a stack on the sequences that no checkpoint was selected by."""
+    """Measure every seed of a stack on sequences that did not select a checkpoint."""
     with torch.inference_mode():
         return evaluate(model, training, sequences=FINAL_METRIC_SEQUENCES, seed=FINAL_METRIC_SEED)
 
 
 def lowest(accuracy: Accuracy) -> float:
-    """Of any head on any held-out set."""
+    """Return the lowest accuracy of any head on any held-out set."""
     return min(min(heads.values()) for heads in accuracy.values())
 
 

@@ -1,7 +1,7 @@
 """The post-norm transformer of the cores paper, stacked over seeds.
 
-Architecture: arXiv 2602.22600, its released code: PyTorch's `nn.TransformerEncoderLayer` as it
-comes (norms behind each branch, ReLU, biases, dropout 0.1) under a causal mask, learned
+Architecture: arXiv 2602.22600, released code: PyTorch's `nn.TransformerEncoderLayer` with its
+defaults (a norm after each branch, ReLU, biases, dropout 0.1) under a causal mask, learned
 positions, and an untied unembedding with a bias.  Every parameter has a leading *seed* axis.
 """
 
@@ -17,9 +17,9 @@ from polyrot.models.transformer import State, canonical_site
 
 Residual = Float[Tensor, "seed sequence position d_model"]
 Asked = Float[Tensor, "seed sequence _ d_model"]
-"""The residual stream at every position, or at the last one alone."""
+"""The residual stream at every position, or only at the last."""
 Logits = Float[Tensor, "seed sequence _ label"]
-"""Likewise."""
+"""At the same positions."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EncoderConfig:
     norm_eps: float = 1e-5
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every trained tensor of one seed, by the name that PyTorch gives it."""
+        """Shape of every trained tensor of one seed, by PyTorch's name."""
         d, hidden = self.d_model, self.d_mlp
         shapes: dict[str, tuple[int, ...]] = {
             "embedding.weight": (self.vocabulary, d),
@@ -61,13 +61,13 @@ class EncoderConfig:
         return shapes
 
     def sites(self) -> tuple[str, ...]:
-        """Distinct residual sites, input to output; `resid_mid.i` is behind the first norm."""
+        """Distinct residual sites, input to output; `resid_mid.i` is after the first norm."""
         inner = (f"resid_{place}.{i}" for i in range(self.layers) for place in ("mid", "post"))
         return ("resid_pre.0", *inner)
 
 
 class PlainEncoder(nn.Module):
-    """One model of PyTorch's own layers: where initial weights come from."""
+    """One model made of PyTorch's layers, which draw the initial weights."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class StackedEncoder(nn.Module):
         self.drop: Callable[[Tensor], Tensor] = drop_nothing
 
     def weight(self, name: str) -> Tensor:
-        """One stacked tensor by the name that PyTorch gives it, say `layers.0.linear1.weight`."""
+        """Return a stacked tensor by PyTorch's name, for example `layers.0.linear1.weight`."""
         tensor: Tensor = self.weights[_key(name)]
         return tensor
 
@@ -143,7 +143,7 @@ class StackedEncoder(nn.Module):
     ) -> tuple[Logits, dict[str, Asked]]:
         """Return the logits and the residual stream at every site.
 
-        With `last` the last layer and the unembedding run at the last position alone.
+        With `last` the last layer and the unembedding run only at the last position.
         """
         seeds, _, positions = tokens.shape
         offset = torch.arange(seeds, device=tokens.device) * self.config.vocabulary
@@ -171,7 +171,7 @@ class StackedEncoder(nn.Module):
         return self.unembed(x), residual
 
     def unembed(self, x: Residual) -> Logits:
-        """Read the logits from the residual stream behind the last layer."""
+        """Read the logits from the residual stream after the last layer."""
         return self._linear(x, "lm_head")
 
     def _attended(self, x: Residual, layer: int, *, last: bool) -> Asked:
@@ -204,7 +204,7 @@ class StackedEncoder(nn.Module):
 
 
 def drop_nothing(x: Tensor) -> Tensor:
-    """Drop nothing: what is not in training."""
+    """Return `x` itself, in place of dropout outside training."""
     return x
 
 

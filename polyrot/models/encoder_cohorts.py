@@ -1,7 +1,7 @@
-"""The cohorts of the cores paper: which seeds of the encoder are trained, on what, how long.
+"""The cohorts of the cores paper: which encoder seeds are trained, on what, and for how long.
 
-Recipes: arXiv 2602.22600, its released code.  Five seeds of the Markov chain where the paper has
-three, three of modular addition as there.
+Recipes: arXiv 2602.22600, released code.  Five seeds of the Markov chain, where the paper has
+three, and three of modular addition, as in the paper.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +27,7 @@ CHAINS: dict[str, Chain] = {
     "markov-6": markov.ring(6),
     "markov-two-rows": markov.two_rows(),
 }
-"""By cohort: the paper's chain, and those of its controls."""
+"""The paper's chain and those of its controls, by cohort."""
 
 CHAIN_SEQUENCES = 3_000
 TRAINING_SEED, HELD_OUT_SEED = 0, 999
@@ -36,22 +36,22 @@ MODULAR = "modular-addition"
 WITHOUT_DECAY = "modular-addition-without-decay"
 SWEEP = "grokking-sweep"
 FORK_EPOCH = 900
-"""After which the branch without weight decay goes on, with a new optimiser."""
+"""Epoch after which the branch without weight decay continues, with a new optimiser."""
 
 
 @dataclass(frozen=True)
 class EncoderCohort:
-    """Seeds of the encoder that are trained alike."""
+    """Encoder seeds that are trained in the same way."""
 
     name: str
     seeds: tuple[int, ...]
     architecture: EncoderConfig
     training: EncoderTraining
     fork_of: str = ""
-    """The cohort whose weights after `training.first_epoch` it starts from."""
+    """The cohort from whose weights after `training.first_epoch` it starts."""
 
     def checkpoint(self, directory: Path) -> Path:
-        """Where a training is kept: by all that determines it."""
+        """Return the path of the checkpoint, named by all that determines the training."""
         what = asdict(self)
         if self.name in CHAINS:
             what["chain"] = CHAINS[self.name].rows
@@ -96,7 +96,7 @@ ENCODER_COHORTS: dict[str, EncoderCohort] = {
 
 
 TRAINABLE = (*CHAINS, MODULAR, SWEEP)
-"""What is trained and written by itself; the fork goes with what it forks from."""
+"""Names that can be trained; a fork is trained together with the cohort it starts from."""
 
 
 def train_encoder_cohort(
@@ -104,7 +104,7 @@ def train_encoder_cohort(
 ) -> History:
     """Train every seed of a cohort, resuming from the checkpoint in `directory`.
 
-    The weights that were kept lie beside it; see `EncoderCohort.checkpoint`.
+    Kept weights lie in the same folder; see `EncoderCohort.checkpoint`.
     """
     if cohort.fork_of:
         origin = ENCODER_COHORTS[cohort.fork_of].checkpoint(directory)
@@ -124,7 +124,7 @@ def train_encoder_cohort(
 
 
 def examples(name: str) -> tuple[Examples, Examples]:
-    """What the seeds of a cohort are trained on, and what they are held to."""
+    """Return the training and the held-out examples of a cohort."""
     if name in CHAINS:
         drawn = (
             CHAINS[name].sample(CHAIN_SEQUENCES, seed=seed)

@@ -1,9 +1,9 @@
 """Training of stacked encoders on a finite set of examples, epoch by epoch, resumable.
 
-Recipes: arXiv 2602.22600, its released code: AdamW with PyTorch's own betas, a constant learning
-rate, no clipping, the examples shuffled anew in every epoch.  All seeds of a stack train
-together and nothing couples them; what an epoch draws is a function of the seed and the epoch,
-so that a resumed run equals an uninterrupted one.
+Recipes: arXiv 2602.22600, released code: AdamW with PyTorch's default betas, a constant learning
+rate, no clipping, examples reshuffled in every epoch.  The seeds of a stack train together but
+independently; what an epoch draws is a function of the seed and the epoch, so a resumed run
+equals an uninterrupted one.
 """
 
 import time
@@ -25,16 +25,16 @@ from polyrot.progress import Progress, silent
 
 MASTERED = 0.99
 LEVELS = 2**16
-"""Of the random numbers that decide what dropout drops."""
+"""Levels of the random numbers that decide what dropout drops."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs, and what is to be predicted at their last positions."""
+    """Inputs, and the targets at their last positions."""
 
     tokens: Int[Tensor, "example position"]
     targets: Int[Tensor, "example answer"]
-    """At as many last positions as there are columns."""
+    """One column for each of the last positions."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -42,38 +42,39 @@ class Examples:
 
 @dataclass(frozen=True)
 class EncoderTraining:
-    """What determines a trained model, besides its architecture, its seed and its examples."""
+    """What determines a trained model, apart from its architecture, seed and examples."""
 
     epochs: int
     batch: int
     learning_rate: float
     weight_decay: float
     evaluate_every: int
-    """Epochs."""
+    """In epochs."""
     keep: tuple[int, ...] = ()
-    """Epochs after which the weights are kept, besides the last; and besides the first evaluated
-    ones after which every seed is right on `MASTERED` of the training, of the held-out examples."""
+    """Epochs after which the weights are kept.  Also kept are those of the last epoch, and of the
+    first evaluated epochs in which all seeds reach an accuracy of `MASTERED` on the training
+    examples and on the held-out ones."""
     first_epoch: int = 0
-    """Epochs that the weights were trained before, with another optimiser."""
+    """Epochs for which the weights were trained before, with another optimiser."""
     enough: float = 2.0
-    """Held-out accuracy that ends training early once every seed has had it; above 1, never."""
+    """Held-out accuracy that ends training once every seed has reached it; above 1, never."""
 
 
 @dataclass
 class History:
-    """Accuracies as training went on."""
+    """Accuracies during training."""
 
     epochs: list[int] = field(default_factory=list)
     training: list[list[float]] = field(default_factory=list)
     """By evaluation and seed."""
     held_out: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
-    """Time spent training, over all the runs that it took."""
+    """Training time, summed over the runs that it took."""
 
     def delay(self, index: int) -> int | None:
-        """Epochs from mastering the training examples to mastering the held-out ones, of a seed."""
+        """Return a seed's epochs from mastering the training examples to the held-out ones."""
         mastered = [
-            [e for e, own in zip(self.epochs, which, strict=True) if own[index] >= MASTERED]
+            [e for e, by_seed in zip(self.epochs, which, strict=True) if by_seed[index] >= MASTERED]
             for which in (self.training, self.held_out)
         ]
         if not all(mastered):
@@ -91,8 +92,8 @@ class History:
         return self._first(self.held_out)
 
     def _first(self, accuracies: list[list[float]]) -> int | None:
-        own = zip(self.epochs, accuracies, strict=True)
-        return next((epoch for epoch, seeds in own if min(seeds) >= MASTERED), None)
+        evaluations = zip(self.epochs, accuracies, strict=True)
+        return next((epoch for epoch, seeds in evaluations if min(seeds) >= MASTERED), None)
 
 
 def train_encoders(
@@ -107,8 +108,8 @@ def train_encoders(
 ) -> History:
     """Train a stack in place; continue from `checkpoint` where that file exists.
 
-    The weights of the epochs to keep lie beside the checkpoint, see `kept_state`.
-    `progress` is told after every epoch.
+    The weights of the epochs to keep lie in the same folder, see `kept_file`.
+    `progress` is called after every epoch.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -138,11 +139,11 @@ def train_encoders(
                 epoch += 1
                 if epoch % config.evaluate_every == 0 or epoch == config.epochs:
                     history.epochs.append(epoch)
-                    for examples, own in (
+                    for examples, accuracies in (
                         (training, history.training),
                         (held_out, history.held_out),
                     ):
-                        own.append(accuracy(model, examples).tolist())
+                        accuracies.append(accuracy(model, examples).tolist())
                     text = _remark(history)
                 first = epoch in (history.memorised, history.grokked)
                 if first or epoch in (*config.keep, config.epochs) or _done(history, config):
@@ -155,18 +156,18 @@ def train_encoders(
 
 
 def kept_file(checkpoint: Path, epoch: int) -> Path:
-    """Where the weights after an epoch are kept."""
+    """Return the path of the weights kept after an epoch."""
     return checkpoint.with_name(f"{checkpoint.stem}-epoch{epoch}.pt")
 
 
 def kept_states(checkpoint: Path, epoch: int) -> list[State]:
-    """The weights of every seed after an epoch that was to be kept."""
+    """Load the weights of every seed after an epoch that was to be kept."""
     states: list[State] = torch.load(kept_file(checkpoint, epoch), weights_only=True)
     return states
 
 
 def accuracy(model: StackedEncoder, examples: Examples) -> Float[Tensor, " seed"]:
-    """Share of right answers of every seed."""
+    """Share of correct answers, by seed."""
     tokens = examples.tokens.expand(model.seeds, -1, -1)
     with torch.inference_mode():
         logits = predictions(model, tokens, answers=examples.targets.shape[1])
@@ -206,9 +207,9 @@ def _train_epoch(
 
 
 class _Dropout:
-    """Dropout whose masks every seed draws for itself.
+    """Dropout with separate random masks for every seed.
 
-    PyTorch's own draws one number after the other: it took a quarter of a training step.
+    PyTorch's dropout draws one number after the other, which took a quarter of a training step.
     """
 
     def __init__(self, rate: float, generators: Sequence[np.random.Generator]) -> None:
@@ -216,7 +217,7 @@ class _Dropout:
         self._generators = generators
 
     def __call__(self, x: Tensor) -> Tensor:
-        # What attention mixes has seeds and sequences on one axis: both divide alike.
+        # In attention one axis holds both seeds and sequences; the size per seed is the same.
         size = x.numel() // len(self._generators)
         bits = b"".join(generator.bytes(2 * size) for generator in self._generators)
         kept = np.frombuffer(bits, np.uint16) >= self._threshold

@@ -1,8 +1,8 @@
-"""How long grokking takes under weight decay: the sweep of arXiv 2602.22600, its released code.
+"""The delay of grokking by weight decay: the sweep of arXiv 2602.22600, released code.
 
-One-layer encoders learn addition modulo 53 at six weight decays, twelve repetitions of each, until
-all of a decay's have grokked or 20,000 epochs are over.  The delay is the number of steps from 99%
-on training questions to 99% on held-out ones.
+One-layer encoders learn addition modulo 53 at six weight decays, twelve repetitions each, until
+all repetitions at a decay have grokked or 20,000 epochs are over.  The delay is the number of
+steps from 99% accuracy on training questions to 99% on held-out ones.
 """
 
 from math import ceil
@@ -41,7 +41,7 @@ def sweep_cohort(decay: float) -> EncoderCohort:
 
 
 def train_sweep(*, directory: Path, progress: Progress = silent) -> dict[float, History]:
-    """Train every repetition at every decay, the largest decay first, as it takes least."""
+    """Train every repetition at every decay, starting with the largest, which takes least time."""
     decays = sorted(DECAYS, reverse=True)
     parts = in_turn(progress, [1] * len(decays))
     return {
@@ -51,9 +51,9 @@ def train_sweep(*, directory: Path, progress: Progress = silent) -> dict[float, 
 
 
 def delays(decay: float, history: History) -> list[int | None]:
-    """The delay of every repetition in steps; none where it did not grok.
+    """Return the delay of every repetition in steps, or None if it did not grok.
 
-    At least the steps between two evaluations, which no delay is known better than.
+    At least the steps between two evaluations, which limit the resolution.
     """
     cohort = sweep_cohort(decay)
     training, _ = examples(cohort.name)

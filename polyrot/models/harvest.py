@@ -12,7 +12,7 @@ from polyrot.models.transformer import Logits, Residual, StackedTransformer, can
 from polyrot.tasks.dyck import PAD, LabelledSequences
 
 BUCKET = 64
-"""Sequences, of similar length, that run together."""
+"""Number of sequences, of similar length, that run together."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Activations:
 
     by_site: Mapping[str, Float[Tensor, "seed token d_model"]]
     sequence: Int[Tensor, " token"]
-    """Which sequence each token is from; splits keep sequences whole."""
+    """The sequence of each token; splits keep sequences whole."""
 
     def at(self, site: str) -> Float[Tensor, "seed token d_model"]:
         """Activations at a site, by any of its names."""
@@ -75,7 +75,7 @@ def real_labels(batch: LabelledSequences) -> dict[str, Int[Tensor, " token"]]:
 
 
 def groups(batch: LabelledSequences) -> Iterator[LabelledSequences]:
-    """Split a batch into groups of similar length: the order of all that is collected."""
+    """Split a batch into groups of similar length, which set the order of collected tokens."""
     return batch.by_length(max(1, len(batch) // BUCKET))
 
 

@@ -1,8 +1,8 @@
 """Causal language models from the hub or from a folder: found, checked and loaded.
 
-What cannot be had raises `NotRun`, whose message says what is missing and how to get it.
+What is not available raises `NotRun`, whose message says what is missing and how to get it.
 `HF_HUB_OFFLINE` and `HF_HOME` are honoured.  Pickled weights load with `weights_only=True`, and
-code that comes with a model is never run.
+code shipped with a model is never run.
 """
 
 import logging
@@ -31,12 +31,12 @@ SAFE, PICKLED = ["*.safetensors"], ["pytorch_model*.bin"]
 CONFIG_FILE = "config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 OVERHEAD = 1.1
-"""Memory to load a model, relative to its weights."""
+"""Memory needed to load a model, relative to its weights."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a model is: a folder, or with a revision a place on the hub."""
+    """Location of a model: a folder, or a repository on the hub with a revision."""
 
     place: str
     revision: str = ""
@@ -48,10 +48,10 @@ class Checkpoint:
 def fetch(checkpoint: Checkpoint, *patterns: str, local: bool = False) -> Path:
     """Find the folder of a checkpoint; from the hub, download what matches the patterns.
 
-    With `local`, do not ask the hub: find what was downloaded earlier.
+    With `local`, use only what was downloaded earlier, without asking the hub.
 
     Raises:
-        NotRun: where it cannot be had.
+        NotRun: where it is not available.
     """
     if not checkpoint.revision:
         folder = Path(checkpoint.place)
@@ -69,7 +69,7 @@ def fetch(checkpoint: Checkpoint, *patterns: str, local: bool = False) -> Path:
         RevisionNotFoundError,
     )
 
-    # Of httpx or of httpx2, by the version of the hub's client.
+    # From httpx or httpx2, depending on the version of the hub's client.
     http_error = next(
         kind
         for kind in HfHubHTTPError.__mro__
@@ -96,7 +96,7 @@ def fetch(checkpoint: Checkpoint, *patterns: str, local: bool = False) -> Path:
             "`hf auth login`"
         ) from None
     except HFValidationError as error:
-        raise NotRun(f"{checkpoint.place!r} is no id of the hub: {error}") from None
+        raise NotRun(f"{checkpoint.place!r} is not a valid id on the hub: {error}") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, http_error) as error:
         if isinstance(error, HfHubHTTPError):
             raise NotRun(f"{checkpoint} cannot be downloaded: {_first(error)}") from None
@@ -114,19 +114,19 @@ def architecture(checkpoint: Checkpoint) -> "PreTrainedConfig":
     """Read the configuration of a checkpoint.
 
     Raises:
-        NotRun: where it cannot be had or `transformers` does not know it.
+        NotRun: where it is not available or `transformers` does not know it.
     """
     from transformers import AutoConfig
 
     folder = fetch(checkpoint, *SETTINGS)
     if not (folder / CONFIG_FILE).is_file():
-        raise NotRun(f"{checkpoint} has no {CONFIG_FILE}; give a folder of save_pretrained")
+        raise NotRun(f"{checkpoint} has no {CONFIG_FILE}; give a folder written by save_pretrained")
     try:
         with quiet():
             config: PreTrainedConfig = AutoConfig.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
-    except Exception as error:  # whatever a damaged file does to its reader
+    except Exception as error:  # a damaged file can raise anything
         raise NotRun(f"{folder / CONFIG_FILE} cannot be read: {_first(error)}") from None
     return config
 
@@ -136,7 +136,7 @@ def skeleton(checkpoint: Checkpoint) -> nn.Module:
     """Build a checkpoint's model without memory for its weights.
 
     Raises:
-        NotRun: where its architecture is none of a causal language model.
+        NotRun: where its architecture is not a causal language model.
     """
     from transformers import AutoModelForCausalLM
 
@@ -146,17 +146,17 @@ def skeleton(checkpoint: Checkpoint) -> nn.Module:
             model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:
         raise NotRun(
-            f"{checkpoint} is a {config.model_type} model, no causal language model that "
+            f"{checkpoint} is a {config.model_type} model, not a causal language model that "
             f"transformers can build: {_first(error)}"
         ) from None
     return model
 
 
 def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.Module:
-    """Load a checkpoint's weights, once memory suffices.
+    """Load a checkpoint's weights, if memory suffices.
 
     Raises:
-        NotRun: where they cannot be had, are damaged or incomplete, would run code, or
+        NotRun: where they are not available, are damaged or incomplete, would run code, or
             need more memory than is free.
     """
     from transformers import AutoModelForCausalLM
@@ -176,17 +176,17 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.
             )
     except pickle.UnpicklingError:
         raise NotRun(
-            f"the weights in {folder} are a pickle that holds more than tensors and was not "
-            "loaded, for it could run code; convert them to safetensors where you trust them"
+            f"the weights in {folder} are a pickle that holds more than tensors; it could run "
+            "code and was not loaded: convert it to safetensors if you trust it"
         ) from None
     except Exception as error:
         raise NotRun(f"the weights of {checkpoint} cannot be read: {_first(error)}") from None
     model, found = loaded
     if other := sorted(found["mismatched_keys"]):
-        name, there, wanted = other[0]
+        name, there, expected = other[0]
         raise NotRun(
-            f"the weights of {checkpoint} are not those of its {CONFIG_FILE}: {name} is "
-            f"{list(there)} and should be {list(wanted)}"
+            f"the weights of {checkpoint} do not match its {CONFIG_FILE}: {name} is "
+            f"{list(there)} and should be {list(expected)}"
         )
     if missing := sorted(found["missing_keys"]):
         raise NotRun(
@@ -195,7 +195,7 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.
         )
     if more := sorted(_of_further_blocks(model, found["unexpected_keys"])):
         raise NotRun(
-            f"the weights of {checkpoint} are of more blocks than its {CONFIG_FILE} says "
+            f"the weights of {checkpoint} have more blocks than its {CONFIG_FILE} says "
             f"({more[0]}); correct the number of layers there"
         )
     return _frozen(model, device)
@@ -204,10 +204,10 @@ def load(checkpoint: Checkpoint, dtype: torch.dtype, device: str = "cpu") -> nn.
 def untrained(
     checkpoint: Checkpoint, seed: int, dtype: torch.dtype, device: str = "cpu"
 ) -> nn.Module:
-    """Draw a model of a checkpoint's architecture, as it is before training.
+    """Draw a model of a checkpoint's architecture with untrained weights.
 
     Raises:
-        NotRun: as `load`.
+        NotRun: as for `load`.
     """
     from transformers import AutoModelForCausalLM
 
@@ -244,13 +244,13 @@ def load_tokenizer(place: Checkpoint) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     folder = fetch(place, *SETTINGS)
-    mend = (
+    remedy = (
         "save one there, name a folder as tokens.tokenizer, or give a file of token ids as "
         "tokens.file"
     )
-    # Without any of these transformers makes an empty tokenizer and says nothing.
+    # Without any of these transformers silently makes an empty tokenizer.
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise NotRun(f"{place} has no tokenizer; {mend}")
+        raise NotRun(f"{place} has no tokenizer; {remedy}")
     try:
         with quiet():
             if not (folder / CONFIG_FILE).is_file() and (folder / "tokenizer.json").is_file():
@@ -259,22 +259,24 @@ def load_tokenizer(place: Checkpoint) -> Any:
                 folder, trust_remote_code=False, local_files_only=True
             )
     except Exception as error:
-        raise NotRun(f"the tokenizer of {place} cannot be read: {_first(error)}; {mend}") from None
+        raise NotRun(
+            f"the tokenizer of {place} cannot be read: {_first(error)}; {remedy}"
+        ) from None
 
 
 @lru_cache(maxsize=64)
 def identity(checkpoint: Checkpoint) -> str:
-    """What stands for a checkpoint's weights: its commit on the hub, or their hash.
+    """Identify a checkpoint's weights by their commit on the hub, or by their hash.
 
     Raises:
-        NotRun: where it cannot be had.
+        NotRun: where it is not available.
     """
     if checkpoint.revision:
         try:
             folder = fetch(checkpoint, CONFIG_FILE, local=True)
         except NotRun:
             folder = fetch(checkpoint, CONFIG_FILE)
-        # A branch or a tag may move; the folder of a snapshot has the name of its commit.
+        # A branch or a tag may move; a snapshot's folder is named after its commit.
         return f"{checkpoint.place} at {folder.name}"
     folder = fetch(checkpoint)
     kinds = (*SETTINGS, *SAFE, *PICKLED)
@@ -283,19 +285,19 @@ def identity(checkpoint: Checkpoint) -> str:
 
 
 def check_weights(checkpoint: Checkpoint) -> None:
-    """Raise NotRun where a folder has no weights; the hub is not asked."""
+    """Raise NotRun where a folder has no weights, without asking the hub."""
     if not checkpoint.revision:
         _with_weights(checkpoint)
 
 
 def _of_further_blocks(model: Any, names: Iterable[str]) -> list[str]:
-    """Of names that a model does not know, those of blocks beyond its last.
+    """Select, of names that a model does not know, those of blocks beyond its last.
 
-    Older files hold buffers of every block that no model asks for; those stay out.
+    Older files hold buffers of every block that no model reads; those are not selected.
     """
 
     def in_first_block(name: str) -> str:
-        name = name.removeprefix(f"{model.base_model_prefix}.")  # some files leave it out
+        name = name.removeprefix(f"{model.base_model_prefix}.")  # some files omit it
         return re.sub(r"\.\d+\.", ".0.", name)
 
     known = {in_first_block(name) for name in model.state_dict()}
@@ -316,15 +318,15 @@ def _frozen(model: nn.Module, device: str) -> nn.Module:
 
 
 def _first(error: Exception) -> str:
-    """The first line of an error that may have many."""
+    """Return the first line of an error that may have many."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the loaders' own progress bars and advice off the terminal.
+    """Keep the progress bars and advice of the loaders off the terminal.
 
-    Their warnings too, which pytest may turn into errors: they are about their own use.
+    Their warnings too, which pytest may turn into errors: they concern the loaders' internals.
     """
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import disable_progress_bars

@@ -1,8 +1,8 @@
-"""Training of small causal language models from nothing, resumable.
+"""Training of small causal language models from scratch, resumable.
 
-Through `transformers`, of the GPT-NeoX architecture (rotary positions, attention and MLP in
-parallel, untied embeddings) or of GPT-2's (learned positions, one after the other, tied).  Every
-batch is a function of (seed, step), so that a resumed run equals an uninterrupted one, and seeds
+Built with `transformers`: the GPT-NeoX architecture (rotary positions, attention and MLP in
+parallel, untied embeddings) or GPT-2's (learned positions, attention before MLP, tied embeddings).
+Every batch is a function of (seed, step), so a resumed run equals an uninterrupted one, and seeds
 share neither their initial weights nor the order of their data.
 """
 
@@ -33,7 +33,7 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """What determines a trained language model, besides its seed and its text."""
+    """What determines a trained language model, apart from its seed and its text."""
 
     vocabulary: int
     d_model: int = 128
@@ -50,12 +50,12 @@ class LanguageConfig:
     clip: float = 1.0
     bfloat16: bool = True
     two_back: bool = False
-    """Instead of text: of uniformly random tokens, say again the one two places back.  The models
-    of another task that controls want."""
+    """Train on another task instead of text: repeat, of uniformly random tokens, the one two
+    places back.  For the models of controls."""
     architecture: Literal["gpt-neox", "gpt2"] = "gpt-neox"
     rows: bool = False
-    """Does the text come in rows of `context` + 1 tokens, each of which begins where a text does?
-    Else a batch begins anywhere."""
+    """Does the text consist of rows of `context` + 1 tokens, each beginning at the start of a
+    text?  Otherwise a window begins anywhere."""
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""
@@ -94,7 +94,7 @@ def _gpt_neox(config: LanguageConfig) -> "PreTrainedModel":
 
 
 def _gpt2(config: LanguageConfig) -> "PreTrainedModel":
-    """Without dropout: models so small see their text a few times and do not learn it by heart."""
+    """Build GPT-2 without dropout: models this small see their text a few times only."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     return GPT2LMHeadModel(
@@ -127,11 +127,11 @@ def train_language_model(
 
     Args:
         config: architecture and recipe.
-        seed: of the initial weights and of the batches.
-        text: the training tokens, one stream; with `config.rows` whole rows, one behind another.
+        seed: seed of the initial weights and of the batches.
+        text: the training tokens in one stream; with `config.rows`, whole rows in succession.
         folder: where a checkpoint is kept; a second call continues there.
         device: where to train.
-        progress: told after every step.
+        progress: called after every step.
     """
     key = content_key({"config": asdict(config), "seed": seed, "text": _digest(text)})
     checkpoint = folder / f"language-{key}.pt"
@@ -219,7 +219,7 @@ def _batch(config: LanguageConfig, seed: int, step: int, text: Tokens) -> tuple[
 
 
 def _starts(config: LanguageConfig, rng: np.random.Generator, length: int) -> np.ndarray:
-    """Draw where the windows of a batch begin in a text of so many tokens."""
+    """Draw where the windows of a batch begin in a text of `length` tokens."""
     if config.rows:
         row = config.context + 1
         return rng.integers(length // row, size=config.batch) * row

@@ -1,8 +1,8 @@
-"""Checkpoints as the paper's author released them: pickled, with the names used here.
+"""Checkpoints released by the paper's author: pickled, with the names used here.
 
-The layout (arXiv 2605.24577, released code): `ckpt_{step:07d}.pt` holds `model_state`, which
-is every tensor of `TransformerConfig.shapes()` and the position code `W_pos`, `cfg`, `step`,
-and `metrics`, which are of the training batch at that step.
+The layout (arXiv 2605.24577, released code): `ckpt_{step:07d}.pt` holds `model_state` (every
+tensor of `TransformerConfig.shapes()` and the position code `W_pos`), `cfg`, `step`, and
+`metrics` (of the training batch at that step).
 """
 
 import io
@@ -30,7 +30,7 @@ class Checkpoint:
     state: State
     step: int
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """Stored with it, never read here: they are of one training batch, not of held-out data."""
+    """Stored in the file but not used here: they are of a training batch, not held-out data."""
 
 
 def read_checkpoint(path: Path, config: TransformerConfig = TransformerConfig()) -> Checkpoint:
@@ -38,10 +38,10 @@ def read_checkpoint(path: Path, config: TransformerConfig = TransformerConfig())
 
     Args:
         path: a `ckpt_*.pt`.
-        config: the architecture that it must be of.
+        config: the architecture that it must have.
 
     Raises:
-        ValueError: where it is not such a checkpoint, is damaged, is of another architecture,
+        ValueError: where it is not such a checkpoint, is damaged, has another architecture,
             or could run code; the message names the file and everything wrong in it.
     """
     payload = load_pickled(path, ("model_state", "step"))
@@ -61,18 +61,18 @@ def read_checkpoint(path: Path, config: TransformerConfig = TransformerConfig())
 
 
 def load_pickled(path: Path, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """Load the dictionary in a `.pt` file that has these keys, without running anything in it.
+    """Load the dictionary with these keys from a `.pt` file, without running anything in it.
 
     Raises:
-        ValueError: where it is no such file, or its pickle asks for more than tensors,
+        ValueError: where it is not such a file, or its pickle asks for more than tensors,
             numbers, text and collections of them.
     """
-    again = "download it again, or have it saved anew as a dictionary of tensors"
+    again = "download it again, or have it saved again as a dictionary of tensors"
     content = io.BytesIO(path.read_bytes())
     try:
         payload = torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # Torch names what it refused, after advice to allow it: advice that is not for users here.
+        # Torch names what it refused, after advice to allow it, which does not suit users here.
         asked = re.search(r"GLOBAL (\S+)", str(error))
         more = f"asks for {asked[1]}" if asked else "is damaged, or asks for more"
         raise ValueError(
@@ -80,7 +80,7 @@ def load_pickled(path: Path, keys: tuple[str, ...]) -> Mapping[str, Any]:
             f"it could run code and was not loaded: {again}"
         ) from None
     except Exception as error:
-        # A damaged file fails anywhere in torch's reader, with whatever exception.
+        # A damaged file can fail anywhere in torch's reader, with any exception.
         raise ValueError(f"Expected a PyTorch file in {path} but it is damaged: {again}") from error
     missing = [key for key in keys if not (isinstance(payload, dict) and key in payload)]
     if missing:
@@ -92,10 +92,10 @@ def load_pickled(path: Path, keys: tuple[str, ...]) -> Mapping[str, Any]:
 def checked_tensors(
     path: Path, what: str, tensors: Any, shapes: Mapping[str, tuple[int, ...]]
 ) -> State:
-    """Return tensors as float32, after all of their names and shapes were found right.
+    """Return tensors as float32, after checking all their names and shapes.
 
     Raises:
-        ValueError: one message with every tensor that is missing, not expected, or of another
+        ValueError: one message with every tensor that is missing, unexpected, or of another
             shape or kind.
     """
     if not isinstance(tensors, Mapping):
@@ -109,7 +109,7 @@ def checked_tensors(
             wrong.append(f"{name} {shapes[name]} is missing")
         elif not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-            wrong.append(f"{name} is no tensor of floats but {kind}")
+            wrong.append(f"{name} is not a float tensor but {kind}")
         elif tuple(tensor.shape) != shapes[name]:
             wrong.append(f"{name} is {tuple(tensor.shape)}, expected {shapes[name]}")
     if wrong:
@@ -117,12 +117,12 @@ def checked_tensors(
             f"Expected the tensors of the released layout as {what} in {path} but: "
             + "; ".join(wrong)
         )
-    # In our order: what runs over a state must not depend on how a file is sorted.
+    # In our order: results must not depend on the order of tensors in a file.
     return {name: tensors[name].detach().float().contiguous().clone() for name in shapes}
 
 
 def _architecture(config: TransformerConfig) -> dict[str, Any]:
-    """The released `cfg` of an architecture."""
+    """Return the released `cfg` of an architecture."""
     return {
         "vocab_size": config.vocabulary,
         "d_model": config.d_model,

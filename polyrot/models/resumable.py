@@ -1,4 +1,4 @@
-"""Saving a training so that it can be resumed: now and then, and when it ends in whatever way."""
+"""Saving a training so that it can be resumed: at intervals, and however it ends."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,22 +8,22 @@ CHECKPOINT_SECONDS = 30.0
 
 
 class Saves:
-    """Saves a training between its steps, never within one: half a step would be made again."""
+    """Saves a training between its steps, never within one: resuming would repeat half a step."""
 
     def __init__(self, save: Callable[[], None]) -> None:
         self._save, self._last = save, time.monotonic()
         self.whole = True
-        """Is no step half made?"""
+        """Is no step half done?"""
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Change what is saved; an interrupt in here leaves what was saved before."""
+        """Change what is saved; an interrupt within keeps what was saved before."""
         self.whole = False
         yield
         self.whole = True
 
     def now_and_then(self) -> None:
-        """Save where the last time is long ago."""
+        """Save if the last time is long ago."""
         if time.monotonic() - self._last > CHECKPOINT_SECONDS:
             self._save()
             self._last = time.monotonic()
@@ -31,7 +31,7 @@ class Saves:
 
 @contextmanager
 def saving(save: Callable[[], None]) -> Iterator[Saves]:
-    """Save at the end too, and at an interrupt unless it strikes within a step."""
+    """Save at the end too, and on an interrupt unless it comes within a step."""
     saves = Saves(save)
     try:
         yield saves

@@ -1,4 +1,4 @@
-"""Learning rates over a training."""
+"""Learning-rate schedules."""
 
 import math
 
@@ -6,7 +6,7 @@ import math
 def warm_up_then_cosine(
     step: int, steps: int, *, peak: float, warmup: int, final_fraction: float
 ) -> float:
-    """Rise linearly to `peak` in `warmup` steps, then fall as a cosine to a share of it."""
+    """Rise linearly to `peak` in `warmup` steps, then fall as a cosine to a fraction of it."""
     if step < warmup:
         return peak * (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)

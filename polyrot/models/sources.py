@@ -1,4 +1,4 @@
-"""Where a language model comes from: small enough to send to another process, which loads it."""
+"""Sources of language models: small enough to send to another process, which loads the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 
 KEPT_BYTES = 2**31
-"""Weights that stay loaded until others are asked for."""
+"""Size of the weights that stay loaded until others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelSource:
     dtype: torch.dtype
     device: str = "cpu"
     drawn: int | None = None
-    """Seed from which weights are drawn as before training, instead of loading them."""
+    """Seed from which untrained weights are drawn, instead of loading trained ones."""
 
     def load(self) -> nn.Module:
         """Load the model, or draw it.
@@ -36,7 +36,7 @@ class ModelSource:
 
     @property
     def anywhere(self) -> "ModelSource":
-        """The same for a process in another folder."""
+        """The same source for a process in another folder."""
         if self.checkpoint.revision:
             return self
         return replace(self, checkpoint=Checkpoint(str(Path(self.checkpoint.place).absolute())))
@@ -53,14 +53,14 @@ _kept: dict[_Key, nn.Module] = {}
 
 
 def loaded(sources: Sequence[ModelSource]) -> list[nn.Module]:
-    """Return models, loaded once in this process while `KEPT_BYTES` hold the latest ones.
+    """Return models, each loaded once per process; the latest stay loaded, up to `KEPT_BYTES`.
 
-    All that are asked for together are held together, whatever they take.
+    Models that are asked for together stay loaded together, whatever their size.
     """
     keys = [(source, _files(source.checkpoint)) for source in sources]
     new = {key: key[0].bytes for key in keys if key not in _kept}
     held = {key: key[0].bytes for key in _kept}
-    for key in [key for key in _kept if key not in keys]:  # the one unused for longest first
+    for key in [key for key in _kept if key not in keys]:  # the least recently used first
         if sum(held.values()) + sum(new.values()) <= KEPT_BYTES:
             break
         del _kept[key], held[key]
@@ -71,7 +71,7 @@ def loaded(sources: Sequence[ModelSource]) -> list[nn.Module]:
 
 
 def _files(checkpoint: Checkpoint) -> tuple[tuple[str, int, int], ...]:
-    """What tells that a folder was written anew; a revision of the hub never is."""
+    """Identify a folder's files, to tell if they were rewritten; those of a revision never are."""
     if checkpoint.revision or not Path(checkpoint.place).is_dir():
         return ()
     files = sorted(Path(checkpoint.place).iterdir())

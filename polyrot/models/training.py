@@ -2,9 +2,9 @@
 
 Recipe (arXiv 2605.24577, section Setup): AdamW with betas (0.9, 0.95) and weight
 decay 1e-4, peak learning rate 3e-3 after 500 warm-up steps, cosine to 2%,
-gradient norm clipped to 1, bfloat16 autocast over float32 weights.  All seeds of
-a stack train together; nothing couples them, clipping included, and every batch
-is a function of (seed, step), so that a resumed run equals an uninterrupted one.
+gradient norm clipped to 1, bfloat16 autocast over float32 weights.  The seeds of
+a stack train together but independently, clipping included, and every batch is a
+function of (seed, step), so a resumed run equals an uninterrupted one.
 """
 
 import time
@@ -41,7 +41,7 @@ HELD_OUT: dict[str, Mapping[str, Sampler]] = {
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What determines a trained model, besides its architecture and its seed."""
+    """What determines a trained model, apart from its architecture and its seed."""
 
     task: str = "dyck3"
     steps: int = 16_000
@@ -57,7 +57,7 @@ class TrainingConfig:
     evaluate_every: int = 2_000
     evaluate_sequences: int = 4_096
     last: bool = False
-    """Keep the last step's weights, not those that do best on held-out data."""
+    """Keep the weights of the last step, not the best on held-out data."""
 
     def rate(self, step: int) -> float:
         """Learning rate at a step: linear warm-up, then cosine."""
@@ -72,18 +72,18 @@ class TrainingConfig:
 
 @dataclass
 class TrainingResult:
-    """Weights of every seed of a stack: the best, and the one half way."""
+    """Weights of every seed of a stack: the best and the half-way ones."""
 
     best: list[State]
     best_step: list[int]
     half_way: list[State]
     seconds: float
-    """Time spent training, over all the runs that it took."""
+    """Training time, summed over the runs that it took."""
 
 
 @dataclass
 class _Reached:
-    """Everything but weights and optimiser state that a resumed run needs."""
+    """Everything that a resumed run needs, except weights and optimiser state."""
 
     step: int = 0
     seconds: float = 0.0
@@ -101,9 +101,9 @@ def train(
 ) -> TrainingResult:
     """Train a stack in place; continue from `checkpoint` where that file exists.
 
-    `progress` is told after every step.  An interrupt leaves a
-    checkpoint of the last finished step behind and is raised again; one within an update, or
-    the scoring that follows it, leaves the checkpoint that was saved before, if any.
+    `progress` is called after every step.  An interrupt leaves a checkpoint of the last
+    finished step and is raised again; one within an update, or the scoring that follows it,
+    leaves the previous checkpoint, if any.
     """
     device = model.W_pos.device
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -171,7 +171,7 @@ def evaluate(
     sequences: int,
     seed: int,
 ) -> list[dict[str, dict[str, float]]]:
-    """Measure accuracy per position on held-out sets: one `{set: {head: accuracy}}` a seed.
+    """Measure accuracy per position on held-out sets: one `{set: {head: accuracy}}` per seed.
 
     Every seed of the stack sees the same sequences.
     """
@@ -196,7 +196,7 @@ def evaluate(
 def to_tensors(
     batches: Sequence[LabelledSequences], device: torch.device
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Stack one batch a seed to tokens and labels `[seed, sequence, position]`."""
+    """Stack one batch per seed to tokens and labels `[seed, sequence, position]`."""
     width = max(batch.tokens.shape[1] for batch in batches)
 
     def stacked(arrays: list[np.ndarray], fill: int) -> Tensor:
@@ -219,7 +219,7 @@ def _gradients(
     config: TrainingConfig,
     optimizer: torch.optim.Optimizer,
 ) -> float:
-    """Leave every seed's gradient of a step; return the mean loss over seeds."""
+    """Compute every seed's gradient of a step; return the mean loss over seeds."""
     device = model.W_pos.device
     sampler = TASKS[config.task]
     batches = [sampler(config.batch, rng=np.random.default_rng([seed, step])) for seed in seeds]
@@ -266,7 +266,7 @@ def _summed_cross_entropy(logits: Logits, target: Tensor) -> Float[Tensor, " see
 
 
 def _clip_per_seed(parameters: Sequence[Tensor], limit: float) -> None:
-    """Scale each seed's gradient to at most `limit` in norm, seeds apart."""
+    """Scale each seed's gradient separately to a norm of at most `limit`."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     square = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
     scale = (limit / (square.sqrt() + 1e-6)).clamp(max=1.0)

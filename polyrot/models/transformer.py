@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from polyrot.tasks import dyck
 
 SHARED_IO = ("W_E", "W_U_tok", "W_U_depth", "W_U_valid")
-"""The embedding and the unembeddings: what cohort A takes from seed 0, frozen."""
+"""The embedding and the unembeddings, which cohort A takes from seed 0, frozen."""
 
 HEADS = {"token": "W_U_tok", "depth": "W_U_depth", "valid": "W_U_valid"}
 """Output heads and the tensor that reads each."""
@@ -73,9 +73,9 @@ class TransformerConfig:
     def places(self) -> tuple[str, ...]:
         """Places where a forward hook can read or replace a tensor.
 
-        The sites; what each layer's heads mix (`heads.0`, before the output matrix) and its
-        MLP writes (`mlp.0`); and the stream as each reader sees it (`into.attn.0`,
-        `into.mlp.0`, `into.unembed`), apart from the stream that goes on.
+        The sites; each layer's mixed values by head (`heads.0`, before the output matrix) and
+        MLP output (`mlp.0`); and the stream as each reader sees it (`into.attn.0`,
+        `into.mlp.0`, `into.unembed`), separate from the stream that goes on.
         """
         layers = range(self.layers)
         writers = (f"{branch}.{i}" for i in layers for branch in ("heads", "mlp"))
@@ -135,8 +135,8 @@ class StackedTransformer(nn.Module):
     ) -> None:
         """Build from stacked tensors `[seed, ...]`, as `stack_states` returns them.
 
-        `positions` takes the place of the analytic position code: a model in another basis
-        has it in that basis too.
+        `positions` replaces the analytic position code: a model in another basis has it in
+        that basis too.
         """
         super().__init__()
         self.config = config
@@ -153,15 +153,15 @@ class StackedTransformer(nn.Module):
         self.register_buffer("W_pos", code)
         causal = torch.full((config.context, config.context), float("-inf")).triu(1)
         self.register_buffer("causal", causal, persistent=False)
-        # Torch's own hooks serve at every place; without one an identity costs nothing.
+        # Torch's hooks work at every place; without one an identity costs nothing.
         self.places = nn.ModuleDict({_key(name): nn.Identity() for name in config.places()})
 
     def place(self, name: str) -> nn.Module:
-        """The module whose output is the tensor at one of `config.places()`."""
+        """Return the module whose output is the tensor at one of `config.places()`."""
         return self.places[_key(name)]
 
     def weight(self, name: str) -> Tensor:
-        """One stacked tensor by its published name, say `blocks.0.attn.W_Q`."""
+        """Return a stacked tensor by its published name, for example `blocks.0.attn.W_Q`."""
         tensor: Tensor = self.weights[_key(name)]
         return tensor
 
@@ -170,14 +170,14 @@ class StackedTransformer(nn.Module):
         return {n: self.weight(n)[seed].detach().cpu().clone() for n in self.config.shapes()}
 
     def take(self, *indices: int) -> "StackedTransformer":
-        """Stack the models at some positions of this stack, say `models.take(0)`."""
+        """Stack the models at some positions of this stack, as in `models.take(0)`."""
         state = {name: self.weight(name)[list(indices)] for name in self.config.shapes()}
         positions = self.W_pos[list(indices), 0] if self.W_pos.ndim == 4 else None
         taken = StackedTransformer(self.config, state, positions)
         return taken.to(self.W_pos.device)
 
     def positions(self, index: int) -> Float[Tensor, "position d_model"]:
-        """The position code of the model at a position of the stack."""
+        """Return the position code of the model at a position of the stack."""
         code = self.W_pos if self.W_pos.ndim == 2 else self.W_pos[index, 0]
         return code.cpu()
 
@@ -198,7 +198,7 @@ class StackedTransformer(nn.Module):
     def resume(self, site: str, x: Residual) -> tuple[dict[str, Logits], dict[str, Residual]]:
         """Run the rest of the model from a residual stream `x` at a site, hooks included.
 
-        Behind the last attention tokens do not meet: any selection of them may run alone.
+        After the last attention tokens do not interact: any selection of them may run alone.
         """
         sites = self.config.sites()
         start = sites.index(canonical_site(site))

@@ -1,13 +1,13 @@
-"""Absorption and splitting of features: what a dictionary makes of an answer that a probe knows.
+"""Absorption and splitting of features: how a dictionary writes an answer that a probe finds.
 
-A probe on the raw activations says in which direction an answer, say "the word begins with a",
-lies.  A dictionary should have a unit for it.  It splits the feature where several units are
-needed; one absorbs another where the main units write too little in that direction, and a few
-others that are aligned with it write what is missing (Chanin et al. 2024, arXiv 2409.14507; as
-scored in SAEBench, Karvonen et al. 2025, arXiv 2503.09532).
+A probe on the raw activations gives the direction of an answer, for example "the word begins with
+a".  A dictionary should have one unit for it.  It splits the feature if several units are needed,
+and absorbs it where these main units write too little in that direction and a few other units,
+aligned with it, write the rest (Chanin et al. 2024, arXiv 2409.14507; scored as in SAEBench,
+Karvonen et al. 2025, arXiv 2503.09532).
 
-A unit is a column, or a group of columns that are on together.  A group is read by its norm, and
-writes a vector that differs from token to token.
+A unit is a latent, or a group of latents that are active together.  A group is read by its norm,
+and writes a vector that differs between tokens.
 """
 
 from collections.abc import Sequence
@@ -21,24 +21,24 @@ from polyrot.sae.logistic import f1, sparse_probes
 from polyrot.sae.model import SAE
 
 LARGEST_K, F1_GAIN = 10, 0.03
-"""Units that a probe may read, and what each further one must add to its F1."""
+"""Most units that a probe may read, and the gain in F1 that each further unit must exceed."""
 ALIGNED, ALIGNED_FULL = 0.1, 0.025
-"""Least cosine with the probe of units that absorb: of the fraction, and of full absorption."""
+"""Least cosine between absorbing units and the probe: for the fraction, for full absorption."""
 LEAST_SHARE = 0.4
-"""Of the token's projection on the probe, that those units write together."""
+"""Least share of the token's projection on the probe that absorbing units write together."""
 ABSORBERS = 3
-"""Units that absorb together."""
+"""Most units that absorb together."""
 SILENT = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What the units of a dictionary do on tokens.
+    """Codes and decoder of a dictionary's units on tokens.
 
     Args:
-        x: `[token, d_model]`, what they should write.
-        reading: `[token, unit]`, what a probe reads of each; best in the float64 it reads it in.
-        codes: `[token, unit, column]`, of the columns of each.
+        x: `[token, d_model]`, the activations that the units should write.
+        reading: `[token, unit]`, what a probe reads of each unit, best in its float64.
+        codes: `[token, unit, column]`, the latents of each unit.
         decoder: `[unit, column, d_model]`.
     """
 
@@ -49,18 +49,18 @@ class Units:
 
     @classmethod
     def columns(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
-        """Take every column for itself, as SAEBench does and the code of arXiv 2606.06333.
+        """Take every latent as a unit, as SAEBench and the code of arXiv 2606.06333 do.
 
-        What they should write is all of a token, the decoder's bias included.
+        They should write whole tokens, the decoder's bias included.
         """
         codes = sae.encode(x)
         return cls(x, codes.double(), codes[:, :, None], sae.W_dec[:, None, :])
 
     @classmethod
     def groups(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
-        """Take groups where there are such, read by their norm, and columns where not.
+        """Take groups as units, read by their norm, and latents where there are no groups.
 
-        What they should write is what the decoder's bias does not.
+        They should write tokens less the decoder's bias.
         """
         rank = sae.activation.rank
         codes = sae.encode(x).unflatten(1, (-1, rank))
@@ -74,11 +74,12 @@ class Units:
     def along(
         self, direction: Float[Tensor, " d_model"]
     ) -> tuple[Float[Tensor, " token"], Float[Tensor, "token unit"], Float[Tensor, "token unit"]]:
-        """Project tokens, and what each unit writes, on a direction; float64.
+        """Project tokens, and the output of each unit, on a direction; float64.
 
         Returns:
-            The projection of tokens, that of each unit, and each unit's cosine with the direction:
-            of one column its decoder row's, of several that of what they write on the token.
+            The projection of tokens, that of each unit's output, and each unit's cosine with the
+            direction: for one latent that of its decoder row, for a group that of its output on
+            the token.
         """
         unit = direction.double() / direction.double().norm()
         decoder, codes = self.decoder.double(), self.codes.double()
@@ -96,9 +97,9 @@ def main_units(
 ) -> tuple[list[int], float]:
     """Find the units that an answer is split into, and the F1 of the probe that reads them.
 
-    Probes of 1, 2, ... units are fitted on some tokens and scored on others, for as long as every
-    further unit adds more than `F1_GAIN` to the F1.  SAEBench's rule, but that its units are
-    ranked by the weights of a penalised probe; see `sparse_probes`.
+    Probes of 1, 2, ... units are fitted on some tokens and scored on others, as long as each
+    further unit adds more than `F1_GAIN` to the F1.  This is SAEBench's rule, except that SAEBench
+    ranks units by the weights of a penalised probe; see `sparse_probes`.
 
     >>> codes = torch.eye(3).repeat(8, 1)  # the answer is one of two units
     >>> units = Units(codes, codes, codes[:, :, None], torch.eye(3)[:, None])
@@ -118,16 +119,16 @@ def main_units(
 def absorption_fraction(
     units: Units, direction: Float[Tensor, " d_model"], main: Sequence[int]
 ) -> Float[Tensor, " token"]:
-    """Compute which share of an answer other units write than the main ones, token by token.
+    """Compute the share of an answer that absorbing units write in place of main ones, by token.
 
-    Of what the main units M and the absorbers A write along the probe's direction,
-    `a / (a + m)` with `a = min(sum_A, total - sum_M)`.  A are the three units outside M that write
-    most, of those that are aligned.  0 where M writes all of the token's projection, or A less
-    than `LEAST_SHARE` of it; 1 where M writes nothing.  The definition of SAEBench.
+    The share `a / (a + sum_M)` of the projection on the probe's direction, with
+    `a = min(sum_A, total - sum_M)`: M are the main units, and A the three aligned units outside
+    M that write most.  0 where M writes all of the token's projection, or A less than
+    `LEAST_SHARE` of it; 1 where M writes nothing.  The definition of SAEBench.
 
     Args:
-        units: on the tokens of which the probe is right that the answer is yes.
-        direction: of the probe, `[d_model]`.
+        units: on the tokens where the probe is right that the answer is yes.
+        direction: direction of the probe, `[d_model]`.
         main: indices of the main units.
 
     Returns:
@@ -148,9 +149,9 @@ def absorption_fraction(
 def fully_absorbed(
     units: Units, direction: Float[Tensor, " d_model"], main: Sequence[int]
 ) -> Bool[Tensor, " token"]:
-    """Say on which tokens the main units are silent and one other, aligned unit speaks for them.
+    """Find the tokens on which the main units are silent and another, aligned unit writes.
 
-    That which writes most must be aligned, and write `LEAST_SHARE` of the token's projection.
+    The unit that writes most must be aligned, and write `LEAST_SHARE` of the token's projection.
     Arguments are those of `absorption_fraction`.
     """
     total, written, cosine = units.along(direction)
@@ -162,16 +163,16 @@ def fully_absorbed(
 
 @dataclass(frozen=True)
 class Absorption:
-    """What a dictionary makes of one answer."""
+    """Absorption and splitting of one answer."""
 
     fraction: float
-    """Mean of `absorption_fraction` over the tokens of which the probe is right."""
+    """Mean of `absorption_fraction` over the tokens where the probe is right."""
     full: float
     """Share of those tokens that are `fully_absorbed`."""
     splits: int
-    """Main units."""
+    """Number of main units."""
     f1: float
-    """Of the probe that reads them."""
+    """F1 of the probe that reads them."""
 
 
 def absorption(
@@ -186,12 +187,12 @@ def absorption(
 
     Args:
         fit, fit_yes: units and answers on tokens that k-sparse probes are fitted to.
-        scored, yes: the same on others.
+        scored, yes: the same on other tokens.
         right: of these, where a probe on raw activations is right that the answer is yes.
-        direction: of that probe, `[d_model]`.
+        direction: direction of that probe, `[d_model]`.
 
     Raises:
-        ValueError: where it is right on none of them.
+        ValueError: where it is right on no token.
     """
     if not bool(right.any()):
         raise ValueError("Expected a probe that finds some of the answers but it finds none")

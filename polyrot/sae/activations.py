@@ -1,4 +1,4 @@
-"""What an autoencoder does to its features' pre-activations: ReLU, TopK, its groups, JumpReLU."""
+"""Activation functions of sparse autoencoders: ReLU, TopK, TopK of groups, JumpReLU."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,13 +21,13 @@ class ReLU:
     """
 
     rank: ClassVar[int] = 1
-    """Features that are on or off together, of this rule as of all."""
+    """Number of features that are active together."""
 
     def __call__(self, pre: Features) -> Features:
         return torch.relu(pre)
 
     def check(self, features: int) -> None:
-        """Any number of features will do."""
+        """Accept any number of features."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class TopK:
 
     @property
     def on(self) -> int:
-        """Features that are on in a token, at most."""
+        """Most active features per token."""
         return self.k
 
     def kept(self, pre: Features) -> Int[Tensor, "token kept"]:
-        """The features that are not zeroed, or all where there are fewer."""
+        """Return the features that are not zeroed, or all if there are fewer."""
         return topk_index(pre, min(self.k, pre.shape[1]))
 
     def __call__(self, pre: Features) -> Features:
@@ -78,11 +78,11 @@ class GroupTopK:
 
     @property
     def on(self) -> int:
-        """Features that are on in a token."""
+        """Active features per token."""
         return self.groups * self.rank
 
     def kept(self, pre: Features) -> Int[Tensor, "token kept"]:
-        """The features of the groups that are not zeroed, or all where there are fewer."""
+        """Return the features of the groups that are not zeroed, or all if there are fewer."""
         energy = pre.unflatten(1, (-1, self.rank)).square().sum(2)
         groups = topk_index(energy, min(self.groups, energy.shape[1]))
         members = torch.arange(self.rank, device=pre.device)
@@ -129,6 +129,6 @@ class JumpReLU:
 
 
 SparseActivation = TopK | GroupTopK
-"""Those that bound how many features of a token are on."""
+"""Those that bound the number of active features per token."""
 
 Activation = ReLU | TopK | GroupTopK | JumpReLU

@@ -1,4 +1,4 @@
-"""Gradients of the rules that have no faster ones: densely, by autograd, of a whole stack."""
+"""Gradients of rules that have no faster ones: dense, by autograd, for a whole stack."""
 
 from collections.abc import Callable
 
@@ -19,16 +19,16 @@ def batch_topk_gradients(weights: Weights, x: Batch, rule: BatchTopK) -> Weights
 
 
 def threshold_gradients(weights: Weights, x: Batch, rule: LearnedThresholds) -> Weights:
-    """Differentiate the mean squared error with its penalty on how many features are on."""
+    """Differentiate the mean squared error with its penalty on the number of active features."""
     return _differentiate(weights, lambda w: _threshold_losses(w, x, rule))
 
 
 def largest_of_batch(pre: Float[Tensor, "stack token feature"], k: int) -> tuple[Tensor, Tensor]:
-    """Keep the `k` a token largest of each batch, where positive.
+    """Keep the largest positive entries of each batch, `k` per token on average.
 
     Returns:
-        The features `[stack, token, feature]`, 0 where not kept, and the smallest one kept of
-        each autoencoder `[stack]`.
+        The features `[stack, token, feature]`, 0 where not kept, and the smallest kept feature
+        of each autoencoder `[stack]`.
     """
     positive = pre.relu().flatten(1)
     count = min(k * pre.shape[1], positive.shape[1])
@@ -39,7 +39,7 @@ def largest_of_batch(pre: Float[Tensor, "stack token feature"], k: int) -> tuple
 
 
 def pre_activations(weights: Weights, x: Batch) -> Float[Tensor, "stack token feature"]:
-    """Compute what the rule chooses among."""
+    """Compute the pre-activations that the rule chooses from."""
     centred = x - weights["b_dec"][:, None]
     return torch.baddbmm(weights["b_enc"][:, None], centred, weights["W_enc"])
 
@@ -68,7 +68,7 @@ def _batch_topk_losses(weights: Weights, x: Batch, rule: BatchTopK) -> Losses:
 def _threshold_losses(weights: Weights, x: Batch, rule: LearnedThresholds) -> Losses:
     pre = pre_activations(weights, x).relu()
     threshold = weights["log_threshold"].exp()[:, None]
-    # Zero, but for its gradient: how fast the threshold moves what is at its kernel.
+    # Zero except for its gradient: how fast the threshold moves entries within its kernel.
     near = ((pre - threshold).abs() < rule.bandwidth / 2).to(pre.dtype) / rule.bandwidth
     moved = near * (threshold.detach() - threshold)
     on = (pre > threshold).to(pre.dtype)

@@ -1,10 +1,10 @@
-"""Covering numbers: how few directions come near every point, a few of them at a time.
+"""Covering numbers: the fewest atoms of which a few at a time come near every point.
 
 "Subspace-aware sparse autoencoders" (arXiv 2606.06333, Definition 2 in the released code): the
 least number of atoms such that every unit vector of a subspace is within `error` of the span of
 at most `k` of them.  From above it is bounded by a greedy choice of atoms for a sample of points,
 with orthogonal matching pursuit for the span (Pati, Rezaiifar & Krishnaprasad 1993,
-doi:10.1109/ACSSC.1993.342465); from below by how large a share of the sphere a span can cover.
+doi:10.1109/ACSSC.1993.342465); from below by the share of the sphere that a span can cover.
 """
 
 import math
@@ -15,9 +15,9 @@ from scipy.special import betainc
 from torch import Tensor
 
 CANDIDATES = 128
-"""Points that are tried as the next atom."""
+"""Number of points tried as the next atom."""
 NEGLIGIBLE = 1e-9
-"""Norm below which what is left of an atom is nothing but rounding."""
+"""Norm below which the residual of an atom is rounding error."""
 
 Points = Float[Tensor, "point dim"]
 Spans = Float[Tensor, "point k dim"]
@@ -26,7 +26,7 @@ Spans = Float[Tensor, "point k dim"]
 def covering_number(
     points: Points, error: float, k: int, seed: int, *, cap: int | None = None
 ) -> int:
-    """Count atoms that a greedy choice needs: see `greedy_atoms`."""
+    """Count the atoms that a greedy choice needs: see `greedy_atoms`."""
     return len(greedy_atoms(points, error, k, seed, cap=cap))
 
 
@@ -35,16 +35,16 @@ def greedy_atoms(
 ) -> Float[Tensor, "atom dim"]:
     """Choose atoms until every point is within `error` of the span of at most `k` of them.
 
-    Each is the one, of `CANDIDATES` points that are not covered yet, with which most of the
-    others are.  No fewer may be enough, so the number is an upper bound for these points; there
-    are points between them, so they want to be many more than the atoms.
+    Each atom is the one, of `CANDIDATES` uncovered points, that covers most of the others.  Fewer
+    atoms may be enough, so the number is an upper bound for these points; they must far outnumber
+    the atoms, because the points between them count too.
 
     Args:
         points: unit vectors, float64.
-        error: norm of what a span leaves of a point.
-        k: atoms in a span.
-        seed: of the candidates.
-        cap: stop at so many atoms.
+        error: largest norm of a point's residual.
+        k: number of atoms in a span.
+        seed: seed of the candidates.
+        cap: number of atoms at which to stop.
     """
     if not 0 < error < 1 or k < 1:
         raise ValueError(f"Expected 0 < error < 1 and k >= 1 but got error={error} and k={k}")
@@ -63,11 +63,11 @@ def greedy_atoms(
 
 
 def pursue(points: Points, atoms: Float[Tensor, "atom dim"], k: int) -> tuple[Points, Spans]:
-    """Find what at most `k` atoms leave of each point, by orthogonal matching pursuit.
+    """Find the residual of each point after at most `k` atoms, by orthogonal matching pursuit.
 
     Returns:
         The residuals; and orthonormal bases of the spans, with rows of zeros where fewer atoms
-        leave nothing.
+        leave no residual.
     """
     rest = points
     spans = points.new_zeros(len(points), k, points.shape[1])
@@ -85,9 +85,9 @@ def pursue(points: Points, atoms: Float[Tensor, "atom dim"], k: int) -> tuple[Po
 def least_covering_number(dim: int, error: float, k: int) -> int:
     """Bound the covering number of the unit sphere from below.
 
-    Fewer atoms than dimensions leave a unit vector that is orthogonal to all.  And the span of k
+    With fewer atoms than dimensions some unit vector is orthogonal to all.  And the span of k
     atoms comes within `error` of a share `I(error^2; (dim - k) / 2, k / 2)` of the sphere, the
-    regularised incomplete beta function, which the sets of k of N atoms must add up to 1.
+    regularised incomplete beta function; the sets of k of N atoms must add up to at least 1.
     """
     if dim <= k:
         return dim
@@ -105,7 +105,7 @@ def _covered_with(
     error: float,
     k: int,
 ) -> Bool[Tensor, "point tried"]:
-    """Is each point covered by k - 1 of the atoms and each of the points that are tried?"""
+    """Return whether each point is covered by k - 1 of the atoms and each of the tried points."""
     rest, spans = pursue(points, atoms, k - 1)
     within = torch.einsum("pkd,cd->pkc", spans, tried).square().sum(1)
     along = (rest @ tried.mT).square() / (1 - within).clamp(min=NEGLIGIBLE)

@@ -2,7 +2,7 @@
 
 "Subspace-aware sparse autoencoders" (arXiv 2606.06333) argues that the l1 objective leads away
 from the true basis of a subspace, on a path along which its risk falls, to atoms that tile it.
-Codes are not negative, as those of a ReLU autoencoder, so a basis comes with its negatives.
+Codes are nonnegative, as in a ReLU autoencoder, so a basis comes with its negatives.
 """
 
 import torch
@@ -13,7 +13,7 @@ Points = Float[Tensor, "point dim"]
 Atoms = Float[Tensor, "atom dim"]
 
 STEPS = 200
-"""Of the optimiser of codes."""
+"""Steps of the optimiser of codes."""
 SPREADING = 300
 """Steps in which atoms are pushed apart."""
 
@@ -36,7 +36,7 @@ def l1_codes(points: Points, atoms: Atoms, l1: float) -> Float[Tensor, "point at
 
 
 def l1_risk(points: Points, atoms: Atoms, l1: float) -> float:
-    """Average the minimum that `l1_codes` finds over points."""
+    """Average over points the minimum that `l1_codes` finds."""
     codes = l1_codes(points, atoms, l1)
     left = (points - codes @ atoms).square().sum(1) / 2
     return float((left + l1 * codes.sum(1)).mean())
@@ -45,8 +45,8 @@ def l1_risk(points: Points, atoms: Atoms, l1: float) -> float:
 def even_tiling(dim: int, pairs: int, seed: int) -> Atoms:
     """Spread unit vectors and their negatives evenly over the sphere, float64.
 
-    They start at random and repel one another, by the power of the distance that makes charges
-    spread out, in shorter and shorter steps.
+    They start at random and repel one another, by the power of the distance that spreads
+    charges evenly, in steps of decreasing length.
     """
     generator = torch.Generator().manual_seed(seed)
     atoms = torch.randn(pairs, dim, generator=generator, dtype=torch.float64)
@@ -63,7 +63,7 @@ def even_tiling(dim: int, pairs: int, seed: int) -> Atoms:
 
 
 def nearest_axes(points: Points) -> Points:
-    """Replace every point by the axis, or its negative, that is nearest to it."""
+    """Replace every point by the nearest axis or negative axis."""
     largest = points.abs().argmax(1, keepdim=True)
     return torch.zeros_like(points).scatter_(1, largest, points.gather(1, largest).sign())
 
@@ -71,15 +71,15 @@ def nearest_axes(points: Points) -> Points:
 def path_to_tiling(tiling: Atoms, steps: int) -> list[Float[Tensor, "_ dim"]]:
     """Move copies of a basis and its negatives to the atoms of a tiling, in equal steps.
 
-    Every atom comes from the axis that is nearest to it, straight, and is of unit norm on the way.
+    Every atom moves straight from the axis nearest to it, normalised on the way.
 
     Returns:
-        Dictionaries from the basis to the tiling, `steps` + 1.
+        `steps` + 1 dictionaries, from the basis to the tiling.
     """
     axes = torch.eye(tiling.shape[1], dtype=tiling.dtype)
     axes = torch.cat([axes, -axes])
     nearest = axes[(tiling @ axes.mT).argmax(1)]
-    # Of the axes that no atom comes from, one copy stays: the path starts at a whole basis.
+    # Axes that no atom starts from keep one copy: the path starts at a whole basis.
     idle = axes[~(axes @ nearest.mT == 1).any(1)]
     path = []
     for share in torch.linspace(0, 1, steps + 1, dtype=tiling.dtype):

@@ -1,4 +1,4 @@
-"""Logistic probes, of all dimensions or of a few units chosen one after another."""
+"""Logistic probes, on all dimensions or on a few units chosen one after another."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from scipy.special import expit
 from torch import Tensor
 
 PENALTY = 1.0
-"""On half the squared weights, beside the summed loss: what scikit-learn has by default."""
+"""Weight of half the squared weights, against the summed loss: scikit-learn's default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Says yes where `x @ weight + bias > 0`."""
+    """Answers yes where `x @ weight + bias > 0`."""
 
     weight: Float[Tensor, " d"]
     bias: float
 
     def margin(self, x: Float[Tensor, "token d"]) -> Float[Tensor, " token"]:
-        """Compute how far on the side of yes tokens are, in float64."""
+        """Compute the margin of tokens, positive for yes, in float64."""
         return x.double() @ self.weight + self.bias
 
     def __call__(self, x: Float[Tensor, "token d"]) -> Bool[Tensor, " token"]:
@@ -30,9 +30,9 @@ class Probe:
 
 
 def fit_probe(x: Float[Tensor, "token d"], yes: Bool[Tensor, " token"]) -> Probe:
-    """Fit a logistic regression in which both answers weigh the same, however rare one is.
+    """Fit a logistic regression in which both answers have the same weight, however rare.
 
-    The least of `sum_t w_t log(1 + exp(-s_t (x_t . a + b))) + |a|^2 / 2` in float64, where s is
+    Minimises `sum_t w_t log(1 + exp(-s_t (x_t . a + b))) + |a|^2 / 2` in float64, where s is
     1 or -1 and w scales each answer to half of all tokens.  Deterministic: L-BFGS from zero.
 
     Args:
@@ -40,7 +40,7 @@ def fit_probe(x: Float[Tensor, "token d"], yes: Bool[Tensor, " token"]) -> Probe
         yes: `[token]`, the answers; both must occur.
 
     Raises:
-        ValueError: where all answers are one.
+        ValueError: where only one answer occurs.
     """
     weights = answer_weights(yes).numpy()
     data, sign = x.double().numpy(), np.where(yes.numpy(), 1.0, -1.0)
@@ -57,7 +57,7 @@ def fit_probe(x: Float[Tensor, "token d"], yes: Bool[Tensor, " token"]) -> Probe
 
 
 def answer_weights(yes: Bool[Tensor, " token"]) -> Float[Tensor, " token"]:
-    """Weigh tokens so that both answers together weigh half of all tokens."""
+    """Weigh tokens so each answer has half of the total weight."""
     count, known = len(yes), int(yes.sum())
     if not 0 < known < count:
         raise ValueError(f"Expected tokens of both answers but got {known} yes of {count}")
@@ -65,7 +65,7 @@ def answer_weights(yes: Bool[Tensor, " token"]) -> Float[Tensor, " token"]:
 
 
 def f1(found: Bool[Tensor, " token"], yes: Bool[Tensor, " token"]) -> float:
-    """Harmonic mean of precision and recall; 0 where nothing is found that should be.
+    """Harmonic mean of precision and recall; 0 if there are no true positives.
 
     >>> f1(torch.tensor([True, True, False]), torch.tensor([True, False, False]))
     0.6666666666666666
@@ -77,16 +77,16 @@ def f1(found: Bool[Tensor, " token"], yes: Bool[Tensor, " token"]) -> float:
 def sparse_probes(
     units: Float[Tensor, "token unit"], yes: Bool[Tensor, " token"], largest: int
 ) -> Iterator[tuple[list[int], Probe]]:
-    """Fit probes of 1, 2, ... units, each with the unit that the last one misses most.
+    """Fit probes of 1, 2, ... units, each with the unit that best explains the last residual.
 
-    That is the unit which correlates most, and positively, with what the last probe leaves of the
-    answers: the order in which an L1 penalty that is lowered lets the first units in, without a
-    penalty to choose.
+    That is the unit with the largest positive correlation with the residual of the last probe:
+    the order in which the first units enter as an L1 penalty is lowered, without choosing a
+    penalty.
 
     Args:
         units: `[token, unit]`, what probes may read.
         yes: `[token]`, the answers.
-        largest: how many units at the most; fewer where no other unit varies.
+        largest: most units of a probe; fewer if no other unit varies.
 
     Yields:
         The units chosen so far, in the order of their choice, and the probe that reads them.
@@ -96,7 +96,7 @@ def sparse_probes(
     data = units.double()
     mean, square = weights @ data, weights @ data.square()
     spread = (square - mean.square()).clamp(min=0).sqrt()
-    # What rounding leaves of a constant's spread is no spread.
+    # A constant's spread is rounding error and does not count.
     free = spread > 1e-6 * square.sqrt()
     chosen: list[int] = []
     left = yes.double() - 0.5
@@ -105,7 +105,7 @@ def sparse_probes(
         gain = torch.where(free, pull / spread.clamp(min=1e-300), -torch.inf)
         chosen.append(int(gain.argmax()))
         free[chosen[-1]] = False
-        own = data[:, chosen]
-        probe = fit_probe(own, yes)
-        left = yes.double() - probe.margin(own).sigmoid()
+        selected = data[:, chosen]
+        probe = fit_probe(selected, yes)
+        left = yes.double() - probe.margin(selected).sigmoid()
         yield list(chosen), probe

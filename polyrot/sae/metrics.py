@@ -35,8 +35,7 @@ def ev_published(reconstruction: Activations, x: Activations) -> float:
     """Explained variance about one mean of all entries, as arXiv 2605.24577 computes it.
 
     `1 - mean (reconstruction - x)^2 / var(x)` with a single variance (n - 1) over every
-    entry, so that reproducing the differences between the dimensions' means counts as
-    explaining.
+    entry, so reproducing the differences between the dimensions' means counts as explaining.
 
     Args:
         reconstruction, x: `[token, d_model]`.
@@ -73,10 +72,9 @@ def firing_correlation(
 ) -> float:
     """Correlate every feature's activation on `x` with that on `y`, token by token.
 
-    Pearson's r over the tokens, averaged over the features that vary on `x`; one that
-    falls silent on `y` counts as 0, so that the same features are averaged whatever `y`
-    is.  Unless `silent_counts` those are left out (arXiv 2605.24577, released code).
-    Float64.
+    Pearson's r over the tokens, averaged over the features that vary on `x`; one that is
+    silent on `y` counts as 0, so the same features are averaged for every `y`.  Without
+    `silent_counts` such features are left out (arXiv 2605.24577, released code).  Float64.
     """
     count, sums = len(x), torch.zeros(5, sae.features, dtype=torch.float64)
     # Small pieces stay in the processor's cache: twice as fast as large ones.
@@ -84,7 +82,7 @@ def firing_correlation(
         u, v = sae.encode(a).double(), sae.encode(b).double()
         sums += torch.stack([u.sum(0), v.sum(0), (u * u).sum(0), (v * v).sum(0), (u * v).sum(0)])
     mean_u, mean_v, uu, vv, uv = sums / count
-    # What rounding leaves of a constant's variance is no variance.
+    # A constant's variance is rounding error and does not count.
     varies_x, varies_y = (
         square - mean**2 > 1e-12 * square for square, mean in ((uu, mean_u), (vv, mean_v))
     )

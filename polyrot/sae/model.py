@@ -68,24 +68,23 @@ class SAE:
         return torch.addmm(self.b_dec, z, self.W_dec)
 
     def encode_sparse(self, x: Float[Tensor, "token d_model"]) -> SparseFeatures:
-        """Compute feature activations and keep the few that a token has on.
+        """Compute feature activations and keep only the active ones of each token.
 
-        They are those of `encode` up to rounding, and up to the choice among features that tie
-        for the last place.  Beyond the result, memory is bounded: see
-        `polyrot.sae.sparse`.
+        They equal those of `encode` up to rounding, and up to the choice among features that
+        tie for the last place.  Beyond the result, memory is bounded: see `polyrot.sae.sparse`.
 
         Raises:
-            ValueError: where neither TopK nor GroupTopK bounds how many are on.
+            ValueError: where neither TopK nor GroupTopK bounds the number of active features.
         """
         if not isinstance(self.activation, TopK | GroupTopK):
             raise ValueError(
                 f"Expected TopK or GroupTopK but got {type(self.activation).__name__}, which "
-                "leaves any number of features on; use `encode`"
+                "does not bound the number of active features; use `encode`"
             )
         return encode_sparse(self._encoder_input(x), self.W_enc, self.b_enc, self.activation)
 
     def decode_sparse(self, features: SparseFeatures) -> Float[Tensor, "token d_model"]:
-        """Reconstruct tokens from the features that are on, at the cost of those alone."""
+        """Reconstruct tokens from the active features, at the cost of those alone."""
         return decode_sparse(features, self.W_dec, self.b_dec)
 
     def _encoder_input(self, x: Float[Tensor, "token d_model"]) -> Float[Tensor, "token d_model"]:
@@ -93,7 +92,7 @@ class SAE:
         return x - self.b_dec if self.apply_b_dec_to_input else x
 
     def to(self, dtype: torch.dtype) -> "SAE":
-        """Round its weights to a precision, which it then computes in."""
+        """Round the weights to a precision, in which it then computes."""
         activation = self.activation
         if isinstance(activation, JumpReLU):
             activation = JumpReLU(activation.threshold.to(dtype))
@@ -112,7 +111,7 @@ class SAE:
         b_dec = (self.b_dec.double() - alignment.source_mean) @ forward + alignment.target_mean
         b_enc = self.b_enc
         if not self.apply_b_dec_to_input:
-            # The encoder then sees the shift between the means, and its bias must undo it.
+            # The encoder then sees the shift between the means, which its bias must undo.
             shift = alignment.source_mean - alignment.target_mean @ backward
             b_enc = (b_enc.double() + shift @ W_enc).to(b_enc.dtype)
         dtype = self.W_enc.dtype
@@ -134,13 +133,13 @@ class SAE:
     def load(cls, path: str | Path) -> "SAE":
         """Read a directory in the layout of SAELens, sparsify or dictionary_learning.
 
-        Which one it is, its files tell: `cfg.json` with `sae_weights.safetensors`,
+        The files show which it is: `cfg.json` with `sae_weights.safetensors`,
         `cfg.json` with `sae.safetensors`, or `config.json` with `ae.pt`.  Features are
         scaled as the library that wrote the directory scales them when it reads it.
 
         Raises:
-            FileNotFoundError: where the files of none of these layouts are all there.
-            ValueError: where its arithmetic is not that of this class, or it is damaged.
+            FileNotFoundError: where no layout has all its files there.
+            ValueError: where its arithmetic differs from that of this class, or it is damaged.
         """
         from polyrot.sae.formats.layouts import read
 

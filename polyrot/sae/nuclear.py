@@ -1,8 +1,8 @@
 """The nuclear norm of a dictionary's groups, and a gradient of it that is defined everywhere.
 
-Subspace-aware autoencoders (arXiv 2606.06333) penalise it so that a group spans no more
-dimensions than it needs.  The norm has no gradient where a singular value is zero, which is
-where the penalty leads; `sum sqrt(s^2 + RIDGE)` has, and differs by at most `r sqrt(RIDGE)`.
+Subspace-aware autoencoders (arXiv 2606.06333) penalise it, so a group spans no more dimensions
+than it needs.  The norm has no gradient where a singular value is zero, which is where the penalty
+leads; `sum sqrt(s^2 + RIDGE)` has one, and differs by at most `r sqrt(RIDGE)`.
 """
 
 import torch
@@ -19,8 +19,8 @@ Columns = Float[Tensor, "*group d_model rank"]
 def of_decoder(decoder: Blocks) -> tuple[Float[Tensor, "*group"], Blocks]:
     """Compute each block's smoothed nuclear norm and its gradient, the polar factor.
 
-    From the `[rank, rank]` Gram matrix alone, in float64: eigenvalues that rounding makes
-    negative are taken as zero.
+    From the `[rank, rank]` Gram matrix alone, in float64; eigenvalues that rounding makes
+    negative count as zero.
     """
     wide = decoder.double()
     values, vectors = torch.linalg.eigh(wide @ wide.mT)

@@ -1,4 +1,4 @@
-"""What determines an autoencoder, besides its activations."""
+"""What determines an autoencoder, apart from its activations."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -8,13 +8,13 @@ from polyrot.sae.activations import GroupTopK, ReLU, TopK
 
 @dataclass(frozen=True)
 class BatchTopK:
-    """Keep the `k` times as many largest features of a batch as it has tokens.
+    """Keep the largest features of a whole batch, `k` per token on average.
 
-    Some tokens have more on than others (Bussmann et al. 2024, arXiv 2412.06410).  With
-    `prefixes` the loss is the mean over dictionaries nested in one another, each the first
-    features up to such a share of all (Matryoshka: Bussmann et al. 2025, arXiv 2503.17547).
-    What is trained is a `JumpReLU`, whose one threshold is the mean over batches of the
-    smallest feature kept.
+    Tokens differ in their number of active features (Bussmann et al. 2024, arXiv 2412.06410).
+    With `prefixes` the loss is the mean over nested dictionaries, each made of the first
+    features up to that share of all (Matryoshka: Bussmann et al. 2025, arXiv 2503.17547).  The
+    result is a `JumpReLU` with a single threshold, the mean over batches of the smallest
+    feature kept.
     """
 
     k: int
@@ -22,7 +22,7 @@ class BatchTopK:
     rank: ClassVar[int] = 1
 
     def check(self, features: int) -> None:
-        """Raise ValueError where the rule does not fit so many features."""
+        """Raise ValueError where the rule does not fit this number of features."""
         TopK(self.k).check(features)
         shares = self.prefixes
         if not shares or shares[-1] != 1 or any(not 0 < s <= 1 for s in shares):
@@ -33,10 +33,10 @@ class BatchTopK:
 
 @dataclass(frozen=True)
 class LearnedThresholds:
-    """Train a `JumpReLU`: a penalty on how many features are on moves each one's threshold.
+    """Train a `JumpReLU`: a penalty on the number of active features moves every threshold.
 
-    The loss is the mean squared error plus `l0` times the mean number of features on; both jumps
-    are differentiated through a kernel of width `bandwidth` (Rajamanoharan et al. 2024, arXiv
+    The loss is the mean squared error plus `l0` times the mean number of active features; both
+    jumps are differentiated through a kernel of width `bandwidth` (Rajamanoharan et al. 2024, arXiv
     2407.14435).  Thresholds start at `start`.
     """
 
@@ -46,39 +46,39 @@ class LearnedThresholds:
     rank: ClassVar[int] = 1
 
     def check(self, features: int) -> None:
-        """Any number of features will do."""
+        """Accept any number of features."""
         for name in ("bandwidth", "start"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"Expected {name} > 0 but got {getattr(self, name)}")
 
 
 Rule = ReLU | TopK | GroupTopK | BatchTopK | LearnedThresholds
-"""How a training chooses which features are on."""
+"""How a training chooses the active features."""
 
 LATER = ("columns", "nuclear", "nuclear_of", "auxiliary", "dead_after", "decay")
-"""What recipes did not say when the first autoencoders were kept."""
+"""Fields that recipes did not have when the first autoencoders were kept."""
 
 
 @dataclass(frozen=True)
 class SAEConfig:
-    """What determines an autoencoder, besides its activations.
+    """What determines an autoencoder, apart from its activations.
 
     Args:
-        expansion: features for each dimension of the activations.
-        columns: features in all, where they are no multiple of the dimensions; 0 leaves it to
+        expansion: features per dimension of the activations.
+        columns: number of features, if it is not a multiple of the dimensions; 0 leaves it to
             `expansion`.
-        l1: of ReLU, the penalty on the sum of the features; other rules leave it unread.
-        steps, batch, learning_rate: of Adam; a batch is drawn with replacement.
-        seed: of the untrained weights and of the batches.
-        activation: the rule by which features are on.
-        nuclear: of GroupTopK, the coefficient of the mean nuclear norm of the groups, beside the
+        l1: for ReLU, the penalty on the sum of the features; other rules ignore it.
+        steps, batch, learning_rate: those of Adam; a batch is drawn with replacement.
+        seed: seed of the untrained weights and of the batches.
+        activation: the rule that chooses the active features.
+        nuclear: for GroupTopK, the coefficient of the mean nuclear norm of the groups, against the
             squared error summed over dimensions (arXiv 2606.06333).
-        nuclear_of: whose norm: of the decoder's rows of a group, or of its map from activations
+        nuclear_of: the matrix of the norm: a group's decoder rows, or its map from activations
             to activations.
-        auxiliary: how many features that have died reconstruct what is left of a token (Gao et
+        auxiliary: number of dead features that reconstruct the residual of a token (Gao et
             al. 2024, arXiv 2406.04093); 0 for none.
-        dead_after: steps without being on after which a feature, or all of a group, has died.
-        decay: share of the steps, the last, in which the learning rate falls linearly to 0.
+        dead_after: inactive steps after which a feature, or all of a group, is dead.
+        decay: share of the steps, at the end, in which the learning rate falls linearly to 0.
     """
 
     expansion: int = 8
@@ -110,14 +110,14 @@ class SAEConfig:
             raise ValueError(f"Expected decay in [0, 1] but got {self.decay}")
 
     def features(self, d_model: int) -> int:
-        """Features in all, for activations of so many dimensions."""
+        """Number of features for activations of `d_model` dimensions."""
         return self.columns or self.expansion * d_model
 
     def recipe(self) -> dict[str, Any]:
-        """Say it in plain values, for files and the keys of what is cached.
+        """Express the recipe in plain values, for files and cache keys.
 
-        What came later than the first recipes goes without saying where it changes nothing: what
-        was cached before is found.
+        Fields later than the first recipes are omitted at their defaults, so what was cached
+        before is found.
         """
         later = {f.name: f.default for f in fields(self) if f.name in LATER}
         recipe = {n: v for n, v in asdict(self).items() if n not in later or v != later[n]}

@@ -1,4 +1,4 @@
-"""Autoencoders as the paper's author released them: pickled, with transposed weights.
+"""Autoencoders released by the paper's author: pickled, with transposed weights.
 
 The layout (arXiv 2605.24577, released code): `sae_{site}_x{expansion}.pt`, of SAE seed 0, or
 `sae_{site}_x{expansion}_seed{k}.pt`, of SAE seed k, holds `config` and `state`: `W_enc`
@@ -23,7 +23,7 @@ _CONFIG = {
     "lr": "learning_rate",
     "seed": "seed",
 }
-"""Released names of what an autoencoder's metadata hold."""
+"""Released names of the fields in an autoencoder's metadata."""
 
 _NAME = re.compile(
     r"(?P<before>.*sae.*?)_(?P<place>resid_(?:pre|mid|post))_(?P<layer>\d+)"
@@ -33,17 +33,17 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class SAEFileName:
-    """What the name of a released autoencoder says."""
+    """Parts of the name of a released autoencoder."""
 
     site: str
     expansion: int
     sae_seed: int = 0
     before: str = "sae"
-    """What stands before the site; it may say of which model."""
+    """The part before the site, which may name the model."""
 
     @classmethod
     def parse(cls, name: str) -> "SAEFileName | None":
-        """Read a file's name; None where it is no released autoencoder's."""
+        """Parse a file's name; None if it is not that of a released autoencoder."""
         found = _NAME.fullmatch(name)
         if found is None:
             return None
@@ -59,7 +59,7 @@ def read_sae(path: Path, *, d_model: int) -> SAE:
     """Read a released autoencoder of activations of width `d_model`.
 
     Raises:
-        ValueError: where it is not such a file, is damaged, is of another width, or could run
+        ValueError: where it is not such a file, is damaged, has another width, or could run
             code; the message names the file and everything wrong in it.
     """
     payload = load_pickled(path, ("state", "config"))

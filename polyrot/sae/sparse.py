@@ -1,4 +1,4 @@
-"""Feature activations held as the few that are on, where TopK or GroupTopK bounds their number."""
+"""Feature activations stored as the active ones, if TopK or GroupTopK bounds their number."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,26 +11,26 @@ from torch.nn.functional import embedding_bag
 from polyrot.sae.activations import SparseActivation, TopK
 
 TILE = (512, 4_096)
-"""Tokens and features whose pre-activations a CPU holds at a time: 8 MiB."""
+"""Tokens and features whose pre-activations a CPU holds in memory at a time: 8 MiB."""
 TILE_ELSEWHERE = (8_192, 16_384)
-"""The same on an accelerator, which needs more at a time to be busy: 512 MiB."""
+"""The same on an accelerator, which larger tiles keep busy: 512 MiB."""
 
 _TRITON = find_spec("triton") is not None
 
 
 @dataclass(frozen=True, eq=False)
 class SparseFeatures:
-    """The features that each token may have on; all others are 0.
+    """The features that may be active in each token; all others are 0.
 
-    The `k` indices of a token are distinct; a group's are consecutive.  Values may be 0: of
-    a token that has fewer than k positive pre-activations.
+    The `k` indices of a token are distinct; a group's are consecutive.  Values may be 0, in a
+    token that has fewer than k positive pre-activations.
     """
 
     values: Float[Tensor, "token k"]
     index: Int[Tensor, "token k"]
 
     def dense(self, features: int) -> Float[Tensor, "token feature"]:
-        """Write out every feature, on or off."""
+        """Fill in every feature, active or not."""
         zeros = self.values.new_zeros(len(self.values), features)
         return zeros.scatter_(1, self.index, self.values)
 
@@ -43,11 +43,11 @@ def encode_sparse(
     *,
     tile: tuple[int, int] | None = None,
 ) -> SparseFeatures:
-    """Find what `activation` leaves on of `x W_enc + b_enc`.
+    """Find the features of `x W_enc + b_enc` that `activation` leaves active.
 
-    Pre-activations are computed in tiles of so many tokens by so many features, and the
-    largest so far are kept: beyond the result, memory is that of a tile, however many
-    tokens and features there are.
+    Pre-activations are computed in tiles (tokens by features), and the largest so far are
+    kept: beyond the result, memory is that of a tile, for any number of tokens and
+    features.
     """
     tokens, features = tile or (TILE if x.device.type == "cpu" else TILE_ELSEWHERE)
     width = max(1, features // activation.rank) * activation.rank
@@ -92,7 +92,7 @@ def decode_sparse(
     W_dec: Float[Tensor, "feature d_model"],
     b_dec: Float[Tensor, " d_model"],
 ) -> Float[Tensor, "token d_model"]:
-    """Sum the decoder rows of the features that are on: k rows a token, not all of them."""
+    """Sum the decoder rows of the active features: k rows per token instead of all."""
     if _TRITON and _kernel_serves(features.values, W_dec, b_dec):
         from polyrot.sae.triton_decode import decode
 
@@ -103,5 +103,5 @@ def decode_sparse(
 
 
 def _kernel_serves(*tensors: Tensor) -> bool:
-    """Whether the Triton kernel does what eager torch does: no tape, sums in float32."""
+    """Return whether the Triton kernel does what eager torch does: no tape, float32 sums."""
     return all(t.is_cuda and t.dtype != torch.float64 and not t.requires_grad for t in tensors)

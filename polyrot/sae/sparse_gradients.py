@@ -1,4 +1,4 @@
-"""Gradients of the loss where so many features are on: matrix products, or sums of few rows."""
+"""Gradients of the loss with a bounded number of active features: products, or sums of rows."""
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,9 @@ from polyrot.sae.sparse import SparseFeatures, encode_sparse
 Weights = dict[str, Tensor]
 
 DENSE = 4
-"""Features for each that is on, up to which matrix products of a whole stack are faster on a CPU.
+"""Features per active one up to which matrix products of a whole stack are faster on a CPU.
 
-At four 1.8 to 4 times as fast, at eight slower.
+At four they are 1.8 to 4 times as fast, at eight slower.
 """
 
 
@@ -22,9 +22,9 @@ def sparse_gradients(
 ) -> Weights:
     """Differentiate the mean squared error over tokens and dimensions by hand.
 
-    Which features are on is taken as given, as everywhere but on a null set it is.  Returns
+    The set of active features is taken as fixed, which it is except on a null set.  Returns
     the gradient of every weight of every autoencoder; a test compares them with autograd.
-    No sum depends on the order in which threads finish, and none couples the stack.
+    No sum depends on the order in which threads finish, and nothing couples the stack.
     """
     features = weights["W_enc"].shape[2]
     if features <= DENSE * activation.on:
@@ -43,13 +43,13 @@ def auxiliary_gradients(
     left: Float[Tensor, "token d_model"],
     activation: SparseActivation,
 ) -> Weights:
-    """Differentiate the mean squared error of features of one autoencoder on what others leave.
+    """Differentiate the mean squared error of some features on the residual of the others.
 
     Args:
-        weights: `W_enc`, `b_enc` and `W_dec` of those features alone.
-        centred: tokens less the decoder's bias, which this loss leaves as it is.
-        left: what they should reconstruct, without a bias; taken as given.
-        activation: which of them are on.
+        weights: `W_enc`, `b_enc` and `W_dec` of these features of one autoencoder.
+        centred: tokens less the decoder's bias, which this loss does not change.
+        left: the residual that they should reconstruct, without a bias; taken as given.
+        activation: chooses the active ones among them.
     """
     return _part_gradients(weights, centred, left, activation)[0]
 
@@ -86,21 +86,21 @@ def _gradients(
 def _part_gradients(
     weights: Weights,
     centred: Float[Tensor, "token d_model"],
-    wanted: Float[Tensor, "token d_model"],
+    goal: Float[Tensor, "token d_model"],
     activation: SparseActivation,
 ) -> tuple[Weights, Float[Tensor, "token d_model"]]:
-    """Differentiate by all but the decoder's bias, and by what is decoded."""
+    """Differentiate with respect to all but the decoder's bias, and to the decoded tokens."""
     features = encode_sparse(centred, weights["W_enc"], weights["b_enc"], activation)
-    # The tape of this one operation is torch's product of each row that is on with the error.
+    # The tape of this one operation is torch's product of each active row with the error.
     values = features.values.requires_grad_()
     with torch.enable_grad():
         decoded = embedding_bag(
             features.index, weights["W_dec"].detach(), per_sample_weights=values, mode="sum"
         )
-    error = (decoded.detach() - wanted).mul_(2 / wanted.numel())
+    error = (decoded.detach() - goal).mul_(2 / goal.numel())
     (slope,) = torch.autograd.grad(decoded, values, error)
     if isinstance(activation, TopK):
-        # The ReLU passes no gradient where it is off.
+        # The ReLU passes no gradient where it is inactive.
         slope = torch.ops.aten.threshold_backward(slope, values.detach(), 0.0)
     by_feature = _ByFeature(features, len(weights["W_dec"]))
     W_enc = by_feature.sum(slope, centred).mT
@@ -110,10 +110,10 @@ def _part_gradients(
 
 
 class _ByFeature:
-    """The tokens that have each feature on.
+    """The tokens in which each feature is active.
 
-    Sorted by feature, a sum over a feature's tokens is the sum over a bag of rows that
-    decoding is over a token's features: no scatter, so no two threads add to one row.
+    Sorted by feature, a sum over a feature's tokens is a sum over a bag of rows, as decoding
+    is over a token's features: no scatter, so no two threads add to one row.
     """
 
     def __init__(self, features: SparseFeatures, count: int) -> None:

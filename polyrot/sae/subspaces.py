@@ -1,6 +1,6 @@
-"""What a dictionary makes of planted subspaces: the units that carry them, and their angles.
+"""How a dictionary represents planted subspaces: the units that carry them, and their angles.
 
-A unit is what is on or off together: a group of a subspace-aware autoencoder, or one column.
+A unit is active as a whole: a group of a subspace-aware autoencoder, or one latent.
 Protocols as in the released code of "Subspace-aware sparse autoencoders" (arXiv 2606.06333).
 """
 
@@ -23,16 +23,16 @@ ENERGY = 0.9
 """Share of the energy that counts as all of it, in the released code."""
 
 Basis = Float[Tensor, "_ d_model"]
-"""Orthonormal rows, of a feature or of several one after the other."""
+"""Orthonormal rows, for one feature or for several one after the other."""
 Spectrum = Float[Tensor, "*unit direction"]
 Directions = Float[Tensor, "*unit direction d_model"]
-"""Of one unit, or of all."""
+"""For one unit, or for all."""
 
 
 def energies_inside(
     sae: SAE, tokens: Tokens, bases: Sequence[Basis]
 ) -> Float[Tensor, "feature unit"]:
-    """Measure how much each unit writes into each feature's subspace while the feature is on.
+    """Measure the energy that each unit writes into each feature's subspace while it is active.
 
     Summed over tokens, float64.
     """
@@ -41,15 +41,15 @@ def energies_inside(
     found = []
     for feature, basis in enumerate(bases):
         # [unit, token, column]: second moments give the energy that a unit writes anywhere.
-        own = codes[tokens.on[:, feature]].unflatten(1, (-1, size)).movedim(1, 0)
+        active = codes[tokens.on[:, feature]].unflatten(1, (-1, size)).movedim(1, 0)
         inside = (sae.W_dec.double() @ basis.double().mT).unflatten(0, (-1, size))
-        found.append(((own.mT @ own) * (inside @ inside.mT)).sum((1, 2)))
+        found.append(((active.mT @ active) * (inside @ inside.mT)).sum((1, 2)))
     return torch.stack(found)
 
 
 def carriers(energies: Float[Tensor, "feature unit"]) -> list[int]:
-    """Count, for each feature, the fewest units that carry 90% of what is written into it."""
-    return [components(own) for own in energies]
+    """Count, for each feature, the fewest units that carry 90% of the energy written into it."""
+    return [components(by_unit) for by_unit in energies]
 
 
 def components(energy: Spectrum, share: float = ENERGY) -> int:
@@ -77,8 +77,8 @@ def principal(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Di
     """Find the principal directions of what each unit writes, and the variance along them.
 
     Returns:
-        `[unit, direction]`, largest first; and orthonormal `[unit, direction, d_model]`: as many
-        directions as a unit has columns.
+        `[unit, direction]`, largest first; and orthonormal `[unit, direction, d_model]`: one
+        direction per latent of a unit.
     """
     _, sizes, directions = torch.linalg.svd(written(sae, x), full_matrices=False)
     return sizes.square(), directions
@@ -87,11 +87,11 @@ def principal(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Di
 def match(
     directions: Directions, bases: Sequence[Basis], *, whole: bool = False
 ) -> Int[Tensor, " feature"]:
-    """Give every feature a unit of its own that writes where it is.
+    """Assign a different unit to every feature, one that writes in its subspace.
 
-    The shares of the features' subspaces inside the units' first directions, as many as the
-    feature has dimensions, add up to the most (linear assignment); with `whole`, inside all of
-    the units' directions.
+    Maximises, by linear assignment, the sum of the shares of the features' subspaces that lie
+    inside the units' first directions, their number being the feature's dimension; with
+    `whole`, inside all of the units' directions.
     """
     shares = torch.stack(
         [
@@ -107,24 +107,24 @@ def match(
 
 
 def largest_angle(directions: Directions, basis: Basis) -> float:
-    """Compute the largest principal angle between two subspaces of one dimension, in degrees.
+    """Compute the largest principal angle between two subspaces of equal dimension, in degrees.
 
-    By their sines where they are small (Knyazev & Argentati 2002,
-    doi:10.1137/S1064827500377332).  Where the unit has fewer directions than the basis, 90: it
-    leaves one out.
+    Small angles are computed from their sines (Knyazev & Argentati 2002,
+    doi:10.1137/S1064827500377332).  If the unit has fewer directions than the basis, the result
+    is 90, because it leaves one out.
     """
     if len(directions) < len(basis):
         return 90.0
-    own, other = directions[: len(basis)].double(), basis.double()
-    return float(np.rad2deg(subspace_angles(own.mT.numpy(), other.mT.numpy()).max()))
+    first, second = directions[: len(basis)].double(), basis.double()
+    return float(np.rad2deg(subspace_angles(first.mT.numpy(), second.mT.numpy()).max()))
 
 
 def clustered(sae: SAE, clusters: int, x: Float[Tensor, "token d_model"]) -> Directions:
-    """Make units of columns that point alike: average linkage of `1 - |cosine|`.
+    """Form units from latents of similar direction: average linkage of `1 - |cosine|`.
 
-    The nearest that a scalar autoencoder comes to groups without being told which columns
-    belong together.  The columns are the fewest that carry 90% of what is written: the rest
-    would be clusters of their own.
+    The nearest that a scalar autoencoder comes to groups without knowing which latents belong
+    together.  Only the fewest latents that carry 90% of the energy are used: each of the others
+    would form a separate cluster.
 
     Returns:
         Principal directions of what each cluster writes, `[cluster, d_model, d_model]`.
@@ -139,7 +139,7 @@ def clustered(sae: SAE, clusters: int, x: Float[Tensor, "token d_model"]) -> Dir
     labels = torch.from_numpy(np.asarray(fcluster(tree, clusters, "maxclust")))
     found = []
     for label in range(1, int(labels.max()) + 1):
-        own = used[labels == label]
-        wrote = codes[:, own] @ sae.W_dec[own].double()
+        members = used[labels == label]
+        wrote = codes[:, members] @ sae.W_dec[members].double()
         found.append(torch.linalg.eigh(wrote.mT @ wrote)[1].mT.flip(0))
     return torch.stack(found)

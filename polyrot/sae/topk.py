@@ -9,16 +9,15 @@ from torch import Tensor
 
 
 def topk_index(rows: Float[Tensor, "row column"], k: int) -> Int[Tensor, "row k"]:
-    """Find the columns of the `k` largest entries of each row, in no order.
+    """Find the columns of the `k` largest entries of each row, in any order.
 
-    Of entries that tie for the last place an arbitrary one is taken; the same one in every
-    run.
+    Of entries that tie for the last place an arbitrary one is taken, the same in every run.
 
     Columns are bundled, column j with j + G, j + 2G, ...  The k largest entries lie in the
     k bundles of the largest maxima: were one elsewhere, k bundles would hold a larger one
-    each.  So two short selections replace a long one, and what is left of the long row is a
-    maximum, which the processor takes of many columns at once.  The two are equally
-    long where the bundles are of sqrt(columns / k).
+    each.  So two short selections replace a long one, and the long row only needs maxima,
+    which the processor computes for many columns at once.  The two selections are equally
+    long if a bundle has sqrt(columns / k) columns.
     """
     if rows.device.type != "cpu":
         return rows.topk(k, dim=1, sorted=False).indices
@@ -31,14 +30,14 @@ def topk_index(rows: Float[Tensor, "row column"], k: int) -> Int[Tensor, "row k"
     largest = _partition(maxima, k)
     candidates = (largest[:, None] + torch.arange(0, size * bundles, bundles)[:, None]).flatten(1)
     if bundles * size < columns:
-        # What the bundles leave over can always win.
+        # Columns outside the bundles are always candidates.
         rest = torch.arange(bundles * size, columns).expand(len(rows), -1)
         candidates = torch.cat([candidates, rest], dim=1)
     return candidates.gather(1, _partition(rows.gather(1, candidates), k))
 
 
 def _partition(rows: Float[Tensor, "row column"], k: int) -> Int[Tensor, "row k"]:
-    """Select by NumPy, whose partition compares many entries at once; torch's compares one."""
+    """Select with NumPy, whose partition compares many entries at once; torch's compares one."""
     columns = rows.shape[1]
     if rows.dtype not in (torch.float32, torch.float64):
         return rows.topk(k, dim=1, sorted=False).indices

@@ -6,7 +6,7 @@ the features, mean over tokens; Adam at 5e-4 on batches of 4,096 tokens drawn wi
 replacement; the decoder's gradient is projected off its columns, and after each
 step the columns are renormalised and their norms moved into the encoder.
 
-The other rules (`polyrot.sae.recipe`): the same but for the penalty; the encoder starts as the
+The other rules (`polyrot.sae.recipe`): the same except for the penalty; the encoder starts as the
 decoder's transpose, and no norm moves into it (Gao et al. 2024, arXiv 2406.04093).  GroupTopK's
 encoder columns are renormalised too (arXiv 2606.06333, released code).
 """
@@ -42,11 +42,11 @@ Weights = dict[str, Tensor]
 Batch = Float[Tensor, "stack token d_model"]
 
 THRESHOLD_BATCHES = 10
-"""Batches over which BatchTopK's threshold is averaged when the training has ended."""
+"""Batches over which BatchTopK's threshold is averaged after training."""
 
 
 def initial_weights(config: SAEConfig, d_model: int) -> Weights:
-    """Draw the untrained autoencoder of an SAE seed: the same whatever the activations."""
+    """Draw the untrained autoencoder of an SAE seed, independent of the activations."""
     generator = torch.Generator().manual_seed(config.seed)
     features = config.features(d_model)
     encoder = torch.randn(features, d_model, generator=generator) / d_model**0.5
@@ -74,16 +74,16 @@ def train_saes(
 ) -> list[SAE]:
     """Train one autoencoder for each activation set, all in one stack.
 
-    The configurations may differ in their seed alone.  Autoencoders of one seed see the
-    same token positions in every batch; nothing else couples the stack.
+    The configurations may differ only in their seed.  Autoencoders of one seed see the same
+    token positions in every batch; nothing else couples the stack.
 
     Args:
-        activations: of each.
-        configs: of each.
+        activations: one set per autoencoder.
+        configs: one per autoencoder.
         block: tokens that a CPU handles at a time under ReLU; see `stack_block`.  An
             autoencoder trained alone with the block of a stack equals that of the stack.
-        checkpoint: a file from which an interrupted training continues, kept while it lasts.
-        progress: told after every step.
+        checkpoint: a file from which an interrupted training continues; removed at the end.
+        progress: called after every step.
     """
     stack = SAEStack(activations, configs, block=block)
     if checkpoint is None:
@@ -122,7 +122,7 @@ class SAEStack:
         *,
         block: int | None = None,
     ) -> None:
-        """Begin with untrained ones; the arguments are those of `train_saes`."""
+        """Start with untrained autoencoders; the arguments are those of `train_saes`."""
         self._data, self._config, self._block = activations, configs[0], block
         self._device = activations[0].device
         d_model = activations[0].shape[1]
@@ -159,7 +159,7 @@ class SAEStack:
         _renormalise(weights, config)
 
     def state(self) -> dict[str, Any]:
-        """Copy all that the next step depends on, for `restore`."""
+        """Copy everything that the next step depends on, for `restore`."""
         return {
             "weights": {name: w.detach().clone() for name, w in self.weights.items()},
             "optimizer": deepcopy(self._optimizer.state_dict()),
@@ -170,7 +170,7 @@ class SAEStack:
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`, with the numbers that no interruption would have given."""
+        """Continue from a `state`, with the numbers of an uninterrupted training."""
         for name, weight in self.weights.items():
             weight.copy_(state["weights"][name])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -180,16 +180,16 @@ class SAEStack:
 
     @property
     def steps(self) -> int:
-        """How many steps were taken."""
+        """Number of steps taken."""
         return self._steps
 
     @property
     def left(self) -> int:
-        """How many steps the recipe has left."""
+        """Number of steps left in the recipe."""
         return self._config.steps - self._steps
 
     def autoencoders(self) -> list[SAE]:
-        """Copy them out of the stack, as they are now."""
+        """Copy the autoencoders out of the stack in their present state."""
         trained = {name: w.detach().cpu() for name, w in self.weights.items()}
         return [
             SAE(
@@ -210,7 +210,7 @@ class SAEStack:
         return torch.stack([data[rows] for data, rows in zip(self._data, draws, strict=True)])
 
     def _revive(self, gradients: Weights, x: Batch) -> None:
-        """Add the gradients by which features that have died reconstruct what is left."""
+        """Add the gradients with which dead features reconstruct the residual."""
         on = (gradients["W_dec"] != 0).any(2).cpu()
         rank = self._config.activation.rank
         on = on.unflatten(1, (-1, rank)).any(2).repeat_interleave(rank, dim=1)
@@ -218,13 +218,13 @@ class SAEStack:
         for i, dead in enumerate(self._silent >= self._config.dead_after):
             if not bool(dead.any()):
                 continue
-            own = {name: w[i] for name, w in self.weights.items()}
+            alone = {name: w[i] for name, w in self.weights.items()}
             features = dead.nonzero()[:, 0].to(self._device)
-            _add_auxiliary(gradients, i, own, x[i], features, self._config)
+            _add_auxiliary(gradients, i, alone, x[i], features, self._config)
 
     @torch.no_grad()
     def _activation(self, i: int) -> Activation:
-        """What the rule makes of an autoencoder when its training has ended."""
+        """Return the activation of an autoencoder after training."""
         rule = self._config.activation
         if isinstance(rule, LearnedThresholds):
             return JumpReLU(self.weights["log_threshold"][i].detach().exp().cpu())
@@ -233,12 +233,12 @@ class SAEStack:
         return rule
 
     def _batch_threshold(self, i: int, rule: BatchTopK) -> Float[Tensor, " feature"]:
-        own = {name: w[i : i + 1] for name, w in self.weights.items()}
+        alone = {name: w[i : i + 1] for name, w in self.weights.items()}
         generator = torch.Generator().manual_seed(self._generators[i].initial_seed() + 1)
         data, smallest = self._data[i], []
         for _ in range(THRESHOLD_BATCHES):
             rows = torch.randint(len(data), (self._config.batch,), generator=generator)
-            pre = pre_activations(own, data[rows.to(self._device)][None])
+            pre = pre_activations(alone, data[rows.to(self._device)][None])
             smallest.append(largest_of_batch(pre, rule.k)[1])
         return torch.cat(smallest).mean().expand(pre.shape[2]).clone()
 
@@ -257,26 +257,26 @@ def _gradients(weights: Weights, x: Batch, config: SAEConfig, block: int | None)
 def _add_auxiliary(
     gradients: Weights,
     i: int,
-    own: Weights,
+    weights: Weights,
     x: Float[Tensor, "token d_model"],
     features: Int[Tensor, " dead"],
     config: SAEConfig,
 ) -> None:
-    """Add, to the gradients of one autoencoder, those of its features that have died."""
+    """Add, to the gradients of one autoencoder, those of its dead features."""
     rule, rank = config.activation, config.activation.rank
-    centred = x - own["b_dec"]
+    centred = x - weights["b_dec"]
     if isinstance(rule, BatchTopK):
-        one = {name: w[None] for name, w in own.items()}
+        one = {name: w[None] for name, w in weights.items()}
         kept, _ = largest_of_batch(pre_activations(one, x[None]), rule.k)
-        decoded = kept[0] @ own["W_dec"]
+        decoded = kept[0] @ weights["W_dec"]
     else:
         assert isinstance(rule, TopK | GroupTopK)
-        on = encode_sparse(centred, own["W_enc"], own["b_enc"], rule)
-        decoded = decode_sparse(on, own["W_dec"], torch.zeros_like(own["b_dec"]))
+        on = encode_sparse(centred, weights["W_enc"], weights["b_enc"], rule)
+        decoded = decode_sparse(on, weights["W_dec"], torch.zeros_like(weights["b_dec"]))
     dead = {
-        "W_enc": own["W_enc"][:, features].contiguous(),
-        "b_enc": own["b_enc"][features],
-        "W_dec": own["W_dec"][features],
+        "W_enc": weights["W_enc"][:, features].contiguous(),
+        "b_enc": weights["b_enc"][features],
+        "W_dec": weights["W_dec"][features],
     }
     count = max(1, min(config.auxiliary, len(features)) // rank)
     among = GroupTopK(count, rank) if isinstance(rule, GroupTopK) else TopK(count)
@@ -289,7 +289,7 @@ def _add_auxiliary(
 def _add_nuclear(gradients: Weights, weights: Weights, config: SAEConfig) -> None:
     """Add the gradients of the mean nuclear norm of the groups.
 
-    The loss is a mean over dimensions, the coefficient is beside a sum over them.
+    The loss is a mean over dimensions; the coefficient is against a sum over them.
     """
     rank = config.activation.rank
     decoder = weights["W_dec"].unflatten(1, (-1, rank))
@@ -304,7 +304,7 @@ def _add_nuclear(gradients: Weights, weights: Weights, config: SAEConfig) -> Non
 
 
 def _renormalise(weights: Weights, config: SAEConfig) -> None:
-    """Give the decoder rows of unit norm again, as the recipe of the activation does."""
+    """Normalise the decoder rows again, as the recipe of the activation requires."""
     norms = weights["W_dec"].norm(dim=2)
     weights["W_dec"] /= norms[:, :, None]
     if isinstance(config.activation, ReLU):

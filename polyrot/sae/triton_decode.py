@@ -1,7 +1,7 @@
-"""Decoding of sparse features by one Triton kernel: the optional extra `triton`, on CUDA alone.
+"""Decoding of sparse features by one Triton kernel: the optional extra `triton`, only on CUDA.
 
-`torch.nn.functional.embedding_bag` writes the sums out before the bias is added; here a
-program holds a stretch of one token's reconstruction in registers from bias to result.
+`torch.nn.functional.embedding_bag` writes the sums before the bias is added; here a program
+holds a stretch of one token's reconstruction in registers from bias to result.
 """
 
 import torch
@@ -16,7 +16,7 @@ BLOCK = 512
 
 @triton.jit
 def _decode_kernel(values, index, W_dec, b_dec, out, k, d_model, BLOCK: tl.constexpr):
-    # 64 bits: token times d_model overflows 32 where tokens are many.
+    # 64 bits: with many tokens, token times d_model overflows 32.
     token = tl.program_id(0).to(tl.int64)
     dimension = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = dimension < d_model
@@ -35,10 +35,10 @@ def decode(
     W_dec: Float[Tensor, "feature d_model"],
     b_dec: Float[Tensor, " d_model"],
 ) -> Float[Tensor, "token d_model"]:
-    """Sum the decoder rows that are on, and the bias, in float32, without a gradient.
+    """Sum the active decoder rows and the bias, in float32, without a gradient.
 
-    Of one device; Triton interprets the kernel on a CPU where TRITON_INTERPRET=1 was set
-    before it was imported, which is how its test needs no accelerator.
+    All on one device; Triton interprets the kernel on a CPU if TRITON_INTERPRET=1 was set
+    before it was imported, so the kernel's test needs no accelerator.
     """
     tokens, k = values.shape
     d_model = W_dec.shape[1]

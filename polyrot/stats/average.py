@@ -1,4 +1,4 @@
-"""Average what is measured on single units: seeds, or pairs of them."""
+"""Averages of measurements on single units: seeds, or pairs of them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from polyrot.stats.estimate import Estimate, beside, jackknife
+from polyrot.stats.estimate import Estimate, estimate_details, jackknife
 
 Seeds = tuple[int, int]
-"""A pair of seeds; of a single seed, it and itself."""
+"""A pair of seeds; a single seed is paired with itself."""
 
 
 @runtime_checkable
 class HasSeeds(Protocol):
-    """A unit that knows which pair of seeds it is of."""
+    """A unit that has a pair of seeds."""
 
     @property
     def seeds(self) -> Seeds: ...
@@ -22,7 +22,7 @@ class HasSeeds(Protocol):
 
 @runtime_checkable
 class HasSeed(Protocol):
-    """A unit that knows which seed it is of."""
+    """A unit that has a seed."""
 
     @property
     def seed(self) -> int: ...
@@ -33,16 +33,16 @@ Unit = TypeVar("Unit", bound=int | Seeds | HasSeeds | HasSeed)
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on one unit."""
+    """The measurement of one unit."""
 
     value: float
-    """What is judged, once averaged."""
+    """The number that is judged, once averaged."""
     also: Mapping[str, float] = field(default_factory=dict)
     """Figures to report averaged, with intervals."""
     means: Mapping[str, float] = field(default_factory=dict)
     """Figures to report averaged, without intervals."""
     each: Mapping[str, Any] = field(default_factory=dict)
-    """Figures of this unit to report as they are; their names differ between units."""
+    """Figures of this unit, reported unchanged; their names differ between units."""
 
 
 def average(
@@ -55,8 +55,8 @@ def average(
     """Average a measurement over units, with a seed-level interval.
 
     Args:
-        units: seeds, pairs of seeds, or what has a `seed` or `seeds`.
-        measure: of one unit; a number, or with figures that are reported with it.
+        units: seeds, pairs of seeds, or objects with a `seed` or `seeds`.
+        measure: measures one unit: a number, or one with figures that are reported with it.
         anchor: a seed that is in every pair; the others are then the units of replication.
         details: further figures to report.
 
@@ -77,9 +77,9 @@ def average_by_part(
     anchor: int | None = None,
     details: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Estimate]:
-    """Average a measurement that has several parts; as `average`, part by part.
+    """Average a measurement with several parts; as `average`, part by part.
 
-    A unit may lack a part, which is then averaged over the others.
+    A part is averaged over the units that have it.
     """
     by_part: dict[str, dict[Seeds, Measured]] = {}
     for unit in units:
@@ -97,21 +97,21 @@ def averaged(
     anchor: int | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """Average what was measured on each pair of seeds."""
+    """Average the measurements of pairs of seeds."""
     told: dict[str, Any] = {}
     with np.errstate(invalid="ignore"):  # an infinite figure has no interval
         for name, values in _columns(found, "also").items():
-            told |= beside(name, jackknife(values, anchor=anchor))
+            told |= estimate_details(name, jackknife(values, anchor=anchor))
     for name, values in _columns(found, "means").items():
         told[name] = sum(values.values()) / len(values)
-    for own in found.values():
-        told |= own.each
-    values = {seeds: own.value for seeds, own in found.items()}
+    for measured in found.values():
+        told |= measured.each
+    values = {seeds: measured.value for seeds, measured in found.items()}
     return jackknife(values, anchor=anchor, details={**told, **(details or {})})
 
 
 def seeds_of(unit: int | Seeds | HasSeeds | HasSeed) -> Seeds:
-    """Return the pair of seeds that a unit is of; of a single seed, it and itself."""
+    """Return the pair of seeds of a unit; a single seed is paired with itself."""
     if isinstance(unit, int):
         return unit, unit
     if isinstance(unit, tuple):
@@ -127,7 +127,7 @@ def _measured(value: float | Measured) -> Measured:
 
 def _columns(found: Mapping[Seeds, Measured], kind: str) -> dict[str, dict[Seeds, float]]:
     columns: dict[str, dict[Seeds, float]] = {}
-    for seeds, own in found.items():
-        for name, figure in getattr(own, kind).items():
+    for seeds, measured in found.items():
+        for name, figure in getattr(measured, kind).items():
             columns.setdefault(name, {})[seeds] = figure
     return columns

@@ -1,4 +1,4 @@
-"""A number with its interval, and the two ways an interval is made here."""
+"""A number with its interval, and the two methods that make intervals here."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -16,24 +16,24 @@ class Estimate:
     """A value, its 95% interval, the unit of replication and how the interval was made."""
 
     value: float
-    """-inf where there is none, beside an interval that is the whole line."""
+    """-inf where there is none, with an interval that is the whole line."""
     low: float
     high: float
     unit: str
     n: int
     method: str
-    """Of the interval; where that is the whole line, why nothing narrower can be said."""
+    """How the interval was made; for the whole line, why nothing narrower is possible."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Figures reported beside the value; they never decide a verdict."""
+    """Figures reported with the value; they never decide a verdict."""
     pairs: Mapping[str, float] = field(default_factory=dict)
-    """The values that were averaged, by pair of seeds, where it is an average of such."""
+    """The values that were averaged, by pair of seeds, if it is an average of these."""
 
     @property
     def prediction(self) -> tuple[float, float]:
-        """Where the value of another run with as many seeds would fall, 95 times in 100.
+        """The 95% interval for the value of another run with the same number of seeds.
 
-        Both runs err, so the interval is wider by the root of two (Patil, Peng & Leek
-        2016, doi:10.1177/1745691616646366): what a printed number is compared with.
+        Both runs have errors, so it is wider by the root of two (Patil, Peng & Leek 2016,
+        doi:10.1177/1745691616646366).  A printed number is compared with it.
         """
         root = 2**0.5
         return (
@@ -52,8 +52,8 @@ def jackknife(
 
     Pairs share seeds, so the seed is the unit: leaving a seed out removes every pair it
     is in.  The width is Student's t with one degree of freedom less than there are seeds.
-    With an `anchor`, a seed that is in every pair, the other seeds are the units.  Of a
-    single unit nothing is known but its value: the interval is the whole line.
+    With an `anchor`, a seed that is in every pair, the other seeds are the units.  For a
+    single unit only the value is known: the interval is the whole line.
 
     References:
         Jackknife of U-statistics: Arvesen 1969, doi:10.1214/aoms/1177697287.
@@ -70,12 +70,12 @@ def jackknife(
     pairs = {pair_name(*pair): float(value) for pair, value in values.items()}
     n = len(units)
     if len(left_out) < n or n < 2:
-        beside = "" if anchor is None else f" beside seed {anchor}"
-        few = f"1 seed{beside} gives" if n == 1 else f"{n} seeds give"
+        besides = "" if anchor is None else f" besides seed {anchor}"
+        few = f"1 seed{besides} gives" if n == 1 else f"{n} seeds give"
         method = (
             f"{few} no interval; give at least three"
             if n < 3
-            else "no interval: every pair holds one and the same seed"
+            else "no interval: every pair holds the same seed"
         )
         return Estimate(mean, -math.inf, math.inf, "seed", n, method, details or {}, pairs)
     variance = (n - 1) / n * float(np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
@@ -104,10 +104,10 @@ def over_seeds(
     return jackknife({(seed, seed): value for seed, value in values.items()}, details=details)
 
 
-def beside(name: str, estimate: Estimate) -> dict[str, float]:
-    """Make details of an estimate that is reported beside another: value and ends, if it has them.
+def estimate_details(name: str, estimate: Estimate) -> dict[str, float]:
+    """Make details of an estimate: its value, and the ends of its interval if they are finite.
 
-    >>> beside("mean EV", exact(0.5, unit="seed", n=5, method="by hand"))
+    >>> estimate_details("mean EV", exact(0.5, unit="seed", n=5, method="by hand"))
     {'mean EV': 0.5, 'mean EV, low': 0.5, 'mean EV, high': 0.5}
     """
     low, high = ends_of(name)
@@ -129,7 +129,7 @@ def pair_name(source: int, target: int) -> str:
 def monte_carlo_p(
     exceeding: int, draws: int, *, factor: float = 1.0, details: Mapping[str, Any] | None = None
 ) -> Estimate:
-    """Turn a count of null draws at least as extreme into a p-value with its own interval.
+    """Turn a count of null draws at least as extreme into a p-value with an interval.
 
     The value is (exceeding + 1) / (draws + 1) (Phipson & Smyth 2010,
     doi:10.2202/1544-6115.1585); the interval is Clopper and Pearson's for the share of
@@ -152,7 +152,7 @@ def monte_carlo_p(
 def exact(
     value: float, *, unit: str, n: int, method: str, details: Mapping[str, Any] | None = None
 ) -> Estimate:
-    """Report a number that has no sampling error of its own, say an analytic p-value."""
+    """Report a number without sampling error, such as an analytic p-value."""
     return Estimate(value, value, value, unit, n, method, details or {})
 
 

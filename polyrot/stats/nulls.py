@@ -29,7 +29,7 @@ def cached_draws(what: Mapping[str, object], draw: Callable[[], Draws]) -> Draws
         null = _read(path)
         if null is None:
             null = {name: values.contiguous() for name, values in draw().items()}
-            with suppress(OSError):  # a full disk costs the next run its time, nothing else
+            with suppress(OSError):  # with a full disk the next run draws again
                 write_atomically(path, lambda p: save_file(null, p))
         _memory[path] = null
     return _memory[path]

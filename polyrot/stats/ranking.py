@@ -11,8 +11,8 @@ def area_under_curve(
     """Compute the area under the ROC curve: how likely a positive item outranks a negative one.
 
     Args:
-        scores: higher for what is thought positive.
-        positive: which items are.
+        scores: higher for items more likely to be positive.
+        positive: which items are positive.
 
     Raises:
         ValueError: where either class is empty, or a score is not a number.

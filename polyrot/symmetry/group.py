@@ -1,10 +1,10 @@
-"""Exact symmetries of the weights: other tensors, the same function.
+"""Exact symmetries of the weights: different tensors, the same function.
 
-The group of this architecture: heads change places, each head's queries and keys turn
-together and so do its values and outputs, MLP neurons change places and are rescaled by
-positive factors, which a ReLU passes on, and the residual stream turns once the gains of its
-norms are folded into the weights that read them.  (A head's turns could be any invertible
-matrices; the published group takes orthogonal ones, which keep the size of weights.)
+The group of this architecture: heads are permuted, each head's queries and keys are rotated
+together and so are its values and outputs, MLP neurons are permuted and rescaled by positive
+factors, which a ReLU passes on, and the residual stream is rotated once the gains of its norms
+are folded into the weights that read them.  (A head's rotations could be any invertible
+matrices; the published group takes orthogonal ones, which preserve the norm of weights.)
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from polyrot.models.transformer import HEADS, State, TransformerConfig, analytic
 
 @dataclass(frozen=True)
 class LayerSymmetry:
-    """What is done to one layer."""
+    """The action on one layer."""
 
     heads: Int[Tensor, " head"]
     """The image's head `h` is the model's head `heads[h]`."""
     query_key: Float[Tensor, "head d_head d_head"]
-    """Orthogonal, from the left."""
+    """Orthogonal; multiplies from the left."""
     value_output: Float[Tensor, "head d_head d_head"]
     neurons: Int[Tensor, " neuron"]
     scale: Float[Tensor, " neuron"]
-    """Positive: what is read is multiplied by it, what is written divided."""
+    """Positive: multiplies the input weights and divides the output weights."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Symmetry:
 
     layers: tuple[LayerSymmetry, ...]
     residual: Float[Tensor, "d_model d_model"] | None = None
-    """The orthogonal `R` of `x @ R`; None leaves the basis, and the gains, as they are."""
+    """The orthogonal `R` of `x @ R`; None leaves the basis and the gains unchanged."""
 
     @classmethod
     def identity(cls, config: TransformerConfig) -> "Symmetry":
-        """Leave everything as it is."""
+        """Return the element that changes nothing."""
         turn = torch.eye(config.d_head, dtype=torch.float64).expand(config.heads, -1, -1)
         ones = torch.ones(config.d_mlp, dtype=torch.float64)
         layer = LayerSymmetry(
@@ -51,9 +51,9 @@ class Symmetry:
 
     @classmethod
     def random(cls, config: TransformerConfig, seed: int, *, residual: bool = False) -> "Symmetry":
-        """Draw an element: Haar turns, uniform orders, log-normal scales.
+        """Draw an element: Haar rotations, uniform permutations, log-normal scales.
 
-        With `residual`, the residual stream turns too, by a Haar rotation.
+        With `residual`, the residual stream is rotated too, by a Haar rotation.
         """
         generator = torch.Generator().manual_seed(seed)
         layers = []
@@ -73,7 +73,7 @@ class Symmetry:
         return cls(tuple(layers), turn)
 
     def apply(self, state: State) -> State:
-        """Return the image of a model's weights, in their own precision.
+        """Return the image of a model's weights, in their precision.
 
         With a residual rotation the image's gains are 1, and it needs the rotated
         `positions` in place of the analytic ones.
@@ -97,20 +97,20 @@ class Symmetry:
         self,
         config: TransformerConfig,
         *,
-        own: Float[Tensor, "position d_model"] | None = None,
+        code: Float[Tensor, "position d_model"] | None = None,
     ) -> Float[Tensor, "position d_model"]:
-        """The position code in the image's basis; `own` is the model's, if not the analytic one."""
-        code = analytic_positions(config) if own is None else own
+        """Rotate a position code, by default the analytic one, into the image's basis."""
+        code = analytic_positions(config) if code is None else code
         return code if self.residual is None else (code.double() @ self.residual).float()
 
 
 def random_symmetry(state: State, config: TransformerConfig, seed: int) -> State:
-    """Draw a random image of a model whose outputs are its own, in the model's own basis."""
+    """Draw a random image of a model, with the same outputs and in the same basis."""
     return Symmetry.random(config, seed).apply(state)
 
 
 def fold_gains(state: State) -> State:
-    """Multiply the gains of the norms into the weights that read them, and make them 1."""
+    """Multiply the gains of the norms into the weights that read them, and set them to 1."""
     folded = dict(state)
     layers = {name.split(".")[1] for name in state if name.startswith("blocks.")}
     read = {"ln_f": list(HEADS.values())}
@@ -127,11 +127,11 @@ def fold_gains(state: State) -> State:
 
 
 WRITERS = ("attn.W_O", "mlp.W_out")
-"""Tensors whose residual axis is the last but one; that of all others is the last."""
+"""Tensors whose residual axis is the last but one; in all others it is the last."""
 
 
 def facing_residual(name: str, tensor: Tensor) -> Float[Tensor, "row d_model"]:
-    """Lay a weight out in rows along the residual stream."""
+    """Reshape a weight into rows along the residual stream."""
     turned = tensor.mT if name.endswith(WRITERS) else tensor
     return turned.flatten(0, -2)
 

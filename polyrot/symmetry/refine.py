@@ -18,11 +18,11 @@ from polyrot.models.transformer import State
 from polyrot.symmetry.group import Symmetry, facing_residual, fold_gains
 
 NORM = 16
-"""The largest of the tensors' differences is minimised as their norm of this order."""
+"""Order of the norm over tensors that approximates the largest of their differences."""
 
 MAX_ITERATIONS = 80
 TOLERANCE = 1e-7
-"""Change of the loss in one iteration below which the minimum has been reached."""
+"""Change of the loss per iteration below which the minimum counts as reached."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Refinement:
     worst: float
     """The largest per-tensor mean squared difference per entry."""
     unexplained: float
-    """Of the activations: the mean over sites of 1 - EV; 0 where none were given."""
+    """Mean over sites of 1 - EV of the activations; 0 if none were given."""
 
 
 def refine_rotation(
@@ -46,18 +46,18 @@ def refine_rotation(
 ) -> Refinement:
     """Minimise the worst tensor's difference, plus a weight times the unexplained variance.
 
-    Over the residual rotation alone, in its Cayley parametrisation about where it starts, by
-    L-BFGS.  The joint loss of arXiv 2605.24577.
+    Over the residual rotation alone, in its Cayley parametrisation about the start, by L-BFGS.
+    The joint loss of arXiv 2605.24577.
 
     Args:
         target: weights of the model to align.
-        source: weights it is aligned to; gains of both are folded.
-        symmetry: what `align_weights` found; its rotation is where the search starts.
-        activations: of each site, moments from the target's activations to the source's.
-        weight: of the activations' term, `lambda`.
+        source: weights of the model it is aligned to; gains of both are folded.
+        symmetry: result of `align_weights`; its rotation is the start of the search.
+        activations: by site, moments from the target's activations to the source's.
+        weight: `lambda`, the weight of the activations' term.
 
     Notes:
-        A local minimum: the result depends on the start, and never has a higher loss than it.
+        A local minimum: it depends on the start, whose loss it never exceeds.
     """
     goal, start = (fold_gains({n: t.double() for n, t in s.items()}) for s in (source, target))
     image = Symmetry(symmetry.layers).apply(start)
@@ -80,7 +80,7 @@ def refine_rotation(
 
 @dataclass(frozen=True)
 class _Distances:
-    """Squared distances that are linear in a rotation, each on a scale of its own."""
+    """Squared distances that are linear in a rotation, each on a separate scale."""
 
     constant: Float[Tensor, " part"]
     cross: Float[Tensor, "part d d"]
@@ -105,7 +105,7 @@ class _Distances:
 
     def at(self, rotation: Tensor) -> Float[Tensor, " part"]:
         distance: Tensor = self.constant - 2 * (self.cross * rotation).sum((-2, -1))
-        # Rounding may leave a distance of zero below it, where the norm has no gradient.
+        # Rounding may make a zero distance negative, where the norm has no gradient.
         return distance.clamp(min=1e-18)
 
 

@@ -1,9 +1,9 @@
 """Search for the symmetry that brings one model's weights closest to another's.
 
-Coordinate descent: every step solves for one part of the group exactly while the others
-stay.  Head pairs and neuron pairs are assigned by `scipy.optimize.linear_sum_assignment`,
-turns are orthogonal Procrustes problems.  What is minimised is the mean, over tensors, of
-the squared difference per entry.
+Coordinate descent: every step solves for one part of the group exactly while the others are
+fixed.  Heads and neurons are matched by `scipy.optimize.linear_sum_assignment`, rotations are
+orthogonal Procrustes problems.  The objective is the mean, over tensors, of the squared
+difference per entry.
 """
 
 from collections.abc import Sequence
@@ -20,26 +20,26 @@ from polyrot.symmetry.group import LayerSymmetry, Symmetry, facing_residual, fol
 
 MAX_SWEEPS = 100
 TOLERANCE = 1e-4
-"""Relative fall of the objective in one sweep below which the search has converged."""
+"""Relative fall of the objective per sweep below which the search has converged."""
 
 NEWTON_STEPS = 6
 EXTREME = 12.0
-"""Log of the squared ratio of a neuron's writing to its reading, beyond which another start is
-needed for its scale."""
+"""Log of the squared ratio of a neuron's input norm to its output norm, or its inverse, beyond
+which the scale needs another start."""
 
 IO = ("W_E", "W_U_tok", "W_U_depth", "W_U_valid")
-"""What only the residual rotation acts on: no head or neuron could be confused in it."""
+"""Tensors on which only the residual rotation acts, independent of heads and neurons."""
 
 
 @dataclass(frozen=True)
 class WeightAlignment:
-    """The best symmetry found, and how far the weights still are from each other."""
+    """The best symmetry found, and the remaining difference of the weights."""
 
     symmetry: Symmetry
     mse: dict[str, float]
     """Mean squared difference per entry, by tensor; gains are folded."""
     starts: tuple[float, ...]
-    """The mean over tensors that each start ended at; the lowest is the one returned."""
+    """The mean over tensors at the end of each start; the lowest is the one returned."""
 
     @property
     def worst(self) -> float:
@@ -61,13 +61,13 @@ def align_weights(
 
     Args:
         target: weights of the model to align.
-        source: weights of the model that stays as it is, but for folded gains.
-        config: of both.
-        rotations: residual rotations, target to source, to start from besides the identity,
-            the Procrustes fit of the input and output tensors, and random ones.
-        random_starts: how many Haar rotations to start from as well.
-        turn_residual: False leaves the residual stream as it is, with a single start.
-        seed: of the random starts.
+        source: weights of the model that is not changed, except for folded gains.
+        config: architecture of both.
+        rotations: further residual rotations, target to source, to start from.  The identity,
+            the Procrustes fit of the input and output tensors, and random ones come first.
+        random_starts: number of random (Haar) rotations to start from.
+        turn_residual: False keeps the residual stream fixed, with a single start.
+        seed: seed of the random starts.
 
     Notes:
         A local search: the distance is an upper bound on the smallest one.
@@ -89,7 +89,7 @@ def align_weights(
 
 
 def tensor_mse(image: State, goal: State) -> dict[str, float]:
-    """Mean squared difference per entry of every weight; gains, folded, are none."""
+    """Mean squared difference per entry of every weight, without gains, which are folded."""
     return {
         name: float((image[name].double() - goal[name].double()).square().mean())
         for name in goal
@@ -121,11 +121,11 @@ def _objective(image: State, goal: State) -> float:
 
 
 def _residual_step(image: State, goal: State, names: Sequence[str] = ()) -> Tensor:
-    """The rotation that brings all tensors closest, each weighted by one over its size."""
+    """Find the rotation that brings all tensors closest, each weighted by its inverse size."""
     cross = torch.zeros(0)
     for name in names or [name for name in goal if not name.endswith("gain")]:
-        rows, wanted = (facing_residual(name, state[name]) for state in (image, goal))
-        cross = rows.mT @ wanted / rows.numel() + (cross if len(cross) else 0)
+        rows, goal_rows = (facing_residual(name, state[name]) for state in (image, goal))
+        cross = rows.mT @ goal_rows / rows.numel() + (cross if len(cross) else 0)
     return _polar(cross)
 
 
@@ -135,7 +135,7 @@ def _layer_step(turned: State, goal: State, layer: int) -> LayerSymmetry:
     (q, k, v, o), (gq, gk, gv, go) = (
         [state[f"{attention}.W_{name}"] for name in "QKVO"] for state in (turned, goal)
     )
-    # [goal head, head, d_head, d_head]: what the turn of a head, matched, is fitted to
+    # [goal head, head, d_head, d_head]: the matrix to which a matched head's rotation is fitted
     inside = torch.einsum("iad,jbd->ijab", gq, q) + torch.einsum("iad,jbd->ijab", gk, k)
     outside = torch.einsum("iad,jbd->ijab", gv, v) + torch.einsum("ida,jdb->ijab", go, o)
     gain = sum(torch.linalg.svdvals(cross).sum(-1) for cross in (inside, outside))
@@ -151,23 +151,25 @@ def _layer_step(turned: State, goal: State, layer: int) -> LayerSymmetry:
     )
 
 
-def _neuron_step(have: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _neuron_step(
+    image: tuple[Tensor, Tensor], goal: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Match neurons at the best positive scale of each pair.
 
-    For neuron j in place of i at scale c, `|c in_j - in_i|^2 + |out_j / c - out_i|^2` less
-    what does not depend on the match is `a c^2 - 2 b c + e / c^2 - 2 f / c`.
+    For neuron j in place of i at scale c, `|c in_j - in_i|^2 + |out_j / c - out_i|^2` is, up to
+    terms that do not depend on the match, `a c^2 - 2 b c + e / c^2 - 2 f / c`.
     """
     tiny = torch.finfo(torch.float64).tiny ** 0.25
-    a, e = (x.square().sum(-1).clamp(min=tiny)[None] for x in have)
-    b, f = (goal @ x.mT for goal, x in zip(want, have, strict=True))
+    a, e = (x.square().sum(-1).clamp(min=tiny)[None] for x in image)
+    b, f = (y @ x.mT for y, x in zip(goal, image, strict=True))
 
     def cost(c: Tensor) -> Tensor:
         return a * c**2 - 2 * b * c + e / c**2 - 2 * f / c
 
-    # Where reading and writing balance, which is the minimum of unrelated neurons.
+    # Where reading and writing balance: the minimum for unrelated neurons.
     c = _newton(a, b, e, f, ((e / a) ** 0.25).expand_as(b))
     if float((a / e).log().abs().max()) > EXTREME:
-        # Newton's steps are too short from there; the larger of the two decides alone.
+        # Newton's steps are too short from there; the larger of the two gives another start.
         alone = torch.where(a > e, b / a, e / f.clamp(min=tiny)).clamp(min=tiny, max=1 / tiny)
         other = _newton(a, b, e, f, alone)
         c = torch.where(cost(c) <= cost(other), c, other)
@@ -176,12 +178,12 @@ def _neuron_step(have: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor]) -> tu
 
 
 def _newton(a: Tensor, b: Tensor, e: Tensor, f: Tensor, c: Tensor) -> Tensor:
-    """Minimise over log c, a safeguarded step at a time."""
+    """Minimise over log c by safeguarded steps."""
     for _ in range(NEWTON_STEPS):
         square = c * c
         read, write = a * square, e / square
         first, second = b * c, f / c
-        # Of the derivative with respect to log c, and of its own, the halves.
+        # Half of the first and of the second derivative with respect to log c.
         slope = read - first - write + second
         curvature = torch.maximum(2 * (read + write) - first - second, read + write)
         c = c * (-(slope / curvature).clamp(-1, 1)).exp()
@@ -193,7 +195,7 @@ def _assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:
 
 
 def _polar(cross: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
-    """The orthogonal matrix closest to `cross`: it maximises their inner product."""
+    """Return the orthogonal matrix closest to `cross`, which maximises their inner product."""
     left, _, right = torch.linalg.svd(cross)
     product: Tensor = left @ right
     return product

@@ -1,9 +1,9 @@
 """Subject-verb agreement: templated prompts that end where the verb begins.
 
 The prompts are those of arXiv 2602.22600: a head noun of one number, an attractor of the other,
-and the question whether `is` or `are` comes next.  The drawing follows the released code call by
-call (`default_rng(0)`), so that the prompts and their split are the same, with all that is odd in
-them: "There key near the boxes", "The keys that hides the box", "The men that the box".
+and the question whether `is` or `are` comes next.  The draw follows the released code call by
+call (`default_rng(0)`), so the prompts and their split are the same, oddities included: "There
+key near the boxes", "The keys that hides the box", "The men that the box".
 """
 
 from dataclasses import dataclass
@@ -49,17 +49,17 @@ COUNT, SEED = 1_200, 0
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text that ends where the verb begins, and what it was made of."""
+    """A text that ends where the verb begins, and its parts."""
 
     head: str
     """The noun that the verb agrees with, in the singular."""
     attractor: str
-    """The noun that stands between, in the singular."""
+    """The noun between head and verb, in the singular."""
     plural: bool
-    """Is the head?  This is the label."""
+    """Is the head plural?  This is the label."""
     attractor_plural: bool
     past: bool
-    """Does it begin with "In the past,"?  What has nothing to do with the label."""
+    """Does it begin with "In the past,"?  An unrelated label."""
     shape: str
     connector: str
     front: str
@@ -83,12 +83,12 @@ class Prompt:
 
     @property
     def verb(self) -> str:
-        """The one that agrees."""
+        """The verb that agrees with the head."""
         return ("was", "were")[self.plural] if self.past else ("is", "are")[self.plural]
 
     @property
     def held_out(self) -> bool:
-        """Is its pair of nouns one that no small model was trained on?"""
+        """Was no small model trained on its pair of nouns?"""
         return is_held_out(self.head, self.attractor)
 
 
@@ -98,7 +98,7 @@ class Prompts:
 
     prompts: tuple[Prompt, ...]
     training: Bool[np.ndarray, " prompt"]
-    """Which are of the training half."""
+    """Which are in the training half."""
 
     @property
     def texts(self) -> list[str]:
@@ -116,12 +116,12 @@ class Prompts:
 
     @property
     def held_out(self) -> Bool[np.ndarray, " prompt"]:
-        """Which have a pair of nouns that no small model was trained on."""
+        """Which have a pair of nouns on which no small model was trained."""
         return np.array([prompt.held_out for prompt in self.prompts])
 
 
 def is_held_out(head: str, attractor: str) -> bool:
-    """Is a pair of nouns kept from training?  A fifth are; every noun is in some that are not."""
+    """Is a pair of nouns held out from training?  A fifth are; every noun is also in others."""
     return (HEADS.index(head) + 2 * ATTRACTORS.index(attractor)) % 5 == 0
 
 
@@ -130,7 +130,7 @@ def draw_prompts(count: int = COUNT, seed: int = SEED) -> Prompts:
 
     Args:
         count: even; a half of them, at random, is the training half.
-        seed: of the drawing, 0 as published.
+        seed: seed of the draw, 0 as published.
 
     Raises:
         ValueError: where the count is odd.
@@ -155,14 +155,14 @@ def draw_prompts(count: int = COUNT, seed: int = SEED) -> Prompts:
 
 
 def choice(rng: np.random.Generator, among: tuple[str, ...]) -> str:
-    """Draw one of some, each as likely."""
+    """Draw one of several, with equal probability."""
     return among[int(rng.integers(0, len(among)))]
 
 
 def draw_prompt(
     rng: np.random.Generator, head: str, attractor: str, plural: bool, attractor_plural: bool
 ) -> Prompt:
-    """Draw the rest of a prompt; all is drawn, whether or not the shape has a place for it."""
+    """Draw the rest of a prompt; every part is drawn, even if the shape does not use it."""
     connector, front, back, relative = (
         choice(rng, among) for among in (CONNECTORS, FRONTS, BACKS, RELATIVES)
     )

@@ -1,9 +1,9 @@
 """The language of agreement: sentences that small models learn to complete.
 
-The shapes are those of `polyrot.tasks.agreement`, with every combination of numbers, so that the
-attractor says nothing of the verb; the verb agrees with the head and stands in the past behind
-"In the past,".  A fifth of the pairs of nouns is held out: a model sees both nouns, never
-together.
+The shapes are those of `polyrot.tasks.agreement`, with every combination of numbers, so the
+attractor says nothing about the verb; the verb agrees with the head, and is in the past tense
+after "In the past,".  A fifth of the pairs of nouns are held out: a model sees both nouns, but
+never together.
 """
 
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 ADJECTIVES = ("new", "small", "large", "red", "quiet", "here", "gone", "ready")
-"""What stands behind the verb."""
+"""Words that follow the verb."""
 SEPARATOR, UNKNOWN = "<|endoftext|>", "<|unknown|>"
 SPECIAL = (SEPARATOR, UNKNOWN)
 
@@ -38,7 +38,7 @@ Rows = UInt8[np.ndarray, "row position"]
 
 
 def draw_sentence(rng: np.random.Generator, *, held_out: bool) -> str:
-    """Draw a sentence, of the pairs of nouns that are held out or of the others.
+    """Draw a sentence with a held-out pair of nouns, or with one of the others.
 
     >>> draw_sentence(np.random.default_rng(0), held_out=False)
     'The women of the students are gone.'
@@ -51,7 +51,7 @@ def draw_sentence(rng: np.random.Generator, *, held_out: bool) -> str:
 
 
 def new_tokenizer() -> "PreTrainedTokenizerFast":
-    """Make the tokenizer: a token a word in lower case, and one a mark; nothing is learned.
+    """Make the tokenizer: a token per lower-case word or punctuation mark; nothing is learned.
 
     >>> new_tokenizer().tokenize("In the past, The keys are")
     ['in', 'the', 'past', ',', 'the', 'keys', 'are']
@@ -81,16 +81,16 @@ def draw_rows(
     held_out: bool,
     rng: np.random.Generator,
 ) -> Rows:
-    """Draw rows of sentences, each behind the other with a separator between; the last is cut.
+    """Draw rows of sentences in sequence with a separator between; the last one is cut.
 
     A row begins where a sentence does, as a prompt does.
 
     Args:
-        tokenizer: of `new_tokenizer`.
-        count: of rows.
-        length: of a row, in tokens.
-        held_out: whether sentences are of the held-out pairs of nouns, or of the others.
-        rng: what draws.
+        tokenizer: made by `new_tokenizer`.
+        count: number of rows.
+        length: tokens per row.
+        held_out: whether sentences have the held-out pairs of nouns, or the others.
+        rng: the random generator.
     """
     # No sentence is shorter than eight tokens: "The key to the box is red."
     most = -(-length // 8)
@@ -100,7 +100,9 @@ def draw_rows(
     rows = np.empty((count, length), dtype=np.uint8)
     for row in range(count):
         joined = [
-            token for own in ids[row * most : (row + 1) * most] for token in (*own, separator)
+            token
+            for sentence in ids[row * most : (row + 1) * most]
+            for token in (*sentence, separator)
         ]
         rows[row] = joined[:length]
     return rows

@@ -29,7 +29,7 @@ LONG_LENGTHS = (50, 60)
 
 Tokens = Int64[np.ndarray, "sequence position"]
 Content = Int64[np.ndarray, "sequence step"]
-"""Brackets numbered 0-5 (twice the family, plus one to close), before they are framed."""
+"""Brackets numbered 0-5 (twice the family, plus one to close), before framing."""
 
 Lengths = Int64[np.ndarray, " sequence"]
 
@@ -188,10 +188,10 @@ def _valid_content(count: int, width: int, rng: Generator, p_open: float) -> Con
     stack = np.zeros((count, MAX_DEPTH), dtype=np.int64)
     depth = np.zeros(count, dtype=np.int64)
     content = np.empty((count, width), dtype=np.int64)
-    wants_open = rng.random((width, count)) < p_open
+    prefers_open = rng.random((width, count)) < p_open
     families = rng.integers(0, FAMILIES, size=(width, count))
     for position in range(width):
-        opens = (depth < MAX_DEPTH) & ((depth == 0) | wants_open[position])
+        opens = (depth < MAX_DEPTH) & ((depth == 0) | prefers_open[position])
         innermost = stack[rows, np.maximum(depth - 1, 0)]
         family = np.where(opens, families[position], innermost)
         stack[rows[opens], depth[opens]] = family[opens]
@@ -201,7 +201,7 @@ def _valid_content(count: int, width: int, rng: Generator, p_open: float) -> Con
 
 
 def _frame(content: Content, content_length: Lengths) -> Tokens:
-    """Put BOS before the content, EOS behind it where it fits, PAD elsewhere."""
+    """Put BOS before the content, EOS after it where it fits, PAD elsewhere."""
     count, width = content.shape
     tokens = np.full((count, CONTEXT), PAD, dtype=np.int64)
     tokens[:, 0] = BOS

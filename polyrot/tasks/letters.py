@@ -1,4 +1,4 @@
-"""The first letters of words, at the tokens that begin one: answers that every text brings."""
+"""The first letters of words, at the tokens that begin one: labels available in any text."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ SPACES = ("\u0120", "\u2581", " ")
 def first_letters(
     tokenizer: Any, tokens: Int[Tensor, "sequence position"]
 ) -> Int[Tensor, " token"]:
-    """Say with which letter a token begins a word, or that it begins none.
+    """Return the letter with which a token begins a word, or that it begins none.
 
-    A word begins with a letter behind a space, or behind a token that does not end with a letter;
-    of what stands before a sequence nothing is known, so that without a space none begins there.
-    Upper and lower case are one.
+    A word begins with a letter after a space, or after a token that does not end with a letter.
+    What precedes a sequence is unknown, so its first token begins a word only after a space.
+    Case is ignored.
 
     Args:
         tokenizer: with `convert_ids_to_tokens` and a length.

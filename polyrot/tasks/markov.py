@@ -1,7 +1,7 @@
-"""Markov chains whose next state a model predicts, and what can be said of them exactly.
+"""Markov chains whose next state a model predicts, and their exact properties.
 
-The four-state chain of arXiv 2602.22600 stays where it is with probability 3/4 and goes to the
-next state of a ring with 1/4; chains on five and six states are of the kind.
+The four-state chain of arXiv 2602.22600 stays in its state with probability 3/4 and moves to the
+next state of a ring with 1/4; the chains on five and six states are built in the same way.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 STAY = 0.75
 LENGTH = 32
-"""States of a sequence; one less is predicted."""
+"""States of a sequence; all but the first are predicted."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Chain:
 
     def __post_init__(self) -> None:
         for i, row in enumerate(self.rows):
-            # In this form not a number is no probability either.
+            # Written so that nan fails too.
             if len(row) != len(self.rows) or min(row) < 0 or not abs(sum(row) - 1) <= 1e-12:
                 raise ValueError(
                     f"Expected {len(self.rows)} probabilities that sum to 1 in row {i} but got "
@@ -41,21 +41,21 @@ class Chain:
 
     @property
     def stationary(self) -> Float[Tensor, " state"]:
-        """Share of time in each state, in the long run.
+        """Share of time in each state in the long run.
 
         >>> ring(4).stationary.tolist()
         [0.25, 0.25, 0.25, 0.25]
         """
         ones = torch.ones(self.states, dtype=torch.float64)
         equations = torch.cat([self.transition.mT - torch.eye(self.states), ones[None]])
-        wanted = torch.zeros(self.states + 1, 1, dtype=torch.float64)
-        wanted[-1] = 1
-        found: Tensor = torch.linalg.lstsq(equations, wanted).solution[:, 0]
+        constants = torch.zeros(self.states + 1, 1, dtype=torch.float64)
+        constants[-1] = 1
+        found: Tensor = torch.linalg.lstsq(equations, constants).solution[:, 0]
         return found.round(decimals=14)
 
     @property
     def spectrum(self) -> Complex[Tensor, " eigenvalue"]:
-        """Eigenvalues but the Perron one, which is 1; the largest real part first.
+        """Eigenvalues without the Perron eigenvalue 1, by descending real part.
 
         >>> [f"{value:.2f}" for value in ring(4).spectrum.tolist()]
         ['0.75+0.25j', '0.75-0.25j', '0.50+0.00j']
@@ -67,7 +67,7 @@ class Chain:
 
     @property
     def oracle_r2(self) -> float:
-        """R2 of the best linear prediction of the next state, one-hot, from this one.
+        """R2 of the best linear prediction of the next state, one-hot, from the present one.
 
         1 - mean over states j of [sum_i pi_i T_ij (1 - T_ij)] / [pi_j (1 - pi_j)]
         (arXiv 2602.22600, released code).
@@ -79,7 +79,7 @@ class Chain:
         return float(1 - ((pi @ (T * (1 - T))) / (pi * (1 - pi))).mean())
 
     def sample(self, sequences: int, *, seed: int) -> Int[Tensor, "sequence state"]:
-        """Draw sequences of 32 states, the first of them uniform."""
+        """Draw sequences of 32 states, the first uniform."""
         rng = np.random.default_rng(seed)
         steps = np.cumsum(self.rows, axis=1)[:, :-1]
         drawn = np.empty((sequences, LENGTH), dtype=np.int64)
@@ -91,7 +91,7 @@ class Chain:
 
 
 def ring(states: int) -> Chain:
-    """The chain that stays with probability 3/4 and else goes on around a ring.
+    """Make the chain that stays with probability 3/4 and otherwise moves on around a ring.
 
     >>> ring(4).rows[3]
     (0.25, 0.0, 0.0, 0.75)
@@ -104,7 +104,7 @@ def ring(states: int) -> Chain:
 
 
 def two_rows() -> Chain:
-    """A chain on four states with two different rows: its next state hangs on one bit.
+    """Make a chain on four states with two different rows: its next state depends on one bit.
 
     From 0 and 1 it goes to 2 with probability 3/4, from 2 and 3 to 0; each of the other
     states has 1/12.

@@ -1,7 +1,7 @@
 """Modular addition: the answer to `a + b` is `(a + b) mod p`.
 
-All p^2 questions, split once by a fixed permutation (arXiv 2602.22600, its released code: p = 53,
-half of them train, permutation from seed 42).
+All p^2 questions, split once by a fixed permutation (arXiv 2602.22600, released code: p = 53,
+half of them for training, permutation from seed 42).
 """
 
 import torch
@@ -32,7 +32,7 @@ def answers(pairs: Int[Tensor, "question 2"], modulus: int = MODULUS) -> Int[Ten
 
 
 def is_training(modulus: int = MODULUS) -> Bool[Tensor, " question"]:
-    """Which questions train: half of them, the same for every model."""
+    """Mark the training questions: half of them, the same for every model."""
     count = modulus**2
     order = torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
     chosen = torch.zeros(count, dtype=torch.bool)

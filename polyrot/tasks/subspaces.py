@@ -1,7 +1,7 @@
-"""Features that are subspaces: planted bases, what they hold, and sums of a few at a time.
+"""Features that are subspaces: planted bases, points in them, and sums of a few at a time.
 
 "Subspace-aware sparse autoencoders" (arXiv 2606.06333) takes a concept to be a point in a subspace
-of a few dimensions: one of a circle, a sphere, or simply a Gaussian vector.
+of a few dimensions: on a circle, on a sphere, or simply a Gaussian vector.
 """
 
 import math
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 Coordinates = Callable[[int, int, torch.Generator], Float[Tensor, "token dim"]]
-"""Called with tokens, dimensions and the source of randomness."""
+"""Called with the number of tokens, the dimension and the random generator."""
 
 
 def gaussian(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor, "token dim"]:
@@ -23,7 +23,7 @@ def gaussian(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor,
 
 
 def sphere(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor, "token dim"]:
-    """Draw points of the unit sphere uniformly: in two dimensions of the circle."""
+    """Draw points uniformly from the unit sphere; in two dimensions this is the circle."""
     x = torch.randn(tokens, dim, generator=generator)
     x /= x.norm(dim=1, keepdim=True)
     return x
@@ -38,7 +38,7 @@ def helix(tokens: int, dim: int, generator: torch.Generator) -> Float[Tensor, "t
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Activations, and what they were made of."""
+    """Activations, and the features that are active in each token."""
 
     x: Float[Tensor, "token d_model"]
     on: Bool[Tensor, "token feature"]
@@ -46,15 +46,15 @@ class Tokens:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Planted subspaces, and how activations are made of them.
+    """Planted subspaces, and how activations are made from them.
 
     Args:
-        bases: of each feature, orthonormal rows.
-        coordinates: of each, how a point in it is drawn.
-        active: features in every token, all sets of so many being as likely.
-        scales: of each, what its points are multiplied by.
+        bases: orthonormal rows, by feature.
+        coordinates: how a point is drawn, by feature.
+        active: active features per token; all sets of this size are equally likely.
+        scales: the factor that multiplies its points, by feature.
         noise: power of isotropic noise, as a share of the features' power.
-        power: mean squared norm of a token without its noise; none for that of the features.
+        power: mean squared norm of a token without its noise; None keeps that of the features.
     """
 
     bases: tuple[Float[Tensor, "_ d_model"], ...]
@@ -66,12 +66,12 @@ class Features:
 
     @property
     def dims(self) -> tuple[int, ...]:
-        """Dimensions of each."""
+        """Dimension of each feature."""
         return tuple(len(basis) for basis in self.bases)
 
     @property
     def d_model(self) -> int:
-        """Dimensions of the space that they are in."""
+        """Dimension of the space that contains them."""
         return self.bases[0].shape[1]
 
     def draw(self, tokens: int, seed: int) -> Tokens:
@@ -96,7 +96,7 @@ class Features:
 def random_bases(
     dims: Sequence[int], d_model: int, seed: int, *, orthogonal: bool = False
 ) -> tuple[Float[Tensor, "_ d_model"], ...]:
-    """Draw orthonormal bases; those of different features are orthogonal to one another, or not."""
+    """Draw orthonormal bases; with `orthogonal`, different features are orthogonal."""
     generator = torch.Generator().manual_seed(seed)
     if orthogonal:
         every: Tensor = torch.linalg.qr(torch.randn(d_model, sum(dims), generator=generator)).Q

@@ -1,8 +1,8 @@
-"""Text that every machine has: the sources and documentation of Python's standard library.
+"""Text available on every machine: sources and documentation of Python's standard library.
 
-Modules are held out whole, with the tests that bear their name: whatever is measured on held-out
-text, no model saw its file.  A module's prose is that of its docstrings; the language reference
-that `help()` shows comes with the library too.
+Modules are held out whole, with the tests named after them: no model saw any file of held-out
+text.  A module's prose is that of its docstrings; the language reference that `help()` shows
+comes with the library too.
 """
 
 import ast
@@ -20,10 +20,10 @@ from jaxtyping import Int
 
 VOCABULARY = 1_024
 TOKENIZER_CHARACTERS = 4_000_000
-"""Of the training text, that the tokenizer is fitted on."""
+"""Number of characters of training text that the tokenizer is fitted on."""
 SEPARATOR = "<|endoftext|>"
 HELD_OUT_EVERY = 8
-"""One module in so many is held out."""
+"""One module in this many is held out."""
 LARGEST_FILE = 400_000
 """Bytes; larger ones are tables."""
 
@@ -46,7 +46,7 @@ class Document:
 def standard_library() -> tuple[Document, ...]:
     """Read the standard library's sources, and the language reference, in a fixed order.
 
-    Codecs are left out, which are tables, and files that are not UTF-8.
+    Codecs, which are tables, and files that are not UTF-8 are left out.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     documents = []
@@ -65,12 +65,12 @@ def standard_library() -> tuple[Document, ...]:
 
 
 def prose(document: Document) -> Iterator[str]:
-    """Yield the docstrings of a source file, or the document where it is no source."""
+    """Yield the docstrings of a source file, or a document that is not source as it is."""
     if document.module.startswith("reference/"):
         yield document.text
         return
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what the library's tests provoke
+        with warnings.catch_warnings(action="ignore"):  # provoked by the library's tests
             tree = ast.parse(document.text)
     except (SyntaxError, ValueError, RecursionError):
         return
@@ -101,7 +101,7 @@ def train_tokenizer(documents: Sequence[Document], vocabulary: int = VOCABULARY)
 
 
 def encode(tokenizer: Any, documents: Sequence[Document], *, held_out: bool) -> Tokens:
-    """Join the documents that are held out, or the others, each behind a separator."""
+    """Join the held-out documents, or the others, each after a separator."""
     chosen = [d.text for d in documents if d.held_out is held_out]
     separator = tokenizer.token_to_id(SEPARATOR)
     ids = []

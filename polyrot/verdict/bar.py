@@ -50,15 +50,15 @@ class Bar:
         return not (self._below(value) or self._above(value))
 
     def margin(self, value: float) -> float:
-        """How far inside the region a value lies, from its nearest edge; negative outside."""
+        """Distance of a value from the nearest edge of the region; negative outside."""
         return min(value - self.low, self.high - value)
 
     def place(self, estimate: Estimate) -> Placement:
         """Compare a whole interval with the region.
 
         Raises:
-            ValueError: where the estimate is not a number: a measurement that failed is an
-                error, never evidence.
+            ValueError: where the estimate is not a number: a failed measurement is an error,
+                never evidence.
         """
         if any(math.isnan(v) for v in (estimate.value, estimate.low, estimate.high)):
             raise ValueError(f"Expected {self.quantity} to be a number but got {estimate!r}")

@@ -1,6 +1,6 @@
 """Estimates and figures kept between runs, keyed by everything that determines them.
 
-Only measured numbers are kept, never a verdict: bars and the rule are applied anew in
+Only measured numbers are kept, never a verdict: bars and the rule are applied again in
 every run.  The key covers the claim and what it imports, the part of polyrot that can alter a
 number (see `polyrot.verdict.sources`), the trained files, the library versions and the device.
 """
@@ -35,8 +35,8 @@ class EstimateCache(Kept):
         Args:
             claim_file: the module that measures.
             what: everything else that determines the numbers.
-            packages: folders, or single modules, of other packages that can alter them, say of
-                those that bring experiments; all of their Python files count.
+            packages: folders, or single modules, of other packages that can alter the numbers, such
+                as those with experiments; all of their Python files count.
         """
         self._key = {
             **what,
@@ -64,10 +64,10 @@ class EstimateCache(Kept):
         path = cache_directory() / "estimates" / f"{name}.json"
         text = _read(path)
         if text is None:
-            # Through JSON in either case, so that both runs judge the same digits.
+            # Through JSON in either case: both runs judge the same digits.
             text = json.dumps(plain(make()))
             sealed = _sealed(text)
-            with suppress(OSError):  # a full disk costs the next run its time, nothing else
+            with suppress(OSError):  # with a full disk the next run measures again
                 write_atomically(path, lambda p: p.write_text(sealed))
         return json.loads(text)
 

@@ -1,7 +1,7 @@
-"""How often a bar is met where its claim is true, and where it is false.
+"""How often a bar is met in worlds where its claim is true, and where it is false.
 
 Measured on synthetic worlds by `polyrot calibrate`, kept in `calibration.json`, and shown
-beside every verdict as the bar's operating characteristic.
+with every verdict as the bar's operating characteristic.
 """
 
 import json
@@ -21,7 +21,7 @@ LEAST_POWER = 0.8
 
 @dataclass(frozen=True)
 class Cell:
-    """Random draws of a world, and in how many of them a bar was met."""
+    """Number of random draws of a world, and number in which a bar was met."""
 
     world: str
     met: int
@@ -49,7 +49,7 @@ class Characteristic:
 
     @property
     def confused(self) -> tuple[Cell, ...]:
-        """Alternatives in which the bar is not met clearly less often than in the first true world.
+        """Alternatives that do not meet the bar clearly less often than the first true world.
 
         That is, not significantly: Fisher's exact test, one-sided, level 0.05.
         """
@@ -59,9 +59,9 @@ class Characteristic:
 
     @property
     def weakest(self) -> Cell | None:
-        """The alternative that meets the bar most often, where a power of 0.8 is not shown.
+        """The alternative that meets the bar most often, among those without a power of 0.8.
 
-        The whole interval must lie above 0.8, which takes 17 draws of which none meets.
+        The whole interval must lie above 0.8, which takes 17 draws that all miss the bar.
         """
         weak = [cell for cell in self.false if 1 - cell.interval[1] < LEAST_POWER]
         return max(weak, key=lambda cell: cell.share, default=None)
@@ -83,11 +83,11 @@ class Row:
     true_in: tuple[str, ...]
     false_in: tuple[str, ...]
     not_run: str = ""
-    """Why it could not be measured in the worlds; empty where it could."""
+    """Why it could not be measured in the worlds; empty if it could."""
 
     @property
     def characteristic(self) -> Characteristic:
-        """By the worlds that the claim named when it was calibrated."""
+        """The characteristic in the worlds that the claim named when it was calibrated."""
         return self.characteristic_in(self.true_in, self.false_in)
 
     def characteristic_in(
@@ -112,12 +112,12 @@ class Calibration:
 
     @property
     def blocks(self) -> list[tuple[tuple[str, ...], tuple[Row, ...]]]:
-        """Worlds that measurements have in common, and these; none is in two blocks."""
+        """Groups of worlds with the measurements in them; no two groups share a measurement."""
         groups: list[set[str]] = []
         for row in self.rows:
-            own = {cell.world for cell in row.cells}
-            groups = [g for g in groups if not g & own] + [
-                own.union(*(g for g in groups if g & own))
+            of_row = {cell.world for cell in row.cells}
+            groups = [g for g in groups if not g & of_row] + [
+                of_row.union(*(g for g in groups if g & of_row))
             ]
         blocks = []
         for group in sorted(filter(None, groups), key=lambda g: min(map(self.worlds.index, g))):
@@ -129,8 +129,8 @@ class Calibration:
     def characteristic(self, measurement: Measurement, metrics: int) -> Characteristic | None:
         """Look up a bar's operating characteristic.
 
-        None where it was not measured in every world that the claim names, or was for
-        another bar or other definitions.
+        None if it was not measured in every world that the claim names, or for another bar or
+        other definitions.
         """
         claim, bar = measurement.claim, measurement.bar
         sought = (measurement.id, str(bar), bar.quantity)
@@ -177,7 +177,7 @@ def read_calibration(path: Path) -> Calibration:
     """Read a `calibration.json`.
 
     Raises:
-        ValueError: where the file is not one, or is of another schema.
+        ValueError: where the file is not one, or has another schema.
     """
     try:
         document = json.loads(path.read_text())

@@ -12,7 +12,7 @@ from polyrot.verdict.figure import Figure
 Worlds = Mapping[str, Mapping[str, Estimate]]
 """Estimates by world (`MODELS`, or the name of a control) and part."""
 Draw = Callable[[Worlds], Sequence[Figure]]
-"""Makes figures of what was measured."""
+"""Makes figures from the estimates."""
 
 
 class Kind(StrEnum):
@@ -32,19 +32,19 @@ class Control:
     kind: Kind
     world: Any
     parts: tuple[str, ...] = ()
-    """The parts whose truth is known there; all of them where empty."""
+    """The parts whose truth is known there; empty for all of them."""
 
     def concerns(self, part: str) -> bool:
         return not self.parts or part in self.parts
 
 
 def negative(name: str, world: Any, *parts: str) -> Control:
-    """A control that must miss the bar, of all parts or of those named."""
+    """Make a control that must miss the bar, for all parts or those named."""
     return Control(name, Kind.NEGATIVE, world, parts)
 
 
 def positive(name: str, world: Any, *parts: str) -> Control:
-    """A control that must meet the bar, of all parts or of those named."""
+    """Make a control that must meet the bar, for all parts or those named."""
     return Control(name, Kind.POSITIVE, world, parts)
 
 
@@ -54,11 +54,11 @@ class Printed:
 
     numbers: tuple[float, ...]
     of: str
-    """What they are of, in a few words."""
+    """What they measure, in a few words."""
     parts: tuple[str, ...] = ()
-    """The parts that they are of; where empty, the paper says none, or there is only one."""
+    """The parts that they belong to; empty if the paper does not say, or there is only one."""
     ends: bool = False
-    """Are they a lowest and a highest number, with others between that are not printed?"""
+    """Are they the lowest and the highest of several numbers, with the others not printed?"""
 
     def concerns(self, part: str) -> bool:
         return not self.parts or part in self.parts
@@ -76,10 +76,10 @@ class Claim:
     true_in: tuple[str, ...] = ()
     """Synthetic worlds in which the claim is true, for the calibration of its bars.
 
-    How often a bar is met in others is compared with the first.
+    How often the bar is met in any other world is compared with the first.
     """
     false_in: tuple[str, ...] = ()
-    """The named alternatives: synthetic worlds in which it is false."""
+    """The named alternatives: synthetic worlds in which the claim is false."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class Measurement:
     bar: Bar
     controls: tuple[Control, ...]
     published: bool = False
-    """Exactly the author's definition, beside the hardened measurement of the same claim."""
+    """Does it use exactly the author's definition, unlike the hardened measurement?"""
     printed: Mapping[str, tuple[Printed, ...]] = field(default_factory=dict)
-    """The published numbers by suite, where they are of the bar's quantity: drawn on its axis."""
+    """Published numbers of the bar's quantity, by suite: drawn on its axis."""
     figures: tuple[Draw, ...] = ()
-    """Drawn after the verdict, say a `polyrot.verdict.figures.ByPart`."""
+    """Drawn after the verdict, for example a `polyrot.verdict.figures.ByPart`."""
 
     @property
     def id(self) -> str:

@@ -1,4 +1,4 @@
-"""A picture as data: what a claim wants drawn beside its verdict; `polyrot.report` draws it."""
+"""Figures as data: what a claim shows with its verdict; `polyrot.report` draws them."""
 
 import math
 import re
@@ -19,7 +19,7 @@ class Role(StrEnum):
     POSITIVE = "positive"
     """A world in which it is true."""
     BESIDE = "beside"
-    """Something that the models are compared with, of no known truth."""
+    """Something that the models are compared with, whose truth is unknown."""
     NULL = "null"
     """What chance gives."""
 
@@ -35,7 +35,7 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers that are drawn alike."""
+    """Numbers that are drawn in one style."""
 
     label: str
     role: Role
@@ -43,14 +43,14 @@ class Series:
     """Positions, or names of categories."""
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
-    """Lower ends of the intervals of `y`, -inf where one is not known; empty where none is."""
+    """Lower ends of the intervals of `y`, -inf where unknown; empty if all are."""
     high: tuple[float, ...] = ()
 
     @classmethod
     def of(
         cls, label: str, role: Role, x: Sequence[float | str], estimates: Iterable[Estimate]
     ) -> "Series":
-        """Draw estimates with their intervals."""
+        """Make a series of estimates with their intervals."""
         every = list(estimates)
         return cls(
             label,
@@ -75,41 +75,41 @@ class Figure:
     """A picture with one pair of axes."""
 
     name: str
-    """Of its file: short, and another than those of the same measurement."""
+    """Name of its file: short, and different from those of the same measurement."""
     title: str
     caption: str
     """What is drawn, over what, and how to read it."""
     x: str
-    """What the axis shows, with its unit."""
+    """Label of the axis, with its unit."""
     y: str
     mark: Mark
     series: tuple[Series, ...]
     diagonal: bool = False
     """Draw the line on which y = x."""
     bar: tuple[float, ...] = ()
-    """The finite ends of the bar, to draw across, where `y` is the quantity that it is of."""
+    """Finite ends of the bar, drawn across, if `y` is the bar's quantity."""
     log_y: bool = False
     """Is the vertical axis logarithmic?"""
     log_x: bool = False
-    """Is the horizontal one, of numbers?"""
+    """Is the horizontal axis logarithmic, if it shows numbers?"""
 
     def __post_init__(self) -> None:
-        """Refuse what could not be drawn while it is known who made it."""
-        for own in self.series:
-            of = f"of series {own.label!r} of figure {self.name!r}"
-            edges = len(own.y) + (self.mark is Mark.STEPS)
-            ends = {len(own.low), len(own.high)}
-            if len(own.x) != edges or ends not in ({0}, {len(own.y)}):
+        """Refuse what could not be drawn, while its maker is still known."""
+        for one in self.series:
+            of = f"of series {one.label!r} of figure {self.name!r}"
+            edges = len(one.y) + (self.mark is Mark.STEPS)
+            ends = {len(one.low), len(one.high)}
+            if len(one.x) != edges or ends not in ({0}, {len(one.y)}):
                 lengths = ", ".join(
-                    f"{len(getattr(own, which))} {which}" for which in ("x", "y", "low", "high")
+                    f"{len(getattr(one, which))} {which}" for which in ("x", "y", "low", "high")
                 )
                 raise ValueError(
-                    f"Expected {edges} x and as many low and high as y, or none, {of} but got "
+                    f"Expected {edges} x, and {len(one.y)} low and high or none, {of} but got "
                     f"{lengths}"
                 )
-            if self.mark is not Mark.POINTS and any(isinstance(x, str) for x in own.x):
+            if self.mark is not Mark.POINTS and any(isinstance(x, str) for x in one.x):
                 raise ValueError(f"Expected numbers as x {of}: names are for points alone")
-            for low, y, high in zip(own.low, own.y, own.high, strict=True) if own.low else ():
+            for low, y, high in zip(one.low, one.y, one.high, strict=True) if one.low else ():
                 if low > y or y > high:
                     raise ValueError(
                         f"Expected low <= y <= high {of} but got {low:g}, {y:g} and {high:g}"
@@ -117,20 +117,20 @@ class Figure:
 
     @property
     def file_stem(self) -> str:
-        """Its name as it stands in the name of a file."""
+        """Its name as it appears in file names."""
         return re.sub(r"[^\w.-]+", "-", self.name)
 
 
 def figure_from_json(fields: Mapping[str, Any]) -> Figure:
-    """Read a figure back; what is not finite was written as a string."""
+    """Read a figure back; numbers that are not finite were written as strings."""
     series = tuple(
         Series(
-            own["label"],
-            Role(own["role"]),
-            tuple(own["x"]),
-            *(tuple(float(v) for v in own[which]) for which in ("y", "low", "high")),
+            one["label"],
+            Role(one["role"]),
+            tuple(one["x"]),
+            *(tuple(float(v) for v in one[which]) for which in ("y", "low", "high")),
         )
-        for own in fields["series"]
+        for one in fields["series"]
     )
     bar = tuple(map(float, fields["bar"]))
     return Figure(**{**fields, "mark": Mark(fields["mark"]), "series": series, "bar": bar})

@@ -1,4 +1,4 @@
-"""The figures of claims as data, from the estimates that were measured."""
+"""The figures of claims as data, made from the measured estimates."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -22,20 +22,22 @@ class Curve:
     world: str = MODELS
     """`MODELS`, or the name of a control."""
     detail: str = ""
-    """The detail of the estimates; empty: the estimates themselves.
+    """The detail of the estimates to show; empty for the estimates themselves.
 
-    Of `ByDose` a pattern of the names of details: `given at {dose:g}, logits`.
+    For `ByDose`, a pattern of detail names: `given at {dose:g}, logits`.
     """
 
 
 def control_curves(controls: Iterable[Control], *, detail: str = "") -> tuple[Curve, ...]:
-    """Draw controls, each in the colour of its kind."""
-    return tuple(Curve(own.name, Role(own.kind), own.name, detail) for own in controls)
+    """Make curves of controls, each with the role of its kind."""
+    return tuple(
+        Curve(control.name, Role(control.kind), control.name, detail) for control in controls
+    )
 
 
 @dataclass(frozen=True)
 class ByPart:
-    """A figure of every part, say of every site, side by side, with their intervals."""
+    """A figure with every part, for example every site, side by side, with intervals."""
 
     name: str
     title: str
@@ -43,10 +45,10 @@ class ByPart:
     y: str
     curves: tuple[Curve, ...]
     bar: Bar | None = None
-    """Drawn across, where `y` is the quantity that it is of."""
+    """Drawn across, if `y` is the bar's quantity."""
     log_y: bool = False
     parts: tuple[str, ...] = ()
-    """Those that are drawn, where not all are."""
+    """The parts to draw; empty for all."""
 
     def __call__(self, worlds: Worlds) -> list[Figure]:
         parts = [part for part in worlds[MODELS] if part in (self.parts or worlds[MODELS])]
@@ -68,7 +70,7 @@ class ByPart:
                 estimates = (found[part] for part in have)
                 series.append(Series.of(curve.label, curve.role, have, estimates))
         caption = self.caption + (f" Dashed: the bar, {self.bar}." if self.bar else "")
-        if not all(known for own in series for known in own.has_interval):
+        if not all(known for one in series for known in one.has_interval):
             caption += " Hollow: without an interval."
         ends = (self.bar.low, self.bar.high) if self.bar else ()
         edges = tuple(end for end in ends if math.isfinite(end))
@@ -89,10 +91,10 @@ class ByPart:
 
 @dataclass(frozen=True)
 class ByDose:
-    """For every part a figure of how its effect grows with the dose."""
+    """One figure per part, of its effect by dose."""
 
     title: str
-    """With `{part}` in it."""
+    """Contains `{part}`."""
     caption: str
     y: str
     curves: tuple[Curve, ...]
@@ -108,7 +110,7 @@ class ByDose:
             details = found[part].details if part in found else {}
             keys = {dose: curve.detail.format(dose=dose) for dose in self.doses}
             have = {dose: float(details[key]) for dose, key in keys.items() if key in details}
-            if have:  # without a dose there is no effect
+            if have:  # at dose 0 there is no effect
                 x, y = (0.0, *have), (0.0, *have.values())
                 series.append(Series(curve.label, curve.role, x, y))
         return Figure(
@@ -144,10 +146,11 @@ def against_each_other(
 
 
 def detail_of(estimate: Estimate, name: str) -> tuple[float, float, float]:
-    """Return a detail with the ends of its interval, which are infinite where it has none."""
+    """Return a detail with the ends of its interval, which are infinite if it has none."""
     low, high = ends_of(name)
-    own = estimate.details
-    return float(own[name]), float(own.get(low, -math.inf)), float(own.get(high, math.inf))
+    details = estimate.details
+    ends = details.get(low, -math.inf), details.get(high, math.inf)
+    return float(details[name]), float(ends[0]), float(ends[1])
 
 
 def numbers(values: Tensor) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class ControlResult:
-    """What a control did: its estimate and where that lies."""
+    """Result of a control: its estimate, and where that lies."""
 
     name: str
     kind: Kind
@@ -33,14 +33,14 @@ class ControlResult:
 
     @property
     def behaved(self) -> bool:
-        """Did a negative control miss the bar, a positive one meet it?"""
-        wanted = Placement.OUTSIDE if self.kind is Kind.NEGATIVE else Placement.INSIDE
-        return self.placement is wanted
+        """Did a negative control miss the bar, or a positive one meet it?"""
+        expected = Placement.OUTSIDE if self.kind is Kind.NEGATIVE else Placement.INSIDE
+        return self.placement is expected
 
 
 @dataclass(frozen=True)
 class Part:
-    """One judged part of a measurement, say one site."""
+    """One judged part of a measurement, for example one site."""
 
     name: str
     estimate: Estimate
@@ -65,16 +65,16 @@ def judge(
     """Judge one part by the table in DESIGN.md.
 
     Args:
-        name: of the part, say a site.
+        name: name of the part, for example a site.
         bar: the region fixed before the run.
-        estimate: of the models.
+        estimate: estimate of the models.
         controls: name, kind and estimate of each control, measured by the same code.
         absent: name, kind and reason of each control that could not run.
         proxy: why the measurement is only a proxy for the published protocol; empty if not.
-        characteristic: how often the bar is met in worlds of known truth, where measured.
+        characteristic: how often the bar is met in worlds of known truth, if measured.
     """
     placement = bar.place(estimate)
-    # The pairs of every control would double the record, and nobody asks for them.
+    # The pairs of every control would double the size of the record, and nothing uses them.
     results = tuple(
         ControlResult(n, kind, replace(e, pairs={}), bar.place(e)) for n, kind, e in controls
     )
@@ -90,7 +90,7 @@ def judge(
 
 
 def worst_part(parts: Sequence[Part]) -> Part:
-    """Return the part that decides: of the worst verdict, the one furthest out of the bar."""
+    """Return the part that decides: of those with the worst verdict, the furthest outside."""
     if not parts:
         raise ValueError("Expected at least one part but got none")
     return min(parts, key=lambda part: (list(Verdict).index(part.verdict), part.margin))

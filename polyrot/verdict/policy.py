@@ -1,4 +1,4 @@
-"""What a run demands: how a verdict becomes a passed, failed or skipped test."""
+"""The demands of a run, which turn a verdict into a passed, failed or skipped test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """A measurement for which a run fails, and why; of no suite where none measured it."""
+    """A measurement that fails a run, and why; without a suite if none measured it."""
 
     id: str
     suite: str
@@ -38,20 +38,20 @@ class Policy:
     """The gate of one run.
 
     By default REPLICATED passes, REFUTED, VACUOUS and ERROR fail, and the undecided are
-    skipped (failed if `strict`).  With `required` ids those must be REPLICATED, on every suite
-    of the run, and other findings fail nothing.  With `expected` verdicts each must be the one
-    recorded, whatever it is.  With both, both must hold.  An ERROR fails in any case: it is no
-    finding that could be accepted.
+    skipped (failed if `strict`).  With `required` ids, those must be REPLICATED on every suite
+    of the run, and other findings do not fail it.  With `expected` verdicts, each must be the
+    recorded one.  With both, both must hold.  An ERROR always fails, because it is not a finding
+    that could be accepted.
     """
 
     strict: bool = False
     required: tuple[str, ...] = ()
     expected: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
-    """Recorded verdict by suite and measurement; empty where no file was given."""
+    """Recorded verdict by suite and measurement; empty if no file was given."""
     recorded_in: Mapping[str, Path] = field(default_factory=dict)
-    """By suite, the file that the expected verdicts were read from."""
+    """File from which the expected verdicts were read, by suite."""
     not_measured: tuple[str, ...] = ()
-    """Suites recorded in a folder of reports that are no suites of this run: not demanded."""
+    """Recorded suites, in a folder of reports, that this run does not measure: not demanded."""
 
     @classmethod
     def from_files(
@@ -65,8 +65,8 @@ class Policy:
         """Read the recorded verdicts before the run can overwrite them.
 
         Raises:
-            OSError, ValueError: as `read_verdict`, and where a file is empty or two are of one
-                suite.
+            OSError, ValueError: as for `read_verdict`, and where a file is empty or two belong
+                to one suite.
         """
         expected: dict[tuple[str, str], Verdict] = {}
         recorded_in: dict[str, Path] = {}
@@ -74,7 +74,8 @@ class Policy:
             report = read_verdict(file)
             if other := recorded_in.get(report.suite):
                 raise ValueError(
-                    f"Expected one file a suite but {other} and {file} are both of {report.suite}; "
+                    f"Expected one file per suite but {other} and {file} are both of "
+                    f"{report.suite}; "
                     "leave one out"
                 )
             if not report.records:
@@ -85,7 +86,7 @@ class Policy:
 
     @property
     def demands(self) -> str:
-        """The options by which verdicts were demanded; empty where none was."""
+        """The options that demanded verdicts; empty if none did."""
         given = (("--require", self.required), ("--expect", self.expected))
         return " ".join(option for option, value in given if value)
 
@@ -115,8 +116,8 @@ class Policy:
     def failures(self, records: Sequence[Record], *, whole: bool = True) -> list[Failure]:
         """List what fails the run, worst first: what was not measured, then by verdict.
 
-        A recorded measurement that a `whole` run did not measure has drifted too; in a run of
-        claims that someone chose, it was left out.
+        A recorded measurement that a `whole` run did not measure has drifted too; a run of
+        selected claims left it out on purpose.
         """
         measured = {(record.suite, record.id) for record in records}
         found = {id for _, id in measured}
@@ -135,7 +136,7 @@ class Policy:
         return failures
 
     def drifted(self, suite: str, records: Sequence[Record]) -> bool:
-        """Do the verdicts of a suite differ from those recorded of it, in any way?"""
+        """Do the verdicts of a suite differ in any way from those recorded for it?"""
         recorded = {id: verdict for (of, id), verdict in self.expected.items() if of == suite}
         return recorded != {r.id: r.verdict for r in records if r.suite == suite}
 
@@ -146,6 +147,6 @@ def name_of(id: str, suite: str) -> str:
 
 
 def worst_first(records: Sequence[Record]) -> list[Record]:
-    """Order records by their verdicts, those of one verdict by name."""
+    """Order records by verdict, then by name."""
     order = list(Verdict)
     return sorted(records, key=lambda r: (order.index(r.verdict), r.id, r.suite))

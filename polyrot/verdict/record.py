@@ -1,7 +1,7 @@
 """Everything about one judged measurement, and its JSON form.
 
 Schema 4 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
-timing}`.  Two runs on one machine differ in `timing` alone.
+timing}`.  Two runs on one machine differ only in `timing`.
 """
 
 import json
@@ -40,16 +40,16 @@ class Record:
     reason: str
     parts: tuple[Part, ...] = ()
     characteristic: Characteristic | None = None
-    """How often the bar is met in worlds of known truth, where that was measured."""
+    """How often the bar is met in worlds of known truth, if that was measured."""
     region: tuple[float, float] = (-math.inf, math.inf)
     """The ends of the bar."""
     printed_numbers: tuple[Printed, ...] = ()
-    """The published numbers that are of the bar's quantity."""
+    """The published numbers of the bar's quantity."""
     protocol: str = ""
     """What is measured, how, and where that differs from the paper."""
     figures: tuple[Figure, ...] = ()
     not_drawn: str = ""
-    """Why the figures of the measurement are not there; empty where they are, or it has none."""
+    """Why the figures were not drawn; empty if they were, or if there are none."""
     seconds: float = 0.0
 
     @classmethod
@@ -68,7 +68,7 @@ class Record:
         not_drawn: str = "",
         seconds: float = 0.0,
     ) -> "Record":
-        """Build the record of judged parts, or of a verdict that came without any."""
+        """Build a record from judged parts, or from a verdict without parts."""
         if verdict is None:
             verdict, reason = roll_up(parts)
         claim, bar = measurement.claim, measurement.bar
@@ -95,7 +95,7 @@ class Record:
 
     @property
     def is_published(self) -> bool:
-        """Is this the author's own measurement rather than the hardened one?"""
+        """Is this the measurement by the author's definition, not the hardened one?"""
         return self.id.endswith("/published")
 
     def to_json(self) -> str:
@@ -115,7 +115,7 @@ class Report:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
     metrics: int = METRICS
-    """By which definitions of the quantities it was measured."""
+    """Version of the definitions by which the quantities were measured."""
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -145,7 +145,7 @@ def read_verdict(path: str | Path) -> Report:
 
     Raises:
         FileNotFoundError: where there is none.
-        ValueError: where the file is not one, or is of another schema.
+        ValueError: where the file is not one, or has another schema.
     """
     file = Path(path)
     if not file.is_file():
@@ -233,7 +233,7 @@ def estimate_from_json(fields: dict[str, Any]) -> Estimate:
 
 
 def plain(value: Any) -> Any:
-    """Make JSON of it: ten significant digits, infinities and nan as strings."""
+    """Convert to JSON values: ten significant digits, infinities and nan as strings."""
     if isinstance(value, float):
         return float(f"{value:.10g}") if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):

@@ -25,24 +25,24 @@ MODELS = "models"
 
 
 class Kept:
-    """What earlier runs left: here nothing, so that all is measured and drawn."""
+    """Results of earlier runs: here none, so everything is measured and drawn."""
 
     def measured(self, world: str, measure: Callable[[], Estimates]) -> Estimates:
         """Return the estimates of a world, `MODELS` or the name of a control."""
         return measure()
 
     def drawn(self, worlds: Iterable[str], draw: Callable[[], Figures]) -> Figures:
-        """Return the figures of the measurement, drawn of the worlds that could be measured."""
+        """Return the figures of the measurement, drawn from the worlds that were measured."""
         return draw()
 
 
 class Judge(Protocol):
-    """What the `judge` fixture is."""
+    """Type of the `judge` fixture."""
 
     def __call__(self, measure: Measure, *, figures: Sequence[Draw] = (), proxy: str = "") -> None:
         """Judge the test's measurement; `proxy` as for `run`.
 
-        `figures` are drawn after those of the measurement: what needs more than its estimates.
+        `figures` are drawn after those of the measurement; they need more than its estimates.
         """
 
 
@@ -71,10 +71,10 @@ def run(
         printed: the published numbers, for the record.
         protocol: how it was measured, for the record.
         proxy: how the models differ from the published protocol; empty if they do not.
-        characteristic: the bar's, if it was calibrated.
+        characteristic: operating characteristic of the bar, if it was calibrated.
         figures: drawn after the measurement's.  If one fails, the verdict stands, the record says
             why nothing was drawn, and a `FigureWarning` is given.
-        progress: told how far the measurement is.
+        progress: receives the share of the measurement that is done.
         kept: what an earlier run measured; see `EstimateCache`.
     """
     start = time.monotonic()
@@ -119,10 +119,10 @@ def run(
         )
     except NotRun as error:
         not_drawn = str(error)
-    except Exception as error:  # what was measured is no worse for it
+    except Exception as error:  # the measurement itself is not affected
         not_drawn = f"{type(error).__name__}: {error}"
         with warnings.catch_warnings():
-            # Where warnings are errors, too: this one would cost the verdict.
+            # Even where warnings are errors: this one would cost the verdict.
             warnings.simplefilter("always", FigureWarning)
             warnings.warn(
                 f"The figures of {measurement.id} on {suite} were not drawn: {not_drawn}",
@@ -143,10 +143,10 @@ def run(
 
 
 def _distinct(figures: Figures) -> Figures:
-    """Refuse figures that would be one file."""
+    """Refuse figures that would share a file."""
     names = Counter(figure.file_stem for figure in figures)
     if twice := [name for name, count in names.items() if count > 1]:
         raise ValueError(
-            f"Expected a name of its own for each figure but got several of {', '.join(twice)}"
+            f"Expected a different name for each figure but got several of {', '.join(twice)}"
         )
     return figures

@@ -1,8 +1,8 @@
-"""Which source code can alter a measured number, as hashes.
+"""Hashes of the source code that can alter a measured number.
 
-Of polyrot that is everything but what `LEFT_OUT` lists: a new module counts until somebody says why
+Of polyrot that is everything except `LEFT_OUT`: a new module counts until a reason is given why
 it cannot alter a number.  Of a claim it is what runs with it: its module, the `conftest.py` of its
-folder and of those above, the helpers `_*.py` in its folder, and what these import that is neither
+folder and of those above, the helpers `_*.py` in its folder, and their imports that are neither
 polyrot's nor installed.  Installed libraries count by their versions.
 
 Not seen: modules imported by a computed name, and data files that a claim opens by itself.
@@ -24,7 +24,7 @@ from polyrot.locations import IN_WHEEL, PACKAGE
 LEFT_OUT = {
     "__main__": "starts the command line",
     "artifacts": "trained files: a suite's provenance has the hashes of those it uses",
-    "claims": "the wheel's claims: each counts for its own numbers",
+    "claims": "the wheel's claims: each counts only for the numbers it measures",
     "cli": "starts the command line",
     "commands": "`polyrot ...`: writes no estimates",
     "compare": "`polyrot align`: no claim uses it",
@@ -61,7 +61,7 @@ def other_source(package: Path) -> str:
 
 
 def claim_source(claim: Path) -> dict[str, str]:
-    """Hash the files that run with a claim, by their paths from its folder, and name libraries."""
+    """Hash the files that run with a claim, by path from its folder, and list its libraries."""
     claim = claim.resolve()
     conftests = (folder / "conftest.py" for folder in claim.parents)
     waiting = [claim, *claim.parent.glob("_[!_]*.py"), *conftests]
@@ -75,7 +75,7 @@ def claim_source(claim: Path) -> dict[str, str]:
         found[name] = hashlib.sha256(content).hexdigest()
         for module in _imported(content):
             for path in _files(module, file):
-                if not _installed(path, beside=claim):
+                if not _installed(path, claim=claim):
                     waiting.append(path)
                 elif not path.is_relative_to(PACKAGE):
                     library = module.partition(".")[0]
@@ -87,18 +87,18 @@ def _hash(folder: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
         for part in (file.relative_to(folder).as_posix().encode(), file.read_bytes()):
-            digest.update(len(part).to_bytes(8, "big"))  # what ends one cannot begin the next
+            digest.update(len(part).to_bytes(8, "big"))  # so parts cannot be split differently
             digest.update(part)
     return digest.hexdigest()
 
 
 @lru_cache(maxsize=1024)
 def _imported(content: bytes) -> tuple[str, ...]:
-    """What a module imports, in functions too; `..name` as it is written where it is relative."""
+    """List what a module imports, in functions too; relative imports as written, `..name`."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        return ()  # not Python's, or not of this version; the run says so
+        return ()  # not Python, or not of this version; the run reports it
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -124,7 +124,7 @@ def _files(module: str, importer: Path) -> Iterator[Path]:
         try:
             spec = find_spec(top)
         except (ImportError, ValueError):
-            return  # imported where it can be, say behind `try`
+            return  # imported only where it can be, for example in `try`
         if spec is None:
             return
         if spec.origin and spec.has_location:
@@ -136,16 +136,16 @@ def _files(module: str, importer: Path) -> Iterator[Path]:
         folders = [folder / part for folder in folders]
 
 
-def _installed(file: Path, *, beside: Path) -> bool:
-    """Is this file of polyrot or of an installed library, other than the one `beside` is of?"""
+def _installed(file: Path, *, claim: Path) -> bool:
+    """Does a file belong to polyrot, or to an installed library other than the claim's?"""
     if file.is_relative_to(PACKAGE):
         return not file.is_relative_to(IN_WHEEL)
     library = _library(file)
-    return library is not None and library != _library(beside)
+    return library is not None and library != _library(claim)
 
 
 def _library(file: Path) -> Path | None:
-    """The folder or file right below the `site-packages` that a file is in."""
+    """Return the folder or file directly below `site-packages` that contains a file."""
     for folder in file.parents:
         if folder.name in ("site-packages", "dist-packages"):
             return folder / file.relative_to(folder).parts[0]
@@ -154,9 +154,9 @@ def _library(file: Path) -> Path | None:
 
 @lru_cache(maxsize=256)
 def _library_version(module: str) -> str:
-    """Version of the library that a top-level module is of."""
+    """Version of the library that provides a top-level module."""
     try:
         return version(module)
-    except PackageNotFoundError:  # `import PIL` is of pillow; reading all that there is takes 1 s
+    except PackageNotFoundError:  # `import PIL` comes from pillow; searching all takes 1 s
         names = sorted(set(packages_distributions().get(module, ())))
         return ", ".join(f"{name} {version(name)}" for name in names)

@@ -8,7 +8,7 @@ import torch
 from polyrot.capabilities import figures
 from polyrot.linalg import haar
 from polyrot.stats.average import Measured, average
-from polyrot.stats.estimate import Estimate, beside, exact, jackknife
+from polyrot.stats.estimate import Estimate, estimate_details, exact, jackknife
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
@@ -122,7 +122,7 @@ def by_dose(worlds: Worlds, curve: Curve, doses: tuple[float, ...]) -> Figure:
 
 def test_figures_are_drawn_by_part_with_their_intervals() -> None:
     mean = jackknife({(0, 1): 0.1, (1, 2): 0.2, (2, 0): 0.6})
-    models = {"early": spread(0.7, **beside("raw", mean)), "late": spread(0.8, raw=0.2)}
+    models = {"early": spread(0.7, **estimate_details("raw", mean)), "late": spread(0.8, raw=0.2)}
     figure = by_part({MODELS: models})
     first, second = figure.series
     assert (first.x, first.y) == (("early", "late"), (0.7, 0.8))

@@ -155,7 +155,9 @@ def test_independent_sets_correlate_as_little_as_chance_has_it() -> None:
 
 def test_correlations_that_mean_nothing_are_refused() -> None:
     x = normal(6, 3, seed=0)
-    with pytest.raises(ValueError, match="more than 6 tokens, as fewer correlate of necessity"):
+    with pytest.raises(
+        ValueError, match="more than 6 tokens, because with fewer some correlation is always 1"
+    ):
         canonical_correlations(x, normal(6, 3, seed=1))
     assert canonical_correlations(normal(7, 3, seed=0), normal(7, 3, seed=1)).shape == (3,)
 

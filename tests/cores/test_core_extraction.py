@@ -135,9 +135,9 @@ def weights_without_states(h: torch.Tensor) -> torch.Tensor:
     return h.detach() @ weight
 
 
-UNREAD = "output does not hang on the states; leave out detach"
+UNREAD = "output does not depend on the states; remove detach"
 TAILS: list[tuple[Callable[[torch.Tensor], torch.Tensor], str]] = [
-    (lambda h: h * 0, "observability to be other than zero: the tail does not hang"),
+    (lambda h: h * 0, "observability to be nonzero: the tail does not depend"),
     (lambda h: torch.ones(len(h), 2, dtype=h.dtype), UNREAD),
     (detached, UNREAD),
     (weights_without_states, UNREAD),
@@ -170,7 +170,7 @@ def test_constant_activations_are_named(value: float) -> None:
     # 0.1 too, of which the mean is off by a rounding error.
     for count in (53, 300, 500):
         constant = torch.full((count, 4), value, dtype=torch.float64)
-        with pytest.raises(ValueError, match="reachability to be other than zero: the activations"):
+        with pytest.raises(ValueError, match="reachability to be nonzero: the activations"):
             extract(constant, lambda h: h)
 
 
@@ -205,9 +205,13 @@ INDEFINITE = torch.diag(torch.tensor([3.0, 2.0, 1.0, -0.5], dtype=torch.float64)
         (EYE, INDEFINITE, "observability to be positive semi-definite"),
         (EYE * math.nan, EYE, "reachability to be finite"),
         (EYE, EYE * math.inf, "observability to be finite"),
-        (0 * EYE, EYE, "reachability to be other than zero: the activations do not vary"),
-        (EYE, 0 * EYE, "observability to be other than zero: the tail does not hang"),
-        (EYE * EYE[0], EYE * EYE[1], "share a direction but the tail reads nothing of what varies"),
+        (0 * EYE, EYE, "reachability to be nonzero: the activations do not vary"),
+        (EYE, 0 * EYE, "observability to be nonzero: the tail does not depend"),
+        (
+            EYE * EYE[0],
+            EYE * EYE[1],
+            "share a direction but the tail reads no direction that varies",
+        ),
     ],
 )
 def test_gramians_that_are_none_are_named(reached, read, message) -> None:

@@ -271,5 +271,7 @@ def test_too_few_answers_are_named() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e3 / 7])
 def test_answers_that_are_all_alike_are_named(value: float) -> None:
-    with pytest.raises(ValueError, match="means that differ between answers but they are all alik"):
+    with pytest.raises(
+        ValueError, match="means that differ between answers but they are all equal"
+    ):
         fit_shift(torch.full((53, 4), value, dtype=torch.float64))

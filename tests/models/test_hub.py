@@ -99,7 +99,7 @@ def test_a_hub_that_refuses_says_why_and_one_that_gives_is_used_offline_too(
         "the hub has no org/private, or it is private: check its name, or `hf auth login`"
     )
     assert said[6] == OFFLINE.format("org/down at main")
-    assert str(said[7]).startswith("'no id' is no id of the hub: ")
+    assert str(said[7]).startswith("'no id' is not a valid id on the hub: ")
     assert (home / "hub" / "models--org--model").is_dir()
     assert (
         sum("model.safetensors" in path for path in server.asked) <= 2

@@ -145,8 +145,8 @@ def test_a_hostile_pickle_is_refused_and_does_not_run(
         torch.save({INNER: payload}, folder / names[1])
     else:
         torch.save(state, folder / PICKLED, _use_new_zipfile_serialization=way == "zip")
-    assert "a pickle that holds more than tensors and was not loaded" in reason(folder)
-    assert "convert them to safetensors where you trust them" in reason(folder)
+    assert "holds more than tensors; it could run code and was not loaded" in reason(folder)
+    assert "convert it to safetensors if you trust it" in reason(folder)
     assert not target.exists()
     # It would have run: the payload is no dud.
     pickle.loads(pickle.dumps(Payload(target)))  # noqa: S301
@@ -233,7 +233,7 @@ def test_weights_of_a_model_without_its_head_are_refused(tmp_path: Path) -> None
 
 def test_weights_of_other_shapes_are_refused_by_name(folder: Path) -> None:
     edit(folder, intermediate_size=80)
-    assert "are not those of its config.json: gpt_neox.layers.0.mlp" in reason(folder)
+    assert "do not match its config.json: gpt_neox.layers.0.mlp" in reason(folder)
     assert "is [32, 64] and should be [32, 80]" in reason(folder)
 
 
@@ -248,7 +248,7 @@ def test_weights_of_more_blocks_than_are_said_are_not_cut_short(
     edit(folder, num_hidden_layers=planted_language.LAYERS - 1)
     last = f"layers.{planted_language.LAYERS - 1}."
     assert re.search(
-        rf"are of more blocks than its config.json says \(.*{re.escape(last)}.*\); correct "
+        rf"have more blocks than its config.json says \(.*{re.escape(last)}.*\); correct "
         "the number of layers there",
         reason(folder),
     )
@@ -286,7 +286,10 @@ def test_buffers_that_older_files_hold_are_no_obstacle(folder: Path) -> None:
     ("change", "message"),
     [
         (shutil.rmtree, "there is no folder {f}; give one written by save_pretrained"),
-        (lambda f: (f / "config.json").unlink(), "{f} has no config.json; give a folder of"),
+        (
+            lambda f: (f / "config.json").unlink(),
+            "{f} has no config.json; give a folder written by",
+        ),
         (lambda f: (f / "config.json").write_text("{"), "{f}/config.json cannot be read: "),
         (lambda f: (f / "config.json").write_text("[]"), "{f}/config.json cannot be read: "),
         (lambda f: edit(f, model_type="nonesuch"), "{f}/config.json cannot be read: "),
@@ -309,7 +312,10 @@ def test_a_place_that_is_a_file_is_no_folder(folder: Path) -> None:
     ("config", "message"),
     [
         (transformers.T5Config(d_model=8, d_ff=8, num_layers=1, num_heads=1), "is a t5 model, no"),
-        (transformers.CLIPVisionConfig(), "is a clip_vision_model model, no causal language model"),
+        (
+            transformers.CLIPVisionConfig(),
+            "is a clip_vision_model model, not a causal language model",
+        ),
     ],
 )
 @pytest.mark.seconds

@@ -100,7 +100,7 @@ def test_everything_wrong_with_the_tensors_is_said_at_once(file: Path) -> None:
         read_checkpoint(changed(file, model_state=state))
     for said in (
         "W_E is (41, 64), expected (40, 64)",
-        "W_U_tok is no tensor of floats but torch.int64",
+        "W_U_tok is not a float tensor but torch.int64",
         "blocks.2.ln1.gain is not expected",
         "ln_f.gain (64,) is missing",
     ):

@@ -152,7 +152,7 @@ def test_two_files_of_one_suite_are_ambiguous(claims) -> None:
     result = claims("--expect", RECORDED, "--expect", "other/toy/verdict.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [f"ERROR: --expect: Expected one file a suite but {RECORDED} and other/*; leave one out"]
+        [f"ERROR: --expect: Expected one file per suite but {RECORDED} and other/*; leave one out"]
     )
 
 
@@ -242,7 +242,10 @@ def test_a_folder_that_demands_nothing_of_the_run_is_refused(claims, pytester) -
         (("empty/",), "Expected verdict.json in empty or in its subfolders but found none; *"),
         (("others/",), "Expected verdicts on toy in others but it holds only those on elsewhere;*"),
         (("broken/",), "Expected a verdict.json as * broken/other/verdict.json*"),
-        (("baseline", "--expect", "baseline/toy/verdict.json"), "Expected one file a suite but *"),
+        (
+            ("baseline", "--expect", "baseline/toy/verdict.json"),
+            "Expected one file per suite but *",
+        ),
     ):
         result = claims("--expect", *expected)
         assert result.ret == pytest.ExitCode.USAGE_ERROR, expected

@@ -98,7 +98,7 @@ def test_a_carried_dictionary_is_matched_group_by_group() -> None:
 
 def test_what_cannot_be_matched_says_why() -> None:
     own = normal(3, 2, D_MODEL, seed=5)
-    with pytest.raises(ValueError, match="Expected as many groups in both but got 3 and 2"):
+    with pytest.raises(ValueError, match="Expected equally many groups in both but got 3 and 2"):
         groups.matching(own, own[:2])
     with pytest.raises(ValueError, match="Expected a dictionary that writes something"):
         groups.matching(0 * own, own)

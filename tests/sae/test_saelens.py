@@ -216,8 +216,8 @@ def test_metadata_travels(tmp_path: Path) -> None:
         ("relu", {"architecture": None}, "but got architecture=None; no other can be read"),
         ("relu", {"activation_fn_str": "tanh-relu"}, "activation_fn='relu' .* got .*'tanh-relu'"),
         ("jumprelu", {"activation_fn_str": "topk"}, "no other activation of .*'jumprelu' can"),
-        ("relu", {"normalize_activations": "layer_norm"}, "got .*'layer_norm'; what it norm"),
-        ("relu", {"normalize_activations": "constant_norm_rescale"}, "differs from token to"),
+        ("relu", {"normalize_activations": "layer_norm"}, "got .*'layer_norm'; its factor"),
+        ("relu", {"normalize_activations": "constant_norm_rescale"}, "differs between tokens"),
         ("relu", {"normalize_activations": "covariance_whitening"}, "or is not stored"),
         (
             "relu",

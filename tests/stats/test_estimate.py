@@ -75,4 +75,4 @@ def test_pairs_that_all_hold_one_seed_give_no_interval_and_the_reason() -> None:
     estimate = jackknife({(0, 1): 0.9, (2, 1): 0.8})
     assert estimate.value == pytest.approx(0.85)
     assert (estimate.low, estimate.high) == (-math.inf, math.inf)
-    assert estimate.method == "no interval: every pair holds one and the same seed"
+    assert estimate.method == "no interval: every pair holds the same seed"

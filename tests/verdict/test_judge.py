@@ -90,7 +90,7 @@ def test_an_undefined_estimate_is_an_error_and_never_evidence() -> None:
     ("values", "anchor", "start"),
     [
         ({(0, 1): 0.9, (1, 0): 0.9}, None, "2 seeds give"),
-        ({(0, 1): 0.9}, 0, "1 seed beside seed 0 gives"),
+        ({(0, 1): 0.9}, 0, "1 seed besides seed 0 gives"),
         ({(0, 0): 0.9}, None, "1 seed gives"),
     ],
 )
@@ -324,7 +324,7 @@ def test_figures_that_fail_leave_the_verdict_and_are_warned_of() -> None:
 @pytest.mark.parametrize("names", [("curve", "curve"), ("a curve", "a-curve")])
 def test_figures_of_one_name_are_refused(names) -> None:
     """Of one file's name: the second would take the place of the first."""
-    with pytest.warns(FigureWarning, match="a name of its own for each figure but got several of"):
+    with pytest.warns(FigureWarning, match="a different name for each figure but got several of"):
         record = drawn(lambda worlds: [replace(FIGURE, name=name) for name in names])
     assert record.not_drawn.endswith(f"several of {names[1]}")
 

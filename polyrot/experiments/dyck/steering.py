@@ -106,6 +106,6 @@ def _images(suite: DyckModels, models: StackedTransformer, source: int) -> DyckS
     images = StackedTransformer(
         config,
         stack_states([symmetry.apply(state) for symmetry in drawn]),
-        torch.stack([symmetry.positions(config, own=code) for symmetry in drawn]),
+        torch.stack([symmetry.positions(config, code=code) for symmetry in drawn]),
     ).to(models.W_pos.device)
     return DyckSteered(suite, images, harvest(images, suite.tokens, (SITE,)).at(SITE))

@@ -1,1 +1,1 @@
-"""Directories in which libraries store autoencoders, read and (SAELens's) written."""
+"""Directory layouts in which libraries store autoencoders: all are read, SAELens's is written."""

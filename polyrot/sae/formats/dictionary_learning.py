@@ -1,7 +1,7 @@
 """The layout of dictionary_learning 0.1: `ae.pt` with `config.json`.
 
-Its classes that encode token by token with one matrix are read, in float32 and with the
-features scaled as its own `load_dictionary` scales them.
+Reads its classes that encode token by token with one matrix, in float32 and with the features
+scaled as the library's `load_dictionary` scales them.
 """
 
 from pathlib import Path
@@ -42,20 +42,20 @@ _UNUSED = {
     "BatchTopKSAE": ("k",),
     "MatryoshkaBatchTopKSAE": ("k", "group_sizes"),
 }
-"""Tensors that serve training alone; `k` repeats the config."""
+"""Tensors used only in training; `k` repeats the config."""
 
 
 def read(folder: Path) -> SAE:
     """Read an autoencoder of one of the classes above.
 
-    A BatchTopK autoencoder encodes with the threshold that training left it, as its
+    A BatchTopK autoencoder encodes with the threshold stored after training, as its
     library does by default, so a token's features do not depend on its batch.
     """
     file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     trainer = read_config(file).get("trainer")
     if not isinstance(trainer, dict):
         raise ValueError(f"Expected trainer to be a JSON object in {file} but got {trainer!r}")
-    kind = one_of(file, trainer, "dict_class", _STORED, "no other class of it can be read")
+    kind = one_of(file, trainer, "dict_class", _STORED, "no other class can be read")
     d_model = count_of(file, trainer, "activation_dim")
     features = count_of(file, trainer, "dict_size")
     names = _STORED[kind]
@@ -88,7 +88,7 @@ def read(folder: Path) -> SAE:
         if "k" in stored and not torch.equal(stored["k"].long(), torch.tensor(k)):
             raise ValueError(
                 f"Expected k={k} as in {file} but got k={stored['k'].tolist()} in {weights_file}; "
-                "the two files are not of one autoencoder"
+                "the two files belong to different autoencoders"
             )
         activation = TopK(k)
     return SAE(

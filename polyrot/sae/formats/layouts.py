@@ -1,4 +1,4 @@
-"""Which library wrote a directory, told by its files."""
+"""The library that wrote a directory, identified by its files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ LAYOUTS = tuple(
 
 
 def read(folder: Path) -> SAE:
-    """Read the one autoencoder that a directory holds; see `SAE.load`."""
+    """Read the only autoencoder in a directory; see `SAE.load`."""
     present = {name for layout in LAYOUTS for name in layout.files if (folder / name).is_file()}
     complete = [layout for layout in LAYOUTS if present.issuperset(layout.files)]
     if len(complete) == 1:

@@ -1,4 +1,4 @@
-"""What every layout needs: files read whole, or refused by name with what to do about it."""
+"""Readers for all layouts: a file is read whole, or refused by name and with advice."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -46,9 +46,9 @@ def read_torch(file: Path) -> State:
     )
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises whatever it likes
+    except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(
-            f"Expected {file} to hold tensors and nothing else but reading it so raised "
+            f"Expected {file} to hold tensors and nothing else but reading it raised "
             f"{type(error).__name__}; {advice}"
         ) from None
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
@@ -86,9 +86,9 @@ def check_tensors(file: Path, state: State, shapes: Shapes) -> None:
 def one_of(
     file: Path, config: Config, key: str, allowed: Iterable[Any], advice: str, default: Any = None
 ) -> Any:
-    """Return the value of a key, or the default where it is absent, if it can be read."""
+    """Return the value of a key, or the default if it is absent, and check that it is allowed."""
     value, allowed = config.get(key, default), tuple(allowed)
-    # 1 == True, and neither stands for the other in a config.
+    # 1 == True, but a config must not use one for the other.
     if not any(value == a and type(value) is type(a) for a in allowed):
         expected = " or ".join(map(repr, allowed))
         raise ValueError(f"Expected {key}={expected} in {file} but got {key}={value!r}; {advice}")
@@ -108,10 +108,10 @@ def count_of(file: Path, config: Config, key: str, most: int | None = None) -> i
 
 
 def fold_decoder_norms(weights: State) -> dict[str, Tensor]:
-    """Give the decoder rows of unit norm, and multiply the features by the norms instead.
+    """Normalise the decoder rows, and multiply the features by their norms instead.
 
     Takes and returns `W_enc [d_model, feature]`, `b_enc` and `W_dec [feature, d_model]`
-    (among others).  The reconstruction stays; a feature whose row is zero falls silent.
+    (among others).  The reconstruction stays the same; a feature with a zero row becomes silent.
     """
     norms = weights["W_dec"].norm(dim=1)
     return {

@@ -1,8 +1,8 @@
 """The layout of SAELens: `sae_weights.safetensors` with `cfg.json`.
 
-Read as versions 3 to 6 write it, written as version 6 does.  A key of the config that
-changes the arithmetic is respected or refused, never passed over.  SAELens has no subspace-aware
-architecture; here one is called `grouptopk`, which SAELens refuses to read.
+Reads what versions 3 to 6 write, and writes what version 6 does.  A key of the config that
+changes the arithmetic is respected or refused, never ignored.  SAELens has no subspace-aware
+architecture; it is called `grouptopk` here, which SAELens refuses to read.
 """
 
 import json
@@ -31,7 +31,7 @@ from polyrot.sae.model import SAE, WEIGHTS
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
 SCALER_FILE = "activation_scaler.json"
-"""Stands beside a checkpoint whose input scale is not yet folded into its weights."""
+"""Present with a checkpoint whose input scale is not yet folded into its weights."""
 
 _DTYPES = ("float32", "float64", "float16", "bfloat16")
 _ARITHMETIC = (
@@ -116,7 +116,7 @@ def write(sae: SAE, folder: Path) -> None:
 
 
 def _as_version_6(config: Config) -> dict[str, Any]:
-    """Say in the keys of version 6 what older configs say in theirs."""
+    """Translate older configs to the keys of version 6."""
     config = {"architecture": "standard", **config}
     config.setdefault("activation_fn", config.get("activation_fn_str", "relu"))
     if config["activation_fn"] == "topk" and config["architecture"] == "standard":
@@ -133,7 +133,7 @@ def _as_version_6(config: Config) -> dict[str, Any]:
 
 
 def _architecture(file: Path, config: Config) -> str:
-    """The architecture, where nothing beside it changes what its name says."""
+    """Return the architecture, if no other key changes what its name says."""
     architecture: str = one_of(
         file,
         config,
@@ -160,12 +160,12 @@ def _architecture(file: Path, config: Config) -> str:
 
 
 def _weights(file: Path, config_file: Path, config: Config) -> dict[str, Tensor]:
-    """The tensors of the architecture, by their names here, in the config's precision."""
+    """Return the architecture's tensors, by their names here, in the config's precision."""
     d_model, features = (count_of(config_file, config, key) for key in ("d_in", "d_sae"))
     dtype = one_of(config_file, config, "dtype", _DTYPES, "choose one")
     state = dict(read_safetensors(file))
     if "scaling_factor" in state and bool((state["scaling_factor"] == 1).all()):
-        # Older versions store the factors of a fine-tuning even where there was none.
+        # Older versions store the factors of a fine-tuning even without one.
         del state["scaling_factor"]
     shapes = {
         "W_enc": (d_model, features),
@@ -180,14 +180,14 @@ def _weights(file: Path, config_file: Path, config: Config) -> dict[str, Tensor]
 
 
 def _input_scale(file: Path, config: Config) -> float:
-    """The factor that inputs are multiplied by before encoding, and outputs divided by."""
+    """Return the factor that multiplies inputs before encoding and divides outputs."""
     scaler = file.parent / SCALER_FILE
     one_of(
         file,
         config,
         "normalize_activations",
         ["none", "expected_average_only_in"],
-        "what it normalises by differs from token to token, or is not stored; train with "
+        "its factor differs between tokens, or is not stored; train with "
         "'none', or with one that SAELens folds into the weights when training ends",
     )
     if config["normalize_activations"] == "none":

@@ -16,22 +16,22 @@ CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae.safetensors"
 
 _TRAINING_ONLY = ("normalize_decoder", "multi_topk")
-"""Switches that leave `encode` and `decode` alone.  Under `multi_topk` the library's
+"""Switches that do not change `encode` and `decode`.  Under `multi_topk` the library's
 `forward` returns the reconstruction of its loss, from 4k features."""
 
 
 def read(folder: Path) -> SAE:
-    """Read a TopK autoencoder; transcoders and what else is not one are refused."""
+    """Read a TopK autoencoder; transcoders and all other kinds are refused."""
     file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
     config = read_config(file)
-    one_of(file, config, "activation", ["topk"], "no other activation of it can be read", "topk")
-    # Whatever the library can switch on besides (a transcoder, a skip connection, signed
-    # latents, lookup tables) changes the arithmetic, and later versions switch on more.
+    one_of(file, config, "activation", ["topk"], "no other activation can be read", "topk")
+    # Every other switch of the library (a transcoder, a skip connection, signed latents, lookup
+    # tables) changes the arithmetic, and later versions add more.
     for key in config.keys() - set(_TRAINING_ONLY):
         if config[key] is True:
             one_of(file, config, key, [False], "only plain TopK autoencoders can be read")
     d_model = count_of(file, config, "d_in")
-    # `num_latents` is 0, or absent, where the expansion decides.
+    # `num_latents` is 0, or absent, if the expansion decides.
     if config.get("num_latents"):
         features = count_of(file, config, "num_latents")
     else:
