@@ -47,6 +47,13 @@ def planted(dim: int, repetition: int) -> Features:
     return Features(bases, (gaussian,) * FEATURES, ACTIVE, (1.0,) * FEATURES)
 
 
+def missing(samples: Samples) -> str:
+    """Say in which dimensions no number of tokens sufficed; empty if one always did."""
+    short = {dim: counts.count(None) for dim, counts in samples.items()}
+    said = [f"{count} of {len(samples[dim])} at {dim}" for dim, count in short.items() if count]
+    return f"repetitions found no subspace: {', '.join(said)}" if said else ""
+
+
 def samples_needed(work: Path, progress: Progress) -> dict[str, list[int | None]]:
     """Train dictionaries on more and more tokens; finished stacks stay in `work`."""
     parts = in_turn(within(progress, what="samples"), [1] * len(DIMS))
