@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from polyrot.cache import content_key
+from polyrot.capabilities.shipped import fingerprint
 from polyrot.files import write_atomically
 from polyrot.progress import Progress, in_turn, within
 from polyrot.sae.activations import GroupTopK
@@ -16,7 +17,6 @@ from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
-from polyrot.suites.training import fingerprint
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]
