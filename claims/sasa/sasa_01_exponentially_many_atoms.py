@@ -6,10 +6,10 @@ subspace lies within a given error of the span of at most k atoms.  From two dim
 exponentially with the dimension.
 
 As published: a greedy cover of 96 points by at most 32 atoms; its logarithm must rise with the
-dimension.  It also rises where one atom for each dimension is enough.  Hardened: so many points
-that the cover does not run out of them, and dimensions above k; the logarithm must rise at least as
-fast as that of a proven lower bound, which is exponential because the share of the sphere that the
-span of k atoms can cover falls exponentially.
+dimension.  It also rises where one atom for each dimension is enough.  Hardened: many more points
+than atoms, and dimensions above k; the logarithm must rise at least as fast as that of a proven
+lower bound, which is exponential: the share of the sphere near the span of k atoms falls
+exponentially.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from polyrot.claim import *
-from polyrot.experiments.planted.figures import ByNumber
+from polyrot.experiments.planted import figures
 from polyrot.experiments.planted.suite import Points, Vectors
 from polyrot.sae.covering import covering_number, least_covering_number
 
@@ -30,8 +30,6 @@ CLAIM = Claim(
     true_in=("points-sphere",),
     false_in=("points-axes", "points-circle"),
 )
-REPETITIONS = 5
-ATOMS = "atoms at {}"
 
 
 @dataclass(frozen=True)
@@ -49,112 +47,80 @@ class Setting:
         return f"error {self.error:g}, {self.k} at a time"
 
 
-HARDENED_SETTINGS = (
-    Setting(0.5, 1, (2, 3, 4, 5, 6)),
-    Setting(0.3, 1, (2, 3, 4, 5)),
-    Setting(0.3, 2, (3, 4, 5, 6, 7, 8)),
-)
-PUBLISHED_SETTINGS = tuple(
+AS_PUBLISHED = tuple(
     Setting(error, k, (1, 2, 3, 4, 6, 8, 12, 16), points=96, cap=32)
     for error in (0.5, 0.3)
     for k in (1, 2, 4, 8)
 )
+MANY_POINTS = (
+    Setting(0.5, 1, (2, 3, 4, 5, 6)),
+    Setting(0.3, 1, (2, 3, 4, 5)),
+    Setting(0.3, 2, (3, 4, 5, 6, 7, 8)),
+)
 
-Cover = Callable[[Vectors, Setting, int], int]
-"""The number of atoms that cover points; the last argument seeds what is random about it."""
 
-
-def single_directions(points: Vectors, setting: Setting, seed: int) -> int:
+def greedy(points: Vectors, setting: Setting, seed: int) -> int:
     return covering_number(points, setting.error, setting.k, seed, cap=setting.cap)
 
 
-def subspace_decoders(points: Vectors, setting: Setting, seed: int) -> int:
-    """One group whose rank is the dimension covers everything."""
-    return 1
-
-
-def one_for_each_dimension(points: Vectors, setting: Setting, seed: int) -> int:
-    """An orthonormal basis, all of whose atoms may be active: the number grows linearly."""
-    return points.shape[1]
-
-
-def lower_bound(points: Vectors, setting: Setting, seed: int) -> int:
-    """The proven lower bound, which grows exponentially."""
+def proven(points: Vectors, setting: Setting, seed: int) -> int:
+    """A lower bound, which grows exponentially."""
     return least_covering_number(points.shape[1], setting.error, setting.k)
 
 
 CONTROLS = (
-    negative("subspace decoders", subspace_decoders),
-    negative("one for each dimension", one_for_each_dimension),
-    positive("as many as proven", lower_bound),
+    # A single group, of the rank of the subspace.
+    negative("subspace decoders", lambda points, setting, seed: 1),
+    # An orthonormal basis, all of whose atoms may be active.
+    negative("one for each dimension", lambda points, setting, seed: points.shape[1]),
+    positive("as many as proven", proven),
 )
-PUBLISHED = Measurement(CLAIM, Bar.above(0, "log-linear slope"), CONTROLS[:2], published=True)
-HARDENED = Measurement(CLAIM, Bar.at_least(0, "slope less that of the bound"), CONTROLS)
+PUBLISHED = Measurement(
+    CLAIM,
+    Bar.above(0, "log-linear slope"),
+    CONTROLS[:2],
+    published=True,
+    figures=(figures.covering(AS_PUBLISHED[0].part, AS_PUBLISHED[0].dims, CONTROLS[:2]),),
+)
+HARDENED = Measurement(
+    CLAIM,
+    Bar.at_least(0, "slope less that of the bound"),
+    CONTROLS,
+    figures=tuple(figures.covering(own.part, own.dims, CONTROLS[:2]) for own in MANY_POINTS),
+)
 
 
-def covering_figure(setting: Setting) -> ByNumber:
-    return ByNumber(
-        setting.part,
-        title=f"Covering numbers, {setting.part}",
-        caption=f"Atoms that cover the sphere ({setting.part}) against its dimension, mean over "
-        "draws. A straight line is exponential growth. No number below the proven bound is "
-        "possible.",
-        x="dimension",
-        y="atoms",
-        numbers=setting.dims,
-        curves=(
-            Curve("single directions", Role.MODELS, detail=ATOMS),
-            *(Curve(c.name, Role.NEGATIVE, c.name, ATOMS) for c in CONTROLS[:2]),
-            Curve("as many as proven", Role.BESIDE, "as many as proven", ATOMS),
-        ),
-        log_y=True,
-    )
+def slope(setting: Setting, atoms: Sequence[int]) -> float:
+    """The slope of the logarithm of the number of atoms over the dimension."""
+    return float(np.polyfit(setting.dims, np.log(atoms), 1)[0])
 
 
-def log_linear_slope(dims: Sequence[int], atoms: Sequence[int]) -> float:
-    return float(np.polyfit(dims, np.log(atoms), 1)[0])
-
-
-def slope_of_the_bound(setting: Setting) -> float:
+def above_bound(setting: Setting, atoms: Sequence[int]) -> float:
+    """That slope less the bound's."""
     bounds = [least_covering_number(dim, setting.error, setting.k) for dim in setting.dims]
-    return log_linear_slope(setting.dims, bounds)
+    return slope(setting, atoms) - slope(setting, bounds)
 
 
 def growth(
     points: Points,
-    settings: Sequence[Setting],
-    cover: Cover,
-    bound: Callable[[Setting], float] = lambda setting: 0.0,
-) -> dict[str, Estimate]:
-    """Average the slope of the logarithm of the number of atoms, less that of the bound."""
+    setting: Setting,
+    cover: Callable[[Vectors, Setting, int], int],
+    judged: Callable[[Setting, Sequence[int]], float],
+) -> Estimate:
+    def measure(repetition: int) -> Measured:
+        clouds = [points.points(dim, repetition)[: setting.points] for dim in setting.dims]
+        atoms = [cover(cloud, setting, repetition) for cloud in clouds]
+        told = {f"atoms at {dim}": n for dim, n in zip(setting.dims, atoms, strict=True)}
+        return Measured(judged(setting, atoms), means={"slope": slope(setting, atoms), **told})
 
-    def slope(setting: Setting, repetition: int) -> Measured:
-        atoms = {
-            dim: cover(points.points(dim, repetition)[: setting.points], setting, repetition)
-            for dim in setting.dims
-        }
-        slope = log_linear_slope(setting.dims, list(atoms.values()))
-        told = {ATOMS.format(dim): number for dim, number in atoms.items()}
-        return Measured(slope - bound(setting), means={"slope": slope, **told})
-
-    return average_by_part(
-        range(REPETITIONS), lambda repetition: {s.part: slope(s, repetition) for s in settings}
-    )
+    return average(range(5), measure)
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(points: Points, judge: Judge) -> None:
-    judge(
-        lambda cover=single_directions: growth(points, PUBLISHED_SETTINGS, cover),
-        figures=[covering_figure(PUBLISHED_SETTINGS[0])],
-    )
+    judge(lambda cover=greedy: {s.part: growth(points, s, cover, slope) for s in AS_PUBLISHED})
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(points: Points, judge: Judge) -> None:
-    judge(
-        lambda cover=single_directions: growth(
-            points, HARDENED_SETTINGS, cover, slope_of_the_bound
-        ),
-        figures=[covering_figure(setting) for setting in HARDENED_SETTINGS],
-    )
+    judge(lambda cover=greedy: {s.part: growth(points, s, cover, above_bound) for s in MANY_POINTS})

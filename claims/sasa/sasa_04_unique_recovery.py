@@ -7,15 +7,13 @@ the leading principal directions of what it writes, one for each dimension of th
 and groups are matched one to one.  There are two parts.  Lowest objective: of the twenty runs of
 SASA-03 the one with the lowest objective, and its worst recovered feature.  Typical run: the median
 feature of one SAE trained on features of 1 to 8 dimensions, whose bases are not orthogonal, with
-one group for each feature; its worst feature depends on whether any two features share a group, and
-is given in the details.
-
-The latents of a TopK SAE are clustered by the angle between them, without being told which belong
-together.
+one group for each feature; its worst feature, which depends on whether two features share a group,
+is in the details.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
 import pytest
@@ -25,8 +23,7 @@ from polyrot.claim import *
 from polyrot.experiments.planted import controls, figures
 from polyrot.experiments.planted.plan import DIMENSIONS, STARTS, SUBSPACE, TOO_SMALL, TOPK
 from polyrot.experiments.planted.suite import Dictionaries, Dictionary
-from polyrot.sae.metrics import squared_error
-from polyrot.sae.subspaces import Directions, clustered, largest_angle, match, principal
+from polyrot.sae.subspaces import Directions, largest_angle, match, principal
 
 CLAIM = Claim(
     "SASA-04",
@@ -38,113 +35,79 @@ CLAIM = Claim(
 LOWEST, TYPICAL = "lowest objective", "typical run"
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """How far off the features of one seed are."""
-
-    seed: int
-    dims: tuple[int, ...]
-    angles: list[float]
-    """Largest principal angle of each feature, in degrees."""
-
-
-World = Callable[[Dictionaries, str], list[Recovered]]
-"""What is recovered of every seed's features, by part."""
-
-
-def groups(dictionary: Dictionary) -> Directions:
-    return principal(dictionary.sae, dictionary.held_out().x)[1]
-
-
-def clusters_of_latents(dictionary: Dictionary) -> Directions:
-    features = len(dictionary.features.bases)
-    return clustered(dictionary.sae, features, dictionary.held_out().x)
-
-
-def recovered(
-    dictionary: Dictionary, subspaces: Callable[[Dictionary], Directions] = groups
-) -> Recovered:
-    directions, features = subspaces(dictionary), dictionary.features
-    matched = match(directions, features.bases).tolist()
-    pairs = zip(matched, features.bases, strict=True)
-    angles = [largest_angle(directions[unit], basis) for unit, basis in pairs]
-    return Recovered(dictionary.seed, features.dims, angles)
-
-
-def lowest(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+def lowest(runs: list[Dictionary]) -> list[Dictionary]:
     """Of each seed's runs the one with the lowest objective on held-out tokens."""
-    best: dict[int, tuple[float, Dictionary]] = {}
-    for run in dictionaries.dictionaries(STARTS, arm):
-        objective = squared_error(run.sae, run.held_out().x)
-        if run.seed not in best or objective < best[run.seed][0]:
-            best[run.seed] = (objective, run)
-    return [run for _, run in best.values()]
+    by_seed = groupby(runs, key=lambda run: run.seed)
+    return [min(own, key=Dictionary.objective) for _, own in by_seed]
 
 
-def chosen(dictionaries: Dictionaries, part: str) -> list[Dictionary]:
+def as_trained(dictionaries: Dictionaries, part: str) -> list[Dictionary]:
     if part == LOWEST:
-        return lowest(dictionaries, SUBSPACE)
+        return lowest(dictionaries.dictionaries(STARTS, SUBSPACE))
     return dictionaries.dictionaries(DIMENSIONS, SUBSPACE)
 
 
-def as_trained(dictionaries: Dictionaries, part: str) -> list[Recovered]:
-    return [recovered(own) for own in chosen(dictionaries, part)]
+def written(dictionary: Dictionary) -> Directions:
+    """The principal directions of what each group writes."""
+    return principal(dictionary.sae, dictionary.held_out().x)[1]
 
 
-def scalar_clusters(dictionaries: Dictionaries, part: str) -> list[Recovered]:
-    topk = dictionaries.dictionaries(DIMENSIONS, TOPK)
-    return [recovered(own, clusters_of_latents) for own in topk]
+@dataclass(frozen=True)
+class World:
+    """SAEs, one for each seed, and how subspaces are read from them."""
+
+    saes: Callable[[Dictionaries, str], list[Dictionary]] = as_trained
+    subspaces: Callable[[Dictionary], Directions] = written
 
 
-def rank_below_the_dimension(dictionaries: Dictionaries, part: str) -> list[Recovered]:
-    return [recovered(own) for own in lowest(dictionaries, TOO_SMALL)]
-
-
-def random_subspaces(dictionaries: Dictionaries, part: str) -> list[Recovered]:
-    return [recovered(own, controls.random_subspaces) for own in chosen(dictionaries, part)]
-
-
-def as_planted(dictionaries: Dictionaries, part: str) -> list[Recovered]:
-    return [recovered(controls.planted(own)) for own in chosen(dictionaries, part)]
-
-
+SCALAR_CLUSTERS = World(lambda own, part: own.dictionaries(DIMENSIONS, TOPK), controls.clusters)
+RANK_TOO_SMALL = World(lambda own, part: lowest(own.dictionaries(STARTS, TOO_SMALL)))
 HARDENED = Measurement(
     CLAIM,
     Bar.at_most(5, "largest principal angle, degrees"),
     (
-        negative("clusters of scalar columns", scalar_clusters, TYPICAL),
-        negative("rank below the dimension", rank_below_the_dimension, LOWEST),
-        negative("random subspaces", random_subspaces),
-        positive("planted groups", as_planted),
+        negative("clusters of scalar columns", SCALAR_CLUSTERS, TYPICAL),
+        negative("rank below the dimension", RANK_TOO_SMALL, LOWEST),
+        negative("random subspaces", World(subspaces=controls.random_subspaces)),
+        positive("planted groups", World(subspaces=lambda own: written(controls.planted(own)))),
     ),
 )
 
 
+def angles(dictionary: Dictionary, directions: Directions) -> list[float]:
+    """The largest principal angle of each feature with its match, in degrees."""
+    bases = dictionary.features.bases
+    matched = match(directions, bases).tolist()
+    pairs = zip(matched, bases, strict=True)
+    return [largest_angle(directions[unit], basis) for unit, basis in pairs]
+
+
+def off(saes: list[Dictionary], world: World, summary: Callable[[list[float]], float]) -> Estimate:
+    by_seed = {own.seed: angles(own, world.subspaces(own)) for own in saes}
+    every = torch.tensor([angle for own in by_seed.values() for angle in own])
+    details = {
+        "features found to 5 degrees": float((every <= 5).double().mean()),
+        "median angle": float(every.median()),
+        "largest angle": float(every.max()),
+    }
+    return average(by_seed, lambda seed: float(summary(by_seed[seed])), details=details)
+
+
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
-    def measure(world: World = as_trained) -> dict[str, Estimate]:
-        estimates = {}
-        for part, summary in ((LOWEST, max), (TYPICAL, median)):
-            seeds = world(dictionaries, part)
-            every = torch.tensor([angle for own in seeds for angle in own.angles])
-            details = {
-                "features found to 5 degrees": float((every <= 5).double().mean()),
-                "median angle": float(every.median()),
-                "largest angle": float(every.max()),
-            }
-            angles = {own.seed: float(summary(own.angles)) for own in seeds}
-            estimates[part] = average(angles, angles.__getitem__, details=details)
-        return estimates
-
-    def by_dimension(world: World) -> Iterator[tuple[int, float]]:
-        for own in world(dictionaries, TYPICAL):
-            yield from zip(own.dims, own.angles, strict=True)
+    def by_dimension(world: World) -> list[tuple[int, float]]:
+        return [
+            pair
+            for own in world.saes(dictionaries, TYPICAL)
+            for pair in zip(own.features.dims, angles(own, world.subspaces(own)), strict=True)
+        ]
 
     judge(
-        measure,
+        lambda world=World(): {
+            part: off(world.saes(dictionaries, part), world, summary)
+            for part, summary in ((LOWEST, max), (TYPICAL, median))
+        },
         figures=[
-            lambda _: [
-                figures.angles(by_dimension(as_trained), by_dimension(scalar_clusters), bar=5)
-            ]
+            lambda _: [figures.angles(by_dimension(World()), by_dimension(SCALAR_CLUSTERS), bar=5)]
         ],
     )

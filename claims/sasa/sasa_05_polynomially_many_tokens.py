@@ -8,18 +8,17 @@ numbers of the same tokens.  The recorded result of that sweep is judged: the sm
 tokens with which half of the features were found to within 5 degrees, in the run of four that
 reconstructs those tokens best.  For each repetition a power of the dimension and an exponential of
 it are fitted to the logarithms, from two dimensions on, and their information criteria (AIC) are
-compared; both have two parameters.  The residual variance counts as at least that of rounding to
-the numbers of tokens that were tried.  A repetition that never found the features of some dimension
-is left out.
+compared; both have two parameters.  A repetition that never found the features of some dimension is
+left out.
 
 The other half of the claim, that a scalar SAE needs exponentially many, is a control: each token,
-without noise, is a single direction, and one direction is active at a time.  There is nothing to
-fit for a trained scalar SAE: TopK with equally many latents and the same L0 found features of one
-and two dimensions only, with any number of tokens in the sweep, whether its latents were clustered
-or assigned by the ground truth (tried once, in three repetitions).
+without noise, is a single direction, and one direction is active at a time.  A trained scalar SAE
+gives nothing to fit: TopK with equally many latents and the same L0 found features of one and two
+dimensions only, with any number of tokens in the sweep, whether its latents were clustered or
+assigned by the ground truth (tried once, in three repetitions).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import log
 from statistics import mean
 
@@ -29,7 +28,7 @@ import pytest
 from polyrot.claim import *
 from polyrot.experiments.planted import figures
 from polyrot.experiments.planted.controls import Needed, one_direction_a_token, planted_needs
-from polyrot.experiments.planted.samples import RESOLUTION, Samples
+from polyrot.experiments.planted.samples import RESOLUTION, missing
 from polyrot.experiments.planted.suite import SampleCounts
 
 CLAIM = Claim(
@@ -40,14 +39,7 @@ CLAIM = Claim(
     false_in=("samples-exponential",),
 )
 ROUNDING = log(RESOLUTION) ** 2 / 12
-"""Variance of a logarithm by rounding to the numbers of tokens that were tried."""
-
-World = Callable[[SampleCounts], Needed]
-
-
-def as_trained(sample_counts: SampleCounts) -> Needed:
-    return sample_counts.samples
-
+"""Least residual variance: that of rounding to the numbers of tokens that were tried."""
 
 HARDENED = Measurement(
     CLAIM,
@@ -84,32 +76,26 @@ def preferences(needed: Needed) -> dict[int, float]:
     return found
 
 
-def missing(samples: Samples) -> str:
-    """Say in which dimensions no number of tokens sufficed; empty if one always did."""
-    short = {dim: counts.count(None) for dim, counts in samples.items()}
-    said = [f"{count} of {len(samples[dim])} at {dim}" for dim, count in short.items() if count]
-    return f"repetitions found no subspace: {', '.join(said)}" if said else ""
+def measured(needed: Needed) -> Estimate:
+    details: dict[str, float] = {}
+    for dim, counts in needed.items():
+        known = [n for n in counts if n is not None]
+        details[f"found at {dim}"] = len(known)
+        if known:
+            details[f"mean tokens at {dim}"] = mean(known)
+    found = preferences(needed)
+    return average(found, found.__getitem__, details=details)
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(sample_counts: SampleCounts, judge: Judge) -> None:
-    def measure(world: World = as_trained) -> dict[str, Estimate]:
-        needed = world(sample_counts)
-        details: dict[str, float] = {}
-        for dim, counts in needed.items():
-            known = [n for n in counts if n is not None]
-            details[f"found at {dim}"] = len(known)
-            if known:
-                details[f"mean tokens at {dim}"] = mean(known)
-        found = preferences(needed)
-        return {"tokens": average(found, found.__getitem__, details=details)}
-
-    def by_dimension() -> dict[str, Needed]:
+    def both(_: Worlds) -> list[Figure]:
         directions = one_direction_a_token(sample_counts)
-        return {"groups": sample_counts.samples, "one direction a token": directions}
+        groups = sample_counts.samples
+        return [figures.samples({"groups": groups, "one direction a token": directions})]
 
     judge(
-        measure,
-        figures=[lambda _: [figures.samples(by_dimension())]],
+        lambda world=lambda own: own.samples: {"tokens": measured(world(sample_counts))},
+        figures=[both],
         proxy=missing(sample_counts.samples),
     )

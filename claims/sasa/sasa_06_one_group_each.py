@@ -8,12 +8,11 @@ The rank is the number of directions that carry 90% of what the largest unit wri
 the largest of two shapes counts for neither.  Three group SAEs: groups of rank 16, one active at a
 time, without and with a nuclear penalty; and groups of rank 4, more of them than are needed.
 
-As published: the atoms of scalar SAEs, which have the same L0 as the groups; ReLU and JumpReLU have
-the L0 that explains as much variance.  Each architecture is a part.
+As published: the atoms of scalar SAEs at the L0 of the groups; ReLU and JumpReLU at the L0 that
+explains as much variance.  Each architecture is a part.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from statistics import mean
 
 import pytest
@@ -45,41 +44,20 @@ def as_trained(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
     return dictionaries.dictionaries(plan.SHAPES if arm in GROUPED else plan.SCALARS, arm)
 
 
-def scalar(arm: str) -> World:
-    return lambda dictionaries, _: dictionaries.dictionaries(plan.SCALARS, arm)
+def planted(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    return [controls.planted(own) for own in as_trained(dictionaries, arm)]
 
 
-def grouped(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return dictionaries.dictionaries(plan.SHAPES, plan.SUBSPACE)
+def tiled(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
+    return [controls.tiled(own) for own in as_trained(dictionaries, arm)]
 
 
-def as_planted(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    groups = dictionaries.dictionaries(plan.SHAPES, arm if arm in GROUPED else plan.SUBSPACE)
-    return [controls.planted(own) for own in groups]
+def always(arm: str, world: World = as_trained) -> World:
+    """One architecture, whichever is asked for."""
+    return lambda dictionaries, _: world(dictionaries, arm)
 
 
-def as_tiled(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return [controls.tiled(own) for own in dictionaries.dictionaries(plan.SCALARS, plan.TOPK)]
-
-
-HARDENED = Measurement(
-    CLAIM,
-    Bar.at_most(0, "groups beyond one, or dimensions amiss"),
-    (
-        *(negative(f"columns of {arm}", scalar(arm)) for arm in SCALAR),
-        positive("planted groups", as_planted),
-    ),
-)
-PUBLISHED = Measurement(
-    CLAIM,
-    Bar.at_least(10, "atoms that carry 90% of a shape"),
-    (
-        negative("subspace-aware groups", grouped),
-        negative("planted groups", as_planted),
-        positive("planted tilings", as_tiled),
-    ),
-    published=True,
-)
+COLUMNS = tuple(negative(f"columns of {arm}", always(arm)) for arm in SCALAR)
 UNITS = ByPart(
     "units",
     title="Atoms per feature",
@@ -88,12 +66,26 @@ UNITS = ByPart(
     y="units",
     curves=(
         *(Curve(f"the {name}", Role.MODELS, detail=f"units of the {name}") for name in NAMES),
-        *(
-            Curve(c.name, Role.NEGATIVE, c.name, "units of the circle")
-            for c in HARDENED.controls[: len(SCALAR)]
-        ),
+        *control_curves(COLUMNS, detail="units of the circle"),
     ),
     log_y=True,
+)
+HARDENED = Measurement(
+    CLAIM,
+    Bar.at_most(0, "groups beyond one, or dimensions amiss"),
+    (*COLUMNS, positive("planted groups", planted)),
+    figures=(UNITS,),
+)
+PUBLISHED = Measurement(
+    CLAIM,
+    Bar.at_least(10, "atoms that carry 90% of a shape"),
+    (
+        negative("subspace-aware groups", always(plan.SUBSPACE)),
+        negative("planted groups", always(plan.SUBSPACE, planted)),
+        positive("planted tilings", always(plan.TOPK, tiled)),
+    ),
+    published=True,
+    figures=(UNITS,),
 )
 
 
@@ -103,40 +95,34 @@ def amiss(units: list[int], largest: list[int], ranks: list[int], dims: Sequence
     return float(max(max(units) - 1, len(largest) - len(set(largest)), *off))
 
 
-def shapes_in(dictionary: Dictionary, *, judge_groups: bool) -> Measured:
-    """Measure how an SAE holds the shapes: what is amiss with its groups, or its atoms."""
-    sae, features, tokens = dictionary.sae, dictionary.features, dictionary.held_out()
-    energies = energies_inside(sae, tokens, features.bases)
-    units, largest = carriers(energies), energies.argmax(1).tolist()
-    ranks = []
-    for shape, unit in enumerate(largest):
-        wrote = written(sae, tokens.x[tokens.on[:, shape]])[unit]
-        ranks.append(components(torch.linalg.svdvals(wrote).square()))
-    told = {"EV": ev(reconstruct(sae, tokens.x), tokens.x), "columns on": l0(sae, tokens.x)}
-    for name, count, rank in zip(NAMES, units, ranks, strict=True):
-        told |= {f"units of the {name}": count, f"rank of the {name}": rank}
-    wrong = amiss(units, largest, ranks, features.dims)
-    return Measured(wrong if judge_groups else mean(units), means=told)
+def atoms(units: list[int], *_: Sequence[int]) -> float:
+    return mean(units)
 
 
-def over_seeds(
-    dictionaries: Dictionaries, arms: Sequence[str], world: World, *, judge_groups: bool
-) -> dict[str, Estimate]:
-    measure = partial(shapes_in, judge_groups=judge_groups)
-    return {arm: average(world(dictionaries, arm), measure) for arm in arms}
+def held(saes: list[Dictionary], judged: Callable[..., float]) -> Estimate:
+    """How SAEs hold the shapes: `amiss` or `atoms`, averaged over seeds."""
+
+    def measure(dictionary: Dictionary) -> Measured:
+        sae, features, tokens = dictionary.sae, dictionary.features, dictionary.held_out()
+        energies = energies_inside(sae, tokens, features.bases)
+        units, largest = carriers(energies), energies.argmax(1).tolist()
+        ranks = []
+        for shape, unit in enumerate(largest):
+            wrote = written(sae, tokens.x[tokens.on[:, shape]])[unit]
+            ranks.append(components(torch.linalg.svdvals(wrote).square()))
+        told = {"EV": ev(reconstruct(sae, tokens.x), tokens.x), "columns on": l0(sae, tokens.x)}
+        for name, count, rank in zip(NAMES, units, ranks, strict=True):
+            told |= {f"units of the {name}": count, f"rank of the {name}": rank}
+        return Measured(judged(units, largest, ranks, features.dims), means=told)
+
+    return average(saes, measure)
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(dictionaries: Dictionaries, judge: Judge) -> None:
-    judge(
-        lambda world=as_trained: over_seeds(dictionaries, SCALAR, world, judge_groups=False),
-        figures=[UNITS],
-    )
+    judge(lambda world=as_trained: {arm: held(world(dictionaries, arm), atoms) for arm in SCALAR})
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
-    judge(
-        lambda world=as_trained: over_seeds(dictionaries, GROUPED, world, judge_groups=True),
-        figures=[UNITS],
-    )
+    judge(lambda world=as_trained: {arm: held(world(dictionaries, arm), amiss) for arm in GROUPED})

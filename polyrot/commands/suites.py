@@ -1,5 +1,6 @@
 """`polyrot suites`: the suites, their files, and the problems of a suite file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +24,23 @@ def suites(context: typer.Context) -> None:
         return
     from polyrot.locations import judging
     from polyrot.report.suite_list import suite_list
+
+    for line in suite_list(_described(), judging=judging()):
+        typer.echo(line)
+
+
+def _described() -> Iterator[tuple[str, str]]:
+    """Yield every suite, and every pattern of names, with its description and requirements."""
     from polyrot.suites import registry
 
-    for line in suite_list(registry.described_suites(), judging=judging()):
-        typer.echo(line)
+    for kind in registry.kinds():
+        for suite in kind.suites:
+            needed = kind.needs(suite) if kind.needs else ""
+            yield suite.name, "; ".join(part for part in (suite.about, needed) if part)
+    yield "world:NAME", f"synthetic, with known truth: {', '.join(registry.worlds())}"
+    for kind in registry.kinds():
+        for pattern, about in kind.more:
+            yield pattern, about.format(guide=guide())
 
 
 @app.command(short_help="Print the file of a built-in suite.")
@@ -59,8 +73,9 @@ def check(
     from polyrot.suites import registry
 
     path = registry.suite_files().get(str(file), file)
+    kinds = registry.kinds()
     try:
-        problems = registry.problems_of(path)
+        problems = [p for kind in kinds if kind.file_problems for p in kind.file_problems(path)]
     except OSError as error:
         raise failure("suites check", error) from None
     for problem in problems:
@@ -69,5 +84,6 @@ def check(
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         typer.echo(f"{count}; {guide()} describes every field")
         raise typer.Exit(1)
-    for line in registry.summary_of(path):
-        typer.echo(line)
+    for kind in kinds:
+        for line in kind.file_summary(path) if kind.file_summary else ():
+            typer.echo(line)

@@ -4,8 +4,10 @@ Recipes: arXiv 2602.22600, released code.  Five seeds of the Markov chain, where
 three, and three of modular addition, as in the paper.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from polyrot.cache import content_key
 from polyrot.models.encoder import EncoderConfig, StackedEncoder, initial_state
@@ -13,11 +15,13 @@ from polyrot.models.encoder_training import (
     EncoderTraining,
     Examples,
     History,
+    accuracy,
     kept_states,
     train_encoders,
 )
-from polyrot.models.transformer import stack_states
+from polyrot.models.transformer import State, stack_states
 from polyrot.progress import Progress, silent, within
+from polyrot.provenance import machine, versions
 from polyrot.tasks import markov, modular
 from polyrot.tasks.markov import Chain
 
@@ -135,3 +139,35 @@ def examples(name: str) -> tuple[Examples, Examples]:
     pairs, train = modular.questions(), modular.is_training()
     sums = modular.answers(pairs)[:, None]
     return Examples(pairs[train], sums[train]), Examples(pairs[~train], sums[~train])
+
+
+def rounded(states: list[State]) -> list[State]:
+    """Round weights to half precision, as shipped and as claims are measured on."""
+    return [{name: tensor.half() for name, tensor in state.items()} for state in states]
+
+
+def describe(cohort: EncoderCohort, history: History, command: str) -> dict[str, Any]:
+    """Describe a cohort for its manifest, apart from its files and seeds."""
+    return {
+        "name": cohort.name,
+        "command": command,
+        "architecture": asdict(cohort.architecture),
+        "training": asdict(cohort.training),
+        "stored as": "float16; accuracies are of the rounded weights",
+        "training seconds": round(history.seconds, 1),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def final_metrics(cohort: EncoderCohort, states: list[State]) -> Mapping[str, Any]:
+    """Measure the accuracies of every seed on training and held-out examples."""
+    model = StackedEncoder(cohort.architecture, stack_states(states))
+    training, held_out = (accuracy(model, split).tolist() for split in examples(cohort.name))
+    return {
+        str(seed): {
+            "lowest accuracy": held_out[i],
+            "accuracy": {"training": training[i], "held out": held_out[i]},
+        }
+        for i, seed in enumerate(cohort.seeds)
+    }

@@ -94,16 +94,15 @@ class Artifacts:
             )
         for name, expected in manifest["files"].items():
             file = folder / name
+            problem = ""
             if not file.is_file():
+                problem = "is missing"
+            elif sha256(file) != expected:
+                problem = f"is damaged: its SHA-256 is not the one in {MANIFEST}"
+            if problem:
                 raise DamagedArtifact(
-                    f"{file} is missing; restore it with `git checkout` in a clone, else install "
+                    f"{file} {problem}; restore it with `git checkout` in a clone, else install "
                     "polyrot again, or train again with --retrain"
-                )
-            if sha256(file) != expected:
-                raise DamagedArtifact(
-                    f"{file} is damaged: its SHA-256 is not the one in {MANIFEST}; restore it "
-                    "with `git checkout` in a clone, else install polyrot again, or train again "
-                    "with --retrain"
                 )
         return cls(folder, manifest)
 
@@ -200,15 +199,12 @@ def cohort_provenance(
     file = artifacts / name / MANIFEST
     manifest = json.loads(file.read_text()) if file.is_file() else {}
     found: dict[str, Any] = {"artifacts": manifest.get("files", {})}
-    lowest = (
-        {
-            seed: metrics["lowest accuracy"]
-            for seed, metrics in dict(manifest.get("seeds", {})).items()
-            if "lowest accuracy" in metrics
-        }
-        if isinstance(manifest.get("seeds"), dict)
-        else {}
-    )
+    seeds = manifest.get("seeds", {})
+    lowest = {
+        seed: metrics["lowest accuracy"]
+        for seed, metrics in (seeds if isinstance(seeds, dict) else {}).items()
+        if "lowest accuracy" in metrics
+    }
     if lowest:
         found["lowest accuracy"] = lowest
     others = {

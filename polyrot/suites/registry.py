@@ -12,9 +12,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from polyrot.locations import guide
 from polyrot.progress import Progress
 from polyrot.suggestions import nearest, unknown
 from polyrot.suites.kind import Kind, Listed, Provider, Trainer, Worlds
@@ -110,33 +109,9 @@ def worlds() -> dict[str, Worlds]:
     return {name: group for kind in kinds() for group in kind.worlds for name in group.names}
 
 
-def described_suites() -> Iterator[tuple[str, str]]:
-    """Yield every suite, and every pattern of names, with its description and requirements."""
-    for kind in kinds():
-        for suite in kind.suites:
-            needed = kind.needs(suite) if kind.needs else ""
-            yield suite.name, "; ".join(part for part in (suite.about, needed) if part)
-    yield "world:NAME", f"synthetic, with known truth: {', '.join(worlds())}"
-    for kind in kinds():
-        for pattern, about in kind.more:
-            yield pattern, about.format(guide=guide())
-
-
 def suite_files() -> dict[str, Path]:
     """Return the suite files that come with experiments, by the name of the suite."""
     return {suite.name: suite.file for suite in listed_suites() if suite.file}
-
-
-def problems_of(path: Path) -> list[Any]:
-    """Find every problem of a suite file; see `Kind.file_problems`."""
-    return [p for kind in kinds() if kind.file_problems for p in kind.file_problems(path)]
-
-
-def summary_of(path: Path) -> Iterator[str]:
-    """Yield lines about what a valid suite file will run; see `Kind.file_summary`."""
-    for kind in kinds():
-        if kind.file_summary:
-            yield from kind.file_summary(path)
 
 
 def world_name(world: str, draw: int = 0) -> str:

@@ -131,10 +131,11 @@ def test_a_group_that_is_two_shapes_is_neithers() -> None:
 def test_a_coefficient_is_chosen_on_the_first_seed_alone() -> None:
     module = module_of("SASA-07")
     decoders = module.as_trained(load_suite(SUBSPACES))
-    chosen, every = module.best(decoders, module.effective_rank, 0.0)
-    errors = {name: module.error(ranks[0]) for name, ranks in every.items()}
-    assert min(errors, key=errors.__getitem__) == chosen
-    assert list(every[chosen]) == [0, 1, 2, 3]
+    found = {name: module.matches(own[0], module.effective_rank) for name, own in decoders.items()}
+    errors = {name: module.error(own, 0.0) for name, own in found.items()}
+    assert module.best(decoders, module.effective_rank, 0.0) == min(errors, key=errors.__getitem__)
+    first = {name: own[:1] for name, own in decoders.items()}
+    assert module.best(first, module.effective_rank, 0.0) == min(errors, key=errors.__getitem__)
 
 
 @pytest.mark.parametrize("id", ["SASA-03", "SASA-04", "SASA-05", "SASA-07"])

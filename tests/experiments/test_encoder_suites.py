@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyrot.capabilities import shipped
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition import train as addition_train
@@ -17,7 +18,6 @@ from polyrot.experiments.chains.models import ChainModels
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS
 from polyrot.models.transformer import stack_states
-from polyrot.suites import training as suites_training
 from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact
 from polyrot.suites.loading import load_suite, suite_provenance
 from polyrot.suites.registry import applies_to
@@ -41,8 +41,8 @@ def small_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(
             ENCODER_COHORTS, name, replace(cohort, architecture=small, training=training)
         )
-    recipe = replace(suites_training.SAE_RECIPE, steps=3)
-    monkeypatch.setattr(suites_training, "SAE_RECIPE", recipe)
+    recipe = replace(shipped.SAE_RECIPE, steps=3)
+    monkeypatch.setattr(shipped, "SAE_RECIPE", recipe)
     monkeypatch.setattr(chains_train, "SAE_SEQUENCES", 64)
 
 

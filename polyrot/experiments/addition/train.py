@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from polyrot.capabilities.shipped import encoder_saes
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition.curves import curves
 from polyrot.experiments.addition.models import AdditionModels
@@ -16,6 +17,9 @@ from polyrot.models.encoder_cohorts import (
     MODULAR,
     SWEEP,
     WITHOUT_DECAY,
+    describe,
+    final_metrics,
+    rounded,
     train_encoder_cohort,
 )
 from polyrot.models.encoder_training import MASTERED, kept_states
@@ -23,12 +27,6 @@ from polyrot.models.transformer import State, stack_states
 from polyrot.progress import Progress, in_turn, silent
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, SAEName, write_artifacts
-from polyrot.suites.training import (
-    describe,
-    encoder_saes,
-    final_metrics,
-    rounded,
-)
 
 SIZES = (10, 10, 1)
 """Rough shares of time: the models, those without weight decay, and the autoencoders."""

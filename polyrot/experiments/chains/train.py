@@ -5,11 +5,15 @@ from pathlib import Path
 
 import torch
 
+from polyrot.capabilities.shipped import encoder_saes
 from polyrot.experiments.chains import suite as markov
 from polyrot.models.encoder import StackedEncoder
 from polyrot.models.encoder_cohorts import (
     CHAINS,
     ENCODER_COHORTS,
+    describe,
+    final_metrics,
+    rounded,
     train_encoder_cohort,
 )
 from polyrot.models.encoder_training import kept_states
@@ -17,12 +21,6 @@ from polyrot.models.transformer import State, stack_states
 from polyrot.progress import Progress, in_turn, silent
 from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
-from polyrot.suites.training import (
-    describe,
-    encoder_saes,
-    final_metrics,
-    rounded,
-)
 
 SAE_SEQUENCES, SAE_TOKENS_SEED = 2_048, 2_026
 

@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 
 from polyrot.capabilities import dictionaries as dictionary_kinds
+from polyrot.capabilities.shipped import (
+    NOISE,
+    SAES_STORED_AS,
+    noise_activations,
+    train_sae_stack,
+)
 from polyrot.capabilities.streams import LATE_SITE
 from polyrot.experiments.dyck.suite import INTERNAL_SITES
 from polyrot.models.cohorts import (
@@ -27,12 +33,6 @@ from polyrot.provenance import machine, versions
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.artifacts import Artifacts, SAEName, model_file, write_artifacts
-from polyrot.suites.training import (
-    NOISE,
-    SAES_STORED_AS,
-    noise_activations,
-    train_sae_stack,
-)
 from polyrot.tasks import dyck
 
 SAE_SEQUENCES = 4_096

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.capabilities.shipped import NOISE, noise_activations
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite_file import SuiteFile
 from polyrot.experiments.language.tokens import Sequences, TokenData
@@ -15,7 +16,6 @@ from polyrot.models.harvest import Activations
 from polyrot.progress import Progress
 from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
-from polyrot.suites.training import NOISE, noise_activations
 
 if TYPE_CHECKING:
 

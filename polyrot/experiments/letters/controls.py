@@ -1,5 +1,6 @@
 """Worlds of matched SAEs: latents assigned to groups at random, and planted letters."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -17,6 +18,14 @@ NOISE = 0.01
 """Norm of a token's noise, relative to tokens of norm 1."""
 COS, THRESHOLD = 0.5, 0.8
 """Cosine of a letter's other features with its first; pre-activation that a feature must exceed."""
+
+
+World = Callable[[MatchedDictionaries], MatchedDictionaries]
+
+
+def as_trained(matched: MatchedDictionaries) -> MatchedDictionaries:
+    """Return the arms as they are."""
+    return matched
 
 
 def shuffled_groups(matched: MatchedDictionaries) -> MatchedDictionaries:

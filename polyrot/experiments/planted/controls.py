@@ -14,9 +14,9 @@ from polyrot.experiments.planted.constructed import (
     shaken,
     tiled_dictionary,
 )
-from polyrot.experiments.planted.suite import Decoder, Dictionary, SampleCounts
+from polyrot.experiments.planted.suite import Decoder, Dictionary, SampleCounts, Vectors
 from polyrot.linalg import haar
-from polyrot.sae.subspaces import Directions
+from polyrot.sae.subspaces import Directions, clustered
 from polyrot.suites.draws import draw_seed
 from polyrot.tasks.subspaces import sphere
 
@@ -28,6 +28,12 @@ COVERABLE = 8
 
 Needed = Mapping[int, Sequence[float | None]]
 """Tokens that every repetition needed, by dimension; None where no number sufficed."""
+
+
+def drawn_from(tiling: Vectors, count: int, repetition: int) -> Vectors:
+    """Points that are atoms of a tiling."""
+    generator = torch.Generator().manual_seed(draw_seed(repetition, 91))
+    return tiling[torch.randint(len(tiling), (count,), generator=generator)]
 
 
 def planted(dictionary: Dictionary) -> Dictionary:
@@ -46,6 +52,12 @@ def tiled(dictionary: Dictionary) -> Dictionary:
     """Tile each feature with random directions in its subspace, one active at a time."""
     seed = draw_seed(dictionary.seed, 94)
     return replace(dictionary, sae=tiled_dictionary(dictionary.features, dictionary.sae, seed))
+
+
+def clusters(dictionary: Dictionary) -> Directions:
+    """Latents clustered by the angle between them, one cluster for each feature."""
+    features = len(dictionary.features.bases)
+    return clustered(dictionary.sae, features, dictionary.held_out().x)
 
 
 def random_subspaces(dictionary: Dictionary) -> Directions:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from polyrot.verdict.claim import Worlds
+from polyrot.verdict.claim import Control, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import Curve
+from polyrot.verdict.figures import Curve, control_curves
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,27 @@ class ByNumber:
             return []
         y = tuple(float(estimate.details[name]) for name in names)
         return [Series(curve.label, curve.role, tuple(map(float, self.numbers)), y)]
+
+
+def covering(part: str, dims: Sequence[int], controls: Iterable[Control]) -> ByNumber:
+    """Draw numbers of atoms against the dimension: the details `atoms at {dim}` of a part."""
+    atoms = "atoms at {}"
+    return ByNumber(
+        part,
+        title=f"Covering numbers, {part}",
+        caption=f"Atoms that cover the sphere ({part}) against its dimension, mean over "
+        "draws. A straight line is exponential growth. No number below the proven bound is "
+        "possible.",
+        x="dimension",
+        y="atoms",
+        numbers=dims,
+        curves=(
+            Curve("single directions", Role.MODELS, detail=atoms),
+            *control_curves(controls, detail=atoms),
+            Curve("as many as proven", Role.BESIDE, "as many as proven", atoms),
+        ),
+        log_y=True,
+    )
 
 
 def objectives(runs: Mapping[int, tuple[list[float], float]]) -> Figure:
@@ -105,10 +126,18 @@ def angles(
     )
 
 
-def ranks(recovered: Mapping[str, Mapping[int, list[float]]], chosen: str) -> Figure:
-    """Draw the mean learned rank against the planted dimension, of every coefficient."""
+def ranks(recovered: Mapping[str, Sequence[tuple[int, float]]], chosen: str) -> Figure:
+    """Draw the mean learned rank against the planted dimension, of every coefficient.
+
+    Args:
+        recovered: planted dimension and learned rank of every concept, by coefficient.
+        chosen: the coefficient that is judged.
+    """
     series = []
-    for coefficient, by_dim in recovered.items():
+    for coefficient, concepts in recovered.items():
+        by_dim: dict[int, list[float]] = {}
+        for dim, rank in concepts:
+            by_dim.setdefault(dim, []).append(rank)
         dims = sorted(by_dim)
         role = Role.MODELS if coefficient == chosen else Role.BESIDE
         label = f"coefficient {coefficient}" + (", chosen" if coefficient == chosen else "")

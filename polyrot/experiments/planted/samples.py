@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from polyrot.cache import content_key
+from polyrot.capabilities.shipped import fingerprint
 from polyrot.files import write_atomically
 from polyrot.progress import Progress, in_turn, within
 from polyrot.sae.activations import GroupTopK
@@ -16,7 +17,6 @@ from polyrot.sae.model import SAE
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.subspaces import largest_angle, match, principal
 from polyrot.sae.training import train_saes
-from polyrot.suites.training import fingerprint
 from polyrot.tasks.subspaces import Features, gaussian, random_bases
 
 Samples = Mapping[int, list[int | None]]
@@ -45,6 +45,13 @@ def planted(dim: int, repetition: int) -> Features:
     """Plant orthogonal features of one dimension."""
     bases = random_bases((dim,) * FEATURES, D_MODEL, repetition, orthogonal=True)
     return Features(bases, (gaussian,) * FEATURES, ACTIVE, (1.0,) * FEATURES)
+
+
+def missing(samples: Samples) -> str:
+    """Say in which dimensions no number of tokens sufficed; empty if one always did."""
+    short = {dim: counts.count(None) for dim, counts in samples.items()}
+    said = [f"{count} of {len(samples[dim])} at {dim}" for dim, count in short.items() if count]
+    return f"repetitions found no subspace: {', '.join(said)}" if said else ""
 
 
 def samples_needed(work: Path, progress: Progress) -> dict[str, list[int | None]]:

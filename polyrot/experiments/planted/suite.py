@@ -23,6 +23,7 @@ from polyrot.experiments.planted.plan import (
 from polyrot.experiments.planted.samples import Samples
 from polyrot.experiments.planted.train import loaded, weights_file
 from polyrot.progress import Progress
+from polyrot.sae.metrics import squared_error
 from polyrot.sae.model import SAE
 from polyrot.sae.nuclear import Blocks
 from polyrot.suites.artifacts import MANIFEST, Artifacts, artifact_folder
@@ -54,6 +55,10 @@ class Dictionary:
     def held_out(self, tokens: int = HELD_OUT) -> Tokens:
         """Draw tokens of the same features, the same for all dictionaries of a seed."""
         return (self.drawn_from or self.features).draw(tokens, draw_seed(0, self.seed, 81))
+
+    def objective(self) -> float:
+        """Return the squared error on held-out tokens, summed over dimensions; mean over tokens."""
+        return squared_error(self.sae, self.held_out().x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyrot.cache import content_key
+from polyrot.capabilities.shipped import fingerprint
 from polyrot.experiments.planted.constructed import planted_decoder
 from polyrot.experiments.planted.plan import SAMPLES_FILE, SUBSPACES, Experiment, plan
 from polyrot.experiments.planted.samples import SWEEP_STEPS, samples_needed
@@ -24,7 +25,6 @@ from polyrot.sae.model import SAE, WEIGHTS
 from polyrot.sae.recipe import BatchTopK, LearnedThresholds, SAEConfig
 from polyrot.sae.training import SAEStack, train_saes
 from polyrot.suites.artifacts import Artifacts, write_artifacts
-from polyrot.suites.training import fingerprint
 from polyrot.tasks.subspaces import Features
 
 State = dict[str, Tensor]

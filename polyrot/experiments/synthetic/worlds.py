@@ -16,6 +16,7 @@ from torch import Tensor
 from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.dictionaries import RECIPE as DICTIONARIES
 from polyrot.capabilities.dictionaries import GroupAutoencoders, recipe_of
+from polyrot.capabilities.shipped import NOISE, noise_activations
 from polyrot.capabilities.streams import LATE_SITE, ControlAutoencoders
 from polyrot.cores.gramians import Tail, affine
 from polyrot.models.harvest import Activations
@@ -25,7 +26,6 @@ from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.suites.draws import Draw
 from polyrot.suites.registry import world_name
-from polyrot.suites.training import NOISE, noise_activations
 
 SEEDS = (0, 1, 2, 3, 4)
 D_MODEL = 64

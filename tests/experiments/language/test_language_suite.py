@@ -14,6 +14,7 @@ import transformers
 from planted_language import D, change, saved, write_images, write_independent
 
 from polyrot.capabilities import controls as worlds
+from polyrot.capabilities.shipped import NOISE
 from polyrot.capabilities.steering import Steered
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.language.activations import read_sites
@@ -26,7 +27,6 @@ from polyrot.models.hub import Checkpoint
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
 from polyrot.suites.loading import load_suite, suite_provenance
-from polyrot.suites.training import NOISE
 from polyrot.verdict.run import NotRun
 
 
