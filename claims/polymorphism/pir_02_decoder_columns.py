@@ -34,9 +34,9 @@ CONTROLS = (
     negative("model of another task", lambda d, i, j: (d.trained(i), d.other_task(j))),
     positive("same activations, same SAE seed", lambda d, i, j: (d.trained(i), d.trained(i))),
 )
-START = negative("own untrained decoder", lambda d, i, j: (d.trained(i), d.initial(i)))
+OWN_START = negative("own untrained decoder", lambda d, i, j: (d.trained(i), d.initial(i)))
 PRINTED = {"pythia-70m": (Printed((0.62,), "36 pairs at the last site", ("final_norm",)),)}
-PUBLISHED = Measurement(CLAIM, BAR, (*CONTROLS, START), published=True, printed=PRINTED)
+PUBLISHED = Measurement(CLAIM, BAR, (*CONTROLS, OWN_START), published=True, printed=PRINTED)
 RESEEDED = positive(
     "same activations, new SAE seed", lambda d, i, j: (d.trained(i), d.with_shared_start(i))
 )
@@ -53,12 +53,12 @@ def cosines(a: Decoder, b: Decoder) -> Float[Tensor, "feature_a feature_b"]:
 
 
 def best(a: Decoder, b: Decoder) -> Measured:
-    """For every feature of `a`, the largest cosine to any of `b`: many to one is allowed."""
+    """Each feature of `a` takes the nearest column of `b`: many to one is allowed."""
     return share(cosines(a, b).amax(1))
 
 
 def matched(a: Decoder, b: Decoder) -> Measured:
-    """The one-to-one matching with the largest total of cosines."""
+    """One to one, by the matching with the largest total of cosines."""
     similarity = cosines(a, b)
     return share(similarity[linear_sum_assignment(similarity, maximize=True)])
 
