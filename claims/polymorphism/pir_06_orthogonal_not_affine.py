@@ -1,8 +1,8 @@
 """PIR-06: the map between seeds is orthogonal, not merely affine.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) says so in these words.  On the tokens that it is
-fitted on, an affine map always explains at least as much as an orthogonal one.  On sequences that
-neither fit saw, the orthogonal map must lose next to nothing against it.
+"Polymorphism Is Rotation" (arXiv 2605.24577) says so in these words.  On the tokens of the fit, an
+affine map always explains at least as much as an orthogonal one.  On sequences that neither fit
+saw, the orthogonal map must lose next to nothing against it.
 """
 
 import pytest

@@ -3,9 +3,9 @@
 "Polymorphism Is Rotation" (arXiv 2605.24577): each feature of seed 0's autoencoder is read from
 seed 0's activations and from another seed's, and the two are correlated over tokens.  The mean
 correlation over features is low on raw activations and rises when they are rotated.  The bar asks
-for a rise above 0.2 and for a correlation of at least 0.25; the margin is the smaller of the two
-excesses.  Features that are silent on the rotated or raw activations are left out of the mean.
-Hardened: held-out tokens, all pairs, and a feature that falls silent counts as uncorrelated.
+for a rise above 0.2 and a correlation of at least 0.25; the smaller of the two margins is judged.
+Features that are silent on the raw or the rotated activations do not count.  Hardened: held-out
+tokens, all pairs, and a feature that falls silent counts as uncorrelated.
 """
 
 import pytest
@@ -29,16 +29,11 @@ CLAIM = Claim(
 )
 RISE, LEAST = 0.2, 0.25
 BAR = Bar.above(0.0, f"smaller of r - {LEAST} and the rise of r - {RISE}")
-UNTRAINED = negative("untrained seed", controls.untrained)
 CONTROLS = (
     negative("shuffled tokens", controls.shuffled_tokens),
-    UNTRAINED,
+    negative("untrained seed", controls.untrained),
     positive("Haar world", controls.haar_world()),
 )
-PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
-
-
 RAW, ROTATED = "mean r raw", "mean r rotated"
 FIRING = ByPart(
     "firing",
@@ -49,13 +44,14 @@ FIRING = ByPart(
     curves=(
         Curve("rotated", Role.MODELS, detail=ROTATED),
         Curve("as they are", Role.BESIDE, detail=RAW),
-        Curve("untrained seed, rotated", Role.NEGATIVE, UNTRAINED.name, ROTATED),
+        Curve("untrained seed, rotated", Role.NEGATIVE, "untrained seed", ROTATED),
     ),
 )
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True, figures=(FIRING,))
+HARDENED = Measurement(CLAIM, BAR, CONTROLS, figures=(FIRING,))
 
 
 def margin(pair: Pair, *, silent_counts: bool = True) -> Measured:
-    """Take the smaller excess over either bar, with the mean correlations on raw and rotated."""
     tokens, aligned = pair.scored, pair.alignment
     raw, rotated = (
         firing_correlation(pair.sae, pair.source[tokens], y, silent_counts=silent_counts)
@@ -65,18 +61,14 @@ def margin(pair: Pair, *, silent_counts: bool = True) -> Measured:
 
 
 def margin_published(pair: Pair) -> Measured:
-    """The same on the tokens of the fit, and without the features that fall silent."""
     return margin(pair.on_fit_tokens(), silent_counts=False)
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(streams: Streams, judge: Judge) -> None:
-    judge(
-        lambda world=as_trained: streams.each_site(margin_published, world, anchored=True),
-        figures=[FIRING],
-    )
+    judge(lambda world=as_trained: streams.each_site(margin_published, world, anchored=True))
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(streams: Streams, judge: Judge) -> None:
-    judge(lambda world=as_trained: streams.each_site(margin, world), figures=[FIRING])
+    judge(lambda world=as_trained: streams.each_site(margin, world))

@@ -8,10 +8,14 @@ from torch import Tensor
 
 from polyrot.capabilities.dictionaries import HOW, SCALAR, SUBSPACE
 from polyrot.linalg import haar
+from polyrot.linalg.battery import BATTERY
 from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import CONFIDENCE, Estimate
+from polyrot.verdict.bar import Bar
+from polyrot.verdict.claim import Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import detail_of, numbers
+from polyrot.verdict.figures import ByPart, Curve, detail_of, numbers
+from polyrot.verdict.run import MODELS
 
 NULL_DRAWS = 1_000
 """Haar matrices whose eigenangles are pooled: pools of a figure's size are drawn from them."""
@@ -84,6 +88,45 @@ def eigenangle_histogram(
         Mark.STEPS,
         (null, fitted),
     )
+
+
+def worst_eigenangles(rotations: Rotations, worlds: Worlds) -> list[Figure]:
+    """Draw the eigenangles at the site with the smallest p-value."""
+    models = worlds[MODELS]
+    site = min(models, key=lambda site: models[site].value)
+    where = f"{site}, where no other site's p-value is smaller"
+    return [eigenangle_histogram({site: rotations[site]}, where=where)]
+
+
+def haar_pvalues(bar: Bar) -> ByPart:
+    """Draw the p-values of the whole battery, as `adjusted_pvalues` reports them."""
+    return ByPart(
+        "pvalues",
+        title="Every statistic against Haar",
+        caption="Monte-Carlo p-values, adjusted jointly over statistics and sites; lines show the "
+        "uncertainty from the number of null draws.",
+        y="adjusted p-value",
+        curves=(
+            Curve("smallest, which decides", Role.MODELS),
+            *(Curve(name, Role.BESIDE, detail=f"p of {name}") for name in BATTERY),
+        ),
+        bar=bar,
+        log_y=True,
+    )
+
+
+TRACES = ByPart(
+    "trace",
+    title="Mean trace",
+    caption="Mean over pairs of seeds of the trace of their rotation, site by site, and the "
+    "mean over the same number of Haar matrices with the same determinants.",
+    y="mean trace",
+    curves=(
+        Curve("Haar: mean, and where 95% of means fall", Role.NULL, detail="mean trace under Haar"),
+        Curve("rotations between seeds", Role.MODELS, detail="mean trace"),
+    ),
+)
+"""What `adjusted_pvalues` reports of the mean trace."""
 
 
 def _simultaneous_band(

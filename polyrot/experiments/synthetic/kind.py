@@ -3,16 +3,18 @@
 from polyrot.suites.kind import Kind, Lazy, Worlds
 
 HERE = "polyrot.experiments.synthetic"
+SAME_BASIS = ("identity", "mean-shift-only")
+PERMUTED = ("permutation", "signed-permutation")
+NOTHING_SHARED = ("shuffled-tokens", "gaussian-matched", "unrelated")
+"""Worlds in which no token's activations say anything of those of another seed."""
 
 KIND = Kind(
     worlds=(
         Worlds(
             (
                 "haar",
-                "identity",
-                "mean-shift-only",
-                "permutation",
-                "signed-permutation",
+                *SAME_BASIS,
+                *PERMUTED,
                 "partial",
                 "basis-aligned-axes",
                 "linear-3",
@@ -22,9 +24,7 @@ KIND = Kind(
                 "noise-1",
                 "shuffled-inside",
                 "shuffled-outside",
-                "shuffled-tokens",
-                "gaussian-matched",
-                "unrelated",
+                *NOTHING_SHARED,
             ),
             Lazy(f"{HERE}.worlds:WorldSuite"),
             "activations: five seeds at one site, d = 64",
