@@ -10,8 +10,10 @@ from polyrot.capabilities.dictionaries import HOW, SCALAR, SUBSPACE
 from polyrot.linalg import haar
 from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import CONFIDENCE, Estimate
+from polyrot.verdict.claim import Control, Draw, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import detail_of, numbers
+from polyrot.verdict.run import MODELS
 
 NULL_DRAWS = 1_000
 """Haar matrices whose eigenangles are pooled: pools of a figure's size are drawn from them."""
@@ -144,6 +146,19 @@ def eigenvalues(
         Mark.POINTS,
         tuple(series),
     )
+
+
+def where_controls_apply(figure: Draw, controls: Iterable[Control]) -> Draw:
+    """Draw each control only at the parts that it concerns."""
+
+    def draw(worlds: Worlds) -> Sequence[Figure]:
+        shown = {MODELS: worlds[MODELS]}
+        for control in controls:
+            known = worlds.get(control.name, {}).items()
+            shown[control.name] = {part: found for part, found in known if control.concerns(part)}
+        return figure(shown)
+
+    return draw
 
 
 def likeness_by_pairing(estimate: Estimate) -> list[Figure]:
