@@ -39,7 +39,6 @@ HARDENED = Measurement(
     Bar.at_most(0.025, "share of random subspaces that overlap less"),
     CONTROLS,
 )
-
 NULL_DRAWS = 4_000
 
 
@@ -58,14 +57,11 @@ def mean_overlap(chains: Chains, subspace: Subspace) -> Estimate:
     return average(bases, lambda pair: overlap(*bases[pair]), details=details)
 
 
-def overlaps(chains: Chains, subspace: Subspace = controls.core) -> list[float]:
-    return [overlap(*pair) for pair in pairs_of_bases(chains, subspace).values()]
-
-
 def share_below(chains: Chains, subspace: Subspace) -> Estimate:
     """How often independent random subspaces overlap less, on average over pairs."""
-    found, models = overlaps(chains, subspace), chains.chain
-    mean = sum(found) / len(found)
+    models = chains.chain
+    overlaps = [overlap(*pair) for pair in pairs_of_bases(chains, subspace).values()]
+    mean = sum(overlaps) / len(overlaps)
     null = random_overlaps(models.d_model, [models.rank] * len(chains.seeds), NULL_DRAWS, seed=43)
     details = {"mean overlap": mean, "mean overlap of random subspaces": float(null.mean())}
     return monte_carlo_p(int((null <= mean).sum()), NULL_DRAWS, details=details)
@@ -80,5 +76,5 @@ def test_published(chains: Chains, judge: Judge) -> None:
 def test_hardened(chains: Chains, judge: Judge) -> None:
     judge(
         lambda subspace=controls.core: {"overlap": share_below(chains, subspace)},
-        figures=[lambda _: figures.overlaps(overlaps(chains), chains.chain)],
+        figures=[lambda _: figures.overlaps(chains)],
     )

@@ -9,6 +9,7 @@ If a repetition did not grok at some decay, a delay longer than the training is 
 nothing is decided.
 """
 
+from collections import defaultdict
 from math import log
 from statistics import mean
 
@@ -41,31 +42,26 @@ HARDENED = Measurement(
 )
 
 
-def exponent(points: list[tuple[float, float]]) -> float:
-    decays, steps = np.array(points).T
-    return float(np.polyfit(decays, steps, 1)[0])
-
-
 def mean_exponent(delays: DelaysByDecay) -> Estimate:
     """The exponent, averaged over the repetitions that grokked at three decays or more."""
-    grokked = [
-        [
-            (log(decay), log(delay))
-            for decay, delay in zip(delays, repetition, strict=True)
-            if delay is not None
-        ]
-        for repetition in zip(*delays.values(), strict=True)
-    ]
-    enough = [repetition for repetition, points in enumerate(grokked) if len(points) >= 3]
-    if not enough:
-        raise NotRun("no repetition of the sweep grokked at three decays")
     details: dict[str, float] = {}
+    points: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     for decay, steps in delays.items():
-        known = [delay for delay in steps if delay is not None]
+        known = {repetition: delay for repetition, delay in enumerate(steps) if delay is not None}
         details[f"grokked at {decay:g}"] = len(known)
         if known:
-            details[f"mean steps at {decay:g}"] = mean(known)
-    return average(enough, lambda repetition: exponent(grokked[repetition]), details=details)
+            details[f"mean steps at {decay:g}"] = mean(known.values())
+        for repetition, delay in known.items():
+            points[repetition].append((log(decay), log(delay)))
+
+    def exponent(repetition: int) -> float:
+        decays, steps = np.array(points[repetition]).T
+        return float(np.polyfit(decays, steps, 1)[0])
+
+    enough = [repetition for repetition in sorted(points) if len(points[repetition]) >= 3]
+    if not enough:
+        raise NotRun("no repetition of the sweep grokked at three decays")
+    return average(enough, exponent, details=details)
 
 
 def missing(delays: DelaysByDecay) -> str:

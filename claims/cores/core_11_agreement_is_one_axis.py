@@ -6,11 +6,11 @@ is, was and are, were.  If only this direction is kept, the plural margin still 
 from singular heads; if it is removed, the margin does not; if it is flipped, the margin separates
 them in reverse.  Separation is measured by the area under the ROC curve (AUC).
 
-The axis is estimated on the training prompts, at the layer where flipping has the largest effect:
-on the test prompts as published, on the training prompts here.  As in the released code, the
-published measurement reads the last layer after the final norm but edits it before.  Controls
-replace only the axis, at the layer chosen for the core: at an early layer the last token may not
-encode the number yet, and then keeping any axis is harmless.
+The axis is estimated on the training prompts.  Its layer is the one where flipping it has the
+largest effect: on the test prompts as published, on the training prompts here.  As in the released
+code, the published measurement reads the last layer after the final norm but edits it before.
+Controls replace only the axis, at the layer chosen for the core: at an early layer the last token
+may not encode the number yet, and then keeping any axis is harmless.
 
 Limits: every attractor has the opposite number to its head, so reading the head and contradicting
 the attractor are the same behaviour here.  And missing the bar for removal does not prove a second

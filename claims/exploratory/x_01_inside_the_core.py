@@ -7,8 +7,8 @@ outside it, or both?  It is fitted to whole activations at the last site, as for
 same bar; the held-out explained variance is then split into that inside the source's core (of ACE,
 99% of the energy, with the rest of the model as tail) and that in its complement.
 
-The details give the same split for as many principal axes and for a random subspace, and how close
-the rotation brings the target's core to the source's.
+The details give the same split for a random subspace and for the first principal axes, of the
+core's rank, and how close the rotation brings the target's core to the source's.
 """
 
 from collections.abc import Callable
@@ -62,11 +62,7 @@ ALIGNMENT_EV = ByPart(
     y="alignment EV, held out",
     curves=(
         Curve("models", Role.MODELS),
-        Curve(
-            "principal axes instead",
-            Role.BESIDE,
-            detail="mean EV with principal axes instead",
-        ),
+        Curve("principal axes instead", Role.BESIDE, detail="mean EV with principal axes instead"),
         *control_curves(CONTROLS[1:4]),
     ),
     bar=BAR,

@@ -1,11 +1,11 @@
 """The figures of the claims about Markov chains."""
 
-from collections.abc import Sequence
+from itertools import combinations
 
 import torch
 
 from polyrot.capabilities.figures import Labelled, eigenvalues, mean_and_extremes
-from polyrot.cores.comparison import random_overlaps
+from polyrot.cores.comparison import overlap, random_overlaps
 from polyrot.cores.dynamics import fit_dynamics
 from polyrot.experiments.chains import controls
 from polyrot.experiments.chains.models import ChainModels, Chains
@@ -49,10 +49,13 @@ def spectra(chains: Chains, *, common_shift: bool) -> list[Figure]:
     ]
 
 
-def overlaps(values: Sequence[float], models: ChainModels) -> list[Figure]:
-    """Draw the overlaps of pairs of seeds over the histogram of those of random subspaces."""
+def overlaps(chains: Chains) -> list[Figure]:
+    """Draw the overlaps of the cores of two seeds over the histogram of random subspaces'."""
+    models = chains.chain
+    bases = [controls.core(models, index) for index in range(len(chains.seeds))]
+    found = [overlap(one, other) for one, other in combinations(bases, 2)]
     chance = random_overlaps(models.d_model, [models.rank] * 2, NULL_DRAWS, seed=44)
-    measured = torch.tensor(values, dtype=torch.float64)
+    measured = torch.tensor(found, dtype=torch.float64)
     both = torch.cat([measured, chance.double()])
     edges = torch.linspace(float(both.min()) - 1e-9, float(both.max()) + 1e-9, 31).double()
     series = []
