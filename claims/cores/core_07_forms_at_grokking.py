@@ -29,8 +29,6 @@ CLAIM = Claim(
     true_in=("addition-circles",),
     false_in=("addition-a-direction-each", "addition-by-heart"),
 )
-
-
 CONTROLS = (
     negative("the memorising phase", controls.memorising),
     positive("a planted cyclic core", controls.planted_core),
