@@ -1,27 +1,22 @@
 """CORE-01: Markov transformers have a 3-dimensional core.
 
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): on a chain of four
-states, balanced truncation finds 99.9% of its energy in 3 directions.  They are read by the
-unembedding, whose Jacobian has one row for each state, so the rank cannot exceed 4 whatever the
-model has learned.  One of those four directions shifts all logits alike and changes no
-prediction.  Hardened: the unembedding's rows are centred, which removes that direction; the rank
-then cannot exceed 3.
+states, balanced truncation finds 99.9% of its energy in 3 directions.  But the unembedding that
+reads them has one row for each state, so the rank cannot exceed 4 whatever the model has learned,
+and one of the four directions shifts all logits alike and changes no prediction.  Hardened: the
+rows are centred, which removes that direction; the rank then cannot exceed 3.
 
 Controls ask the same of chains with five and six states, whose cores should have one dimension
-fewer than the chain has states, and of a four-state chain whose next state depends on one bit,
-whose core should have one dimension.
-
-Where the logits also read noise (the worlds `chain-hears-noise` and `chain-loud-voice`) the
-published rank is four and the hardened one three, although not all of these directions carry the
-chain's state: the rank counts the directions that are read, not what they encode.
+fewer than the chain has states, and of a chain whose next state depends on one bit, whose core
+should have one dimension.  The rank counts directions that are read, not what they encode: where
+the logits also read noise (the world `chain-hears-noise`), it is four as published, three hardened.
 """
-
-from collections.abc import Callable
 
 import pytest
 
 from polyrot.claim import *
 from polyrot.experiments.chains import figures
+from polyrot.experiments.chains.controls import as_trained
 from polyrot.experiments.chains.models import ChainModels, Chains
 
 CLAIM = Claim(
@@ -32,28 +27,11 @@ CLAIM = Claim(
     true_in=("chain-state",),
     false_in=("chain-one-bit",),
 )
-
-World = Callable[[Chains], ChainModels]
-
-
-def trained(chains: Chains) -> ChainModels:
-    return chains.chain
-
-
-def untrained(chains: Chains) -> ChainModels:
-    return chains.untrained_chain
-
-
-def other_chain(name: str) -> World:
-    return lambda chains: chains.other_chain(name)
-
-
-ONE_BIT, FIVE_STATES, SIX_STATES = map(other_chain, ("markov-two-rows", "markov-5", "markov-6"))
 CONTROLS = (
-    negative("untrained model", untrained),
-    negative("a chain that hangs on one bit", ONE_BIT),
-    positive("five states", FIVE_STATES),
-    positive("six states", SIX_STATES),
+    negative("untrained model", lambda chains: chains.untrained_chain),
+    negative("a chain that hangs on one bit", lambda chains: chains.other_chain("markov-two-rows")),
+    positive("five states", lambda chains: chains.other_chain("markov-5")),
+    positive("six states", lambda chains: chains.other_chain("markov-6")),
 )
 PUBLISHED = Measurement(
     CLAIM,
@@ -67,16 +45,10 @@ HARDENED = Measurement(
     Bar.at_least(1, "share of seeds of that rank, common shifts of the logits left out"),
     CONTROLS,
 )
-SHOWN: dict[tuple[str, Role], World] = {
-    ("trained", Role.MODELS): trained,
-    ("untrained", Role.NEGATIVE): untrained,
-    ("hangs on one bit", Role.NEGATIVE): ONE_BIT,
-    ("six states", Role.POSITIVE): SIX_STATES,
-}
 
 
 def expected_rank(chains: Chains, models: ChainModels) -> dict[str, Estimate]:
-    """Estimate the share of seeds whose core has one dimension fewer than the chain has states."""
+    """The share of seeds whose core has one dimension fewer than the chain has states."""
 
     def measure(seed: int) -> Measured:
         core, rank = models.cores[chains.index(seed)], models.rank
@@ -92,18 +64,15 @@ def expected_rank(chains: Chains, models: ChainModels) -> dict[str, Estimate]:
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(chains: Chains, judge: Judge) -> None:
-    def spectra(_: Worlds) -> list[Figure]:
-        return figures.spectra({curve: world(chains) for curve, world in SHOWN.items()})
-
-    judge(lambda world=trained: expected_rank(chains, world(chains)), figures=[spectra])
+    judge(
+        lambda world=as_trained: expected_rank(chains, world(chains)),
+        figures=[lambda _: figures.spectra(chains, common_shift=True)],
+    )
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(chains: Chains, judge: Judge) -> None:
-    def centred(world: World) -> ChainModels:
-        return world(chains).without_common_shift
-
-    def spectra(_: Worlds) -> list[Figure]:
-        return figures.spectra({curve: centred(world) for curve, world in SHOWN.items()})
-
-    judge(lambda world=trained: expected_rank(chains, centred(world)), figures=[spectra])
+    judge(
+        lambda world=as_trained: expected_rank(chains, world(chains).without_common_shift),
+        figures=[lambda _: figures.spectra(chains, common_shift=False)],
+    )

@@ -24,7 +24,6 @@ CLAIM = Claim(
 )
 BAR = Bar.at_most(0.30, "accuracy without the core")
 CONTROLS = (negative("random subspace removed", controls.random_subspace),)
-HARDENED = Measurement(CLAIM, BAR, CONTROLS, printed={"markov": (Printed((0.25,), "chance"),)})
 WHOLE = "accuracy of the whole"
 REMOVED = ByPart(
     "removed",
@@ -38,22 +37,25 @@ REMOVED = ByPart(
     ),
     bar=BAR,
 )
+HARDENED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    printed={"markov": (Printed((0.25,), "chance"),)},
+    figures=(REMOVED,),
+)
 
 
-def accuracy_without(chains: Chains, subspace: Subspace) -> dict[str, Estimate]:
-    models = chains.chain
-
-    def measure(seed: int) -> Measured:
-        index = chains.index(seed)
-        without = models.accuracy(index, partial(remove, basis=subspace(models, index)))
-        return Measured(without, also={WHOLE: models.accuracy(index)})
-
-    return {"core": average(chains.seeds, measure)}
+def accuracy_without(chains: Chains, subspace: Subspace, seed: int) -> Measured:
+    models, index = chains.chain, chains.index(seed)
+    without = models.accuracy(index, partial(remove, basis=subspace(models, index)))
+    return Measured(without, also={WHOLE: models.accuracy(index)})
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(chains: Chains, judge: Judge) -> None:
     judge(
-        lambda subspace=controls.core: accuracy_without(chains, subspace),
-        figures=[REMOVED],
+        lambda subspace=controls.core: {
+            "core": average(chains.seeds, partial(accuracy_without, chains, subspace))
+        }
     )

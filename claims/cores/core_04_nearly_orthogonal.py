@@ -8,13 +8,11 @@ subspaces of the same ranks in 97.5% of draws?
 """
 
 import pytest
-from jaxtyping import Float
-from torch import Tensor
 
 from polyrot.claim import *
 from polyrot.cores.comparison import overlap, principal_angles, random_overlaps
 from polyrot.experiments.chains import controls, figures
-from polyrot.experiments.chains.controls import Subspace
+from polyrot.experiments.chains.controls import Basis, Subspace
 from polyrot.experiments.chains.models import Chains
 
 CLAIM = Claim(
@@ -25,7 +23,6 @@ CLAIM = Claim(
     true_in=("chain-apart",),
     false_in=("chain-state", "chain-together"),
 )
-NULL_DRAWS = 4_000
 CONTROLS = (
     negative("independent random subspaces", controls.random_subspace),
     positive("disjoint subspaces", controls.disjoint_subspace),
@@ -42,14 +39,12 @@ HARDENED = Measurement(
     Bar.at_most(0.025, "share of random subspaces that overlap less"),
     CONTROLS,
 )
+NULL_DRAWS = 4_000
 
-PairOfBases = tuple[Float[Tensor, "d_model rank"], Float[Tensor, "d_model rank"]]
 
-
-def pairs_of_bases(chains: Chains, subspace: Subspace) -> dict[tuple[int, int], PairOfBases]:
-    """The subspaces of every two seeds."""
+def pairs_of_bases(chains: Chains, subspace: Subspace) -> dict[tuple[int, int], list[Basis]]:
     bases = {seed: subspace(chains.chain, chains.index(seed)) for seed in chains.seeds}
-    return {(a, b): (bases[a], bases[b]) for a, b in chains.seed_pairs(ordered=False)}
+    return {pair: [bases[seed] for seed in pair] for pair in chains.seed_pairs(ordered=False)}
 
 
 def mean_overlap(chains: Chains, subspace: Subspace) -> Estimate:
@@ -59,27 +54,17 @@ def mean_overlap(chains: Chains, subspace: Subspace) -> Estimate:
         "smallest principal angle, degrees": min(angles),
         "largest principal angle, degrees": max(angles),
     }
-    return average(bases, lambda seeds: overlap(*bases[seeds]), details=details)
+    return average(bases, lambda pair: overlap(*bases[pair]), details=details)
 
 
 def share_below(chains: Chains, subspace: Subspace) -> Estimate:
-    """Estimate how often independent random subspaces overlap less, on average over pairs."""
+    """How often independent random subspaces overlap less, on average over pairs."""
+    models = chains.chain
     overlaps = [overlap(*pair) for pair in pairs_of_bases(chains, subspace).values()]
     mean = sum(overlaps) / len(overlaps)
-    ranks = [chains.chain.rank] * len(chains.seeds)
-    null = random_overlaps(chains.chain.d_model, ranks, NULL_DRAWS, seed=43)
+    null = random_overlaps(models.d_model, [models.rank] * len(chains.seeds), NULL_DRAWS, seed=43)
     details = {"mean overlap": mean, "mean overlap of random subspaces": float(null.mean())}
     return monte_carlo_p(int((null <= mean).sum()), NULL_DRAWS, details=details)
-
-
-def against_chance(chains: Chains) -> list[Figure]:
-    ranks = [chains.chain.rank] * 2
-    return figures.against_chance(
-        [overlap(*pair) for pair in pairs_of_bases(chains, controls.core).values()],
-        random_overlaps(chains.chain.d_model, ranks, NULL_DRAWS, seed=44),
-        what="overlap of the projectors",
-        caption="Every pair of seeds, and pairs of independent random subspaces.",
-    )
 
 
 @pytest.mark.measurement(PUBLISHED)
@@ -91,5 +76,5 @@ def test_published(chains: Chains, judge: Judge) -> None:
 def test_hardened(chains: Chains, judge: Judge) -> None:
     judge(
         lambda subspace=controls.core: {"overlap": share_below(chains, subspace)},
-        figures=[lambda _: against_chance(chains)],
+        figures=[lambda _: figures.overlaps(chains)],
     )

@@ -7,21 +7,13 @@ judged separately.  A control shows the correlations of three random directions 
 activations.
 """
 
-from collections.abc import Callable
-
 import pytest
 
 from polyrot.claim import *
 from polyrot.cores.comparison import canonical_correlations
-from polyrot.experiments.chains.controls import (
-    Coordinates,
-    coordinates,
-    core,
-    random_subspace,
-    rotated,
-    shuffled,
-)
-from polyrot.experiments.chains.models import ChainModels, Chains
+from polyrot.experiments.chains import controls
+from polyrot.experiments.chains.controls import Coordinates
+from polyrot.experiments.chains.models import Chains
 
 CLAIM = Claim(
     "CORE-05",
@@ -31,43 +23,11 @@ CLAIM = Claim(
     true_in=("chain-state",),
     false_in=("chain-own-third", "chain-other-sequences"),
 )
-World = Callable[[ChainModels], tuple[Coordinates, Coordinates]]
-"""Coordinates of the sources and of the targets of pairs, on held-out tokens."""
-
-
-def cores(models: ChainModels) -> tuple[Coordinates, Coordinates]:
-    seeds = coordinates(models, core)
-    return seeds, seeds
-
-
-def random_projections(models: ChainModels) -> tuple[Coordinates, Coordinates]:
-    seeds = coordinates(models, random_subspace)
-    return seeds, seeds
-
-
-def shuffled_tokens(models: ChainModels) -> tuple[Coordinates, Coordinates]:
-    seeds = coordinates(models, core)
-    return seeds, shuffled(seeds)
-
-
-def one_core_rotated(models: ChainModels) -> tuple[Coordinates, Coordinates]:
-    """Sources and targets are the first seed's core; each target is turned by a rotation."""
-    seeds = coordinates(models, core)
-    first = seeds[:1] * len(seeds)
-    return first, rotated(first)
-
-
 BAR = Bar.at_least(0.93, "canonical correlation of core coordinates")
 CONTROLS = (
-    negative("shuffled tokens", shuffled_tokens),
-    negative("random projections", random_projections),
-    positive("the core of one seed, rotated", one_core_rotated),
-)
-HARDENED = Measurement(
-    CLAIM,
-    BAR,
-    CONTROLS,
-    printed={"markov": (Printed((0.93, 0.99), "three seeds, three directions", ends=True),)},
+    negative("shuffled tokens", controls.shuffled_tokens),
+    negative("random projections", controls.random_projections),
+    positive("the core of one seed, rotated", controls.first_core_rotated),
 )
 CORRELATIONS = ByPart(
     "correlations",
@@ -77,11 +37,16 @@ CORRELATIONS = ByPart(
     curves=(Curve("cores", Role.MODELS), *control_curves(CONTROLS[:2])),
     bar=BAR,
 )
+HARDENED = Measurement(
+    CLAIM,
+    BAR,
+    CONTROLS,
+    printed={"markov": (Printed((0.93, 0.99), "three seeds, three directions", ends=True),)},
+    figures=(CORRELATIONS,),
+)
 
 
-def correlations(chains: Chains, world: World) -> dict[str, Estimate]:
-    sources, targets = world(chains.chain)
-
+def correlations(chains: Chains, sources: Coordinates, targets: Coordinates) -> dict[str, Estimate]:
     def measure(seeds: tuple[int, int]) -> dict[str, float]:
         source, target = map(chains.index, seeds)
         found = canonical_correlations(sources[source], targets[target])
@@ -92,4 +57,4 @@ def correlations(chains: Chains, world: World) -> dict[str, Estimate]:
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(chains: Chains, judge: Judge) -> None:
-    judge(lambda world=cores: correlations(chains, world), figures=[CORRELATIONS])
+    judge(lambda world=controls.cores_compared: correlations(chains, *world(chains.chain)))

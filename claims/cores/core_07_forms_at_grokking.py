@@ -6,23 +6,19 @@ necessary (without it accuracy is at most twice chance) and sufficient (alone it
 asks the same while the training answers are memorised.
 
 As published it cannot fail, because all directions together are always necessary and sufficient.
-Nor is the rank on held-out questions informative: before grokking none of them is answered
-correctly, so keeping or removing directions loses nothing.  Hardened: on training questions,
-which are answered correctly at both times, and with fewer than 52 directions, because 52 can hold
-any 53 points.
+Before grokking no held-out question is answered correctly, so there the rank means nothing either.
+Hardened: on training questions, which are answered correctly at both times, and with fewer than 52
+directions, because 52 can hold any 53 points.
 """
 
-from collections.abc import Callable
+from math import inf
 
 import pytest
-from jaxtyping import Bool
 from torch import Tensor
 
 from polyrot.claim import *
-from polyrot.experiments.addition import figures
-from polyrot.experiments.addition.controls import cyclic
+from polyrot.experiments.addition import controls, figures
 from polyrot.experiments.addition.models import PROPER, Addition, AdditionModels
-from polyrot.experiments.addition.suite import GROKKED, MEMORISED
 from polyrot.tasks import modular
 
 CLAIM = Claim(
@@ -33,24 +29,9 @@ CLAIM = Claim(
     true_in=("addition-circles",),
     false_in=("addition-a-direction-each", "addition-by-heart"),
 )
-World = Callable[[Addition], AdditionModels]
-
-
-def grokked(addition: Addition) -> AdditionModels:
-    return addition.questions(GROKKED)
-
-
-def memorising(addition: Addition) -> AdditionModels:
-    return addition.questions(MEMORISED)
-
-
-def planted(addition: Addition) -> AdditionModels:
-    return cyclic(len(addition.seeds))
-
-
 CONTROLS = (
-    negative("the memorising phase", memorising),
-    positive("a planted cyclic core", planted),
+    negative("the memorising phase", controls.memorising),
+    positive("a planted cyclic core", controls.planted_core),
 )
 PUBLISHED = Measurement(
     CLAIM,
@@ -65,37 +46,32 @@ HARDENED = Measurement(
 )
 
 
-def found_core(
-    models: AdditionModels, seeds: tuple[int, ...], questions: Bool[Tensor, " _"], below: float
+def has_core(
+    addition: Addition, models: AdditionModels, questions: Tensor, below: float
 ) -> dict[str, Estimate]:
-    """Estimate the share of seeds whose necessary and sufficient core has a rank below a limit."""
+    """The share of seeds whose necessary and sufficient core has a rank below a limit."""
 
     def measure(seed: int) -> Measured:
-        ranks = models.ranks(seeds.index(seed), questions)
+        ranks = models.ranks(addition.index(seed), questions)
         each = {f"{name} rank of seed {seed}": rank for name, rank in vars(ranks).items()}
         return Measured(float(ranks.operational < below), each=each)
 
-    return {"core": average(seeds, measure)}
+    return {"core": average(addition.seeds, measure)}
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(addition: Addition, judge: Judge) -> None:
-    def measure(world: World = grokked) -> dict[str, Estimate]:
-        held_out = ~modular.is_training()
-        return found_core(world(addition), addition.seeds, held_out, below=float("inf"))
-
-    judge(measure, figures=[lambda _: figures.grokking(addition.curves)])
+    held_out = ~modular.is_training()
+    judge(
+        lambda world=controls.grokked: has_core(addition, world(addition), held_out, below=inf),
+        figures=[lambda _: figures.grokking(addition.curves)],
+    )
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(addition: Addition, judge: Judge) -> None:
-    def measure(world: World = grokked) -> dict[str, Estimate]:
-        return found_core(world(addition), addition.seeds, modular.is_training(), below=PROPER)
-
-    shown = {("grokked", Role.MODELS): grokked, ("memorising", Role.NEGATIVE): memorising}
+    training = modular.is_training()
     judge(
-        measure,
-        figures=[
-            lambda _: figures.ablations({curve: world(addition) for curve, world in shown.items()})
-        ],
+        lambda world=controls.grokked: has_core(addition, world(addition), training, below=PROPER),
+        figures=[lambda _: figures.ablations(addition)],
     )

@@ -9,7 +9,7 @@ If a repetition did not grok at some decay, a delay longer than the training is 
 nothing is decided.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
 from math import log
 from statistics import mean
 
@@ -18,8 +18,9 @@ import pytest
 
 from polyrot.claim import *
 from polyrot.experiments.addition import figures
-from polyrot.experiments.addition.controls import DelaysByDecay, in_another_order, power_law
+from polyrot.experiments.addition.controls import as_recorded, in_another_order, power_law
 from polyrot.experiments.addition.models import Delays
+from polyrot.experiments.addition.sweep import DelaysByDecay
 
 CLAIM = Claim(
     "CORE-10",
@@ -39,37 +40,28 @@ HARDENED = Measurement(
     ),
     printed={"modular-addition": (Printed((-1.02,), "six decays"),)},
 )
-World = Callable[[DelaysByDecay], DelaysByDecay]
-
-
-def recorded(delays: DelaysByDecay) -> DelaysByDecay:
-    return delays
-
-
-def grokked(delays: DelaysByDecay, repetition: int) -> list[tuple[float, float]]:
-    """Logarithms of the decays at which a repetition grokked, and of the delays."""
-    steps = {decay: every[repetition] for decay, every in delays.items()}
-    return [(log(decay), log(delay)) for decay, delay in steps.items() if delay is not None]
-
-
-def exponent(delays: DelaysByDecay, repetition: int) -> float:
-    decays, steps = np.array(grokked(delays, repetition)).T
-    return float(np.polyfit(decays, steps, 1)[0])
 
 
 def mean_exponent(delays: DelaysByDecay) -> Estimate:
-    """Average over the repetitions that grokked at three decays or more."""
-    repetitions = range(len(next(iter(delays.values()))))
-    enough = [repetition for repetition in repetitions if len(grokked(delays, repetition)) >= 3]
-    if not enough:
-        raise NotRun("no repetition of the sweep grokked at three decays")
+    """The exponent, averaged over the repetitions that grokked at three decays or more."""
     details: dict[str, float] = {}
+    points: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     for decay, steps in delays.items():
-        known = [delay for delay in steps if delay is not None]
+        known = {repetition: delay for repetition, delay in enumerate(steps) if delay is not None}
         details[f"grokked at {decay:g}"] = len(known)
         if known:
-            details[f"mean steps at {decay:g}"] = mean(known)
-    return average(enough, lambda repetition: exponent(delays, repetition), details=details)
+            details[f"mean steps at {decay:g}"] = mean(known.values())
+        for repetition, delay in known.items():
+            points[repetition].append((log(decay), log(delay)))
+
+    def exponent(repetition: int) -> float:
+        decays, steps = np.array(points[repetition]).T
+        return float(np.polyfit(decays, steps, 1)[0])
+
+    enough = [repetition for repetition in sorted(points) if len(points[repetition]) >= 3]
+    if not enough:
+        raise NotRun("no repetition of the sweep grokked at three decays")
+    return average(enough, exponent, details=details)
 
 
 def missing(delays: DelaysByDecay) -> str:
@@ -82,7 +74,7 @@ def missing(delays: DelaysByDecay) -> str:
 @pytest.mark.measurement(HARDENED)
 def test_hardened(delays: Delays, judge: Judge) -> None:
     judge(
-        lambda world=recorded: {"exponent": mean_exponent(world(delays.delays))},
+        lambda world=as_recorded: {"exponent": mean_exponent(world(delays.delays))},
         figures=[lambda _: figures.delays(delays.delays)],
         proxy=missing(delays.delays),
     )

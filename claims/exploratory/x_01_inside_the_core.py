@@ -4,12 +4,11 @@ Exploratory: no paper claims it.  "Polymorphism Is Rotation" (arXiv 2605.24577) 
 to the whole residual stream; "Transformers converge to invariant algorithmic cores" (arXiv
 2602.22600) finds that models share a subspace of it.  Does the rotation act inside that subspace,
 outside it, or both?  It is fitted to whole activations at the last site, as for PIR-05, with the
-same bar; the held-out explained variance is then split into that inside the source's core and that
-in its complement, each with its verdict.  The core is that of ACE at 99% of the energy, with the
-rest of the model as tail.
+same bar; the held-out explained variance is then split into that inside the source's core (of ACE,
+99% of the energy, with the rest of the model as tail) and that in its complement.
 
-The details give the same split for the principal axes of the same number and for a random
-subspace, and how close the rotation brings the target's core to the source's.
+The details give the same split for a random subspace and for the first principal axes, of the
+core's rank, and how close the rotation brings the target's core to the source's.
 """
 
 from collections.abc import Callable
@@ -17,16 +16,12 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
 from polyrot.capabilities import controls
 from polyrot.capabilities.controls import Basis
-from polyrot.capabilities.cores import Cores
-from polyrot.capabilities.pairs import Pair, as_trained
-from polyrot.capabilities.pairs import World as PairWorld
+from polyrot.capabilities.cores import Cores, core_overlaps
+from polyrot.capabilities.pairs import Pair
 from polyrot.claim import *
-from polyrot.cores.comparison import overlap
-from polyrot.linalg import haar
 from polyrot.sae.metrics import ev
 
 CLAIM = Claim(
@@ -42,25 +37,23 @@ CLAIM = Claim(
         "unrelated",
     ),
 )
-INSIDE, OUTSIDE = PARTS = "inside the core", "outside it"
+INSIDE, OUTSIDE = "inside the core", "outside it"
 World = Callable[[Pair, Basis], Pair]
 """Given a pair and the core of its source."""
 
 
-def whatever_the_core(world: PairWorld) -> World:
-    return lambda pair, core: world(pair)
+def as_trained(pair: Pair, core: Basis) -> Pair:
+    return pair
 
 
-AS_TRAINED = whatever_the_core(as_trained)
 CONTROLS = (
-    negative("shuffled tokens", whatever_the_core(controls.shuffled_tokens)),
-    negative("untrained seed", whatever_the_core(controls.untrained)),
+    negative("shuffled tokens", lambda pair, core: controls.shuffled_tokens(pair)),
+    negative("untrained seed", lambda pair, core: controls.untrained(pair)),
     negative("shuffled inside the core", partial(controls.shuffled_part, inside=True), INSIDE),
     negative("shuffled outside the core", partial(controls.shuffled_part, inside=False), OUTSIDE),
-    positive("Haar world with 10% noise", whatever_the_core(controls.haar_world(noise=0.1))),
+    positive("Haar world with 10% noise", lambda pair, core: controls.haar_world(noise=0.1)(pair)),
 )
 BAR = Bar.above(0.5, "held-out alignment EV")
-HARDENED = Measurement(CLAIM, BAR, CONTROLS)
 ALIGNMENT_EV = ByPart(
     "parts",
     title="Where the rotation acts",
@@ -74,6 +67,7 @@ ALIGNMENT_EV = ByPart(
     ),
     bar=BAR,
 )
+HARDENED = Measurement(CLAIM, BAR, CONTROLS, figures=(ALIGNMENT_EV,))
 
 
 def ev_by_part(pair: Pair, basis: Basis) -> dict[str, float]:
@@ -81,46 +75,28 @@ def ev_by_part(pair: Pair, basis: Basis) -> dict[str, float]:
     source = pair.source[pair.scored].double()
     rotated = pair.alignment.apply(pair.target[pair.scored])
     complement = torch.linalg.qr(basis, mode="complete").Q[:, basis.shape[1] :]
-    return {
-        part: ev(rotated @ axes, source @ axes)
-        for part, axes in zip(PARTS, (basis, complement), strict=True)
-    }
-
-
-def other_subspaces(pair: Pair, rank: int) -> dict[str, Basis]:
-    fitted = pair.source[~pair.held_out].double()
-    axes: Tensor = torch.linalg.eigh(torch.cov(fitted.mT))[1].flip(1)
-    return {
-        "principal axes": axes[:, :rank],
-        "random subspace": haar.sample(pair.d_model, seed=pair.draw_seed(51))[:, :rank],
-    }
-
-
-def core_overlaps(pair: Pair, source: Basis, target: Basis) -> dict[str, float]:
-    """How close the rotation brings the target's core to the source's."""
-    return {
-        "mean rank of the core": float(source.shape[1]),
-        "mean overlap of cores as they are": overlap(target, source),
-        "mean overlap of cores once carried": overlap(pair.alignment.rotation.mT @ target, source),
-        "mean overlap by chance": (source.shape[1] * target.shape[1]) ** 0.5 / pair.d_model,
-    }
-
-
-def alignment_ev(cores: Cores, world: World) -> dict[str, Estimate]:
-    def measure(pair: Pair) -> dict[str, Measured]:
-        source, target = (cores.core(seed).basis() for seed in pair.seeds)
-        also: dict[str, dict[str, float]] = {INSIDE: {}, OUTSIDE: {}}
-        if world is AS_TRAINED:
-            also[INSIDE] = core_overlaps(pair, source, target)
-            for name, basis in other_subspaces(pair, source.shape[1]).items():
-                for part, value in ev_by_part(pair, basis).items():
-                    also[part][f"mean EV with {name} instead"] = value
-        found = ev_by_part(world(pair, source), source)
-        return {part: Measured(value, also[part]) for part, value in found.items()}
-
-    return average_by_part(cores.pairs(cores.core_site), measure)
+    axes = {INSIDE: basis, OUTSIDE: complement}
+    return {part: ev(rotated @ part_axes, source @ part_axes) for part, part_axes in axes.items()}
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(cores: Cores, judge: Judge) -> None:
-    judge(lambda world=AS_TRAINED: alignment_ev(cores, world), figures=[ALIGNMENT_EV])
+    def alignment_ev(pair: Pair, world: World) -> dict[str, Measured]:
+        source, target = (cores.core(seed).basis() for seed in pair.seeds)
+        also: dict[str, dict[str, float]] = {INSIDE: {}, OUTSIDE: {}}
+        if world is as_trained:
+            also[INSIDE] = core_overlaps(pair, source, target)
+            for name, other in (
+                ("principal axes", controls.principal_axes),
+                ("random subspace", controls.random_subspace),
+            ):
+                for part, value in ev_by_part(pair, other(pair, source.shape[1])).items():
+                    also[part][f"mean EV with {name} instead"] = value
+        found = ev_by_part(world(pair, source), source)
+        return {part: Measured(value, also[part]) for part, value in found.items()}
+
+    def measure(world: World = as_trained) -> dict[str, Estimate]:
+        pairs = cores.pairs(cores.core_site)
+        return average_by_part(pairs, lambda pair: alignment_ev(pair, world))
+
+    judge(measure)

@@ -5,6 +5,7 @@ wherever the control allows.  Draws are functions of the pair's seeds.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from scipy.linalg import fractional_matrix_power
 from torch import Tensor
 
+from polyrot.capabilities.dictionaries import KINDS, SCALAR, SUBSPACE
 from polyrot.capabilities.pairs import Pair, World
 from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Alignment
@@ -19,6 +21,8 @@ from polyrot.linalg.procrustes import Alignment
 Matrix = Float[Tensor, "d_model d_model"]
 Basis = Float[Tensor, "d_model rank"]
 """Orthonormal."""
+ByKind = Callable[[Pair], dict[str, Pair]]
+"""The pair to which each kind of autoencoder is applied."""
 
 
 def untrained(pair: Pair) -> Pair:
@@ -46,6 +50,18 @@ def shuffled_part(pair: Pair, basis: Basis, *, inside: bool) -> Pair:
     return pair.with_target((mixed @ rotation).float())
 
 
+def principal_axes(pair: Pair, rank: int) -> Basis:
+    """The source's directions of largest variance, on the tokens that are fitted."""
+    fitted = pair.source[~pair.held_out].double()
+    axes: Tensor = torch.linalg.eigh(torch.cov(fitted.mT))[1].flip(1)
+    return axes[:, :rank]
+
+
+def random_subspace(pair: Pair, rank: int) -> Basis:
+    """Uniform among the subspaces of a rank."""
+    return haar.sample(pair.d_model, seed=pair.draw_seed(51))[:, :rank]
+
+
 def matched_gaussian(pair: Pair) -> Pair:
     """The target is replaced by Gaussian noise with its mean and covariance."""
     x = pair.target.double()
@@ -69,6 +85,17 @@ def random_rotation(pair: Pair) -> Pair:
         return replace(p.procrustes(), rotation=rotation)
 
     return replace(pair, fit=fit)
+
+
+def for_both_kinds(world: World) -> ByKind:
+    """Both kinds of autoencoder are applied to one pair."""
+    return lambda pair: dict.fromkeys(KINDS, world(pair))
+
+
+def groups_need_another_rotation(pair: Pair) -> dict[str, Pair]:
+    """The target is the source under one rotation for single directions, another for groups."""
+    rotated = haar_world()(pair)
+    return {SCALAR: rotated, SUBSPACE: random_rotation(rotated)}
 
 
 def haar_world(noise: float = 0.0) -> World:

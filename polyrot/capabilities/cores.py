@@ -2,7 +2,9 @@
 
 from abc import abstractmethod
 
+from polyrot.capabilities.pairs import Pair
 from polyrot.capabilities.streams import Streams
+from polyrot.cores.comparison import Basis, overlap
 from polyrot.cores.extraction import Core, extract
 from polyrot.cores.gramians import Tail
 
@@ -31,3 +33,13 @@ class Cores(Streams):
             x = self.activations.at(self.core_site)[self.index(seed), ~self.held_out]
             self._cores[seed] = extract(x, self.tail(seed))
         return self._cores[seed]
+
+
+def core_overlaps(pair: Pair, source: Basis, target: Basis) -> dict[str, float]:
+    """How close the rotation brings the target's core to the source's."""
+    return {
+        "mean rank of the core": float(source.shape[1]),
+        "mean overlap of cores as they are": overlap(target, source),
+        "mean overlap of cores once carried": overlap(pair.alignment.rotation.mT @ target, source),
+        "mean overlap by chance": (source.shape[1] * target.shape[1]) ** 0.5 / pair.d_model,
+    }

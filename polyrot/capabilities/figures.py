@@ -12,7 +12,7 @@ from polyrot.linalg.battery import BATTERY
 from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import CONFIDENCE, Estimate
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Worlds
+from polyrot.verdict.claim import Control, Draw, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import ByPart, Curve, detail_of, numbers
 from polyrot.verdict.run import MODELS
@@ -187,6 +187,19 @@ def eigenvalues(
         Mark.POINTS,
         tuple(series),
     )
+
+
+def where_controls_apply(figure: Draw, controls: Iterable[Control]) -> Draw:
+    """Draw each control only at the parts that it concerns."""
+
+    def draw(worlds: Worlds) -> Sequence[Figure]:
+        shown = {MODELS: worlds[MODELS]}
+        for control in controls:
+            known = worlds.get(control.name, {}).items()
+            shown[control.name] = {part: found for part, found in known if control.concerns(part)}
+        return figure(shown)
+
+    return draw
 
 
 def likeness_by_pairing(estimate: Estimate) -> list[Figure]:

@@ -8,11 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyrot.experiments.addition.models import AdditionModels
+from polyrot.cores.shift import Shift, random_shift
+from polyrot.experiments.addition.models import Addition, AdditionModels
+from polyrot.experiments.addition.suite import GROKKED, MEMORISED
 from polyrot.experiments.addition.sweep import DelaysByDecay
 from polyrot.linalg import haar
 from polyrot.suites.draws import draw_seed
 from polyrot.tasks import modular
+
+Shifts = list[tuple[Shift, int]]
+"""The fitted shift of every seed, and the number of dimensions."""
 
 NOISE = 0.3
 """Standard deviation of a planted model's noise, relative to circles of radius 1."""
@@ -62,6 +67,40 @@ def cyclic(
         points.append(torch.cat([turns.cos(), turns.sin()], dim=1))
     answers = modular.answers(modular.questions())
     return planted(points, [answers] * seeds, d_model=d_model, draw=draw, time=time)
+
+
+def grokked(addition: Addition) -> AdditionModels:
+    """The models once they answer held-out questions: no control."""
+    return addition.questions(GROKKED)
+
+
+def memorising(addition: Addition) -> AdditionModels:
+    """The models while they only answer training questions."""
+    return addition.questions(MEMORISED)
+
+
+def planted_core(addition: Addition) -> AdditionModels:
+    """Every seed has the planted algorithm."""
+    return cyclic(len(addition.seeds))
+
+
+def random_points(dimensions: int) -> Callable[[Addition], Shifts]:
+    """Fit the cyclic shift of every seed on Gaussian points; also give their dimensions."""
+    return lambda addition: [
+        (random_shift(modular.MODULUS, dimensions, seed=index), dimensions)
+        for index in range(len(addition.seeds))
+    ]
+
+
+def inflating(addition: Addition) -> list[AdditionModels]:
+    """Plant six frequencies, then fifteen with weight decay and still six without."""
+    few, many = (cyclic(len(addition.seeds), frequencies=count) for count in (6, 15))
+    return [few, many, few]
+
+
+def as_recorded(delays: DelaysByDecay) -> DelaysByDecay:
+    """The delays themselves: no control."""
+    return delays
 
 
 def in_another_order(delays: DelaysByDecay) -> DelaysByDecay:

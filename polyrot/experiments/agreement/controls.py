@@ -1,18 +1,86 @@
-"""Readers of prompts with known truth: in another basis, and with a planted axis."""
+"""Other axes than the core, and readers of known truth: in another basis, with a planted axis."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import mean
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from polyrot.experiments.agreement.axes import Study, cores_of
+from polyrot.experiments.agreement import axes
+from polyrot.experiments.agreement.axes import Study
 from polyrot.experiments.agreement.readers import Chosen, Observed, Placed, Reader
 from polyrot.interventions.blocks import Edit
 from polyrot.linalg import haar
+
+ChooseLayer = Callable[[Study], int]
+Seeds = tuple[int, int]
+Coordinates = tuple[Float[Tensor, " prompt"], Float[Tensor, " prompt"]]
+"""Of two models, on the same prompts."""
+
+AXES = 4
+"""Random axes for each seed, whose areas are averaged."""
+NEAREST = f"{{}}, of {AXES} random axes the nearest to the bar"
+AXES_OF_A_PAIR = 8
+"""Random axes for each pair of models."""
+
+
+def random_axis(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
+    """Intervene on random axes: areas under the curve, averaged, and the nearest to the bar."""
+    drawn = axes.random_directions(study.cores.shape[1], AXES, seed=seed)
+    areas = {"base": study.test.base}
+    each_axis = study.intervene(choose(study), list(drawn))
+    for name in axes.INTERVENTIONS:
+        found = [one[name] for one in each_axis]
+        areas[name] = mean(found)
+        areas[NEAREST.format(name)] = max(found) if name == "keep" else min(found)
+    return areas
+
+
+def axis_of_the_past(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
+    """Intervene on the axis from prompts without "In the past," to those with it."""
+    layer = choose(study)
+    (areas,) = study.intervene(layer, [axes.past_direction(study, layer)])
+    return {"base": study.test.base} | areas
+
+
+def planted(study: Study, seed: int) -> Study:
+    """A model of the same width whose margin is one axis of its states."""
+    reader = planted_axis(study.prompts.plural, d_model=study.cores.shape[1], seed=seed)
+    return axes.study(reader, study.prompts)
+
+
+def along_the_core(study: Study) -> Float[Tensor, " prompt"]:
+    """The coordinate along a model's core, at the layer chosen on the training prompts."""
+    layer = study.training.best_layer
+    return study.coordinates(layer, study.cores[layer])
+
+
+def cores(one: Study, other: Study, seeds: Seeds) -> list[Coordinates]:
+    """The cores of both models: no control."""
+    return [(along_the_core(one), along_the_core(other))]
+
+
+def shuffled_prompts(one: Study, other: Study, seeds: Seeds) -> list[Coordinates]:
+    """The second model's prompts in another order."""
+    generator = torch.Generator().manual_seed(1_000 * seeds[0] + seeds[1])
+    order = torch.randperm(len(other.margins), generator=generator)
+    return [(along_the_core(one), along_the_core(other)[order])]
+
+
+def random_axes_of_the_second(one: Study, other: Study, seeds: Seeds) -> list[Coordinates]:
+    """Random axes in place of the second model's core, at the same layer."""
+    layer, d_model = other.training.best_layer, other.cores.shape[1]
+    drawn = axes.random_directions(d_model, AXES_OF_A_PAIR, seed=1_000 * seeds[0] + seeds[1])
+    return [(along_the_core(one), other.coordinates(layer, axis)) for axis in drawn]
+
+
+def first_rotated(one: Study, other: Study, seeds: Seeds) -> list[Coordinates]:
+    """The first model against itself in another basis, where its core is extracted again."""
+    return [(along_the_core(one), along_the_core(rotated(one)))]
 
 
 @dataclass(frozen=True)
@@ -42,7 +110,7 @@ def rotated(study: Study) -> Study:
     """Express a model's states in a random basis, and extract its cores there."""
     reader = RotatedReader(study.reader, haar.sample(study.cores.shape[1], seed=12))
     seen = reader.observe()
-    cores = cores_of(seen, study.prompts)
+    cores = axes.cores_of(seen, study.prompts)
     return replace(study, reader=reader, states=seen.states, cores=cores)
 
 
@@ -85,9 +153,9 @@ def planted_axis(plural: Bool[np.ndarray, " prompt"], *, d_model: int, seed: int
 
 def along(reader: LinearReader, coordinates: Float[Tensor, " prompt"]) -> LinearReader:
     """Set the states' coordinates along the readout, after every layer."""
-    axes = reader.readout / reader.readout.norm(dim=1, keepdim=True)
-    missing = coordinates - (reader.states * axes).sum(-1)
-    return replace(reader, states=reader.states + missing[..., None] * axes)
+    units = reader.readout / reader.readout.norm(dim=1, keepdim=True)
+    missing = coordinates - (reader.states * units).sum(-1)
+    return replace(reader, states=reader.states + missing[..., None] * units)
 
 
 def signs(plural: Bool[np.ndarray, " prompt"]) -> Float[Tensor, " prompt"]:

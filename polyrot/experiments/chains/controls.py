@@ -1,4 +1,4 @@
-"""Subspaces that replace a core, and coordinates to compare with a core's."""
+"""Subspaces that replace a core, and coordinates that replace a core's."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.experiments.chains.models import ChainModels
+from polyrot.experiments.chains.models import ChainModels, Chains
 from polyrot.linalg import haar
 from polyrot.suites.draws import draw_seed
 
@@ -14,7 +14,16 @@ Basis = Float[Tensor, "d_model rank"]
 Subspace = Callable[[ChainModels, int], Basis]
 """The subspace of a seed, given the seed's position among the models."""
 Coordinates = list[Float[Tensor, "token rank"]]
-"""Of every seed."""
+"""Of every seed, on held-out tokens."""
+SourcesAndTargets = tuple[Coordinates, Coordinates]
+"""What is compared in pairs of seeds."""
+States = Float[Tensor, "sequence position rank"]
+"""Of one seed, in few coordinates."""
+
+
+def as_trained(chains: Chains) -> ChainModels:
+    """The models themselves: no control."""
+    return chains.chain
 
 
 def core(models: ChainModels, index: int) -> Basis:
@@ -51,13 +60,6 @@ def principal_components(models: ChainModels, index: int) -> Basis:
     return axes
 
 
-def projected(
-    models: ChainModels, index: int, subspace: Subspace
-) -> Float[Tensor, "sequence position rank"]:
-    """Express the states of a seed in its subspace."""
-    return models.activations[index].double() @ subspace(models, index)
-
-
 def coordinates(models: ChainModels, subspace: Subspace) -> Coordinates:
     """Express the held-out states of every seed in its subspace."""
     return [
@@ -66,16 +68,56 @@ def coordinates(models: ChainModels, subspace: Subspace) -> Coordinates:
     ]
 
 
-def shuffled(seeds: Coordinates) -> Coordinates:
-    """Put the tokens of every seed in an order drawn for it."""
+def cores_compared(models: ChainModels) -> SourcesAndTargets:
+    """Cores, on the same tokens: no control."""
+    seeds = coordinates(models, core)
+    return seeds, seeds
+
+
+def random_projections(models: ChainModels) -> SourcesAndTargets:
+    """Random subspaces instead of cores, on the same tokens."""
+    seeds = coordinates(models, random_subspace)
+    return seeds, seeds
+
+
+def shuffled_tokens(models: ChainModels) -> SourcesAndTargets:
+    """Cores, with the tokens of every target in an order drawn for it."""
+    seeds = coordinates(models, core)
 
     def order(index: int) -> Tensor:
         generator = torch.Generator().manual_seed(draw_seed(index, 46))
         return torch.randperm(len(seeds[index]), generator=generator)
 
-    return [x[order(index)] for index, x in enumerate(seeds)]
+    return seeds, [x[order(index)] for index, x in enumerate(seeds)]
 
 
-def rotated(seeds: Coordinates) -> Coordinates:
-    """Rotate the coordinates of every seed by a rotation drawn for it."""
-    return [x @ haar.sample(x.shape[1], seed=draw_seed(index, 45)) for index, x in enumerate(seeds)]
+def first_core_rotated(models: ChainModels) -> SourcesAndTargets:
+    """Only the first seed's core, rotated for every target by a rotation drawn for it."""
+    seeds = coordinates(models, core)
+    first = seeds[:1] * len(seeds)
+    turned = [
+        x @ haar.sample(x.shape[1], seed=draw_seed(index, 45)) for index, x in enumerate(first)
+    ]
+    return first, turned
+
+
+def in_the_core(chains: Chains, index: int) -> States:
+    """A seed's states in its core: no control."""
+    return chains.chain.activations[index].double() @ core(chains.chain, index)
+
+
+def in_a_random_subspace(chains: Chains, index: int) -> States:
+    """A seed's states in a random subspace."""
+    return chains.chain.activations[index].double() @ random_subspace(chains.chain, index)
+
+
+def before_training(chains: Chains, index: int) -> States:
+    """A seed's states before training, in the core that it has then."""
+    models = chains.untrained_chain
+    return models.activations[index].double() @ core(models, index)
+
+
+def states_of_the_chain(chains: Chains, index: int) -> States:
+    """The states to predict, one-hot, without the last coordinate: the coordinates sum to one."""
+    models = chains.chain
+    return torch.nn.functional.one_hot(models.targets, models.chain.states)[..., :-1].double()
