@@ -12,14 +12,20 @@ margin, compared with that by the target's vector, on held-out tokens; inverted 
 """
 
 import math
-from collections.abc import Mapping
 from functools import partial
 
 import pytest
 
 from polyrot.capabilities import steering
 from polyrot.capabilities.sharing import Sharing
-from polyrot.capabilities.steering import ALPHAS, Steered, SteeredPair, SteeringWorld
+from polyrot.capabilities.steering import (
+    ALPHAS,
+    Response,
+    Steered,
+    SteeredPair,
+    SteeringWorld,
+    first_dose,
+)
 from polyrot.claim import *
 
 CLAIM = Claim(
@@ -72,8 +78,6 @@ HARDENED = Measurement(
     figures=(BY_DOSE(y="change of the logit margin as asked"),),
 )
 
-Effect = Mapping[float, float]  # by dose
-
 
 def margins(
     steered: Steered, world: SteeringWorld, pair: SteeredPair, *, published: bool
@@ -96,13 +100,14 @@ def margins(
     return found
 
 
-def margin(vector: str, across: Effect, within: Effect, *, published: bool) -> float:
+def margin(vector: str, across: Response, within: Response, *, published: bool) -> float:
+    """Which regime a vector should be in depends on its name: the last one is closer's."""
     if vector == "depth":
         ratio = across[2.0] / above_zero(within[2.0])
         return min(ratio - 0.8, 1.25 - ratio)
     if vector == "sticky-invalid":
         half = above_zero(max(within[alpha] for alpha in ALPHAS) / 2)
-        ratio = dose(across, half) / dose(within, half)
+        ratio = first_dose(across, half) / first_dose(within, half)
         return min(math.log2(ratio / 2), math.log2(8 / ratio))
     if published:
         return min(across[alpha] - within[alpha] for alpha in (0.5, 1.0))
@@ -113,16 +118,6 @@ def above_zero(effect: float) -> float:
     if effect <= 0:
         raise NotRun("a seed's own vector does not move its answers as it asks")
     return effect
-
-
-def dose(effect: Effect, level: float) -> float:
-    """The first dose with an effect of at least a level; twice the largest if none has it."""
-    alpha, reached = 0.0, 0.0
-    for next_alpha, next_reached in effect.items():
-        if next_reached >= level:
-            return alpha + (next_alpha - alpha) * (level - reached) / (next_reached - reached)
-        alpha, reached = next_alpha, next_reached
-    return 2 * DOSES[-1]
 
 
 @pytest.mark.measurement(PUBLISHED)

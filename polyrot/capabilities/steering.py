@@ -196,6 +196,23 @@ def effects(
     return given, of_target
 
 
+Response = Mapping[float, float]
+"""An effect by dose, from the smallest dose to the largest."""
+
+
+def first_dose(response: Response, level: float) -> float:
+    """Return the first dose with an effect of at least a level; twice the largest if none has it.
+
+    Between doses, and below the first, the effect is interpolated linearly.
+    """
+    dose, reached = 0.0, 0.0
+    for next_dose, next_reached in response.items():
+        if next_reached >= level:
+            return dose + (next_dose - dose) * (level - reached) / (next_reached - reached)
+        dose, reached = next_dose, next_reached
+    return 2 * dose
+
+
 @lru_cache(maxsize=128)
 def divergences(
     steered: Steered, world: SteeringWorld, source: int, concept: Named
