@@ -101,7 +101,7 @@ def margins(
 
 
 def margin(vector: str, across: Response, within: Response, *, published: bool) -> float:
-    """Which regime a vector should be in depends on its name: the last one is closer's."""
+    """How far inside the regime that the paper says the vector is in."""
     if vector == "depth":
         ratio = across[2.0] / above_zero(within[2.0])
         return min(ratio - 0.8, 1.25 - ratio)
@@ -109,6 +109,7 @@ def margin(vector: str, across: Response, within: Response, *, published: bool) 
         half = above_zero(max(within[alpha] for alpha in ALPHAS) / 2)
         ratio = first_dose(across, half) / first_dose(within, half)
         return min(math.log2(ratio / 2), math.log2(8 / ratio))
+    # The last one is closer.
     if published:
         return min(across[alpha] - within[alpha] for alpha in (0.5, 1.0))
     return min(-across[alpha] / above_zero(within[alpha]) for alpha in (0.5, 1.0))
