@@ -1,7 +1,7 @@
 """The names that every module of claims imports."""
 
 from polyrot.errors import NotRun
-from polyrot.stats.average import Measured, average, average_by_part
+from polyrot.stats.average import Measured, Unmeasured, average, average_by_part
 from polyrot.stats.estimate import Estimate, exact, monte_carlo_p
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, Printed, Worlds, negative, positive
@@ -32,6 +32,7 @@ __all__ = [
     "Printed",
     "Role",
     "Series",
+    "Unmeasured",
     "Worlds",
     "against_each_other",
     "average",

@@ -1,19 +1,18 @@
 """PIR-11: where input and output are shared, steering transfers in three regimes.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) adds seed 0's vectors, unchanged, at
-`resid_mid.1` of the other seeds.  The depth vector transfers cleanly: at alpha 2 the ratio of
-the drops in accuracy, across seeds to within, is 1.02.  Sticky-invalid transfers in part:
-it takes about four times the dose.  Closer is "inverted": the drop across is the larger one.
-The margins are, for depth, how far that ratio is inside [0.8, 1.25]; for sticky-invalid, how
-far the ratio of the doses with half of the largest effect within is inside [2, 8], in
-doublings; for closer, by how much the drop across exceeds the drop within at alpha 0.5 and 1,
-whichever is less.  A drop in accuracy has no sign, so it cannot show an inversion.  Hardened:
-the signed change of the logit margin, relative to the target's own vector, on held-out
-tokens; inverted means below zero.
+"Polymorphism Is Rotation" (arXiv 2605.24577) adds seed 0's vectors, unchanged, at `resid_mid.1`
+of the other seeds.  Depth transfers cleanly: at alpha 2 the drop in accuracy is 1.02 times that
+in seed 0.  Sticky-invalid transfers in part: it takes about four times the dose.  Closer is
+"inverted": accuracy drops more than in seed 0.  Each margin says how far inside its regime a
+vector is.  Depth: how far the ratio of the drops is inside [0.8, 1.25].  Sticky-invalid: how far,
+in doublings, the ratio of the doses with half of seed 0's largest drop is inside [2, 8].  Closer:
+how much larger the drop is than in seed 0, at alpha 0.5 or 1, whichever is less.  A drop in
+accuracy has no sign, so it cannot show an inversion.  Hardened: the signed change of the logit
+margin, compared with that by the target's vector, on held-out tokens; inverted means below zero.
 """
 
 import math
-from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -21,11 +20,11 @@ from polyrot.capabilities import steering
 from polyrot.capabilities.sharing import Sharing
 from polyrot.capabilities.steering import (
     ALPHAS,
-    Named,
+    Response,
     Steered,
     SteeredPair,
     SteeringWorld,
-    effects,
+    first_dose,
 )
 from polyrot.claim import *
 
@@ -36,130 +35,101 @@ CLAIM = Claim(
     {"dyck3": "depth 1.02; sticky-invalid about 4x; closer 8.43"},
 )
 BAR = Bar.above(0.0, "margin inside each vector's regime")
-CLEAN, PARTIAL = (0.8, 1.25), (2.0, 8.0)
-DOSE_ALPHAS = (*ALPHAS, 8.0, 16.0, 32.0)
+DOSES = (*ALPHAS, 8.0, 16.0, 32.0)
 """Up to eight times the largest dose within a seed, so that every regime can be recognised."""
-CLEAN_AT, INVERTED_AT = DOSE_ALPHAS.index(2.0), (DOSE_ALPHAS.index(0.5), DOSE_ALPHAS.index(1.0))
 RANDOM = negative("random direction", steering.random_direction)
 
 
-def so_dosed(*, closer: float) -> SteeringWorld:
-    """The target's own vector, at doses that put every vector in its regime."""
-    doses = {"depth": 1.0, "sticky-invalid": 0.25, "closer": closer}
-    return steering.own_at(lambda concept: doses[concept.name])
+def dosed(*, closer: float) -> SteeringWorld:
+    """The target's vector, at doses that put every vector in its regime."""
+    return steering.target_vector_times({"depth": 1.0, "sticky-invalid": 0.25, "closer": closer})
 
 
+BY_DOSE = partial(
+    ByDose,
+    title="Steering by {part}",
+    caption="Effect of a vector on the seed that it was computed on and, unchanged, on others; "
+    "means.",
+    curves=(
+        Curve("its own seed", Role.POSITIVE, detail="within at {dose:g}"),
+        Curve("other seeds, uncarried", Role.MODELS, detail="across at {dose:g}"),
+        Curve("other seeds, random direction", Role.NEGATIVE, RANDOM.name, "across at {dose:g}"),
+    ),
+    doses=ALPHAS,
+)
 PUBLISHED = Measurement(
     CLAIM,
     BAR,
-    (RANDOM, positive("own vector, so dosed", so_dosed(closer=4.0))),
+    (RANDOM, positive("own vector, so dosed", dosed(closer=4.0))),
     published=True,
     # The paper prints no single number for closer's regime.
     printed={
         "dyck3": (
-            Printed((min(1.02 - CLEAN[0], CLEAN[1] - 1.02),), "ratio 1.02", ("depth",)),
+            Printed((min(1.02 - 0.8, 1.25 - 1.02),), "ratio 1.02", ("depth",)),
             Printed((1.0,), "about 4 times the dose", ("sticky-invalid",)),
         )
     },
+    figures=(BY_DOSE(y="drop in conditional accuracy"),),
 )
 HARDENED = Measurement(
-    CLAIM, BAR, (RANDOM, positive("own vector, so dosed", so_dosed(closer=-1.0)))
+    CLAIM,
+    BAR,
+    (RANDOM, positive("own vector, so dosed", dosed(closer=-1.0))),
+    figures=(BY_DOSE(y="change of the logit margin as asked"),),
 )
 
-Effect = Sequence[float]
-"""At each of `DOSE_ALPHAS`."""
+
+def margins(
+    steered: Steered, world: SteeringWorld, pair: SteeredPair, *, published: bool
+) -> dict[str, Measured]:
+    """By vector, how far inside its regime the transfer is."""
+    found = {}
+    for concept in steered.concepts:
+        given, by_target = steering.effects(
+            steered, world, pair.source, concept, DOSES, held_out=not published
+        )
+        if published:  # the paper compares with the source under its vector
+            curves = given.drop[:, pair.target], by_target.drop[:, pair.source]
+        else:  # the target under its vector is on the same scale
+            curves = given.margin[:, pair.target], by_target.margin[:, pair.target]
+        across, within = (dict(zip(DOSES, curve.tolist(), strict=True)) for curve in curves)
+        means = {f"across at {alpha:g}": across[alpha] for alpha in ALPHAS}
+        means |= {f"within at {alpha:g}": within[alpha] for alpha in ALPHAS}
+        inside = margin(concept.name, across, within, published=published)
+        found[concept.name] = Measured(inside, means=means)
+    return found
 
 
-def clean(across: Effect, within: Effect) -> float:
-    """How far the ratio of effects at one dose is inside its bounds."""
-    ratio = across[CLEAN_AT] / positive_effect(within[CLEAN_AT])
-    return min(ratio - CLEAN[0], CLEAN[1] - ratio)
+def margin(vector: str, across: Response, within: Response, *, published: bool) -> float:
+    """How far inside the regime that the paper says the vector is in."""
+    if vector == "depth":
+        ratio = across[2.0] / above_zero(within[2.0])
+        return min(ratio - 0.8, 1.25 - ratio)
+    if vector == "sticky-invalid":
+        half = above_zero(max(within[alpha] for alpha in ALPHAS) / 2)
+        ratio = first_dose(across, half) / first_dose(within, half)
+        return min(math.log2(ratio / 2), math.log2(8 / ratio))
+    # The last one is closer.
+    if published:
+        return min(across[alpha] - within[alpha] for alpha in (0.5, 1.0))
+    return min(-across[alpha] / above_zero(within[alpha]) for alpha in (0.5, 1.0))
 
 
-def partial_transfer(across: Effect, within: Effect) -> float:
-    """How far the ratio of doses with the same effect is inside its bounds, in doublings."""
-    level = positive_effect(max(within[: len(ALPHAS)]) / 2)
-    ratio = dose(across, level) / dose(within, level)
-    return min(math.log2(ratio / PARTIAL[0]), math.log2(PARTIAL[1] / ratio))
-
-
-def dose(effect: Effect, level: float) -> float:
-    """The first dose whose effect reaches a level; twice the largest where none does."""
-    alpha, reached = 0.0, 0.0
-    for next_alpha, next_reached in zip(DOSE_ALPHAS, effect, strict=True):
-        if next_reached >= level:
-            return alpha + (next_alpha - alpha) * (level - reached) / (next_reached - reached)
-        alpha, reached = next_alpha, next_reached
-    return 2 * DOSE_ALPHAS[-1]
-
-
-def larger_drop(across: Effect, within: Effect) -> float:
-    """By how much the drop across exceeds that within, at the dose where it does so least."""
-    return min(across[i] - within[i] for i in INVERTED_AT)
-
-
-def below_zero(across: Effect, within: Effect) -> float:
-    """How far the signed effect is below zero, relative to that within, at the same dose."""
-    return min(-across[i] / positive_effect(within[i]) for i in INVERTED_AT)
-
-
-def positive_effect(effect: float) -> float:
+def above_zero(effect: float) -> float:
     if effect <= 0:
         raise NotRun("a seed's own vector does not move its answers as it asks")
     return effect
-
-
-def margins(steered: Steered, world: SteeringWorld, *, published: bool) -> dict[str, Estimate]:
-    """By vector, how far its transfer is inside its regime, averaged over pairs of seeds."""
-    inverted = larger_drop if published else below_zero
-
-    def of_pair(pair: SteeredPair) -> dict[str, Measured]:
-        return {concept.name: of_vector(concept, pair) for concept in steered.concepts}
-
-    def of_vector(concept: Named, pair: SteeredPair) -> Measured:
-        given, own = effects(
-            steered, world, pair.source, concept, DOSE_ALPHAS, held_out=not published
-        )
-        if published:  # the source under its vector is what the paper compares with
-            across, within = given.drop[:, pair.target], own.drop[:, pair.source]
-        else:  # the target under its own vector is on the same scale
-            across, within = given.margin[:, pair.target], own.margin[:, pair.target]
-        regime = {"depth": clean, "sticky-invalid": partial_transfer}.get(concept.name, inverted)
-        curves = {"across": across.tolist(), "within": within.tolist()}
-        means = {
-            f"{which} at {alpha:g}": curve[i]
-            for which, curve in curves.items()
-            for i, alpha in enumerate(ALPHAS)
-        }
-        return Measured(regime(**curves), means=means)
-
-    anchor = steered.suite.seeds[0] if published else None
-    return average_by_part(steered.pairs(anchored=published), of_pair, anchor=anchor)
-
-
-def by_dose(y: str) -> ByDose:
-    return ByDose(
-        title="Steering by {part}",
-        caption="Effect of a vector on the seed that it was computed on and, unchanged, on "
-        "others; means.",
-        y=y,
-        curves=(
-            Curve("its own seed", Role.POSITIVE, detail="within at {dose:g}"),
-            Curve("other seeds, uncarried", Role.MODELS, detail="across at {dose:g}"),
-            Curve(
-                "other seeds, random direction", Role.NEGATIVE, RANDOM.name, "across at {dose:g}"
-            ),
-        ),
-        doses=ALPHAS,
-    )
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=True)
     judge(
-        lambda world=steering.uncarried: margins(steered, world, published=True),
-        figures=[by_dose("drop in conditional accuracy")],
+        lambda world=steering.uncarried: average_by_part(
+            steered.pairs(anchored=True),
+            lambda pair: margins(steered, world, pair, published=True),
+            anchor=steered.suite.seeds[0],
+        )
     )
 
 
@@ -167,6 +137,7 @@ def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
 def test_hardened(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=True)
     judge(
-        lambda world=steering.uncarried: margins(steered, world, published=False),
-        figures=[by_dose("change of the logit margin as asked")],
+        lambda world=steering.uncarried: average_by_part(
+            steered.pairs(), lambda pair: margins(steered, world, pair, published=False)
+        )
     )

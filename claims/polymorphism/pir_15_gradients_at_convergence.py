@@ -13,7 +13,8 @@ from torch import Tensor
 
 from polyrot.bars import correlation
 from polyrot.capabilities import components as effects
-from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Compared, Components
+from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Components
+from polyrot.capabilities.figures import predicted_effects
 from polyrot.claim import *
 
 CLAIM = Claim(
@@ -26,17 +27,15 @@ CLAIM = Claim(
     },
 )
 LEAST, MOST = 0.99, 0.9
-BAR = Bar.above(0.0, f"r of IG - {LEAST}, and {MOST} - r of attribution patching")
-CONTROLS = (
-    negative("untrained seed", effects.untrained, INTEGRATED),
-    positive("linear model", effects.linear, INTEGRATED),
-    negative("linear model", effects.linear, ATTRIBUTED),
-    positive("of other components", effects.other_components, ATTRIBUTED),
-)
 HARDENED = Measurement(
     CLAIM,
-    BAR,
-    CONTROLS,
+    Bar.above(0.0, f"r of IG - {LEAST}, and {MOST} - r of attribution patching"),
+    (
+        negative("untrained seed", effects.untrained, INTEGRATED),
+        positive("linear model", effects.linear, INTEGRATED),
+        negative("linear model", effects.linear, ATTRIBUTED),
+        positive("of other components", effects.other_components, ATTRIBUTED),
+    ),
     printed={
         "dyck3": (
             Printed(
@@ -69,23 +68,11 @@ def margin(components: Components, part: str, predicted: Tensor, measured: Tenso
     return average(r, of_seed)
 
 
-def effects_figure(compared: Compared) -> Figure:
-    return against_each_other(
-        compared,
-        name="effects",
-        title="Predicted and measured effects",
-        caption="Each point is a component of a seed: the effect of its ablation on the loss as "
-        "a gradient predicts it, over the measured one. On the line they are equal.",
-        x="measured effect, nats a token",
-        y="predicted effect, nats a token",
-    )
-
-
 @pytest.mark.measurement(HARDENED)
 def test_hardened(components: Components, judge: Judge) -> None:
     judge(
         lambda world=effects.trained: {
             part: margin(components, part, *both) for part, both in world(components).items()
         },
-        figures=[lambda _: [effects_figure(effects.trained(components))]],
+        figures=[lambda _: [predicted_effects(effects.trained(components))]],
     )

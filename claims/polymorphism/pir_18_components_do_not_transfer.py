@@ -9,17 +9,16 @@ search, correlate at 0.52 to 0.69, below the bar of 0.99.  Here every pair of se
 from collections.abc import Callable
 
 import pytest
-import torch
 from torch import Tensor
 
-from polyrot.bars import CAUSAL, component_order, correlation
+from polyrot import bars
 from polyrot.capabilities.components import effects
+from polyrot.capabilities.figures import effects_in_two_seeds
 from polyrot.claim import *
-from polyrot.experiments.dyck import functions
+from polyrot.experiments.dyck import controls, functions
 from polyrot.experiments.dyck.functions import FunctionWorld
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.dyck.weights import align_models
-from polyrot.suites.draws import draw_seed
 
 CLAIM = Claim(
     "PIR-18",
@@ -27,8 +26,6 @@ CLAIM = Claim(
     "arXiv 2605.24577, cross-seed Bars C and Pr",
     {"dyck3": "r 0.694, 0.541, 0.631, 0.524"},
 )
-BAR = Bar.below(CAUSAL, "r of component effects")
-
 EffectsWorld = Callable[[DyckModels, int, int], tuple[Tensor, Tensor]]
 """The effects of a source's components and those of their matches in a target."""
 
@@ -40,28 +37,20 @@ def matched(function_world: FunctionWorld) -> EffectsWorld:
         index = dyck.index(source)
         targets, position = function_world(dyck, source, target)
         found = align_models(dyck.models, index, targets, position, turn_residual=True)
-        order = component_order([layer.heads for layer in found.symmetry.layers])
+        order = bars.component_order([layer.heads for layer in found.symmetry.layers])
         return effects(dyck.models)[index], effects(targets)[position][order]
 
     return world
 
 
-def other_components(dyck: DyckModels, source: int, target: int) -> tuple[Tensor, Tensor]:
-    """The source's components and the same in another order."""
-    of_source = effects(dyck.models)[dyck.index(source)]
-    generator = torch.Generator().manual_seed(draw_seed(source, target, 24))
-    return of_source, of_source[torch.randperm(len(of_source), generator=generator)]
-
-
 AS_TRAINED = matched(functions.as_trained)
-CONTROLS = (
-    negative("symmetric image", matched(functions.symmetric_image)),
-    positive("components in another order", other_components),
-)
 HARDENED = Measurement(
     CLAIM,
-    BAR,
-    CONTROLS,
+    Bar.below(bars.CAUSAL, "r of component effects"),
+    (
+        negative("symmetric image", matched(functions.symmetric_image)),
+        positive("components in another order", controls.other_components),
+    ),
     printed={"dyck3": (Printed((0.694, 0.541, 0.631, 0.524), "seeds 1 to 4 from seed 0"),)},
 )
 
@@ -73,24 +62,13 @@ def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     def measure(world: EffectsWorld = AS_TRAINED) -> dict[str, Estimate]:
         def r(seeds: tuple[int, int]) -> Measured:
             source, target = world(dyck, *seeds)
-            value = float(correlation(source[None], target[None])[0])
+            value = float(bars.correlation(source[None], target[None])[0])
             from_first = seeds[0] == dyck.seeds[0]
             return Measured(value, each={f"seed {seeds[1]}": value} if from_first else {})
 
         return {"components": average(pairs, r)}
 
     def every_pair(_: Worlds) -> list[Figure]:
-        sources, targets = zip(*(AS_TRAINED(dyck, *seeds) for seeds in pairs), strict=True)
-        return [
-            against_each_other(
-                {"matched components of two seeds": (torch.cat(sources), torch.cat(targets))},
-                name="effects",
-                title="What a component does in two seeds",
-                caption="Each point is a component of a pair of seeds: the effect of its ablation "
-                "on the loss in one and, matched by the symmetry search, in the other.",
-                x="effect in the target, nats a token",
-                y="effect in the source, nats a token",
-            )
-        ]
+        return [effects_in_two_seeds(AS_TRAINED(dyck, *seeds) for seeds in pairs)]
 
     judge(measure, figures=[every_pair])

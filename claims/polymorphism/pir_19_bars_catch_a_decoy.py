@@ -27,24 +27,13 @@ CLAIM = Claim(
     {"dyck3": "Bar B 977 times the model's; Bar P 0.357"},
 )
 FACTOR = 100
-BAR = Bar.above(0.0, f"decades of Bar B's ratio above {FACTOR}, and of Bar P above 1e-3")
-SEQUENCES = 2_048
-NOTHING = 1e-30
-"""Stands for a difference of zero, which has no logarithm."""
-
-Change = Callable[[State], State]
-DECOYS: dict[str, Change] = {
-    "averaged rows": functions.averaged_depths,
-    "swapped blocks": functions.swapped_blocks,
-}
-CONTROLS = (
-    negative("the real model", lambda state: state),
-    positive("random unembedding", controls.random_depth_unembedding),
-)
 HARDENED = Measurement(
     CLAIM,
-    BAR,
-    CONTROLS,
+    Bar.above(0.0, f"decades of Bar B's ratio above {FACTOR}, and of Bar P above 1e-3"),
+    (
+        negative("the real model", lambda state: state),
+        positive("random unembedding", controls.random_depth_unembedding),
+    ),
     printed={
         "dyck3": (
             Printed((math.log10(977 / FACTOR),), "977 times", ("averaged rows, Bar B",)),
@@ -52,38 +41,38 @@ HARDENED = Measurement(
         )
     },
 )
+SEQUENCES = 2_048
+
+
+def margins(dyck: DyckModels, name: str, change: Callable[[State], State]) -> dict[str, Estimate]:
+    """By how much decoys, the models with their weights changed, fail both bars."""
+    decoys = functions.changed_models(dyck, change)
+    divergence, real = (
+        functions.divergence_from_labels(models, SEQUENCES) for models in (decoys, dyck.models)
+    )
+    moved = [align_models(dyck.models, i, decoys, i).worst for i in range(len(dyck.seeds))]
+    return {
+        f"{name}, Bar B": decades_above(FACTOR, divergence / real, dyck),
+        f"{name}, Bar P": decades_above(
+            bars.PARAMETRIC, torch.tensor(moved, dtype=torch.float64), dyck
+        ),
+    }
 
 
 def decades_above(threshold: float, by_seed: Tensor, dyck: DyckModels) -> Estimate:
     """Decades above a threshold, averaged over seeds; also the mean and least themselves."""
-    decades = (by_seed / threshold).clamp(min=NOTHING).log10().tolist()
+    # Zero has no logarithm.
+    decades = (by_seed / threshold).clamp(min=1e-30).log10().tolist()
     values = dict(zip(dyck.seeds, decades, strict=True))
     details = {"mean": float(by_seed.mean()), "least": float(by_seed.min())}
     return average(values, values.__getitem__, details=details)
 
 
-def margins(dyck: DyckModels, name: str, change: Change) -> dict[str, Estimate]:
-    """By how much every seed's decoy fails both bars."""
-    decoys = functions.changed_models(dyck, change)
-    divergence, real = (
-        functions.divergence_from_labels(models, SEQUENCES) for models in (decoys, dyck.models)
-    )
-    moved = torch.tensor(
-        [align_models(dyck.models, i, decoys, i).worst for i in range(len(dyck.seeds))],
-        dtype=torch.float64,
-    )
-    return {
-        f"{name}, Bar B": decades_above(FACTOR, divergence / real, dyck),
-        f"{name}, Bar P": decades_above(bars.PARAMETRIC, moved, dyck),
-    }
-
-
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dyck: DyckModels, judge: Judge) -> None:
-    def measure(world: Change | None = None) -> dict[str, Estimate]:
-        estimates: dict[str, Estimate] = {}
-        for name, decoy in DECOYS.items():
-            estimates |= margins(dyck, name, world or decoy)
-        return estimates
-
-    judge(measure)
+    judge(
+        lambda world=None: (
+            margins(dyck, "averaged rows", world or functions.averaged_depths)
+            | margins(dyck, "swapped blocks", world or functions.swapped_blocks)
+        )
+    )

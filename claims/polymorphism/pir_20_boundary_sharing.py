@@ -1,16 +1,16 @@
 """PIR-20: sharing the boundary changes the weights, not the rotation.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577): where seeds share nothing, the largest mean
-squared difference of any tensor (Bar P) is 6.8 to 8.6; where they share their boundary, the
-embedding and unembeddings, it is about 0.5.  It is largest on the unembeddings.  The margins are
-in decades: how far the ratio, independent over shared, is above 5, and the difference of the
-unembeddings above that of all other tensors.  As published: from the first seed, and the
-symmetry search does not rotate the residual stream.  Hardened: all pairs, and the search rotates
-the stream too, so that seeds whose weights differ by a rotation alone count as equal.
+"Polymorphism Is Rotation" (arXiv 2605.24577): where seeds share nothing, the largest mean squared
+difference of any tensor (Bar P) is 6.8 to 8.6; where they share their boundary, the embedding and
+unembeddings, it is about 0.5.  It is largest on the unembeddings.  The margins are in decades: how
+far the ratio, independent over shared, is above 5, and the difference of the unembeddings above
+that of all other tensors.  Each pair of one cohort is compared with its counterpart in the other.
+As published: from the first seed, and the symmetry search does not rotate the residual stream.
+Hardened: all pairs, and the search rotates the stream too, so that seeds whose weights differ by a
+rotation alone count as equal.
 """
 
 import math
-from collections.abc import Callable
 
 import pytest
 
@@ -52,8 +52,6 @@ PUBLISHED = Measurement(
     },
 )
 HARDENED = Measurement(CLAIM, BAR, CONTROLS)
-NOTHING = 1e-30
-"""Stands for a difference of zero, which has no logarithm."""
 
 
 def as_trained(dyck: DyckModels) -> Cohorts:
@@ -62,30 +60,29 @@ def as_trained(dyck: DyckModels) -> Cohorts:
 
 
 def margins(
-    dyck: DyckModels, world: Callable[[DyckModels], Cohorts], *, published: bool
-) -> dict[str, Estimate]:
-    """Decades above both bars; each pair of one cohort is compared with its like of the other."""
-    cohorts = world(dyck)
+    dyck: DyckModels, cohorts: Cohorts, seeds: tuple[int, int], *, published: bool
+) -> dict[str, Measured]:
+    """Decades above both bars."""
+    i, j = map(dyck.index, seeds)
+    independent, shared = (
+        align_models(models, i, models, j, turn_residual=not published) for models in cohorts
+    )
+    means = {
+        "mean largest MSE, independent": independent.worst,
+        "mean largest MSE, shared": shared.worst,
+    }
+    ends = max(independent.mse[name] for name in UNEMBEDDINGS)
+    rest = max(mse for name, mse in independent.mse.items() if name not in UNEMBEDDINGS)
+    return {
+        RATIO: Measured(math.log10(independent.worst / shared.worst / FACTOR), means=means),
+        LARGEST: Measured(math.log10(max(ends, 1e-30) / rest)),  # zero has no logarithm
+    }
 
-    def of_pair(seeds: tuple[int, int]) -> dict[str, Measured]:
-        i, j = map(dyck.index, seeds)
-        independent, shared = (
-            align_models(models, i, models, j, turn_residual=not published) for models in cohorts
-        )
-        ends = max(independent.mse[name] for name in UNEMBEDDINGS)
-        rest = max(mse for name, mse in independent.mse.items() if name not in UNEMBEDDINGS)
-        ratio = Measured(
-            math.log10(independent.worst / shared.worst / FACTOR),
-            means={
-                "mean largest MSE, independent": independent.worst,
-                "mean largest MSE, shared": shared.worst,
-            },
-        )
-        return {RATIO: ratio, LARGEST: Measured(math.log10(max(ends, NOTHING) / rest))}
 
+def over_pairs(dyck: DyckModels, cohorts: Cohorts, *, published: bool) -> dict[str, Estimate]:
     return average_by_part(
         dyck.seed_pairs(anchored=published, ordered=published),
-        of_pair,
+        lambda seeds: margins(dyck, cohorts, seeds, published=published),
         anchor=dyck.seeds[0] if published else None,
     )
 
@@ -93,10 +90,10 @@ def margins(
 @pytest.mark.measurement(PUBLISHED)
 def test_published(dyck: DyckModels, judge: Judge) -> None:
     dyck.check_sharing(shared_io=False)
-    judge(lambda world=as_trained: margins(dyck, world, published=True))
+    judge(lambda world=as_trained: over_pairs(dyck, world(dyck), published=True))
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     dyck.check_sharing(shared_io=False)
-    judge(lambda world=as_trained: margins(dyck, world, published=False))
+    judge(lambda world=as_trained: over_pairs(dyck, world(dyck), published=False))

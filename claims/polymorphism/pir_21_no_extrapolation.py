@@ -1,12 +1,11 @@
 """PIR-21: training on lengths 2-48 does not extrapolate to lengths 50-60.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577, appendix A): on sequences of lengths 50-60,
-models trained on content lengths 2-48 predict the depth at about 95% of tokens, models trained
-on 2-62 at 99.99%.  Both cohorts here have the same initial weights and recipe.  The short
-cohort's last step is taken, because selecting on longer sequences would favour models that
-extrapolate.  The margins are how far its accuracy is inside [0.90, 0.98], and how far that of
-the other cohort is above 0.999.  Also reported: the short cohort's accuracy on the lengths that
-it was trained on.
+"Polymorphism Is Rotation" (arXiv 2605.24577, appendix A): on sequences of lengths 50-60, models
+trained on content lengths 2-48 predict the depth at about 95% of tokens, models trained on 2-62 at
+99.99%.  Both cohorts here have the same initial weights and recipe.  The short cohort's last step
+is taken, because selecting on longer sequences would favour models that extrapolate.  The margins
+are how far its accuracy is inside [0.90, 0.98], and how far that of the other cohort is above
+0.999.  Also reported: the short cohort's accuracy on the lengths that it was trained on.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,6 @@ CLAIM = Claim(
 )
 LOW, HIGH, LEAST = 0.90, 0.98, 0.999
 SHORT, FULL = "trained on 2-48", "trained on 2-62"
-BAR = Bar.above(0.0, f"depth accuracy inside [{LOW}, {HIGH}], and above {LEAST}")
 SEQUENCES = 2_048
 
 World = Callable[[DyckModels, LabelledSequences], tuple[Tensor, Tensor]]
@@ -46,25 +44,14 @@ def as_trained(dyck: DyckModels, batch: LabelledSequences) -> tuple[Tensor, Tens
     return correct(dyck.cohort(SHORT_COHORT), batch), correct(dyck.models, batch)
 
 
-def trained_on_all(dyck: DyckModels, batch: LabelledSequences) -> tuple[Tensor, Tensor]:
-    full = correct(dyck.models, batch)
-    return full, full
-
-
-def untrained(dyck: DyckModels, batch: LabelledSequences) -> tuple[Tensor, Tensor]:
-    before = correct(dyck.untrained, batch)
-    return before, before
-
-
-CONTROLS = (
-    negative("trained on 2-62", trained_on_all, SHORT),
-    negative("untrained seed", untrained),
-    positive("planted accuracy", controls.planted_answers),
-)
 HARDENED = Measurement(
     CLAIM,
-    BAR,
-    CONTROLS,
+    Bar.above(0.0, f"depth accuracy inside [{LOW}, {HIGH}], and above {LEAST}"),
+    (
+        negative("trained on 2-62", lambda dyck, batch: (correct(dyck.models, batch),) * 2, SHORT),
+        negative("untrained seed", lambda dyck, batch: (correct(dyck.untrained, batch),) * 2),
+        positive("planted accuracy", controls.planted_answers),
+    ),
     printed={
         "dyck3-independent": (
             Printed((min(0.95 - LOW, HIGH - 0.95),), "accuracy 0.95", (SHORT,)),
@@ -74,36 +61,32 @@ HARDENED = Measurement(
 )
 
 
-def accuracy(answers: Tensor) -> list[float]:
-    """Share of correct answers, by seed."""
-    shares: list[float] = answers.double().mean(-1).tolist()
-    return shares
-
-
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     dyck.check_sharing(shared_io=False)
-    batch = sample_long(SEQUENCES, rng=np.random.default_rng(3))
+    longer = sample_long(SEQUENCES, rng=np.random.default_rng(3))
+    as_in_training = sample_short(SEQUENCES, rng=np.random.default_rng(4))
+
+    def accuracy(answers: Tensor) -> dict[int, float]:
+        return dict(zip(dyck.seeds, answers.double().mean(-1).tolist(), strict=True))
 
     def measure(world: World = as_trained) -> dict[str, Estimate]:
-        short, full = map(accuracy, world(dyck, batch))
-        details = {SHORT: on_trained_lengths(dyck)} if world is as_trained else {}
+        short, full = map(accuracy, world(dyck, longer))
+        details = {}
+        if world is as_trained:
+            seen = accuracy(correct(dyck.cohort(SHORT_COHORT), as_in_training))
+            details = {f"seed {seed} on 2-48": share for seed, share in seen.items()}
 
-        def margins(seed: int) -> dict[str, Measured]:
-            a, b = short[dyck.index(seed)], full[dyck.index(seed)]
-            inside, above = min(a - LOW, HIGH - a), b - LEAST
-            return {
-                SHORT: Measured(inside, each={f"seed {seed}": a}),
-                FULL: Measured(above, each={f"seed {seed}": b}),
-            }
+        def inside(seed: int) -> Measured:
+            a = short[seed]
+            return Measured(min(a - LOW, HIGH - a), each={f"seed {seed}": a})
 
-        return average_by_part(dyck.seeds, margins, details=details)
+        def above(seed: int) -> Measured:
+            return Measured(full[seed] - LEAST, each={f"seed {seed}": full[seed]})
+
+        return {
+            SHORT: average(dyck.seeds, inside, details=details),
+            FULL: average(dyck.seeds, above),
+        }
 
     judge(measure)
-
-
-def on_trained_lengths(dyck: DyckModels) -> dict[str, float]:
-    """Accuracy of the short cohort on lengths 2-48."""
-    batch = sample_short(SEQUENCES, rng=np.random.default_rng(4))
-    shares = accuracy(correct(dyck.cohort(SHORT_COHORT), batch))
-    return {f"seed {s} on 2-48": share for s, share in zip(dyck.seeds, shares, strict=True)}

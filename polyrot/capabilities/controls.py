@@ -15,6 +15,7 @@ from torch import Tensor
 
 from polyrot.capabilities.dictionaries import KINDS, SCALAR, SUBSPACE
 from polyrot.capabilities.pairs import Pair, World
+from polyrot.capabilities.streams import Checkpoints
 from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Alignment
 
@@ -120,6 +121,17 @@ def turned(share: float) -> World:
         return _mapped(replace(pair, target=pair.source), torch.from_numpy(part))
 
     return world
+
+
+def other_run(checkpoints: Checkpoints, site: str) -> list[Pair]:
+    """Each last checkpoint with earlier ones of every other seed's training."""
+    return checkpoints.checkpoint_pairs(site, other_run=True)
+
+
+def turned_less_with_depth(checkpoints: Checkpoints, site: str) -> list[Pair]:
+    """Each target is the source under a rotation: the later the site, the smaller."""
+    turn = turned(1 - checkpoints.sites.index(site) / len(checkpoints.sites))
+    return [turn(pair) for pair in checkpoints.checkpoint_pairs(site)]
 
 
 def identity_world(noise: float) -> World:

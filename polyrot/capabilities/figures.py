@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from polyrot.capabilities.components import Compared
 from polyrot.capabilities.dictionaries import HOW, SCALAR, SUBSPACE
 from polyrot.linalg import haar
 from polyrot.linalg.battery import BATTERY
@@ -14,7 +15,7 @@ from polyrot.stats.estimate import CONFIDENCE, Estimate
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Control, Draw, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.figures import ByPart, Curve, detail_of, numbers
+from polyrot.verdict.figures import ByPart, Curve, against_each_other, detail_of, numbers
 from polyrot.verdict.run import MODELS
 
 NULL_DRAWS = 1_000
@@ -163,6 +164,33 @@ def _steps(label: str, role: Role, values: Tensor, edges: Tensor) -> Series:
 
 def _counts(values: Tensor, edges: Tensor) -> Tensor:
     return torch.histogram(values.double().flatten().clamp(edges[0], edges[-1]), edges).hist
+
+
+def predicted_effects(compared: Compared) -> Figure:
+    """Draw the effects of ablations that gradients predict over those that were measured."""
+    return against_each_other(
+        compared,
+        name="effects",
+        title="Predicted and measured effects",
+        caption="Each point is a component of a seed: the effect of its ablation on the loss as "
+        "a gradient predicts it, over the measured one. On the line they are equal.",
+        x="measured effect, nats a token",
+        y="predicted effect, nats a token",
+    )
+
+
+def effects_in_two_seeds(pairs: Iterable[tuple[Tensor, Tensor]]) -> Figure:
+    """Draw the effects of a source's components over those of their matches in a target."""
+    sources, targets = zip(*pairs, strict=True)
+    return against_each_other(
+        {"matched components of two seeds": (torch.cat(sources), torch.cat(targets))},
+        name="effects",
+        title="What a component does in two seeds",
+        caption="Each point is a component of a pair of seeds: the effect of its ablation "
+        "on the loss in one and, matched by the symmetry search, in the other.",
+        x="effect in the target, nats a token",
+        y="effect in the source, nats a token",
+    )
 
 
 Labelled = tuple[str, Role]

@@ -1,7 +1,7 @@
 """Steering one seed with another's vector: uncarried, carried, and controls of both."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
@@ -33,7 +33,7 @@ class Named(Protocol):
 
 
 class Steered(Capability):
-    """Models that are steered at one site, each by a vector of its own activations.
+    """Models that are steered at one site, each by vectors of its activations.
 
     With `held_out`, vectors are computed on the tokens to fit and effects measured on those held
     out; otherwise both on all.
@@ -52,8 +52,8 @@ class Steered(Capability):
         return self.activations[index]
 
     @abstractmethod
-    def own_vectors(self, concept: Any, *, held_out: bool) -> Vectors:
-        """Return each model's difference of means."""
+    def concept_vectors(self, concept: Any, *, held_out: bool) -> Vectors:
+        """Return each model's vector of a concept: a difference of means of its activations."""
 
     @abstractmethod
     def effects(
@@ -108,7 +108,7 @@ The last argument says whether vectors and rotations see only the tokens to fit,
 
 def uncarried(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector, unchanged."""
-    vectors = _own(steered, concept, held_out)
+    vectors = steered.concept_vectors(concept, held_out=held_out)
     return Trial(steered, vectors[source].expand_as(vectors))
 
 
@@ -124,7 +124,7 @@ def carried_by_affine_map(steered: Steered, source: int, concept: Named, held_ou
 
 def randomly_rotated(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector under a rotation that is drawn, not fitted."""
-    vector = _own(steered, concept, held_out)[source]
+    vector = steered.concept_vectors(concept, held_out=held_out)[source]
     turns = [
         haar.sample(len(vector), group="SO", seed=draw_seed(source, target, 30))
         for target in range(len(steered.suite.seeds))
@@ -134,24 +134,24 @@ def randomly_rotated(steered: Steered, source: int, concept: Named, held_out: bo
 
 def random_direction(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """A random direction with the norm of the source's vector."""
-    vectors = _own(steered, concept, held_out)
+    vectors = steered.concept_vectors(concept, held_out=held_out)
     seed = draw_seed(source, steered.concepts.index(concept), 31)
     noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed)).double()
     length = vectors[source].norm() / noise.norm(dim=-1, keepdim=True)
     return Trial(steered, noise * length)
 
 
-def own(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """Each target's vector of its own activations."""
-    return Trial(steered, _own(steered, concept, held_out))
+def target_vector(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
+    """Each target's vector, instead of the source's."""
+    return Trial(steered, steered.concept_vectors(concept, held_out=held_out))
 
 
-def own_at(doses: Callable[[Any], float]) -> SteeringWorld:
-    """As `own`, times a dose that depends on the concept."""
+def target_vector_times(factor: float | Mapping[str, float]) -> SteeringWorld:
+    """As `target_vector`, times a factor: the same for all concepts, or by their names."""
 
     def world(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-        made = own(steered, source, concept, held_out)
-        return Trial(made.models, doses(concept) * made.vectors)
+        times = factor[concept.name] if isinstance(factor, Mapping) else factor
+        return Trial(steered, times * steered.concept_vectors(concept, held_out=held_out))
 
     return world
 
@@ -161,7 +161,7 @@ def carried_to_images(steered: Steered, source: int, concept: Named, held_out: b
     images = steered.images(source)
     seen, _ = steered.seen_and_scored(held_out=held_out)
     x = steered.activations[source]
-    vector = _own(steered, concept, held_out)[source]
+    vector = steered.concept_vectors(concept, held_out=held_out)[source]
     vectors = [
         align(x[seen], images.activations_of(i)[seen], holdout=0).carry_vector(vector)
         for i in range(len(steered.suite.seeds))
@@ -186,14 +186,31 @@ def effects(
     *,
     held_out: bool,
 ) -> tuple[Effects, Effects]:
-    """Steer every model of a trial with the vector given to it, and with its own."""
+    """Steer every target of a trial with the vector given to it, and with the target's."""
     made = trial(steered, world, source, concept, held_out=held_out)
-    own_vectors = made.models.own_vectors(concept, held_out=held_out)
-    given, by_own = (
+    target_vectors = made.models.concept_vectors(concept, held_out=held_out)
+    given, of_target = (
         made.models.effects(vectors, concept, alphas, held_out=held_out)
-        for vectors in (made.vectors, own_vectors)
+        for vectors in (made.vectors, target_vectors)
     )
-    return given, by_own
+    return given, of_target
+
+
+Response = Mapping[float, float]
+"""An effect by dose, from the smallest dose to the largest."""
+
+
+def first_dose(response: Response, level: float) -> float:
+    """Return the first dose with an effect of at least a level; twice the largest if none has it.
+
+    Between doses, and below the first, the effect is interpolated linearly.
+    """
+    dose, reached = 0.0, 0.0
+    for next_dose, next_reached in response.items():
+        if next_reached >= level:
+            return dose + (next_dose - dose) * (level - reached) / (next_reached - reached)
+        dose, reached = next_dose, next_reached
+    return 2 * dose
 
 
 @lru_cache(maxsize=128)
@@ -205,14 +222,10 @@ def divergences(
     return made.models.divergences(made.vectors)
 
 
-def _own(steered: Steered, concept: Named, held_out: bool) -> Vectors:
-    return steered.own_vectors(concept, held_out=held_out)
-
-
 def _carried(
     steered: Steered, source: int, concept: Named, group: Group, held_out: bool
 ) -> Vectors:
-    vector = _own(steered, concept, held_out)[source]
+    vector = steered.concept_vectors(concept, held_out=held_out)[source]
     return torch.stack([vector @ turn for turn in _maps(steered, source, group, held_out)])
 
 

@@ -1,7 +1,8 @@
 """Averages of measurements on single units: seeds, or pairs of them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -41,13 +42,26 @@ class Measured:
     """Figures to report averaged, with intervals."""
     means: Mapping[str, float] = field(default_factory=dict)
     """Figures to report averaged, without intervals."""
+    lowest: Mapping[str, float] = field(default_factory=dict)
+    """Figures of which to report the lowest."""
     each: Mapping[str, Any] = field(default_factory=dict)
     """Figures of this unit, reported unchanged; their names differ between units."""
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """A unit on which there is nothing to measure: the average is of the others.
+
+    The average then has no interval, because the missing units could change it by any amount.
+    """
+
+    why: str
+    """Said of units: "in 2 of 20 pairs" comes before it."""
+
+
 def average(
     units: Iterable[Unit],
-    measure: Callable[[Unit], float | Measured],
+    measure: Callable[[Unit], float | Measured | Unmeasured],
     *,
     anchor: int | None = None,
     details: Mapping[str, Any] | None = None,
@@ -56,7 +70,8 @@ def average(
 
     Args:
         units: seeds, pairs of seeds, or objects with a `seed` or `seeds`.
-        measure: measures one unit: a number, or one with figures that are reported with it.
+        measure: measures one unit: gives a number, or one with figures that are reported with it,
+            or why there is none.
         anchor: a seed that is in every pair; the others are then the units of replication.
         details: further figures to report.
 
@@ -72,7 +87,7 @@ def average(
 
 def average_by_part(
     units: Iterable[Unit],
-    measure: Callable[[Unit], Mapping[str, float | Measured]],
+    measure: Callable[[Unit], Mapping[str, float | Measured | Unmeasured]],
     *,
     anchor: int | None = None,
     details: Mapping[str, Mapping[str, Any]] | None = None,
@@ -81,7 +96,7 @@ def average_by_part(
 
     A part is averaged over the units that have it.
     """
-    by_part: dict[str, dict[Seeds, Measured]] = {}
+    by_part: dict[str, dict[Seeds, Measured | Unmeasured]] = {}
     for unit in units:
         for part, value in measure(unit).items():
             by_part.setdefault(part, {})[seeds_of(unit)] = _measured(value)
@@ -92,21 +107,52 @@ def average_by_part(
 
 
 def averaged(
-    found: Mapping[Seeds, Measured],
+    found: Mapping[Seeds, Measured | Unmeasured],
     *,
     anchor: int | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Estimate:
     """Average the measurements of pairs of seeds."""
+    measured = {seeds: value for seeds, value in found.items() if isinstance(value, Measured)}
+    if len(measured) == len(found):
+        return _averaged(measured, anchor, details)
+    why = next(value.why for value in found.values() if isinstance(value, Unmeasured))
+    units = "seeds" if all(first == second for first, second in found) else "pairs"
+    method = f"no interval: in {len(found) - len(measured)} of {len(found)} {units} {why}"
+    whole_line = Estimate(
+        value=-math.inf,
+        low=-math.inf,
+        high=math.inf,
+        unit="seed",
+        n=len({seed for pair in found for seed in pair} - {anchor}),
+        method=method,
+    )
+    if not measured:
+        return whole_line
+    of_others = _averaged(measured, anchor, details)
+    return replace(
+        whole_line,
+        value=of_others.value,
+        method=f"{method}; the value is of the others",
+        details=of_others.details,
+        pairs=of_others.pairs,
+    )
+
+
+def _averaged(
+    found: Mapping[Seeds, Measured], anchor: int | None, details: Mapping[str, Any] | None
+) -> Estimate:
     told: dict[str, Any] = {}
     with np.errstate(invalid="ignore"):  # an infinite figure has no interval
         for name, values in _columns(found, "also").items():
             told |= estimate_details(name, jackknife(values, anchor=anchor))
     for name, values in _columns(found, "means").items():
         told[name] = sum(values.values()) / len(values)
-    for measured in found.values():
-        told |= measured.each
-    values = {seeds: measured.value for seeds, measured in found.items()}
+    for name, values in _columns(found, "lowest").items():
+        told[name] = min(values.values())
+    for unit in found.values():
+        told |= unit.each
+    values = {seeds: unit.value for seeds, unit in found.items()}
     return jackknife(values, anchor=anchor, details={**told, **(details or {})})
 
 
@@ -121,13 +167,13 @@ def seeds_of(unit: int | Seeds | HasSeeds | HasSeed) -> Seeds:
     return unit.seed, unit.seed
 
 
-def _measured(value: float | Measured) -> Measured:
-    return value if isinstance(value, Measured) else Measured(value)
+def _measured(value: float | Measured | Unmeasured) -> Measured | Unmeasured:
+    return value if isinstance(value, (Measured, Unmeasured)) else Measured(value)
 
 
 def _columns(found: Mapping[Seeds, Measured], kind: str) -> dict[str, dict[Seeds, float]]:
     columns: dict[str, dict[Seeds, float]] = {}
-    for seeds, measured in found.items():
-        for name, figure in getattr(measured, kind).items():
+    for seeds, unit in found.items():
+        for name, figure in getattr(unit, kind).items():
             columns.setdefault(name, {})[seeds] = figure
     return columns

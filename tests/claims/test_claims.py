@@ -20,6 +20,7 @@ from polyrot.capabilities.steering import Steered, SteeringWorld
 from polyrot.catalogue import load_module
 from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
+from polyrot.stats.average import average, average_by_part
 from polyrot.stats.estimate import Estimate
 from polyrot.suites.registry import applies_to, world_name, worlds
 from polyrot.suites.suite import Suite
@@ -259,7 +260,13 @@ def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
     for wrong in (steering.uncarried, steering.randomly_rotated):
 
         def measure(world: SteeringWorld = wrong) -> dict[str, Estimate]:
-            return {c.name: module.mean_share(steered, world, c) for c in steered.concepts}
+            return average_by_part(
+                steered.pairs(),
+                lambda pair: {
+                    concept.name: module.share_of_effect(steered, world, concept, pair)
+                    for concept in steered.concepts
+                },
+            )
 
         record = run(module.HARDENED, measure, suite="planted")
         assert record.verdict is Verdict.REFUTED, record.reason
@@ -290,19 +297,22 @@ def test_a_vector_that_moves_no_seed_as_it_asks_leaves_its_own_part_open(
 def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    on, mean_share = one_trained_rotated(), claim_module("PIR-12").mean_share
-    own_vectors = DyckSteered.own_vectors
+    on, share_of_effect = one_trained_rotated(), claim_module("PIR-12").share_of_effect
+    concept_vectors = DyckSteered.concept_vectors
 
     def one_reversed(steered: DyckSteered, concept: Concept, *, held_out: bool) -> Tensor:
-        vectors = own_vectors(steered, concept, held_out=held_out).clone()
+        vectors = concept_vectors(steered, concept, held_out=held_out).clone()
         vectors[3] *= -1
         return vectors
 
     depth = next(concept for concept in CONCEPTS if concept.name == "depth")
     concept = replace(depth, name="one reversed")
     monkeypatch.setattr(DyckSteered, "concepts", (concept,))
-    monkeypatch.setattr(DyckSteered, "own_vectors", one_reversed)
-    estimate = mean_share(on.get(Steered), steering.carried, concept)
+    monkeypatch.setattr(DyckSteered, "concept_vectors", one_reversed)
+    steered = on.get(Steered)
+    estimate = average(
+        steered.pairs(), lambda pair: share_of_effect(steered, steering.carried, concept, pair)
+    )
     assert estimate.method == (
         "no interval: in 4 of 20 pairs the target's own vector does not move its answers as it "
         "asks; the value is of the others"

@@ -7,9 +7,17 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from polyrot.bars import PerSeed, label_divergence, smoothed, specification
-from polyrot.experiments.dyck.functions import restacked
+from polyrot.capabilities.components import effects
+from polyrot.experiments.dyck.functions import (
+    averaged_depths,
+    changed_models,
+    divergence_from_labels,
+    restacked,
+    swapped_blocks,
+)
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.dyck.weights import with_noise
+from polyrot.interventions.effects import Effects
 from polyrot.models.harvest import real_labels
 from polyrot.models.transformer import HEADS, StackedTransformer, State
 from polyrot.suites.draws import draw_seed
@@ -26,6 +34,16 @@ Cohorts = tuple[StackedTransformer, StackedTransformer]
 """Seeds that share nothing, and seeds that share their embedding and unembeddings."""
 
 
+def decoy_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
+    """Return bar B of the paper's decoy of each seed: see `averaged_depths`."""
+    return divergence_from_labels(changed_models(dyck, averaged_depths), sequences)
+
+
+def swapped_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
+    """Return bar B of each seed with its first two blocks swapped."""
+    return divergence_from_labels(changed_models(dyck, swapped_blocks), sequences)
+
+
 def algorithm_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
     """Return bar B of a model whose predictions are the smoothed labels, once for each seed."""
     labels, config = real_labels(specification(sequences)), dyck.models.config
@@ -35,6 +53,13 @@ def algorithm_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
         for head, count in counts.items()
     }
     return label_divergence(answers, labels)
+
+
+def other_components(dyck: DyckModels, source: int, target: int) -> tuple[Effects, Effects]:
+    """Return the effects of the source's components, and the same in another order."""
+    of_source = effects(dyck.models)[dyck.index(source)]
+    generator = torch.Generator().manual_seed(draw_seed(source, target, 24))
+    return of_source, of_source[torch.randperm(len(of_source), generator=generator)]
 
 
 def random_depth_unembedding(state: State) -> State:

@@ -37,8 +37,8 @@ class DyckSteered(Steered):
         self._models = models
         self.activations = activations
 
-    def own_vectors(self, concept: Concept, *, held_out: bool) -> Vectors:
-        return _own_vectors(self.suite, self.activations, concept, held_out)
+    def concept_vectors(self, concept: Concept, *, held_out: bool) -> Vectors:
+        return _concept_vectors(self.suite, self.activations, concept, held_out)
 
     def effects(
         self, vectors: Vectors, concept: Concept, alphas: tuple[float, ...], *, held_out: bool
@@ -61,7 +61,7 @@ def steered_models(suite: DyckModels) -> DyckSteered:
 
 
 @lru_cache(maxsize=128)
-def _own_vectors(
+def _concept_vectors(
     suite: DyckModels, activations: Tensor, concept: Concept, held_out: bool
 ) -> Float[Tensor, "*seed d_model"]:
     seen = ~suite.held_out if held_out else torch.ones_like(suite.held_out)

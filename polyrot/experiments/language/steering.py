@@ -62,7 +62,7 @@ class TextSteered(Steered):
         )
         return cls(suite, concepts, site, suite.activations.at(site))
 
-    def own_vectors(self, concept: TextContrast, *, held_out: bool) -> Vectors:
+    def concept_vectors(self, concept: TextContrast, *, held_out: bool) -> Vectors:
         return torch.stack(
             [
                 self._turned(

@@ -73,10 +73,10 @@ def test_steering_acts_in_the_middle_unless_the_file_says_where(
 
 @pytest.mark.parametrize("held_out", [True, False])
 @pytest.mark.seconds
-def test_own_vectors_are_differences_of_means_over_real_tokens(
+def test_concept_vectors_are_differences_of_means_over_real_tokens(
     suite: LanguageSuite, steered: TextSteered, concept: TextContrast, held_out: bool
 ) -> None:
-    vectors = steered.own_vectors(concept, held_out=held_out)
+    vectors = steered.concept_vectors(concept, held_out=held_out)
     assert vectors.shape == (2, D)
     for index, seed in enumerate(suite.seeds):
         means = []
@@ -150,10 +150,10 @@ def test_no_vector_has_no_effect(steered: TextSteered, concept: TextContrast) ->
     assert float(steered.divergences(nothing).abs().max()) < 1e-12
 
 
-def test_own_vectors_move_the_models_as_they_ask(
+def test_concept_vectors_move_the_models_as_they_ask(
     steered: TextSteered, concept: TextContrast
 ) -> None:
-    own = steered.own_vectors(concept, held_out=True)
+    own = steered.concept_vectors(concept, held_out=True)
     found = steered.effects(own, concept, ALPHAS, held_out=True)
     assert (found.margin > 0).all()
     back = steered.effects(-own, concept, ALPHAS, held_out=True)
@@ -173,8 +173,8 @@ def test_an_image_is_the_source_in_another_basis(
         image = (steered.activations[1].double() @ basis).float()
         torch.testing.assert_close(images.activations_of(i), image)
         assert torch.equal(steered.activations_of(i), steered.activations[i])
-    source = steered.own_vectors(concept, held_out=True)[1]
-    own = images.own_vectors(concept, held_out=True)
+    source = steered.concept_vectors(concept, held_out=True)[1]
+    own = images.concept_vectors(concept, held_out=True)
     torch.testing.assert_close(own, torch.stack([source @ basis for basis in bases]))
     # Carried in and acted on there, it does what it does at home.
     home = steered.effects(source.expand(2, D), concept, ALPHAS, held_out=True).margin[:, 1]
