@@ -30,7 +30,7 @@ NOISE = "noise"
 """Site name of Gaussian activations, which belong to no model."""
 
 
-SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
+SAES_STORED_AS = {"saes stored as": "float16; their figures are of the rounded weights"}
 
 
 def train_into(
