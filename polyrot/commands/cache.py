@@ -91,7 +91,9 @@ def clear(
     line.clear()
     typer.echo(f"removed: {cleared.removed} of {len(doomed)} entries, {size(cleared.bytes)}")
     if cleared.in_use:
-        typer.echo(f"kept: {cleared.in_use}, locked or written to by another process within a day")
+        typer.echo(
+            f"kept: {cleared.in_use} that another process has locked or may still be writing"
+        )
     if cleared.failed:
         typer.echo(f"polyrot cache clear: {cleared.failed}", err=True)
         raise typer.Exit(1)
