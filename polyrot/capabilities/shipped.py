@@ -19,7 +19,7 @@ from polyrot.suites.artifacts import SAEName
 
 NOISE = "noise"
 """Site name of Gaussian activations, which belong to no model."""
-SAES_STORED_AS = {"saes stored as": "float16; what is said of them is of the rounded weights"}
+SAES_STORED_AS = {"saes stored as": "float16; their figures are of the rounded weights"}
 SAE_RECIPE = SAEConfig(expansion=4, l1=1e-3, steps=2_000, batch=1_024, learning_rate=1e-3)
 
 

@@ -9,6 +9,6 @@ EXIT_CODES = (
 
 
 def failure(command: str, error: object) -> typer.Exit:
-    """Print in one line why a command failed; it exits 2."""
+    """Print in one line why a command failed; return its exit, with code 2."""
     typer.echo(f"polyrot {command}: {error}", err=True)
     return typer.Exit(2)

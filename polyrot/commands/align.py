@@ -25,26 +25,34 @@ def align(
     ] = None,
     sequences: Annotated[int, typer.Option(min=8, help="number of sequences")] = 256,
     length: Annotated[int, typer.Option(min=8, help="tokens per sequence")] = 128,
-    batch: Annotated[int, typer.Option(min=1, help="sequences per batch")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="sequences per forward pass")] = 16,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16")] = "float32",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    seed: Annotated[int, typer.Option(help="chooses held-out sequences, draws the nulls")] = 0,
-    out: Annotated[Path, typer.Option(help="where the rotations go")] = Path(
+    seed: Annotated[
+        int, typer.Option(help="random seed for the held-out sequences and the nulls")
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="output file for the rotations")] = Path(
         "rotation.safetensors"
     ),
     carry_sae: Annotated[
         Path | None,
-        typer.Option(help="SAE of the source (a folder) to carry to the target; needs one --site"),
+        typer.Option(
+            help="autoencoder of the source (a folder) to carry; needs exactly one --site"
+        ),
     ] = None,
     carry_vector: Annotated[
         Path | None,
-        typer.Option(help="vectors of the source (.npy, .safetensors) to carry likewise"),
+        typer.Option(
+            help="vectors of the source (.npy, .safetensors) to carry; needs exactly one --site"
+        ),
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="where work runs: loky (here), dask or ray (a cluster)")
+        str, typer.Option(help="what runs the units of work: loky (local processes), dask or ray")
     ] = "loky",
     jobs: Annotated[int, typer.Option(min=1, help="processes of --backend loky")] = 1,
-    cluster: Annotated[str, typer.Option(help="address of the cluster's scheduler")] = "",
+    cluster: Annotated[
+        str, typer.Option(help="scheduler of the Dask or Ray cluster; default: $POLYROT_CLUSTER")
+    ] = "",
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="show every statistic of the Haar battery")
     ] = False,

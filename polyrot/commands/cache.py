@@ -54,18 +54,18 @@ def clear(
     kinds: Annotated[
         list[str] | None,
         typer.Argument(
-            help="for example activations estimates; default: all but what takes hours to make "
-            "again (artifacts, saes, training)",
+            help="for example activations estimates; default: all except those that take hours to "
+            "make again (artifacts, saes, training)",
             autocompletion=complete_kind,
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask for confirmation")] = False,
 ) -> None:
     """Remove what the cache holds; later runs make it again.
 
-    Only what polyrot wrote is removed, and nothing that another process is writing. A run in
-    progress keeps what it has read.
-    Exits 0, 1 if it was not confirmed or something could not be removed, 2 if there is no such
+    Removes only what polyrot wrote, and nothing that another process is writing. A run in progress
+    can still use what it has read.
+    Exits 0, 1 if you did not confirm or something could not be removed, 2 if there is no such
     kind.
     """
     from polyrot.progress import ProgressLine
@@ -91,7 +91,9 @@ def clear(
     line.clear()
     typer.echo(f"removed: {cleared.removed} of {len(doomed)} entries, {size(cleared.bytes)}")
     if cleared.in_use:
-        typer.echo(f"kept: {cleared.in_use} that another process has locked, or wrote within a day")
+        typer.echo(
+            f"kept: {cleared.in_use} that another process has locked or may still be writing"
+        )
     if cleared.failed:
         typer.echo(f"polyrot cache clear: {cleared.failed}", err=True)
         raise typer.Exit(1)

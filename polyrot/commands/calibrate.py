@@ -16,7 +16,8 @@ from polyrot.suggestions import unknown
 
 def calibrate(
     draws: Annotated[
-        int, typer.Option(min=1, help="random draws of each world; fewer than 17 show no power")
+        int,
+        typer.Option(min=1, help="random draws of each world; fewer than 17 cannot show power"),
     ] = 20,
     world: Annotated[
         list[str] | None,
@@ -27,12 +28,14 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="folder for calibration/; default: reports")
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="more than one needs pytest-xdist")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="processes; more than one needs pytest-xdist")
+    ] = 1,
 ) -> None:
     """Count how often each claim's bar is met in synthetic worlds of known truth.
 
     Uses the claims in the folder claims/ here, else those of the wheel; after an interruption
-    the same command continues. Verdicts read the matrix in reports/ here, else polyrot's.
+    the same command continues. Verdicts use the matrix in reports/ here, else polyrot's.
 
     Exits as pytest does: 0 if the matrix is complete, 1 if a claim failed, 2 if interrupted or
     an option is wrong, 3 if it could not be written.

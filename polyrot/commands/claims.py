@@ -39,7 +39,7 @@ def show(
     id: Annotated[
         str,
         typer.Argument(
-            help="of a claim, for example PIR-04, or of one measurement of it: PIR-04/published",
+            help="claim, for example PIR-04, or one of its measurements: PIR-04/published",
             autocompletion=complete_claim,
         ),
     ],
@@ -87,14 +87,14 @@ NOWHERE = "there is no folder claims/ here, and none in this installation"
 
 
 def _meant(id: str) -> str:
-    """`pir_4` is PIR-04, and `pir_4/published` is PIR-04/published."""
+    """Read `pir_4` as PIR-04, and `pir_4/published` as PIR-04/published."""
     claim, slash, which = id.replace("_", "-").partition("/")
     family, _, number = claim.upper().partition("-")
     return f"{family}-{number:0>2}{slash}{which.lower()}"
 
 
 def _last(folder: Path | None) -> "tuple[dict[Path, Report], list[str]]":
-    """Read a folder's reports, and reference verdicts of other suites; note what is unreadable."""
+    """Read a folder's reports, and reference verdicts of other suites; list unreadable reports."""
     from polyrot.locations import REPORTS, VERDICTS, reference_verdicts
     from polyrot.report.reading import report_files
     from polyrot.verdict.record import read_verdict

@@ -15,10 +15,12 @@ def diff(
             "polyrot's reference verdicts"
         ),
     ],
-    new: Annotated[str, typer.Argument(help="the same of a later run")],
+    new: Annotated[str, typer.Argument(help="the same for a later run")],
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="also claims that moved far without a new verdict"),
+        typer.Option(
+            "--verbose", "-v", help="also show claims that moved far but kept their verdict"
+        ),
     ] = False,
 ) -> None:
     """Explain claim by claim why verdicts drifted between two runs.

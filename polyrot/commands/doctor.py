@@ -17,8 +17,8 @@ def doctor() -> None:
         label = f"{finding.level:<9}{finding.what}"
         for row in entry(label, finding.said, 30):
             typer.echo(row)
-        if finding.mend:
-            for row in entry("", f"fix: {finding.mend}", 30):
+        if finding.fix:
+            for row in entry("", f"fix: {finding.fix}", 30):
                 typer.echo(row)
 
     problems = warnings = 0
@@ -40,5 +40,5 @@ def doctor() -> None:
         count = "1 problem" if problems == 1 else f"{problems} problems"
         typer.echo(f"{count} to fix before a run; then run polyrot doctor again.")
         raise typer.Exit(1)
-    aside = f" Warnings: {warnings}." if warnings else ""
-    typer.echo(f"Nothing prevents a run.{aside}")
+    also = f" Warnings: {warnings}." if warnings else ""
+    typer.echo(f"Nothing prevents a run.{also}")

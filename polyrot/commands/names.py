@@ -1,6 +1,6 @@
 """Shell completion of suites, claims, worlds and kinds of cache entries.
 
-Nothing here imports torch, so that a key press does not wait for it.
+Nothing here imports torch, so that completion is fast.
 """
 
 from collections.abc import Iterable

@@ -47,7 +47,7 @@ def _described() -> Iterator[tuple[str, str]]:
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="of a listed suite", autocompletion=complete_suite_file),
+        typer.Argument(help="a listed suite that has a file", autocompletion=complete_suite_file),
     ],
 ) -> None:
     """Print the file of a built-in suite: what it measures, and a template for yours.

@@ -14,8 +14,8 @@ def train(
     suite: Annotated[
         str,
         typer.Argument(
-            help="a suite that polyrot trains, for example dyck3 or markov, or models that one is "
-            "compared with, for example two-back; a wrong name lists all",
+            help="a suite that polyrot can train, for example dyck3 or markov, or models that "
+            "suites are compared with, for example two-back; an unknown name lists all",
             autocompletion=complete_trainable,
         ),
     ],

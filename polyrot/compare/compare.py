@@ -1,7 +1,7 @@
 """The rotation between two language models at each site, and how well it fits.
 
-Each model runs once over the text.  Maps are fitted to the moments of some sequences and scored on
-the others, so that neither activations nor held-out moments are kept.
+Maps are fitted to the moments of some sequences and scored on the others.  Each model runs over
+every sequence once, and neither activations nor held-out moments are stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,12 +61,12 @@ def compare_models(
         sites: sites of the residual stream that both have.
         folder: where moments and maps go; it must exist as long as the rotations are used.
         batch: sequences per batch.
-        held_out: share of the sequences that are used for scoring only.
-        seed: chooses them, and draws the nulls.
+        held_out: share of the sequences that are used only for scoring.
+        seed: random seed for the choice of these sequences and for the nulls.
         progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: if fewer than two sequences would be left to fit or to score.
+        ValueError: if there are fewer than two sequences to fit or to score.
         NotRun: if a model is not available.
     """
     count = round(held_out * len(tokens))

@@ -1,4 +1,4 @@
-"""Moments of all pairs of several language models from one pass of each; nothing else is kept.
+"""Moments of all pairs of several language models, from one pass of each model.
 
 The sequences are cut into shards.  A unit of work runs all models over one shard and writes the
 moments of its tokens; the moments of all shards are then added.
@@ -40,7 +40,7 @@ class Joint:
     batch: int
 
     def at(self, site: str, pair: Pair) -> tuple[Moments, Moments | None]:
-        """Map the moments of a pair at a site: of the tokens to fit, and of those held out."""
+        """Return the moments of a pair at a site, memory-mapped: fit tokens, held-out tokens."""
         fit, held = (self.folder / half / site for half in (FIT, HELD_OUT))
         held_out = read_moments(held, pair)[pair] if held.is_dir() else None
         return read_moments(fit, pair)[pair], held_out
@@ -61,7 +61,7 @@ def gather_moments(
     batch: int = 16,
     progress: Progress = silent,
 ) -> Joint:
-    """Run models over sequences, and sum the moments of pairs of them at sites.
+    """Run models over sequences, and sum the moments of their pairs at each site.
 
     A worker holds all models at once and, for every site, one float64 matrix per model, one per
     pair and one of workspace.

@@ -41,7 +41,7 @@ class Request:
 
 
 def compare(request: Request, folder: Path, *, progress: Progress = silent) -> list[SiteComparison]:
-    """Compare two models; moments and maps go to a folder, which the rotations read from.
+    """Compare two models; moments and maps go to a folder, from which the rotations are read.
 
     Raises:
         NotRun: if a model, its tokenizer or enough text is not available.
@@ -115,7 +115,7 @@ def _width(name: str) -> int:
     except NotRun as error:
         if place.revision is None:
             raise
-        # A mistyped folder was not meant as a name on the hub.
+        # The name may be a mistyped folder.
         raise NotRun(f"there is no folder {name} here; as a name on the hub: {error}") from None
 
 

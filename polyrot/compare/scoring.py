@@ -47,7 +47,7 @@ class Scores:
         """Return the EV over all sequences by group, with a delete-one-sequence jackknife."""
         n = len(self.square)
         total = self.sum.sum(0)
-        # About the mean of these sequences, and of all but one of them.
+        # About the mean of all sequences, and about that of all but one.
         variance = self.square.sum() - total @ total / (n * self.tokens)
         without = (total - self.sum).square().sum(1) / ((n - 1) * self.tokens)
         variances = self.square.sum() - self.square - without

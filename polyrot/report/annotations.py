@@ -1,8 +1,8 @@
 """Gate failures as annotations of a GitHub Actions job.
 
-The runner reads a line of this form from a step's output and shows it with the run and, if it
-names a file that a pull request changes, at that line.  It shows only the first ten errors and ten
-notices of a step, so the worst come first.
+The runner reads these lines from a step's output.  It shows each with the run and, if the line
+names a file that a pull request changes, in the diff too.  It shows only the first ten errors and
+ten notices of a step, so the worst come first.
 
 References:
     https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
@@ -22,7 +22,7 @@ def annotations(
 ) -> Iterator[str]:
     """Yield an `::error` for each failure, a `::notice` for each undecided verdict that passes.
 
-    With recorded verdicts to compare with there are no notices.
+    There are no notices if the run is compared with recorded verdicts.
     """
     for failure in failures:
         yield _command("error", failure.id, failure.suite, failure.why, places)

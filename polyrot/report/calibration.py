@@ -29,13 +29,16 @@ def write_calibration(
 
 
 def findings(calibration: Calibration) -> Iterator[str]:
-    """Say in a line for each measurement how well its bar discriminates."""
+    """Yield one line per measurement: how well its bar discriminates."""
     for row in calibration.rows:
         yield f"{row.id:<18}{_finding(row)}"
 
 
 def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
-    """Render the matrix: a row per measurement, a column per world; `worlds` as above."""
+    """Render the matrix: a row per measurement, a column per world.
+
+    `worlds` describes each kind of world.
+    """
     lines = [
         "# Calibration: how often each bar is met in worlds of known truth",
         "",

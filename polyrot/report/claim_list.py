@@ -9,7 +9,7 @@ from polyrot.locations import CLAIMS_PACKAGE, IN_WHEEL
 from polyrot.report.columns import entry
 
 KINDS = 22
-"""Columns of a claim's measurements."""
+"""Width of the column of measurements, in characters."""
 
 
 def claim_list(claims: Sequence[Listed], folder: Path) -> Iterator[str]:

@@ -22,7 +22,7 @@ def claim_page(
     reports: Mapping[Path, Report],
     only: str = "",
 ) -> Iterator[str]:
-    """Yield a claim's statement, protocol and verdicts, `only` for one measurement if named."""
+    """Yield a claim's statement, protocol and verdicts; `only` may name a single measurement."""
     measurements = [m for m in measurements_of(module) if m.claim.id == claim.id]
     known = measurements[0].claim
     yield from entry(known.id, known.statement, MARGIN)

@@ -11,7 +11,7 @@ LEAST_TEXT = 16
 
 
 def width() -> int:
-    """Columns to fill: the terminal's, within limits; `COLUMNS` overrides it."""
+    """Return the line length: the terminal's width, within limits; `COLUMNS` overrides it."""
     return max(SMALLEST, min(LARGEST, shutil.get_terminal_size((LARGEST, 24)).columns))
 
 

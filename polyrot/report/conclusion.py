@@ -1,4 +1,4 @@
-"""What a run found and whether its gate passed, worded once for all renderings."""
+"""What a run found and whether its gate passed, in the words that all renderings use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ from polyrot.verdict.policy import FINDINGS, UNDECIDED, Failure, Policy
 from polyrot.verdict.record import Record
 
 NOTHING = "Nothing was measured: every measurement is NOT RUN, for the reasons given."
-_UNEXPLAINED = (
-    "a test that measures no claim failed, or a worker died; what pytest prints says which"
-)
+_UNEXPLAINED = "a test that measures no claim failed, or a worker died; pytest's output says which"
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ def conclude(
     Args:
         records: of the run.
         policy: what it demanded.
-        trouble: what fails the run whatever its verdicts, for example that it did not finish.
-        tests_passed: did pytest see no failure?  It also sees a worker that died.
+        trouble: why the run fails whatever its verdicts are, for example that it did not finish.
+        tests_passed: did all tests pass?  A worker that died counts as a failure.
         whole: did it run all claims, not a selection?
         verdicts: each suite with the file that holds this run's verdicts.
     """

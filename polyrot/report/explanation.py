@@ -13,7 +13,7 @@ from polyrot.verdict.judge import ControlResult, worst_part
 from polyrot.verdict.record import Record
 
 NAMED = 3
-"""How many files are named where many differ."""
+"""Number of files to name if many differ."""
 
 DID = {Placement.INSIDE: "met", Placement.OUTSIDE: "missed", Placement.STRADDLES: "straddled"}
 
@@ -21,14 +21,14 @@ DID = {Placement.INSIDE: "met", Placement.OUTSIDE: "missed", Placement.STRADDLES
 def explanation(difference: Difference, *, verbose: bool = False) -> Iterator[str]:
     """Yield lines: what drifted and why, how the runs differ, what moved without a drift.
 
-    With `verbose` also how the runs differ if no verdict does, and the parts that differ although
-    the verdict is equal.
+    With `verbose`, also how the runs differ if no verdict does, and the parts that differ under
+    equal verdicts.
     """
-    differing, all = difference.differing, difference.measurements
+    differing, total = difference.differing, difference.measurements
     if differing:
-        yield f"{difference.suite}: {differing} of {all} verdicts differ"
+        yield f"{difference.suite}: {differing} of {total} verdicts differ"
     else:
-        yield f"{difference.suite}: all {all} verdicts are equal"
+        yield f"{difference.suite}: all {total} verdicts are equal"
     for change in difference.drifted:
         yield from ("", _title(change.new.id, f"{change.old.verdict} -> {change.new.verdict}"))
         yield from _drift(change)
@@ -53,7 +53,7 @@ def _drift(change: Change) -> Iterator[str]:
         yield from _wrapped(f"is {_because(new)}", 2)
         return
     yield from _calibration(change.calibration)
-    # The part that decides now comes first, even if it did not change and another one did.
+    # The part that decides the new verdict comes first, even if it did not change.
     decides = worst_part(new.parts).name
     shown = [part for part in change.parts if part.drifted or part.new.name == decides]
     yield from _parts(change, sorted(shown, key=lambda part: part.new.name != decides))

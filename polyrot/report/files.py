@@ -31,7 +31,7 @@ class Written:
     verdicts: list[tuple[str, Path]] = field(default_factory=list)
     """Each suite with the file that now holds its verdicts."""
     kept: list[Path] = field(default_factory=list)
-    """Files of expected verdicts from which this run drifted: left unchanged."""
+    """Files of expected verdicts that were left unchanged because this run drifted from them."""
 
 
 def reports_of(
@@ -61,10 +61,10 @@ def write_reports(
 ) -> Written:
     """Write the reports, one folder each.
 
-    If verdicts drifted from a `verdict.json` in `keep`, with which this run was compared, that file
-    is left unchanged and the new one is written next to it as `verdict-drifted.json`; a later run
-    that writes `verdict.json` removes it.  Unless it `may_shrink`, a report that holds measurements
-    which did not run this time is left unchanged.
+    `keep` lists the `verdict.json` files that this run was compared with.  If verdicts drifted from
+    one, it is left unchanged and the new one is written next to it as `verdict-drifted.json`; a
+    later run that writes `verdict.json` removes that file.  Unless `may_shrink`, a report is left
+    unchanged if it has measurements that did not run this time.
     """
     written = Written()
     for report in reports:

@@ -14,7 +14,7 @@ from polyrot.verdict.calibration import Calibration, Row
 
 CELL = 0.55, 0.3
 LEFT, BETWEEN, BELOW, ABOVE = 1.4, 1.5, 1.3, 0.4
-"""Inches: of a cell, and left of the blocks, between them, below and above."""
+"""Inches: size of a cell, and margins left of, between, below and above the blocks."""
 
 
 def heat_map(calibration: Calibration, path: Path) -> None:
@@ -45,7 +45,7 @@ def heat_map(calibration: Calibration, path: Path) -> None:
         right = (LEFT + widest * CELL[0] + 0.2) / width
         scale = figure.add_axes((right, 1 - (ABOVE + 2) / height, 0.15 / width, 2 / height))
         figure.colorbar(image, cax=scale)
-    # Neither a date nor random element names, so that equal matrices give equal files.
+    # Without a date or random element names, so that equal matrices give equal files.
     with mpl.rc_context({"svg.hashsalt": "polyrot", "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
 

@@ -106,7 +106,7 @@ def _detail(value: Any) -> str:
 
 
 def _cell(control: ControlResult | None) -> str:
-    """Format a control's result at a part; empty if the control does not concern the part."""
+    """Format a control's result at a part; empty if the control does not apply to the part."""
     if control is None:
         return ""
     return interval(control.estimate) + ("" if control.behaved else " **!**")

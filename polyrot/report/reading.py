@@ -8,9 +8,10 @@ from polyrot.verdict.record import Report, read_verdict
 
 
 def report_files(path: Path) -> list[Path]:
-    """List the reports that a path names; a file that is named need not exist.
+    """List the reports that a path names; a named file need not exist.
 
-    A `verdict.json`, a folder that holds one, or a folder with one such folder per suite.
+    The path is a `verdict.json`, a folder that holds one, or a folder with one such folder per
+    suite.
 
     Raises:
         FileNotFoundError: if a folder holds no report.
@@ -31,8 +32,8 @@ def report_files(path: Path) -> list[Path]:
 def expected_files(path: Path, suites: Collection[str]) -> tuple[list[Path], list[str]]:
     """List the reports that a run on these suites is compared with, and a folder's other suites.
 
-    A file, or the folder of one report, is compared whatever its suite: a run that does not measure
-    that suite fails.  A folder of reports may hold more suites than a run measures.
+    A single report, named by its file or folder, is always compared: a run that does not measure
+    its suite fails.  A folder of reports may have more suites than the run measures.
 
     Raises:
         FileNotFoundError: if a folder holds no report.
@@ -53,7 +54,7 @@ def expected_files(path: Path, suites: Collection[str]) -> tuple[list[Path], lis
 
 
 def read_reports(path: Path) -> tuple[dict[str, Report], bool]:
-    """Read reports by suite, and say whether the path names many: see `report_files`.
+    """Read reports by suite; also return whether the path is a folder of reports.
 
     Raises:
         FileNotFoundError: if there is no report.
@@ -77,7 +78,7 @@ def _holds_many(path: Path) -> bool:
 
 
 def read_both(old: Path, new: Path) -> tuple[dict[str, Report], dict[str, Report]]:
-    """Read the reports to compare: all of two folders, else the suite of the single report.
+    """Read the reports to compare: all of two folders of reports, else those of common suites.
 
     Raises:
         OSError, ValueError: as `read_reports`, and if no suite is in both.

@@ -1,4 +1,4 @@
-"""Suites in words, for `polyrot suites`."""
+"""The list of suites, for `polyrot suites`."""
 
 import textwrap
 from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ LARGEST = 1_000_000
 
 
 def summary(reports: Sequence[Report], conclusion: Conclusion, *, ending: str) -> str:
-    """Render a run as Markdown; the details are folded, and left out if they are too long."""
+    """Render a run as Markdown, with folded details; they are left out if they are too long."""
     outcome = "passed" if conclusion.passed else "failed"
     if conclusion.passed and nothing_was_measured(
         [r for report in reports for r in report.records]

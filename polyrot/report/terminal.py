@@ -30,9 +30,9 @@ def table(
 ) -> Iterator[Line]:
     """Yield the lines of one suite's table.
 
-    One line for each measurement: verdict, id, estimate against bar, controls that behaved.  Below
-    it the statement and, unless it is REPLICATED, what was expected and what was seen.  A verbosity
-    of 1 or more adds every part and control; below 0 only the first line is shown.
+    Each measurement has one line: verdict, id, estimate, bar, and the number of controls that
+    behaved.  The statement follows and, unless it is REPLICATED, what was expected and what was
+    seen.  A verbosity of 1 or more adds every part and control; below 0 there is only the line.
     """
     for record in sorted(records, key=lambda record: record.id):
         color = COLORS[record.verdict]
@@ -51,10 +51,10 @@ def _row(record: Record, columns: int) -> Iterator[str]:
     if record.parts:
         cells += [interval(worst_part(record.parts).estimate), record.bar]
         controls = [control for part in record.parts for control in part.controls]
-        behaved = _named(control for control in controls if not control.behaved)
+        misbehaved = _named(control for control in controls if not control.behaved)
         every = _named(controls)
         if every:
-            cells.append(f"controls {len(every) - len(behaved)}/{len(every)}")
+            cells.append(f"controls {len(every) - len(misbehaved)}/{len(every)}")
     line = cells[0]
     for cell in cells[1:]:
         if len(line) + len(cell) + 2 > columns:
@@ -70,7 +70,7 @@ def _named(controls: Iterable[ControlResult]) -> set[tuple[str, str]]:
 
 
 def _explained(record: Record) -> Iterator[tuple[str, str]]:
-    """Explain a verdict: what was expected and what was seen, or why it is open."""
+    """Explain a verdict: what was expected and what was seen, or why it is undecided."""
     if record.verdict is Verdict.REPLICATED:
         return
     if record.verdict not in FINDINGS or not record.parts:
@@ -128,13 +128,13 @@ def closing_lines(
             initial_indent="  ",
             subsequent_indent="    ",
         )
-    # A command is one line, however long: it is there to be copied.
+    # A command is not wrapped, so that it can be copied.
     for command in conclusion.explained_by:
         yield f"explain: {command}"
     for path in written:
         yield f"report: {path}"
     for path in kept:
-        yield f"left unchanged, as its verdicts were expected: {path}"
+        yield f"left unchanged, because this run was compared with it: {path}"
 
 
 def _part(part: Part, columns: int) -> Iterator[Line]:

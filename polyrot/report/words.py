@@ -81,14 +81,14 @@ def prediction(estimate: Estimate) -> str:
 
 
 def met_in(cell: Cell) -> str:
-    """Say in how many draws of a world a bar was met."""
+    """Write in how many draws of a world a bar was met."""
     return f"{cell.met} of {cell.draws} draws of {cell.world}"
 
 
 def operating_characteristic(record: Record, *, total: bool = False) -> str:
-    """Say in how many draws of synthetic worlds the bar is met, where the claim is true and false.
+    """Write how often the bar is met in synthetic worlds where the claim is true, and false.
 
-    World by world, or in total.  Empty if it was not measured.
+    World by world, or in total.  Empty if this was not measured.
     """
     known = record.characteristic
     if known is None:
@@ -108,7 +108,7 @@ def _counts(cells: Sequence[Cell], *, total: bool) -> str:
 
 
 def controls_of(record: Record) -> dict[tuple[Kind, str], dict[str, ControlResult]]:
-    """Return, by kind and name, each control's result at every part that it concerns."""
+    """Return each control's results, by its kind and name and then by part."""
     found: dict[tuple[Kind, str], dict[str, ControlResult]] = {}
     for part in record.parts:
         for control in part.controls:

@@ -1,7 +1,7 @@
 """`pytest claims/ --calibrate DRAWS`: how often every bar is met in worlds of known truth.
 
-The same claims and the same code as for a verdict, but without controls, and on many random draws
-of each synthetic world.
+Claims run with the same code as for a verdict, but without controls, and on many random draws of
+each synthetic world.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class CalibrationSession(Session):
 
     @property
     def policy(self) -> Policy:
-        """No verdicts: a capability that a world lacks fails no test, even with --strict."""
+        """There are no verdicts, so a missing capability fails no test, even with --strict."""
         from polyrot.verdict.policy import Policy
 
         return Policy()
@@ -198,7 +198,7 @@ class CalibrationSession(Session):
         }
 
     def _lost(self, folder: Path) -> list[str]:
-        """List what the matrix in a folder holds and this one does not."""
+        """List what the matrix in a folder has and this one lacks."""
         old, new = self.calibration, self._result
         if old is None or new is None or not (folder / "calibration.json").is_file():
             return []  # the matrix that was read may be the wheel's, which is not overwritten

@@ -183,7 +183,7 @@ class Session:
             pytest.skip(sentence)
 
     def printed(self, measurement: Measurement, suite: str) -> str:
-        """Return the published value in a user's suite file; claims state polyrot's suites'."""
+        """Return the published value in a suite file; for other suites the claim states it."""
         from polyrot.suites.registry import find_suite
 
         return find_suite(self._names.get(suite, suite)).published.get(measurement.claim.id, "")
@@ -202,7 +202,7 @@ class Session:
             raise pytest.UsageError(str(error)) from None
 
     def progress(self) -> ProgressLine:
-        """Make a progress line on the terminal, also while pytest captures output."""
+        """Make a progress line that is visible although pytest captures output."""
         from polyrot.progress import ProgressLine
 
         capture = self.config.pluginmanager.getplugin("capturemanager")
@@ -332,12 +332,12 @@ class Session:
         return find_suite(self._names.get(suite, suite)).report_folder
 
     def _shown(self, path: Path) -> Path:
-        """Name a file relative to the folder where the run was started."""
+        """Return a path relative to the folder where the run was started."""
         folder = self.config.invocation_params.dir
         return path.relative_to(folder) if path.is_relative_to(folder) else path
 
     def _whole(self, session: pytest.Session) -> bool:
-        """Is what this run did not measure lost?  If not, it was left out by choice."""
+        """Did the run cover all claims, so that a recorded one it did not measure is missing?"""
         if session.shouldfail or session.shouldstop:
             return False
         if any(self.config.getoption(option, None) for option in SELECTING):
@@ -349,7 +349,7 @@ class Session:
 
         name = self._names.get(suite, suite)
         found = suite_provenance(name, artifact_folder(self.config))
-        # A file's suite has another name on the command line, which the report states too.
+        # A suite file is named by its path on the command line; the report states the path too.
         return found if name == suite else {"suite": name, **found}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -158,7 +158,7 @@ def write_artifacts(
     *,
     others: Iterable[str] = (),
 ) -> Artifacts:
-    """Write models (by file name) and autoencoders, and last the manifest.
+    """Write models (by file name) and autoencoders, then the manifest.
 
     `others` are files that exist already.  A folder without a manifest is not an artifact, so an
     interrupted write leaves nothing that could be mistaken for one.

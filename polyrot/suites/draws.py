@@ -11,7 +11,7 @@ from polyrot.linalg import haar
 
 @dataclass(frozen=True)
 class Draw:
-    """Source of a world's randomness: every call site draws from a separate generator."""
+    """Source of a world's randomness; the salt gives every call site a separate generator."""
 
     number: int
 

@@ -61,9 +61,9 @@ class Listed:
     None: those whose fixtures it can provide.
     """
     exhaustive: bool = False
-    """Are these all?  If not, claims that no kind lists run too, if the suite can provide them."""
+    """Is this list complete?  If not, claims that no kind lists run too, if it can provide them."""
     default: bool = False
-    """Is it measured by a plain `pytest claims/`?"""
+    """Does `pytest claims/` without `--suite` measure it?"""
     cohorts: tuple[str, ...] = ()
     """Trainers that `--retrain` runs for it."""
     label: str = ""
@@ -116,14 +116,14 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Provider:
-    """How suites of a class get a capability that they do not have themselves."""
+    """How suites of a class get a capability that the class does not inherit."""
 
     capability: Lazy
     suite: Lazy
     make: Lazy
     """Called with the suite; returns the capability or raises NotRun."""
     table: str = ""
-    """The table of a suite file that it reads: `polyrot suites check` then makes it too."""
+    """The table of a suite file that it reads; `polyrot suites check` then checks this table."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Kind:
     find: Callable[[str], Listed | None] | None = None
     """Called with a name that is not in `suites`; returns its `Listed`, or None."""
     more: tuple[tuple[str, str], ...] = ()
-    """Patterns of such names (`FILE.toml`) with descriptions, for `polyrot suites`."""
+    """Patterns of names for `find` (`FILE.toml`) with descriptions, for `polyrot suites`."""
     provenance: Lazy | None = None
     """Called with a name and the folder of artifacts; returns seeds and file hashes."""
     needs: Lazy | None = None
@@ -156,7 +156,7 @@ class Kind:
     trainers: tuple[Trainer, ...] = ()
     providers: tuple[Provider, ...] = ()
     order: int = 100
-    """Kinds are listed, and their default suites run, in the order of this number, then by name."""
+    """Kinds are listed, and their default suites run, by this number and then by name."""
 
     @property
     def suite_names(self) -> tuple[str, ...]:
@@ -197,5 +197,5 @@ def capability_fixture(place: str, about: str) -> Any:
 
 
 def capabilities_of(functions: Collection[Any]) -> tuple[Any, ...]:
-    """Return the capabilities that fixtures made by `capability_fixture` request."""
+    """Return the capabilities requested by fixtures that `capability_fixture` made."""
     return tuple(f.capability.value for f in functions if hasattr(f, "capability"))

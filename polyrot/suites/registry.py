@@ -32,11 +32,11 @@ class BrokenExperiment(ValueError):
 
 @cache
 def modules() -> tuple[ModuleType, ...]:
-    """The module of every kind, in the order in which they are listed.
+    """Return the module of every kind, in the order of their listing.
 
     Raises:
-        BrokenExperiment: where one of another package cannot be imported, has no `KIND` or a name
-            that is taken.
+        BrokenExperiment: if an experiment of another package cannot be imported, has no `KIND`, or
+            has a name that is taken.
     """
     folders = sorted(path.parent.name for path in HERE.glob("*/kind.py"))
     found = [import_module(f"{GROUP}.{folder}.kind") for folder in folders]
@@ -47,7 +47,7 @@ def modules() -> tuple[ModuleType, ...]:
 
 
 def _check_names(module: ModuleType, others: Collection[Kind]) -> None:
-    """Refuse an experiment whose names are taken: one of the two would never be found."""
+    """Refuse an experiment with a name that is taken: one of the two could not be found."""
     for what in ("suite_names", "world_names", "trainer_names"):
         taken = {name for kind in others for name in getattr(kind, what)}
         if twice := sorted(taken.intersection(getattr(module.KIND, what))):
@@ -81,9 +81,9 @@ def kinds() -> tuple[Kind, ...]:
 
 
 def other_packages() -> tuple[Path, ...]:
-    """Packages that bring experiments: their code alters numbers too.
+    """Return the other packages that have experiments, because their code can alter numbers.
 
-    The folder of the top-level package that an entry point lies in, or a module by itself.
+    For each, the folder of the entry point's top-level package, or the file of a single module.
     """
     found = []
     for module in modules():
@@ -95,12 +95,12 @@ def other_packages() -> tuple[Path, ...]:
 
 
 def listed_suites() -> tuple[Listed, ...]:
-    """List the suites with a fixed name, in the order in which they run."""
+    """List the suites with a fixed name, in the order of their runs."""
     return tuple(suite for kind in kinds() for suite in kind.suites)
 
 
 def default_suites() -> tuple[str, ...]:
-    """List the suites that a plain `pytest claims/` measures."""
+    """List the suites that `pytest claims/` measures without `--suite`."""
     return tuple(suite.name for suite in listed_suites() if suite.default)
 
 
@@ -197,7 +197,7 @@ def provided(suite: object, capability: type[Capability]) -> Capability | None:
 
 
 def provides(name: str, capability: type[Capability]) -> bool:
-    """Does a suite of this name have a capability?  Decided by its class, without loading."""
+    """Does a suite have a capability?  Decided by the suite's class, without loading it."""
     if world := parse_world(name):
         made = worlds()[world[0]].make.value
     else:
@@ -257,7 +257,7 @@ def train(
     """Train by name; return the folder written.
 
     Raises:
-        ValueError: if there is no trainer of this name, or not for this device.
+        ValueError: if there is no trainer of this name, or it does not support the device.
     """
     from polyrot.suites.training import train_into
 

@@ -19,8 +19,8 @@ class Suite:
     def get(self, capability: type[Asked]) -> Asked:
         """Return a capability that a claim requests.
 
-        A suite is itself each capability that its class inherits; others are made, once for each
-        suite, by the provider that an experiment registers.
+        That is the suite itself if its class inherits the capability, otherwise an object that an
+        experiment's provider makes, once for each suite.
 
         Args:
             capability: a subclass of `Capability`, for example
@@ -52,7 +52,7 @@ class Suite:
         return made
 
     def lacks(self, what: str, elsewhere: tuple[str, ...] = ()) -> NotRun:
-        """Return the error that names what the suite lacks, and suites that have it."""
+        """Return an error that names what the suite lacks, and the suites that have it."""
         where = f"; run it with --suite {' or '.join(elsewhere)}" if elsewhere else ""
         return NotRun(f"{self.name} has no {what}{where}")
 

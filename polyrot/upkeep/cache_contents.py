@@ -1,7 +1,7 @@
 """The contents of the cache folder, kind by kind, and how to remove them.
 
-`$POLYROT_CACHE` may name a folder that holds other things.  So only what this package writes is
-counted and removed: files in the folders of the kinds below, with names in this package's format.
+`$POLYROT_CACHE` may be a folder that holds other files.  So only files that this package writes are
+counted and removed: those in the folders of the kinds below, with names in this package's format.
 """
 
 import re
@@ -36,9 +36,9 @@ class Kind:
     pattern: str
     """Names of finished files or folders in it; temporary ones begin with a dot."""
     costly: bool = False
-    """Does it take hours to make again?"""
+    """Do its entries take hours to make again?"""
     passing: bool = False
-    """Does it exist only while a command runs?"""
+    """Do its entries exist only while a command runs?"""
 
     @property
     def folder(self) -> Path:
@@ -74,7 +74,7 @@ class Entry:
 
     @property
     def leftover(self) -> bool:
-        """Is it temporary, and was it not written to for a day?"""
+        """Is it temporary, and has it not been written to for a day?"""
         return self.temporary and time.time() - self.modified > LEFTOVER_SECONDS
 
 
@@ -116,7 +116,7 @@ class Cleared:
     bytes: int = 0
     in_use: int = 0
     failed: str = ""
-    """Why one could not be removed; empty if all were."""
+    """Why an entry could not be removed; empty if all were."""
 
 
 def clear(chosen: Sequence[Entry], progress: Progress = silent) -> Cleared:

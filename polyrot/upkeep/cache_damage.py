@@ -22,7 +22,7 @@ def damaged(progress: Progress = silent) -> Iterator[Entry]:
             try:
                 good = whole(entry.path)
             except FileNotFoundError:
-                good = not entry.path.exists()  # removed meanwhile; else a part is missing
+                good = not entry.path.exists()  # gone: removed meanwhile; there: a part is missing
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 good = False
             if not good:

@@ -1,4 +1,4 @@
-"""Whether this installation can run: the checks of `polyrot doctor`."""
+"""The checks of `polyrot doctor`: can this installation run claims?"""
 
 import platform
 import shutil
@@ -28,7 +28,7 @@ class Level(StrEnum):
     WARNING = "warning"
     """Something is missing or slow, but a run works without it."""
     PROBLEM = "problem"
-    """A run is prevented."""
+    """It prevents a run."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Finding:
     level: Level
     what: str
     said: str
-    mend: str = ""
+    fix: str = ""
 
 
 def libraries(progress: Progress) -> Iterator[Finding]:
@@ -62,8 +62,8 @@ def libraries(progress: Progress) -> Iterator[Finding]:
             yield Finding(Level.OK, requirement.name, str(found))
         else:
             said = f"{found}, and {requirement.specifier} is needed" if found else "not installed"
-            mend = f"pip install '{requirement.name}{requirement.specifier}'"
-            yield Finding(Level.PROBLEM, requirement.name, said, mend)
+            fix = f"pip install '{requirement.name}{requirement.specifier}'"
+            yield Finding(Level.PROBLEM, requirement.name, said, fix)
     for extra, members in extras.items():
         if extra in NOT_FOR_USERS:
             continue
@@ -86,16 +86,16 @@ def device(progress: Progress) -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     said = f"{size(memory.available)} of {size(memory.total)} free"
     if memory.available < LEAST_MEMORY:
-        mend = f"close other programs; the shipped suites need up to {size(LEAST_MEMORY)}"
-        yield Finding(Level.WARNING, "memory", said, mend)
+        fix = f"close other programs; the shipped suites need up to {size(LEAST_MEMORY)}"
+        yield Finding(Level.WARNING, "memory", said, fix)
     else:
         yield Finding(Level.OK, "memory", said)
     progress(0, "importing torch")
     try:
         import torch
     except (ImportError, OSError) as error:
-        mend = "reinstall torch; the CPU build is enough"
-        yield Finding(Level.PROBLEM, "torch", f"cannot be imported: {error}", mend)
+        fix = "reinstall torch; the CPU build is enough"
+        yield Finding(Level.PROBLEM, "torch", f"cannot be imported: {error}", fix)
         return
     yield Finding(Level.OK, "torch", f"imports; {torch.get_num_threads()} threads")
     if not torch.cuda.is_available():
@@ -110,20 +110,20 @@ def cache(progress: Progress) -> Iterator[Finding]:
     from polyrot.upkeep.cache_damage import damaged, leftovers
 
     folder = cache_directory()
-    mend = "set POLYROT_CACHE to a folder that you may write to"
+    fix = "set POLYROT_CACHE to a folder that you may write to"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         said = f"cannot be written: {error}; every run measures everything again"
-        yield Finding(Level.WARNING, "folder", said, mend)
+        yield Finding(Level.WARNING, "folder", said, fix)
         return
     yield Finding(Level.OK, "folder", f"{folder}, writable")
     free = shutil.disk_usage(folder).free
     if free < LEAST_DISK:
-        mend = "polyrot cache clear, or set POLYROT_CACHE to a larger disk"
-        yield Finding(Level.WARNING, "disk", f"{size(free)} free", mend)
+        fix = "polyrot cache clear, or set POLYROT_CACHE to a larger disk"
+        yield Finding(Level.WARNING, "disk", f"{size(free)} free", fix)
     else:
         yield Finding(Level.OK, "disk", f"{size(free)} free")
     count = 0
@@ -156,8 +156,8 @@ def hub(progress: Progress) -> Iterator[Finding]:
     except Exception as error:  # whatever the client raises, there is no hub
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         said = f"{constants.ENDPOINT} cannot be reached ({reason}); suites from it are NOT RUN"
-        mend = "check the network and its proxies, or set HF_ENDPOINT to a mirror"
-        yield Finding(Level.WARNING, "model hub", said, mend)
+        fix = "check the network and its proxies, or set HF_ENDPOINT to a mirror"
+        yield Finding(Level.WARNING, "model hub", said, fix)
         return
     if answer.status_code < 500:
         yield Finding(Level.OK, "model hub", f"{constants.ENDPOINT} answers")
@@ -173,7 +173,7 @@ def files(progress: Progress) -> Iterator[Finding]:
     from polyrot.verdict.calibration import read_calibration
     from polyrot.verdict.record import read_verdict
 
-    mend = "reinstall polyrot (pip install --force-reinstall), or git checkout in a clone"
+    fix = "reinstall polyrot (pip install --force-reinstall), or git checkout in a clone"
     for manifest in sorted(SHIPPED.glob("*/manifest.json")):
         name = manifest.parent.name
         progress(0, f"verifying {name}")
@@ -181,10 +181,10 @@ def files(progress: Progress) -> Iterator[Finding]:
             count = len(Artifacts.open(manifest.parent).hashes)
             yield Finding(Level.OK, name, f"{count} trained files match their manifest")
         except (DamagedArtifact, MissingArtifact, OSError, ValueError) as error:
-            yield Finding(Level.PROBLEM, name, str(error), mend)
+            yield Finding(Level.PROBLEM, name, str(error), fix)
     folder, claims = find_claims()
     if folder is None:
-        yield Finding(Level.PROBLEM, "claims", "there are none", mend)
+        yield Finding(Level.PROBLEM, "claims", "there are none", fix)
     else:
         yield Finding(Level.OK, "claims", f"{len(claims)} in {folder}")
     matrix = locations.calibration_file(Path())
@@ -194,13 +194,13 @@ def files(progress: Progress) -> Iterator[Finding]:
         worlds = len(read_calibration(matrix).worlds)
         yield Finding(Level.OK, "calibration", f"of {worlds} worlds, {matrix}")
     except (OSError, ValueError) as error:
-        yield Finding(Level.WARNING, "calibration", str(error), mend)
+        yield Finding(Level.WARNING, "calibration", str(error), fix)
     for name, path in locations.reference_verdicts().items():
         try:
             known = len(read_verdict(path).verdicts)
             yield Finding(Level.OK, f"{locations.PREFIX}{name}", f"{known} verdicts")
         except (OSError, ValueError) as error:
-            yield Finding(Level.WARNING, f"{locations.PREFIX}{name}", str(error), mend)
+            yield Finding(Level.WARNING, f"{locations.PREFIX}{name}", str(error), fix)
 
 
 GROUPS: tuple[tuple[str, Callable[[Progress], Iterator[Finding]]], ...] = (

@@ -201,7 +201,7 @@ def test_half_the_tokens_are_refuted_where_the_groups_lose() -> None:
 
 
 def test_a_suite_without_dictionaries_says_what_is_missing() -> None:
-    with pytest.raises(NotRun, match="toy has no group and TopK autoencoders at one"):
+    with pytest.raises(NotRun, match="toy has no group and TopK autoencoders at equal budget"):
         Suite("toy", (1, 2)).get(Budgets)
 
 

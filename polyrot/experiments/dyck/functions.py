@@ -1,4 +1,4 @@
-"""Pairs of models as functions: predictions on the same tokens, and controls of them."""
+"""Pairs of models as functions: predictions on the same tokens, and their controls."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Predictions = dict[str, Float[Tensor, "token label"]]
 FunctionWorld = Callable[[DyckModels, int, int], tuple[StackedTransformer, int]]
 """Returns the model that replaces the target, given the models and the seeds of the pair.
 
-As a stack and a position in it, so that one run serves every pair."""
+It is returned as a stack and a position in it, so that one run of the stack serves every pair."""
 
 
 def as_trained(dyck: DyckModels, source: int, target: int) -> tuple[StackedTransformer, int]:
@@ -123,6 +123,6 @@ def prediction_pairs(
         yield PredictionPair((source, target), *predictions)
 
 
-@lru_cache(maxsize=6)  # the trained models are compared with every control
+@lru_cache(maxsize=6)  # the trained models' predictions are compared with every control's
 def _predictions(models: StackedTransformer, batch: LabelledSequences) -> dict[str, Tensor]:
     return predict(models, batch)

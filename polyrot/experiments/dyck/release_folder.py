@@ -48,7 +48,7 @@ class Release:
     steps: Mapping[int, int]
     """The step that is analysed, by seed."""
     checkpoints: Mapping[int, Checkpoint]
-    """Of that step, by seed."""
+    """The checkpoint of that step, by seed."""
     saes: Mapping[SAEName, Path]
     shares_io: bool
 
@@ -56,10 +56,10 @@ class Release:
     def open(cls, name: ReleaseName) -> "Release":
         """Find the files of every chosen seed, and read the checkpoint of each to analyse.
 
-        By the seed's training log that is the checkpoint whose worst head is most accurate on
-        held-out data, and among equals the one with the lowest loss; without a log it is the last
-        one, as in the author's code.  (The release has no logs.)  If other seeds were trained with
-        the frozen embedding and unembeddings of one of a seed's checkpoints, it is that checkpoint.
+        If the seed has a training log, that is the checkpoint whose worst head is most accurate on
+        held-out data; the lowest loss breaks ties.  Without a log it is the last one, as in the
+        author's code.  (The release has no logs.)  If other seeds were trained with the frozen
+        embedding and unembeddings of one of the seed's checkpoints, it is that checkpoint.
 
         Raises:
             ValueError: if there is no checkpoint, a file's seed is unknown, a file is not a
@@ -91,7 +91,7 @@ class Release:
         return self.files[seed][self.steps[seed]]
 
     def half_way(self, seed: int) -> Path | None:
-        """Return the checkpoint nearest to half of the analysed step, if any is near it."""
+        """Return the checkpoint nearest to half the analysed step, 1/4 to 3/4 of it; or None."""
         last = self.steps[seed]
         near = [step for step in self.files[seed] if last / 4 <= step <= 3 * last / 4]
         return self.files[seed][min(near, key=lambda s: abs(s - last / 2))] if near else None
@@ -126,7 +126,7 @@ def _checkpoint_files(folder: Path) -> dict[int, Steps]:
         files[seed] = {_step(path): path for path in paths}
         if len({path.parent for path in paths}) > 1 or len(files[seed]) < len(paths):
             raise ValueError(
-                f"Expected the checkpoints of seed {seed} in one folder, one of a step, "
+                f"Expected the checkpoints of seed {seed} in one folder, one per step, "
                 f"but {folder} has {_listed(paths, folder)}"
             )
     return files

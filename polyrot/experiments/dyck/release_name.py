@@ -51,13 +51,13 @@ def parse_released(name: str) -> ReleaseName | None:
 
 
 def find_released(name: str) -> Listed | None:
-    """List a suite of released files; None if the name is not one's."""
+    """List a suite of released files; None if the name does not name released files."""
     released = parse_released(name)
     return Listed(name, folder=released.report_folder) if released else None
 
 
 def spelled(seeds: Collection[int]) -> str:
-    """Write seeds as a choice of them: `0-4,7`."""
+    """Write seeds in short form: `0-4,7`."""
     spans: list[list[int]] = []
     for seed in sorted(seeds):
         if spans and seed == spans[-1][-1] + 1:

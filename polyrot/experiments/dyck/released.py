@@ -43,7 +43,7 @@ class ReleasedSuite(DyckSuite, Checkpoints):
         if len(release.files) < 2:
             raise MissingArtifact(
                 f"{release.folder} has checkpoints only of seed {next(iter(release.files))}, but "
-                "claims compare seeds; add the folder of another one"
+                "claims compare seeds; add the folder of another seed"
             )
         super().__init__(
             name,
@@ -86,8 +86,8 @@ class ReleasedSuite(DyckSuite, Checkpoints):
         if missing:
             raise NotRun(
                 f"{self.name} has no checkpoint of seeds {spelled(missing)} from a quarter to "
-                "three quarters of the analysed step; the release in full has one every 200 "
-                "steps, its small version only the last"
+                "three quarters of the analysed step; the full release has one every 200 "
+                "steps, the small version only the last"
             )
         states = [read_checkpoint(path).state for path in paths.values() if path]
         return harvest(self._stack(states), self.tokens, self.sites)
@@ -100,7 +100,7 @@ class ReleasedSuite(DyckSuite, Checkpoints):
                 raise NotRun(
                     f"{self.name} has no autoencoder of seed {seed} at {site} from SAE seed "
                     f"{sae_seed}; put {SAEFileName(site, EXPANSION, sae_seed)} into a folder of "
-                    "that seed: the release in full has them from SAE seeds 0 and 1, its small "
+                    "that seed: the full release has them from SAE seeds 0 and 1, the small "
                     "version has none"
                 )
             self._read[name] = read_sae(path, d_model=self._architecture.d_model)

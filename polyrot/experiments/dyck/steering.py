@@ -23,7 +23,7 @@ from polyrot.symmetry.group import Symmetry
 
 SITE = "resid_mid.1"
 DIVERGENCE_STRIDE = 16
-"""One sequence in this many is run for the divergence over all positions: 64, as in the paper."""
+"""Every 16th sequence is run for the divergence over all positions: 64, as in the paper."""
 
 
 class DyckSteered(Steered):
@@ -38,7 +38,7 @@ class DyckSteered(Steered):
         self.activations = activations
 
     def concept_vectors(self, concept: Concept, *, held_out: bool) -> Vectors:
-        return _concept_vectors(self.suite, self.activations, concept, held_out)
+        return _mean_differences(self.suite, self.activations, concept, held_out)
 
     def effects(
         self, vectors: Vectors, concept: Concept, alphas: tuple[float, ...], *, held_out: bool
@@ -61,7 +61,7 @@ def steered_models(suite: DyckModels) -> DyckSteered:
 
 
 @lru_cache(maxsize=128)
-def _concept_vectors(
+def _mean_differences(
     suite: DyckModels, activations: Tensor, concept: Concept, held_out: bool
 ) -> Float[Tensor, "*seed d_model"]:
     seen = ~suite.held_out if held_out else torch.ones_like(suite.held_out)

@@ -1,4 +1,4 @@
-"""Suites of Dyck-3 transformers, and those loaded from polyrot's trained files."""
+"""Suites of Dyck-3 transformers: from any source of weights, and from polyrot's trained files."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +110,7 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
 
     @cached_property
     def untrained(self) -> StackedTransformer:
-        # Untrained twins share what the seeds share: the hardest untrained control.
+        # Untrained models share what the seeds share, which makes them the hardest control.
         shared = {n: self._states[0][n] for n in SHARED_IO} if self.shares_io else {}
         return self._stack(
             [initial_state(self._architecture, seed) | shared for seed in self.seeds]

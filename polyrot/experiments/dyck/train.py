@@ -104,7 +104,7 @@ def train(
 
 
 def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
-    """Describe for a manifest how the dictionaries of every kind were trained."""
+    """Describe the training of every kind of dictionary, for a manifest."""
     kinds = {
         kind: dictionary_kinds.recipe_of(kind, config).recipe() for kind in dictionary_kinds.KINDS
     }
@@ -112,7 +112,7 @@ def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
 
 
 def _steps(plan: Plan, recipes: tuple[SAEConfig, SAEConfig]) -> list[int]:
-    """Return the steps of the stacks of autoencoders, which are trained one after another."""
+    """Return the training steps of each stack of autoencoders, in the order of training."""
     stacks = [stack[0] for names in plan.values() for stack in _stacks(names)]
     return [recipes[bool(name.kind)].steps for name in stacks]
 

@@ -1,4 +1,4 @@
-"""Pairs of models as weights, up to their symmetries, and controls of them."""
+"""Pairs of models as weights, up to their symmetries, and their controls."""
 
 import math
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def turned_image(dyck: DyckModels, source: int, target: int) -> WeightPair:
 def decoy(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """Each target is the source with its depth unembedding averaged in pairs of rows."""
     state = _state(dyck, source)
-    return WeightPair(state, averaged_depths(state), _own_moments(dyck, source, None))
+    return WeightPair(state, averaged_depths(state), _rotated_moments(dyck, source, None))
 
 
 PLANTED, FLOOR = 0.55, 0.05
@@ -72,7 +72,7 @@ def part_turned(dyck: DyckModels, source: int, target: int) -> WeightPair:
     rotation = _planes(dyck.models.config.d_model, angle, draw_seed(source, target, 21))
     turned = Symmetry(Symmetry.identity(dyck.models.config).layers, rotation).apply(folded)
     noisy = with_noise(turned, FLOOR, draw_seed(source, target, 22))
-    return WeightPair(folded, noisy, _own_moments(dyck, source, rotation))
+    return WeightPair(folded, noisy, _rotated_moments(dyck, source, rotation))
 
 
 def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
@@ -84,7 +84,7 @@ def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
     unembedding = state["W_U_tok"]
     longer = 1 + (PLANTED / float(unembedding.square().mean())) ** 0.5
     changed = {**state, "W_U_tok": longer * unembedding}
-    return WeightPair(state, changed, _own_moments(dyck, source, None))
+    return WeightPair(state, changed, _rotated_moments(dyck, source, None))
 
 
 def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ...] = ()) -> State:
@@ -144,11 +144,11 @@ def _state(dyck: DyckModels, seed: int) -> State:
 def _image(dyck: DyckModels, source: int, target: int, *, residual: bool) -> WeightPair:
     state = _state(dyck, source)
     symmetry = Symmetry.random(dyck.models.config, draw_seed(source, target, 20), residual=residual)
-    moments = _own_moments(dyck, source, symmetry.residual)
+    moments = _rotated_moments(dyck, source, symmetry.residual)
     return WeightPair(state, symmetry.apply(state), moments)
 
 
-def _own_moments(dyck: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
+def _rotated_moments(dyck: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
     """Return the moments from a seed's rotated activations to the unrotated ones."""
     result = []
     for site in dyck.sites:

@@ -117,7 +117,7 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> Tensor:
 
 
 def _check_disk(folder: Path, needed: int) -> None:
-    """Raise NotRun if files would not fit, before a model runs."""
+    """Raise NotRun before a model runs, if the files would not fit on the disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise NotRun(

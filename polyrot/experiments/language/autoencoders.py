@@ -1,4 +1,4 @@
-"""Autoencoders of a suite's language models: those its file names, or trained by its recipe."""
+"""Autoencoders of a suite's language models: named by its file, or trained by its recipe."""
 
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -71,7 +71,7 @@ class LanguageAutoencoders:
         return self._given[folder]
 
     def of_control(self, index: int, site: str) -> SAE:
-        """Return another task's model's, or noise's: see `ControlAutoencoders.control_sae`."""
+        """Return one of a model of another task, or of noise; see `control_sae` of a suite."""
         autoencoders = self._noise if site == NOISE else self._controls
         return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
 

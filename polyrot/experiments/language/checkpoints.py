@@ -1,4 +1,4 @@
-"""The checkpoints that a suite file names: their locations, and whether they are comparable."""
+"""The checkpoints that a suite file names: where they are, and whether they are comparable."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -44,21 +44,21 @@ def _of_models(entry: Table, location: Location) -> Found:
         found = " and ".join(places) or "none"
         yield location, f"expected one of {_listed(PLACES)} but got {found}"
     if entry.get("revision") and not entry.get("hub"):
-        yield (*location, "revision"), "is only of a model on the hub"
+        yield (*location, "revision"), "applies only to a model on the hub"
     for key in ("earlier", "untrained"):
         if entry.get(key) and places == ["artifact"]:
-            yield (*location, key), "is only of a model on the hub or in a folder"
+            yield (*location, key), "applies only to a model on the hub or in a folder"
     if not several:
         return
     hub, folder = _text(entry, "hub"), _text(entry, "folder")
     if (hub or folder) and "{seed}" not in hub + folder + _text(entry, "revision"):
         where = "hub" if hub else "folder"
-        yield (*location, where), f"expected {{seed}} in {hub or folder!r}: seeds are several"
+        yield (*location, where), f"expected {{seed}} in {hub or folder!r}: there are several seeds"
     earlier = entry.get("earlier")
     for index, name in enumerate(earlier if isinstance(earlier, list) else []):
         if "{seed}" not in hub + str(name):
             place = (*location, "earlier", index)
-            yield place, f"expected {{seed}} in {name!r}: every seed has its own checkpoints"
+            yield place, f"expected {{seed}} in {name!r}: seeds have different checkpoints"
 
 
 def _of_seeds(data: Table, key: str) -> Found:

@@ -35,7 +35,7 @@ TYPICAL = 20
 
 @dataclass(frozen=True)
 class Texts:
-    """Token ids of the texts of one class: some to fit, others to score on."""
+    """Token ids of the texts of one class; some are for the fit, others for scoring."""
 
     tokens: Int[Tensor, "text position"]
     """Padded on the right with 0."""
@@ -44,10 +44,10 @@ class Texts:
 
     def unseen(self, seen: str) -> "Texts":
         """Leave out scored texts that occur in `seen`; both are written by `as_text`."""
-        stands = [
+        occurs = [
             as_text(row[real]) in seen for row, real in zip(self.tokens, self.real, strict=True)
         ]
-        keep = ~(torch.tensor(stands) & self.scored)
+        keep = ~(torch.tensor(occurs) & self.scored)
         return Texts(self.tokens[keep], self.real[keep], self.scored[keep])
 
 
@@ -59,7 +59,7 @@ class TextContrast:
     toward: Texts
     away: Texts
     typical: tuple[Int[Tensor, " token"], Int[Tensor, " token"]]
-    """Tokens that are more frequent in one class and in the other, among the texts to fit."""
+    """Tokens more frequent in the first class, and in the second, among the texts to fit."""
 
 
 def load_contrasts(
@@ -191,7 +191,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _lines(source: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield the lines that no string crosses, and the kinds of their tokens."""
+    """Yield the lines without a multi-line token, and the kinds of their tokens."""
     kinds: dict[int, set[str]] = {}
     broken: set[int] = set()
     try:

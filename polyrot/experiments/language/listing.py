@@ -37,7 +37,7 @@ def listed(path: Path, name: str, *, default: bool = False) -> Listed:
 
 
 def find(name: str) -> Listed | None:
-    """List a suite file by its path; None if the name is not one's.
+    """List a suite file by its path; None if the name is not the path of one.
 
     Raises:
         ValueError: if there is no such file, or it has problems.
@@ -54,5 +54,5 @@ def find(name: str) -> Listed | None:
     except FileNotFoundError as error:
         raise ValueError(str(error)) from None
     found = listed(path, name)
-    # A user's file that lists claims lists all of them.
+    # If a user's file lists claims, no others run.
     return replace(found, exhaustive=found.claims is not None)

@@ -38,16 +38,16 @@ def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> Lang
 
 @lru_cache(maxsize=32)  # called by every test
 def provenance(name: str, artifacts: Path) -> Mapping[str, Any]:
-    """Return hashes of the file and of everything it names, as far as it exists."""
+    """Return hashes of the file and of everything it names that exists."""
     path = _path(name)
     file, base = read_suite_file(path), path.parent
     found: dict[str, dict[str, list[str]]] = {"models": {}, "controls": {}}
     for which, entries in (("models", file.models), ("controls", file.controls)):
         for run in (run for entry in entries for run in runs(entry, base, artifacts)):
-            stand = found[which].setdefault(str(run.seed), [])
+            identities = found[which].setdefault(str(run.seed), [])
             for checkpoint in (run.last, *run.earlier, run.untrained):
                 with suppress(NotRun):
-                    stand += [hub.identity(checkpoint)] if checkpoint else []
+                    identities += [hub.identity(checkpoint)] if checkpoint else []
     return {
         "seeds": list(file.seeds),
         "suite file": sha256(path),
@@ -80,7 +80,7 @@ def _artifacts(file: SuiteFile, base: Path, artifacts: Path) -> Iterator[tuple[s
 
 
 def _other_files(file: SuiteFile, base: Path, artifacts: Path) -> list[Path]:
-    """List the files that a suite file names besides models, as far as they exist."""
+    """List the existing files, other than models, that a suite file names."""
     names = [file.tokens.tokenizer and f"{file.tokens.tokenizer}/*"]
     names += [name for contrast in file.steering.own for name in (contrast.toward, contrast.away)]
     autoencoders = re.sub(r"\{(seed|site|sae_seed)\}", "*", file.sae.folder)

@@ -1,9 +1,9 @@
 """Steering language models: vectors from contrasting texts, with effects on next tokens.
 
-A vector is the difference of the mean activations over two classes of texts.  Its effect is
-measured on other texts of the class it points away from.  It is the signed change of the logit
-margin, which is the mean logit of tokens typical of the one class minus that of tokens typical of
-the other, and the drop of the share of next tokens that are predicted.
+A vector is the difference of the mean activations over two classes of texts.  Two effects are
+measured, on other texts of the class it points away from: the signed change of the logit margin
+(the mean logit of tokens typical of the one class minus that of tokens typical of the other), and
+the drop in the accuracy of next-token predictions.
 """
 
 from collections.abc import Sequence
@@ -143,7 +143,7 @@ def steered_models(suite: "LanguageSuite") -> TextSteered:
         NotRun: if the file names none, or a token is not in a model's vocabulary.
     """
     if not (suite.file.steering.contrasts or suite.file.steering.own):
-        raise NotRun("steering: the suite file names no contrast, neither in contrasts nor own")
+        raise NotRun("steering: the suite file names no contrast in contrasts or own")
     steered = TextSteered.of(suite, suite.steering_site)
     for checkpoint in suite.checkpoints:
         for concept in steered.concepts:
@@ -167,7 +167,7 @@ def _difference(
     return means[0] - means[1]
 
 
-@lru_cache(maxsize=4096)  # of one model under one vector: many trials of a claim share it
+@lru_cache(maxsize=4096)  # many trials of a claim share the effect of a vector on a model
 def _effect(
     suite: "LanguageSuite",
     seed: int,
@@ -177,7 +177,7 @@ def _effect(
     alphas: tuple[float, ...],
     held_out: bool,
 ) -> tuple[list[float], list[float]]:
-    """Measure, by dose, the drop of the predicted share and the change of the margin."""
+    """Measure, by dose, the drop in accuracy and the change of the margin."""
     texts, model = concept.away, suite.language_model(seed)
     chosen = texts.scored if held_out else torch.ones_like(texts.scored)
     right, margin = _clean(suite, seed, concept, held_out)
@@ -203,7 +203,7 @@ def _read(
     chosen: Tensor,
     concept: TextContrast,
 ) -> tuple[float, float]:
-    """Measure the share of next tokens predicted, and the logit margin, over the chosen texts."""
+    """Measure next-token accuracy and the logit margin over the chosen texts."""
     tokens, real = texts.tokens[chosen], texts.real[chosen]
     right = margin = 0.0
     for ids, there in zip(tokens.split(BATCH), real.split(BATCH), strict=True):

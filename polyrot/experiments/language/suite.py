@@ -36,11 +36,11 @@ from polyrot.sae.model import SAE
 from polyrot.suites.artifacts import SHIPPED
 
 SOURCES = {"dataset", "files", "file", "tokenizer", "sequences", "length"}
-"""Fields of `[tokens]` that name a source; without any, the tokens of the trained artifact."""
+"""Fields of `[tokens]` that name a source; without any, an artifact's tokens are used."""
 HELD_OUT_SEED = 2_027
 COMPONENT_SEQUENCES, MEAN_SEQUENCES = 8, 64
-"""Sequences on which components are ablated, the paper's number, and other sequences whose mean
-activations replace them."""
+"""Number of sequences on which components are ablated, as in the paper, and of other sequences
+whose mean activations replace them."""
 
 
 class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
@@ -97,7 +97,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @cached_property
     def _data(self) -> TokenData | NotRun:
-        """The sequences, or why not: a hub that does not answer is asked only once."""
+        """The sequences, or the error: a hub that does not answer is asked only once."""
         try:
             return self._load_data()
         except NotRun as error:
@@ -143,7 +143,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     def language_model(self, seed: int) -> nn.Module:
         """Load the model of a seed; the most recent ones stay loaded if they are small."""
-        return loaded([self._own_source(self._runs[self.index(seed)])])[0]
+        return loaded([self._trained_source(self._runs[self.index(seed)])])[0]
 
     def untrained_language_model(self, seed: int) -> nn.Module:
         """Load, or initialise, the model of a seed before training."""
@@ -169,10 +169,10 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
     @cached_property
     def untrained_activations(self) -> Activations:
         sources = [partial(self._untrained_source, run) for run in self._runs]
-        stand = [
+        identities = [
             f"seed {run.seed} of {hub.identity(run.untrained or run.last)}" for run in self._runs
         ]
-        return self._harvest("before training", sources, stand, self.data.analysis)
+        return self._harvest("before training", sources, identities, self.data.analysis)
 
     def earlier_activations(self, index: int) -> Activations:
         checkpoints = [run.earlier[index : index + 1] for run in self._runs]
@@ -183,8 +183,8 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
             )
         named = [checkpoint for (checkpoint,) in checkpoints]
         sources = [partial(self._source, checkpoint) for checkpoint in named]
-        stand = [hub.identity(checkpoint) for checkpoint in named]
-        return self._harvest(f"earlier {index}", sources, stand, self.data.analysis)
+        identities = [hub.identity(checkpoint) for checkpoint in named]
+        return self._harvest(f"earlier {index}", sources, identities, self.data.analysis)
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
@@ -248,7 +248,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         return folder_of(artifact, self.base, self._artifacts) if artifact else None
 
     def _chosen_sites(self) -> tuple[str, ...]:
-        # The sites of the shallowest model: every model has them.
+        # Every model has the sites of the shallowest one.
         known = min((sites_of(run.last) for run in self._runs), key=len)
         unknown = [s for s in self.file.sites if s not in (*known, FINAL_NORM)]
         if unknown:
@@ -258,7 +258,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
             )
         return tuple(self.file.sites) or known
 
-    def _own_source(self, run: Run) -> ModelSource:
+    def _trained_source(self, run: Run) -> ModelSource:
         return ModelSource(run.last, self._dtype, self.device)
 
     def _untrained_source(self, run: Run) -> ModelSource:
@@ -289,9 +289,9 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     def harvest_models(self, tokens: Sequences) -> Activations:
         """Run the models on tokens, or read their cached activations."""
-        sources = [partial(self._own_source, run) for run in self._runs]
-        stand = [hub.identity(run.last) for run in self._runs]
-        return self._harvest("trained", sources, stand, tokens)
+        sources = [partial(self._trained_source, run) for run in self._runs]
+        identities = [hub.identity(run.last) for run in self._runs]
+        return self._harvest("trained", sources, identities, tokens)
 
     def harvest_controls(self, tokens: Sequences) -> Activations:
         """Run equally many models of another task on tokens, or read their cached activations.
@@ -302,8 +302,8 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         self.check_controls()
         runs = self._control_runs[: len(self.seeds)]
         sources = [partial(self._source, run.last) for run in runs]
-        stand = [hub.identity(run.last) for run in runs]
-        return self._harvest("controls", sources, stand, tokens)
+        identities = [hub.identity(run.last) for run in runs]
+        return self._harvest("controls", sources, identities, tokens)
 
     def check_controls(self) -> None:
         """Check the models of another task, without loading weights.
@@ -323,10 +323,10 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         self,
         which: str,
         sources: Sequence[Callable[[], ModelSource]],
-        stand: list[str],
+        identities: list[str],
         tokens: Sequences,
     ) -> Activations:
-        """Harvest models, or read cached activations of those that `stand` names."""
+        """Harvest models, or read the cached activations of models with these identities."""
         return harvest_language(
             sources,
             self.d_model,
@@ -335,7 +335,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
             batch=self.file.tokens.batch,
             what={
                 "which": which,
-                "models": stand,
+                "models": identities,
                 "dtype": self.file.dtype,
                 "device": self.device,
                 "transformers": version("transformers"),

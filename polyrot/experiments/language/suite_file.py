@@ -82,7 +82,7 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 class Models(_Table):
-    """One model, or with `seeds` several whose location contains `{seed}`."""
+    """One model; or, with `seeds`, several whose location contains `{seed}`."""
 
     seed: Seed | None = None
     seeds: list[Seed] = []
@@ -95,7 +95,7 @@ class Models(_Table):
     artifact: str = ""
     """Models made by `polyrot train`: `textlm` or `agreement`."""
     earlier: list[str] = []
-    """Checkpoints of the same run, the first half way: revisions of the hub, or folders."""
+    """Checkpoints of the same run, the first from half way: revisions on the hub, or folders."""
     untrained: str = ""
     """Model before training: a revision or folder; by default initialised at random."""
     size: str = ""
@@ -160,7 +160,7 @@ class Dictionaries(_Table):
     expansion: Annotated[int, Field(ge=1)] = 16
     """Latents per dimension of the activations."""
     steps: Annotated[int, Field(ge=2)]
-    """Training steps on all tokens; half as many on half the tokens."""
+    """Training steps on all tokens; half of them on half the tokens."""
     batch: Annotated[int, Field(ge=1)] = 4_096
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     nuclear: Annotated[float, Field(ge=0)] = 0.0
@@ -186,7 +186,7 @@ class Steering(_Table):
     site: Site = ""
     """By default after the middle block."""
     contrasts: list[Literal["code", "string", "comment"]] = ["code", "string", "comment"]
-    """From the standard library's text: against prose, against numbers, against statements."""
+    """From the standard library's text; against prose, numbers and statements, respectively."""
     own: list[Contrast] = []
 
 
@@ -199,7 +199,7 @@ class SuiteFile(_Table):
     controls: list[Models] = []
     """Models of another task and the same width, for controls."""
     sites: Sites = []
-    """In the order of depth, the last is the late site; the whole residual stream if empty."""
+    """In order of depth; the last is the late site.  Empty: the whole residual stream."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision in which weights are loaded."""
     claims: Claims = []
@@ -245,12 +245,12 @@ def read_suite_file(path: Path) -> SuiteFile:
         data = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise SuiteFileError(path, [Problem(line, "", "no valid TOML: not UTF-8")]) from None
+        raise SuiteFileError(path, [Problem(line, "", "invalid TOML: not UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r" \(at line (\d+), column \d+\)", str(error))
         line = int(place[1]) if place else text.rstrip("\n").count("\n") + 1
         message = str(error).replace(place[0] if place else "", "")
-        raise SuiteFileError(path, [Problem(line, "", f"no valid TOML: {message}")]) from None
+        raise SuiteFileError(path, [Problem(line, "", f"invalid TOML: {message}")]) from None
     problems = [
         Problem(line_of(text, location), dotted(location), message)
         for location, message in inconsistencies(data)
@@ -267,7 +267,7 @@ def read_suite_file(path: Path) -> SuiteFile:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    """Word a problem that pydantic found like the other messages."""
+    """Word a problem found by pydantic in the style of the other messages."""
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         around = [part for part in item["loc"][:-1] if isinstance(part, str)]

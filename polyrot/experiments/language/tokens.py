@@ -87,7 +87,7 @@ def token_files(tokens: Tokens, base: Path) -> list[Path]:
         try:
             matching = [file for file in sorted(_matches(base, pattern)) if file.is_file()]
         except ValueError as error:
-            raise NotRun(f"tokens.files: {pattern!r} is no pattern: {error}") from None
+            raise NotRun(f"tokens.files: {pattern!r} is not a pattern: {error}") from None
         if not matching:
             raise NotRun(f"tokens.files: no file matches {base / pattern}")
         found += matching
@@ -95,7 +95,7 @@ def token_files(tokens: Tokens, base: Path) -> list[Path]:
 
 
 def _rows(tokens: Tokens, base: Path, tokenizer: Any, needed: int) -> np.ndarray:
-    """Cut text into sequences; those from a data set on the hub are cached, to read it once."""
+    """Cut text into sequences; those of a data set on the hub are cached, so it is read once."""
     cut = partial(_cut, _texts(tokens, base), tokenizer, tokens.length, needed)
     if not tokens.dataset or Path(tokens.dataset).exists():
         return cut()
@@ -185,8 +185,9 @@ def _from_file(tokens: Tokens, path: Path) -> TokenData:
     for name, array in arrays.items():
         if not _is_ids(array):
             raise NotRun(
-                f"tokens.file: expected token ids [sequence, position] in {path}, integers from 0 "
-                f"on, {LEAST} of {LEAST} and more, but {name} is {array.dtype} {list(array.shape)}"
+                f"tokens.file: expected token ids [sequence, position] in {path}, non-negative "
+                f"integers of shape [{LEAST}, {LEAST}] or larger, but {name} is {array.dtype} "
+                f"{list(array.shape)}"
             )
     arrays = {name: array.astype(np.int64) for name, array in arrays.items()}
     if {"analysis", "sae"} <= arrays.keys():

@@ -33,7 +33,7 @@ TOKENS_FILE, TOKENIZER_FILE = "tokens.safetensors", "tokenizer.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained; tests make it smaller."""
+    """What to train; tests use smaller plans."""
 
     models: LanguageConfig = LanguageConfig(vocabulary=text.VOCABULARY)
     control_steps: int = 300
@@ -132,7 +132,7 @@ def build_textlm(
 
 
 def _sequences(held_out: Tokens, length: int) -> dict[str, np.ndarray]:
-    """Cut the held-out text into different sequences to analyse and for autoencoders."""
+    """Cut the held-out text into sequences to analyse, and others for autoencoders."""
     rows = held_out[: len(held_out) // length * length].reshape(-1, length)
     rows = np.random.default_rng(0).permutation(rows)
     last = ANALYSIS_SEQUENCES + SAE_SEQUENCES

@@ -63,7 +63,7 @@ def _of_models(file: SuiteFile, base: Path) -> Found:
 
 
 def _of_claims(file: SuiteFile) -> Found:
-    """Find claims that do not exist, if there is a folder of claims."""
+    """Find ids of claims that do not exist, if there is a folder of claims."""
     known = {claim.id for claim in find_claims()[1]}
     families = {id.partition("-")[0] for id in known}
     for index, id in enumerate(file.claims):

@@ -1,4 +1,4 @@
-"""A group SAE and a TopK SAE of one model at one budget, and the words to probe them on."""
+"""A group SAE and a TopK SAE of one model at equal budget, and the words to probe them on."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ SUBSPACES, COLUMNS = "subspaces", "single columns"
 LEAST_F1 = 0.6
 """Least F1 of a letter's probe on raw activations; SAEBench leaves out letters below it."""
 LEAST_WORDS = 20
-"""Least number of scored words with a letter: with fewer, a share of them is mostly noise."""
+"""Least number of scored words per letter: with fewer, shares of them are mostly noise."""
 LEAST_LETTERS = 8
 Read = Callable[[SAE, Float[Tensor, "token d_model"]], Units]
 """Reads the units of an SAE: `Units.columns` or `Units.groups`."""
@@ -33,8 +33,8 @@ Read = Callable[[SAE, Float[Tensor, "token d_model"]], Units]
 class Words:
     """Activations of a model at the tokens that begin words, and the words' first letters.
 
-    Probes are fitted on some, which autoencoders may have seen in training, and everything is
-    scored on others, which they have not.
+    Probes are fitted on words that autoencoders may have seen in training; everything is scored on
+    words that they have not seen.
     """
 
     fit: Float[Tensor, "fit d_model"]
@@ -74,7 +74,7 @@ class Words:
                 found[letter] = probe
         if len(found) < LEAST_LETTERS:
             raise NotRun(
-                f"a probe reads {len(found)} first letters of words and {LEAST_LETTERS} are "
+                f"probes read {len(found)} first letters of words but {LEAST_LETTERS} are "
                 "needed; give more text as tokens.sequences, or another dictionaries.site"
             )
         return found
@@ -120,7 +120,7 @@ class MatchedDictionaries:
         return _averaged(self.words, self.sae(arm), read)
 
 
-# Cached, because worlds change only one arm: the other is not measured again.
+# Cached, because worlds change only one arm, and the other need not be measured again.
 @lru_cache(maxsize=64)
 def _explained(sae: SAE, x: Tensor) -> float:
     return ev(reconstruct(sae, x), x)
@@ -139,9 +139,9 @@ def _averaged(words: Words, sae: SAE, read: Read) -> dict[str, float]:
 
 
 class Budgets(Capability):
-    """Group and TopK autoencoders at one budget, by the unit of replication."""
+    """Group and TopK autoencoders at equal budget, by the unit of replication."""
 
-    what = "group and TopK autoencoders at one budget"
+    what = "group and TopK autoencoders at equal budget"
 
     @property
     @abstractmethod

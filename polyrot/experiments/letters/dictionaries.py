@@ -21,7 +21,7 @@ from polyrot.sae.recipe import SAEConfig
 from polyrot.tasks.letters import first_letters
 
 SAE_SEEDS = 3
-"""Of a suite of one model; otherwise every model has one, and none has that of another."""
+"""Number of SAE seeds if a suite has one model; otherwise each model has a different one."""
 SEQUENCES = 256
 """Limit on scored sequences: the activations of all latents are held at once."""
 FIT_WORDS, WORD_TOKENS = 16_384, 4
@@ -74,7 +74,7 @@ class LanguageDictionaries(Budgets):
 
     @property
     def _units(self) -> list[tuple[int, int]]:
-        """List the unit's model position and SAE seed."""
+        """List each unit: the position of its model, and its key in `budgets`."""
         seeds = self._suite.seeds
         if len(seeds) > 1:
             return list(enumerate(seeds))

@@ -17,5 +17,5 @@ KIND = Kind(
 )
 
 budgets = capability_fixture(
-    f"{HERE}.budgets:Budgets", "Group and TopK autoencoders at one budget, by seed."
+    f"{HERE}.budgets:Budgets", "Group and TopK autoencoders at equal budget, by seed."
 )

@@ -56,28 +56,28 @@ def features(draw: Draw, seed: int = 0) -> Tokens:
     directions /= directions.norm(dim=1, keepdim=True)
     strengths = torch.arange(1, count + 1)[:, None] ** -0.5
     shape = (SEQUENCES * LENGTH, count)
-    on = torch.rand(shape, generator=generator) < 4 / count
-    sizes = on * torch.empty(shape).exponential_(generator=generator)
+    active = torch.rand(shape, generator=generator) < 4 / count
+    sizes = active * torch.empty(shape).exponential_(generator=generator)
     x = sizes @ (directions * strengths) @ draw.haar(D_MODEL, seed, 2)
     return x / x.std()
 
 
 def relative_noise(x: Tokens, share: float, generator: torch.Generator) -> Tokens:
-    """Draw isotropic noise, relative to the tokens' standard deviation."""
+    """Draw isotropic noise whose scale is a share of the tokens' standard deviation."""
     return share * x.std() * torch.randn(x.shape, generator=generator)
 
 
 def shift(x: Tokens, generator: torch.Generator) -> Tokens:
-    """Draw a shift of the mean, as large as the tokens' standard deviation."""
+    """Shift the mean by a random vector as large as the tokens' standard deviation."""
     return x + x.std() * torch.randn(D_MODEL, generator=generator)
 
 
 WorldMap = Callable[[Draw, Tokens, int], Tokens]
-"""Maps the base set that all seeds of the world share to the activations of one seed."""
+"""Maps the base set, which all seeds of the world share, to the activations of one seed."""
 
 
 def _each_under(matrix: Callable[[Draw, int], Tensor], noise: float = 0.01) -> WorldMap:
-    """Map the base set by one matrix per seed, with noise and another mean."""
+    """Map the base set by one matrix per seed, and add noise and a shift of the mean."""
 
     def world(draw: Draw, base: Tokens, seed: int) -> Tokens:
         x = base @ matrix(draw, seed)
@@ -103,7 +103,7 @@ def _signed_permutation(draw: Draw, seed: int) -> Tensor:
 
 
 def _linear(condition: float) -> Callable[[Draw, int], Tensor]:
-    """Make maps such that the map between two seeds has about this condition number.
+    """Make a map for each seed so that the map between two has about this condition number.
 
     Two maps of condition number k in random bases compose to about k^1.5.
     """
@@ -193,7 +193,7 @@ ACTIVATION_WORLDS: dict[str, WorldMap] = {
 }
 """By name: how the activations of seeds are related."""
 READS_OTHER_TOKENS = ("shuffled-inside", "shuffled-tokens")
-"""Worlds in which each seed's readout is of the base set's tokens in a different order."""
+"""Worlds in which each seed's readout reads the base set's tokens in a different order."""
 
 
 class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
@@ -242,7 +242,7 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
         return torch.isin(SEQUENCE, order[: int(HELD_OUT_SHARE * SEQUENCES)])
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
-        return (self._own_saes if sae_seed else self._saes)[self.index(seed)]
+        return (self._separate_saes if sae_seed else self._saes)[self.index(seed)]
 
     def control_sae(self, index: int, site: str) -> SAE:
         return (self._noise_saes if site == NOISE else self._other_saes)[index]
@@ -265,7 +265,7 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
         return self._train(self.activations, "SAE seed 0")
 
     @cached_property
-    def _own_saes(self) -> list[SAE]:
+    def _separate_saes(self) -> list[SAE]:
         sae_seeds = [self.sae_seed(seed) for seed in SEEDS]
         return self._train(self.activations, "separate SAE seeds", sae_seeds)
 
@@ -285,7 +285,7 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
         sae_seeds: Sequence[int] = (0,) * len(SEEDS),
         recipe: SAEConfig | None = None,
     ) -> list[SAE]:
-        """Train one autoencoder per SAE seed, for the first of the seeds."""
+        """Train one autoencoder per SAE seed, on the activations of the first seeds."""
         configs = [replace(recipe or RECIPE, seed=seed) for seed in sae_seeds]
         progress = within(self._progress, what=f"{self.name}: autoencoders, {what}")
         seen = activations.at(LATE_SITE)[: len(configs), ~self.held_out]

@@ -1,4 +1,4 @@
-"""Places of numbers on the axis of a bar, in percent of its width."""
+"""Positions of numbers on the axis of a bar, in percent of its width."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 VISIBLE = 0.04
 """Share of the axis below which the deciding distance would be invisible."""
 MARGIN = 0.03
-"""Share of the axis left free at either end."""
+"""Share of the axis that is empty at each end."""
 FREE, WIDE = 4.0, 2.2
-"""Percent between the labels of neighbouring ticks, and for a character of a label, on the axis of
-a telephone."""
+"""Least gap between the labels of ticks, and width of a character, in percent of the axis on a
+phone."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Axis:
     high: float
     centre: float = 0.0
     unit: float = 0.0
-    """The distance from the centre at which the axis turns logarithmic; 0 where it is linear."""
+    """The distance from the centre at which the axis becomes logarithmic; 0 if it is linear."""
 
     @classmethod
     def over(cls, numbers: Iterable[float], *, centre: float, detail: float) -> "Axis":
         """Span the finite numbers.
 
-        If the deciding `detail` would be invisible on a linear scale, distances from the `centre`
-        are drawn on a logarithmic one.
+        If the deciding distance, `detail`, would be invisible on a linear scale, distances from the
+        `centre` are drawn on a logarithmic one.
         """
         finite = [number for number in numbers if math.isfinite(number)]
         low, high = min(finite), max(finite)
@@ -42,7 +42,7 @@ class Axis:
         return not self.unit
 
     def at(self, number: float) -> float:
-        """Return the place of a number, between 0 and 100; infinities lie at the ends."""
+        """Return the position of a number, from 0 to 100; infinities are at the ends."""
         if math.isinf(number):
             return 0.0 if number < 0 else 100.0
         low, high = self._scaled(self.low), self._scaled(self.high)
@@ -81,7 +81,7 @@ class Axis:
 
 
 def label(tick: float) -> str:
-    """Print a tick."""
+    """Format the label of a tick."""
     return f"{tick:g}"
 
 

@@ -1,4 +1,4 @@
-"""Figures drawn as SVG, in colours that the page or the file sets for light and dark schemes."""
+"""Figures as SVG; the page or the file sets their colours for light and dark schemes."""
 
 import re
 import textwrap
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 
 WIDTH, HEIGHT, LINE = 3.5, 2.6, 0.17
-"""Inches: width and height of a drawing without its legend, and height of a line of the legend.
-It fits a telephone unscaled."""
+"""Inches: width and height of a drawing without its legend, and height of a legend line.
+The width fits a phone unscaled."""
 FITS = 46
 """Characters that fit below the horizontal axis."""
 LABEL = 28
@@ -33,7 +33,7 @@ STAND_IN = {
     "--beside": "#000006",
     "--null": "#000007",
 }
-"""Placeholder colours that matplotlib writes, by the name of the page's colour."""
+"""Placeholder colours for matplotlib, by the CSS variable that replaces them."""
 LIGHT = {
     "--ink": "#1b1b1b",
     "--faint": "#8a8a8a",
@@ -75,7 +75,7 @@ def drawing(figure: Figure, *, of: str = "") -> str:
     """Draw a figure as an `<svg>` element with CSS variables such as `var(--ink)` as colours.
 
     Equal figures give equal text.  Element names depend on `of`, the measurement, because they must
-    be unique in a page.  Drawings are cached, since page and file both need them.
+    be unique in a page.  Drawings are cached, because the page and the file both use them.
     """
     settings: Any = {
         "svg.hashsalt": f"{of} {figure.name}",
@@ -215,19 +215,19 @@ def _dress(axes: Axes, figure: Figure) -> None:
 
 
 def _plain_numbers(axis: Axis) -> None:
-    """Write ticks out: a logarithmic axis would print formulas, which are not rendered here."""
+    """Print ticks as plain numbers: by default a logarithmic axis has formulas as labels."""
     axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
 def _finite(values: tuple[float, ...]) -> NDArray[np.float64]:
-    """Replace infinities by NaN: they have no place on the axis."""
+    """Replace infinities by NaN: they cannot be drawn on the axis."""
     array = np.array(values)
     return np.where(np.isfinite(array), array, np.nan)
 
 
 def _place(number: int) -> str:
-    """Name a series by its position: two may have the same label."""
+    """Name a series by its position, because two may have the same label."""
     return f"series {number}"
 
 

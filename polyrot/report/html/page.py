@@ -36,17 +36,17 @@ SYMBOLS = {
     Verdict.NOT_RUN: "\N{EN DASH}",
     Verdict.ERROR: "!",
 }
-"""A verdict is recognisable without its colour."""
+"""Symbols by which a verdict is recognisable without its colour."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """One claim: its measurements, the one that decides first."""
+    """One claim and its measurements; the deciding one comes first."""
 
     id: str
     records: tuple[Record, ...]
     command: str
-    """Runs this claim again, into a folder apart from the report of all claims."""
+    """Runs this claim again, with its report in a separate folder."""
 
     @property
     def first(self) -> Record:
@@ -74,8 +74,8 @@ class Shown:
 def page(report: Report) -> str:
     """Render all records of a suite.
 
-    Rendered from the same folder, equal reports give equal text except for the timing block.  The
-    command on a card is written for that folder.
+    Equal reports give equal text except for the timing block, if they are rendered from the same
+    folder: the command on a card is written for that folder.
     """
     loader = PackageLoader("polyrot.report.html", "templates")
     environment = Environment(
@@ -134,12 +134,12 @@ def _detail(value: Any) -> str:
 
 
 def _code(text: str) -> Markup:
-    """Set text between backticks as code."""
+    """Mark up text between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, Sequence[tuple[str, str]] | str]]:
-    """List what is known of the run: each name with a text, or with a list of names and texts."""
+    """List the facts recorded about the run: each name with a text, or with named texts."""
     return [
         (
             name,

@@ -1,4 +1,4 @@
-"""The picture that decides: models, controls and the published number on the bar's axis."""
+"""The picture of a part: models, controls and the published number on the bar's axis."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from polyrot.verdict.record import Record
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the picture; places are in percent of the axis."""
+    """One line of the picture; positions are in percent of the axis."""
 
     kind: str
     """models, negative, positive or published."""
@@ -40,7 +40,7 @@ class Picture:
     region: tuple[float, float]
     edges: tuple[float, ...]
     ticks: tuple[tuple[float, str, bool], ...]
-    """Place, label, and whether it is an end of the bar."""
+    """Position, label, and whether it is an end of the bar."""
     linear: bool
     rows: tuple[Row, ...]
 

@@ -212,9 +212,9 @@ def test_a_step_that_no_name_says_is_read_from_the_file(tmp_path: Path) -> None:
         ),
         (
             ["a/seed1/ckpt_1.pt", "b/seed1/ckpt_2.pt"],
-            "seed 1 in one folder, one of a step, but .* has a/seed1/ckpt_1.pt, b/seed1/ckpt_2.pt",
+            "seed 1 in one folder, one per step, but .* has a/seed1/ckpt_1.pt, b/seed1/ckpt_2.pt",
         ),
-        (["seed1/ckpt_1.pt", "seed1/ckpt_01.pt"], "one of a step, but .* has seed1/ckpt_01.pt, "),
+        (["seed1/ckpt_1.pt", "seed1/ckpt_01.pt"], "one per step, but .* has seed1/ckpt_01.pt, "),
     ],
 )
 def test_folders_that_cannot_be_understood_are_refused(

@@ -217,20 +217,20 @@ EXPECTED = [
     "37: models[2].seed: input should be a valid integer but got 'x'",
     "38: models[2].sed: there is no such field; there are seed, seeds, hub, revision, folder, "
     "artifact, earlier, untrained, size",
-    "39: models[2].revision: is only of a model on the hub",
+    "39: models[2].revision: applies only to a model on the hub",
     "40: models[3]: expected either seed or seeds",
     "40: models[3]: expected one of hub, folder and artifact but got hub and folder",
     "41: models[3].seeds: expected every seed once but got 1 3 times",
     "42: models[3].seed: expected every seed once but got 1 3 times",
-    "43: models[3].hub: expected {seed} in 'a': seeds are several",
+    "43: models[3].hub: expected {seed} in 'a': there are several seeds",
     "45: models[4]: expected either seed or seeds",
     "45: models[4]: expected one of hub, folder and artifact but got none",
-    "49: models[5].earlier: is only of a model on the hub or in a folder",
-    "52: models[6].hub: expected {seed} in 'a': seeds are several",
+    "49: models[5].earlier: applies only to a model on the hub or in a folder",
+    "52: models[6].hub: expected {seed} in 'a': there are several seeds",
     "53: models[6].earlier: expected 0 as for the first models but got 2",
-    "53: models[6].earlier[1]: expected {seed} in 'step1': every seed has its own checkpoints",
+    "53: models[6].earlier[1]: expected {seed} in 'step1': seeds have different checkpoints",
     "55: controls[1].seeds: expected every seed once but got 7 2 times",
-    "56: controls[1].folder: expected {seed} in 'b': seeds are several",
+    "56: controls[1].folder: expected {seed} in 'b': there are several seeds",
 ]
 
 
@@ -286,11 +286,11 @@ def test_fields_of_the_wrong_shape_are_named(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("name = 'a'\nname = 'b'\n", "2: no valid TOML: Cannot overwrite a value"),
-        ("name = 'a'\n[tokens]\nlength = 8\n[tokens]\n", "4: no valid TOML: Cannot declare"),
-        ("name = 'a'\n\nmodels = [\n", "3: no valid TOML: Invalid value"),
-        ('name = "a\n', "1: no valid TOML: "),
-        ("name = 'a'\n[[models]\n", "2: no valid TOML: "),
+        ("name = 'a'\nname = 'b'\n", "2: invalid TOML: Cannot overwrite a value"),
+        ("name = 'a'\n[tokens]\nlength = 8\n[tokens]\n", "4: invalid TOML: Cannot declare"),
+        ("name = 'a'\n\nmodels = [\n", "3: invalid TOML: Invalid value"),
+        ('name = "a\n', "1: invalid TOML: "),
+        ("name = 'a'\n[[models]\n", "2: invalid TOML: "),
     ],
 )
 def test_a_syntax_error_is_reported_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
@@ -301,7 +301,7 @@ def test_a_syntax_error_is_reported_with_its_line(tmp_path: Path, text: str, exp
 
 def test_a_file_that_is_no_text_is_refused_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_bytes(b"name = 'a'\n# \xff\n")
-    with pytest.raises(SuiteFileError, match=r"suite.toml:2: no valid TOML: not UTF-8$"):
+    with pytest.raises(SuiteFileError, match=r"suite.toml:2: invalid TOML: not UTF-8$"):
         read_suite_file(tmp_path / "suite.toml")
 
 

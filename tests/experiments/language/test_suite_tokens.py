@@ -97,7 +97,7 @@ def test_text_that_is_missing_is_said_by_its_pattern(tmp_path: Path, tokenizer) 
     tokens = FEW.model_copy(update={"files": ["a.txt", "b*.txt"]})
     assert reason(tokens, tmp_path, tokenizer) == f"tokens.files: no file matches {tmp_path}/b*.txt"
     tokens = FEW.model_copy(update={"files": ["**x"]})
-    assert reason(tokens, tmp_path, tokenizer).startswith("tokens.files: '**x' is no pattern: ")
+    assert reason(tokens, tmp_path, tokenizer).startswith("tokens.files: '**x' is not a pattern: ")
 
 
 def test_too_little_text_says_how_much_there_is(tmp_path: Path, tokenizer) -> None:
@@ -168,7 +168,8 @@ def test_a_file_that_holds_no_token_ids_is_refused(
 ) -> None:
     assert reason(saved_ids(tmp_path / "ids.npy", array), tmp_path) == (
         "tokens.file: expected token ids [sequence, position] in "
-        f"{tmp_path / 'ids.npy'}, integers from 0 on, 8 of 8 and more, but tokens is {found}"
+        f"{tmp_path / 'ids.npy'}, non-negative integers of shape [8, 8] or larger, but tokens "
+        f"is {found}"
     )
 
 
