@@ -20,7 +20,7 @@ from polyrot.capabilities import steering
 from polyrot.capabilities.sharing import Sharing
 from polyrot.capabilities.steering import (
     ALPHAS,
-    Response,
+    Named,
     Steered,
     SteeredPair,
     SteeringWorld,
@@ -79,40 +79,32 @@ HARDENED = Measurement(
 )
 
 
-def margins(
-    steered: Steered, world: SteeringWorld, pair: SteeredPair, *, published: bool
-) -> dict[str, Measured]:
-    """By vector, how far inside its regime the transfer is."""
-    found = {}
-    for concept in steered.concepts:
-        given, by_target = steering.effects(
-            steered, world, pair.source, concept, DOSES, held_out=not published
-        )
-        if published:  # the paper compares with the source under its vector
-            curves = given.drop[:, pair.target], by_target.drop[:, pair.source]
-        else:  # the target under its vector is on the same scale
-            curves = given.margin[:, pair.target], by_target.margin[:, pair.target]
-        across, within = (dict(zip(DOSES, curve.tolist(), strict=True)) for curve in curves)
-        means = {f"across at {alpha:g}": across[alpha] for alpha in ALPHAS}
-        means |= {f"within at {alpha:g}": within[alpha] for alpha in ALPHAS}
-        inside = margin(concept.name, across, within, published=published)
-        found[concept.name] = Measured(inside, means=means)
-    return found
-
-
-def margin(vector: str, across: Response, within: Response, *, published: bool) -> float:
-    """How far inside the regime that the paper says the vector is in."""
-    if vector == "depth":
+def margin(
+    steered: Steered, world: SteeringWorld, concept: Named, pair: SteeredPair, *, published: bool
+) -> Measured:
+    """How far inside its regime the transfer of a vector is."""
+    given, by_target = steering.effects(
+        steered, world, pair.source, concept, DOSES, held_out=not published
+    )
+    if published:  # the paper compares with the source under its vector
+        curves = given.drop[:, pair.target], by_target.drop[:, pair.source]
+    else:  # the target under its vector is on the same scale
+        curves = given.margin[:, pair.target], by_target.margin[:, pair.target]
+    across, within = (dict(zip(DOSES, curve.tolist(), strict=True)) for curve in curves)
+    means = {f"across at {alpha:g}": across[alpha] for alpha in ALPHAS}
+    means |= {f"within at {alpha:g}": within[alpha] for alpha in ALPHAS}
+    if concept.name == "depth":
         ratio = across[2.0] / above_zero(within[2.0])
-        return min(ratio - 0.8, 1.25 - ratio)
-    if vector == "sticky-invalid":
+        inside = min(ratio - 0.8, 1.25 - ratio)
+    elif concept.name == "sticky-invalid":
         half = above_zero(max(within[alpha] for alpha in ALPHAS) / 2)
         ratio = first_dose(across, half) / first_dose(within, half)
-        return min(math.log2(ratio / 2), math.log2(8 / ratio))
-    # The last one is closer.
-    if published:
-        return min(across[alpha] - within[alpha] for alpha in (0.5, 1.0))
-    return min(-across[alpha] / above_zero(within[alpha]) for alpha in (0.5, 1.0))
+        inside = min(math.log2(ratio / 2), math.log2(8 / ratio))
+    elif published:  # closer: the larger drop
+        inside = min(across[alpha] - within[alpha] for alpha in (0.5, 1.0))
+    else:  # closer: a change the other way
+        inside = min(-across[alpha] / above_zero(within[alpha]) for alpha in (0.5, 1.0))
+    return Measured(inside, means=means)
 
 
 def above_zero(effect: float) -> float:
@@ -125,10 +117,8 @@ def above_zero(effect: float) -> float:
 def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=True)
     judge(
-        lambda world=steering.uncarried: average_by_part(
-            steered.pairs(anchored=True),
-            lambda pair: margins(steered, world, pair, published=True),
-            anchor=steered.suite.seeds[0],
+        lambda world=steering.uncarried: steered.each_concept(
+            partial(margin, steered, world, published=True), anchored=True
         )
     )
 
@@ -137,7 +127,7 @@ def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
 def test_hardened(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=True)
     judge(
-        lambda world=steering.uncarried: average_by_part(
-            steered.pairs(), lambda pair: margins(steered, world, pair, published=False)
+        lambda world=steering.uncarried: steered.each_concept(
+            partial(margin, steered, world, published=False)
         )
     )

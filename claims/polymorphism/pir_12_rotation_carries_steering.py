@@ -10,6 +10,8 @@ cosine between the carried and the target's vector.  If a target's vector does n
 as it asks, its pairs are left out, and the mean has no interval.
 """
 
+from functools import partial
+
 import pytest
 from torch.nn.functional import cosine_similarity
 
@@ -79,11 +81,7 @@ def share_of_effect(
 @pytest.mark.measurement(HARDENED)
 def test_hardened(steered: Steered, judge: Judge) -> None:
     judge(
-        lambda world=steering.carried: average_by_part(
-            steered.pairs(),
-            lambda pair: {
-                concept.name: share_of_effect(steered, world, concept, pair)
-                for concept in steered.concepts
-            },
+        lambda world=steering.carried: steered.each_concept(
+            partial(share_of_effect, steered, world)
         )
     )

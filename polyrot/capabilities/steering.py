@@ -14,6 +14,8 @@ from polyrot.capabilities.streams import Streams
 from polyrot.interventions.steering import Effects
 from polyrot.linalg import haar
 from polyrot.linalg.procrustes import Group, align
+from polyrot.stats.average import Measured, Unmeasured, average_by_part
+from polyrot.stats.estimate import Estimate
 from polyrot.suites.capability import Capability
 from polyrot.suites.draws import draw_seed
 
@@ -74,6 +76,19 @@ class Steered(Capability):
         index = self.suite.index
         for source, target in self.suite.seed_pairs(anchored=anchored):
             yield SteeredPair((source, target), index(source), index(target))
+
+    def each_concept(
+        self,
+        measure: Callable[[Any, "SteeredPair"], float | Measured | Unmeasured],
+        *,
+        anchored: bool = False,
+    ) -> dict[str, Estimate]:
+        """Average a measurement of a concept and a pair over `pairs`, for each concept."""
+        return average_by_part(
+            self.pairs(anchored=anchored),
+            lambda pair: {concept.name: measure(concept, pair) for concept in self.concepts},
+            anchor=self.suite.seeds[0] if anchored else None,
+        )
 
     def seen_and_scored(self, *, held_out: bool) -> tuple[Tensor, Tensor]:
         """Return the tokens to fit and those to score on: all tokens for both unless `held_out`."""
