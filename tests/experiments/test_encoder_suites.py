@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from polyrot.capabilities import shipped
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition import train as addition_train

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from polyrot.capabilities.shipped import encoder_saes
+from polyrot.capabilities.autoencoder_training import encoder_saes
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition.curves import curves
 from polyrot.experiments.addition.models import AdditionModels

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from polyrot.capabilities.shipped import encoder_saes
+from polyrot.capabilities.autoencoder_training import encoder_saes
 from polyrot.experiments.chains import suite as markov
 from polyrot.models.encoder import StackedEncoder
 from polyrot.models.encoder_cohorts import (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from polyrot.capabilities import dictionaries as dictionary_kinds
-from polyrot.capabilities.shipped import (
+from polyrot.capabilities.autoencoder_training import (
     NOISE,
     SAES_STORED_AS,
     noise_activations,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from polyrot.capabilities.autoencoder_training import NOISE, noise_activations
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
-from polyrot.capabilities.shipped import NOISE, noise_activations
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite_file import SuiteFile
 from polyrot.experiments.language.tokens import Sequences, TokenData

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from polyrot.cache import content_key
-from polyrot.capabilities.shipped import fingerprint
+from polyrot.capabilities.autoencoder_training import fingerprint
 from polyrot.files import write_atomically
 from polyrot.progress import Progress, in_turn, within
 from polyrot.sae.activations import GroupTopK

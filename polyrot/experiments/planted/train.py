@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyrot.cache import content_key
-from polyrot.capabilities.shipped import fingerprint
+from polyrot.capabilities.autoencoder_training import fingerprint
 from polyrot.experiments.planted.constructed import planted_decoder
 from polyrot.experiments.planted.plan import SAMPLES_FILE, SUBSPACES, Experiment, plan
 from polyrot.experiments.planted.samples import SWEEP_STEPS, samples_needed

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from polyrot.capabilities.autoencoder_training import NOISE, noise_activations
 from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.dictionaries import RECIPE as DICTIONARIES
 from polyrot.capabilities.dictionaries import GroupAutoencoders, recipe_of
-from polyrot.capabilities.shipped import NOISE, noise_activations
 from polyrot.capabilities.streams import LATE_SITE, ControlAutoencoders
 from polyrot.cores.gramians import Tail, affine
 from polyrot.models.harvest import Activations

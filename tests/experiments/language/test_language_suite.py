@@ -14,7 +14,7 @@ import transformers
 from planted_language import D, change, saved, write_images, write_independent
 
 from polyrot.capabilities import controls as worlds
-from polyrot.capabilities.shipped import NOISE
+from polyrot.capabilities.autoencoder_training import NOISE
 from polyrot.capabilities.steering import Steered
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.language.activations import read_sites
