@@ -58,17 +58,17 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS, figures=(RECOVERY,))
 def ev_lost_published(pair: Pair) -> Measured:
     pair = pair.on_fit_tokens()
     rotated = pair.alignment.apply(pair.target).float()
-    own = pair.source_ev(ev_published, held_out=False)
+    within = pair.source_ev(ev_published, held_out=False)
     naive, restored = (ev_published(reconstruct(pair.sae, x), x) for x in (pair.target, rotated))
-    return Measured(own - restored, {OWN: own, NAIVE: naive, RESTORED: restored})
+    return Measured(within - restored, {OWN: within, NAIVE: naive, RESTORED: restored})
 
 
 def ev_lost(pair: Pair) -> Measured:
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.alignment.apply(target).float()
-    own = pair.source_ev(ev, held_out=True)
+    within = pair.source_ev(ev, held_out=True)
     naive, restored = (ev(reconstruct(pair.sae, x), source) for x in (target, rotated))
-    return Measured(own - restored, {OWN: own, NAIVE: naive, RESTORED: restored})
+    return Measured(within - restored, {OWN: within, NAIVE: naive, RESTORED: restored})
 
 
 @pytest.mark.measurement(PUBLISHED)

@@ -83,8 +83,8 @@ def signed_effects(
     for concept in steered.concepts:
         effects = steering.effects(steered, world, pair.source, concept, held_out=True)
         given, by_target = (effect.margin[:, pair.target].tolist() for effect in effects)
-        for alpha, value, own in zip(ALPHAS, given, by_target, strict=True):
-            also = {"by the own vector": own}
+        for alpha, value, of_target in zip(ALPHAS, given, by_target, strict=True):
+            also = {"by the own vector": of_target}
             signed[f"{concept.name}, {alpha:g}"] = Measured(value, also)
     return signed
 

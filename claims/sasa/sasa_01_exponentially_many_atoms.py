@@ -86,7 +86,7 @@ HARDENED = Measurement(
     CLAIM,
     Bar.at_least(0, "slope less that of the bound"),
     CONTROLS,
-    figures=tuple(figures.covering(own.part, own.dims, CONTROLS[:2]) for own in MANY_POINTS),
+    figures=tuple(figures.covering(one.part, one.dims, CONTROLS[:2]) for one in MANY_POINTS),
 )
 
 

@@ -47,7 +47,7 @@ HARDENED = Measurement(
     CLAIM,
     Bar.at_least(0, "lowest objective over the planted one's, less 1"),
     (
-        negative("rank below the dimension", lambda own: own.dictionaries(STARTS, TOO_SMALL)),
+        negative("rank below the dimension", lambda saes: saes.dictionaries(STARTS, TOO_SMALL)),
         positive("runs near the planted solution", near_the_planted),
     ),
 )

@@ -38,7 +38,7 @@ LOWEST, TYPICAL = "lowest objective", "typical run"
 def lowest(runs: list[Dictionary]) -> list[Dictionary]:
     """Of each seed's runs the one with the lowest objective on held-out tokens."""
     by_seed = groupby(runs, key=lambda run: run.seed)
-    return [min(own, key=Dictionary.objective) for _, own in by_seed]
+    return [min(repeats, key=Dictionary.objective) for _, repeats in by_seed]
 
 
 def as_trained(dictionaries: Dictionaries, part: str) -> list[Dictionary]:
@@ -60,8 +60,8 @@ class World:
     subspaces: Callable[[Dictionary], Directions] = written
 
 
-SCALAR_CLUSTERS = World(lambda own, part: own.dictionaries(DIMENSIONS, TOPK), controls.clusters)
-RANK_TOO_SMALL = World(lambda own, part: lowest(own.dictionaries(STARTS, TOO_SMALL)))
+SCALAR_CLUSTERS = World(lambda saes, _: saes.dictionaries(DIMENSIONS, TOPK), controls.clusters)
+RANK_TOO_SMALL = World(lambda saes, _: lowest(saes.dictionaries(STARTS, TOO_SMALL)))
 HARDENED = Measurement(
     CLAIM,
     Bar.at_most(5, "largest principal angle, degrees"),
@@ -69,7 +69,7 @@ HARDENED = Measurement(
         negative("clusters of scalar columns", SCALAR_CLUSTERS, TYPICAL),
         negative("rank below the dimension", RANK_TOO_SMALL, LOWEST),
         negative("random subspaces", World(subspaces=controls.random_subspaces)),
-        positive("planted groups", World(subspaces=lambda own: written(controls.planted(own)))),
+        positive("planted groups", World(subspaces=lambda sae: written(controls.planted(sae)))),
     ),
 )
 
@@ -83,8 +83,8 @@ def angles(dictionary: Dictionary, directions: Directions) -> list[float]:
 
 
 def off(saes: list[Dictionary], world: World, summary: Callable[[list[float]], float]) -> Estimate:
-    by_seed = {own.seed: angles(own, world.subspaces(own)) for own in saes}
-    every = torch.tensor([angle for own in by_seed.values() for angle in own])
+    by_seed = {sae.seed: angles(sae, world.subspaces(sae)) for sae in saes}
+    every = torch.tensor([angle for found in by_seed.values() for angle in found])
     details = {
         "features found to 5 degrees": float((every <= 5).double().mean()),
         "median angle": float(every.median()),
@@ -98,8 +98,8 @@ def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
     def by_dimension(world: World) -> list[tuple[int, float]]:
         return [
             pair
-            for own in world.saes(dictionaries, TYPICAL)
-            for pair in zip(own.features.dims, angles(own, world.subspaces(own)), strict=True)
+            for sae in world.saes(dictionaries, TYPICAL)
+            for pair in zip(sae.features.dims, angles(sae, world.subspaces(sae)), strict=True)
         ]
 
     judge(

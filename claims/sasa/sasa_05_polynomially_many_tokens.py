@@ -95,7 +95,7 @@ def test_hardened(sample_counts: SampleCounts, judge: Judge) -> None:
         return [figures.samples({"groups": groups, "one direction a token": directions})]
 
     judge(
-        lambda world=lambda own: own.samples: {"tokens": measured(world(sample_counts))},
+        lambda world=lambda counts: counts.samples: {"tokens": measured(world(sample_counts))},
         figures=[both],
         proxy=missing(sample_counts.samples),
     )

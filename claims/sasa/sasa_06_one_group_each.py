@@ -45,11 +45,11 @@ def as_trained(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
 
 
 def planted(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return [controls.planted(own) for own in as_trained(dictionaries, arm)]
+    return [controls.planted(sae) for sae in as_trained(dictionaries, arm)]
 
 
 def tiled(dictionaries: Dictionaries, arm: str) -> list[Dictionary]:
-    return [controls.tiled(own) for own in as_trained(dictionaries, arm)]
+    return [controls.tiled(sae) for sae in as_trained(dictionaries, arm)]
 
 
 def always(arm: str, world: World = as_trained) -> World:

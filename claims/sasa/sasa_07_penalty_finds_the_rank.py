@@ -49,10 +49,12 @@ def as_trained(dictionaries: Dictionaries, most: float = max(COEFFICIENTS)) -> D
 
 BAR = Bar.at_most(0.5, "mean error of the rank")
 CONTROLS = (
-    negative("coefficient 0", lambda own: as_trained(own, most=0)),
-    negative("random rows", lambda own: {"0": list(map(controls.random_rows, own.decoders("0")))}),
+    negative("coefficient 0", lambda saes: as_trained(saes, most=0)),
+    negative(
+        "random rows", lambda saes: {"0": list(map(controls.random_rows, saes.decoders("0")))}
+    ),
     positive(
-        "planted rows", lambda own: {"0": list(map(controls.planted_rows, own.decoders("0")))}
+        "planted rows", lambda saes: {"0": list(map(controls.planted_rows, saes.decoders("0")))}
     ),
 )
 PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True)
@@ -79,7 +81,7 @@ def matches(decoder: Decoder, rank: Rank) -> list[Match]:
 
 def error(found: list[Match], least_share: float) -> float:
     """Mean difference from the planted dimension; the largest dimension if no group counts."""
-    off = [abs(own.rank - own.dim) for own in found if own.share >= least_share]
+    off = [abs(one.rank - one.dim) for one in found if one.share >= least_share]
     return mean(off) if off else float(max(DIMS))
 
 
@@ -91,23 +93,24 @@ def best(decoders: Decoders, rank: Rank, least_share: float) -> str:
 def errors(decoders: Decoders, rank: Rank, least_share: float) -> dict[str, Estimate]:
     coefficient = best(decoders, rank, least_share)
     first, *others = decoders[coefficient]
-    found = {own.seed: matches(own, rank) for own in others}
+    found = {decoder.seed: matches(decoder, rank) for decoder in others}
 
     def of_dimension(dim: int) -> Estimate:
-        concepts = {seed: [one for one in own if one.dim == dim] for seed, own in found.items()}
-        every = [one for own in concepts.values() for one in own]
+        concepts = {seed: [one for one in every if one.dim == dim] for seed, every in found.items()}
+        of_all_seeds = [one for known in concepts.values() for one in known]
         ranks = {
             # If no group counts, the rank is 0.
-            seed: [one.rank for one in own if one.share >= least_share] or [0.0]
-            for seed, own in concepts.items()
+            seed: [one.rank for one in known if one.share >= least_share] or [0.0]
+            for seed, known in concepts.items()
         }
         details = {
             "coefficient": float(coefficient),
-            "mean rank": mean(rank for own in ranks.values() for rank in own),
-            "concepts with a group": sum(one.share >= HALF for one in every) / len(every),
+            "mean rank": mean(rank for of_seed in ranks.values() for rank in of_seed),
+            "concepts with a group": sum(one.share >= HALF for one in of_all_seeds)
+            / len(of_all_seeds),
             "error where it was chosen": error(matches(first, rank), least_share),
         }
-        off = {seed: mean(abs(rank - dim) for rank in own) for seed, own in ranks.items()}
+        off = {seed: mean(abs(r - dim) for r in of_seed) for seed, of_seed in ranks.items()}
         return average(off, off.__getitem__, details=details)
 
     return {f"dimension {dim}": of_dimension(dim) for dim in DIMS}
@@ -124,7 +127,7 @@ def test_hardened(dictionaries: Dictionaries, judge: Judge) -> None:
     def recovered(_: Worlds) -> list[Figure]:
         decoders = as_trained(dictionaries)
         found = {
-            name: [one[:2] for own in others for one in matches(own, effective_rank)]
+            name: [one[:2] for decoder in others for one in matches(decoder, effective_rank)]
             for name, (_, *others) in decoders.items()
         }
         return [figures.ranks(found, best(decoders, effective_rank, 0.0))]
