@@ -61,7 +61,13 @@ class Suite:
         return self.seeds.index(seed)
 
     def seed_pairs(self, *, anchored: bool = False, ordered: bool = True) -> list[tuple[int, int]]:
-        """List pairs of different seeds: ordered, unordered or, `anchored`, from the first seed."""
+        """List pairs of different seeds: ordered, unordered or, `anchored`, from the first seed.
+
+        Raises:
+            NotRun: if there is only one seed.
+        """
+        if len(self.seeds) < 2:
+            raise NotRun(f"{self.name} has only one seed, and this compares seeds; give it another")
         sources = self.seeds[:1] if anchored else self.seeds
         return [
             (source, target)
