@@ -20,13 +20,8 @@ if TYPE_CHECKING:
 
 Group = Literal["O", "SO", "scaled", "affine", "permutation", "signed-permutation", "identity"]
 
-COMPETITORS: tuple[Group, ...] = (
-    "identity",
-    "permutation",
-    "signed-permutation",
-    "scaled",
-    "affine",
-)
+COMPETITORS: tuple[Group, ...]
+COMPETITORS = ("identity", "permutation", "signed-permutation", "scaled", "affine")
 """The maps that a rotation is compared with."""
 
 RIDGES = (0.0, 1e-6, 1e-4, 1e-2, 1.0)

@@ -103,3 +103,9 @@ def run_own_claims(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResu
         str(ROOT / "claims"),
         *arguments,
     )
+
+
+def conclusion(result: pytest.RunResult) -> list[str]:
+    """Lines below the heading `conclusion`, each paragraph as it is."""
+    start = next(i for i, line in enumerate(result.outlines) if " conclusion " in line)
+    return result.outlines[start + 1 :]
