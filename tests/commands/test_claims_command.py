@@ -61,7 +61,7 @@ def test_a_claim_is_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
         "PIR-04 One rotation restores reconstruction",
         "source arXiv 2605.24577, post-rotation reconstruction",
         "published dyck3: EV 0.976 to 0.990",
-        "it never asks whether this is the activation that the source would have had",
+        "never asks whether this is the activation that the source would have had",
         "PIR-04, hardened bar EV lost against within-seed <= 0.025",
         "must miss it untrained seed, shuffled tokens, random rotation, matched Gaussian",
         "must meet it Haar world",

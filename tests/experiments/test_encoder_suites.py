@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from polyrot.capabilities import autoencoder_training
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition import train as addition_train
@@ -40,8 +41,8 @@ def small_cohorts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(
             ENCODER_COHORTS, name, replace(cohort, architecture=small, training=training)
         )
-    recipe = replace(shipped.SAE_RECIPE, steps=3)
-    monkeypatch.setattr(shipped, "SAE_RECIPE", recipe)
+    recipe = replace(autoencoder_training.SAE_RECIPE, steps=3)
+    monkeypatch.setattr(autoencoder_training, "SAE_RECIPE", recipe)
     monkeypatch.setattr(chains_train, "SAE_SEQUENCES", 64)
 
 
