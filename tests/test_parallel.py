@@ -324,6 +324,9 @@ def test_a_cluster_without_workers_is_named() -> None:
 
 
 INTERRUPTED = """
+import signal
+# Where these tests run in the background of a shell, interrupts are ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import units
 from pathlib import Path
 from polyrot.parallel import Workers, run_units
