@@ -1,7 +1,6 @@
-"""The fixtures of the claims: a suite, what it provides, and `judge`.
+"""The place to replace `suite` or `artifacts`, to load models for the claims in another way.
 
-They are the plugin's, so that a claim of another folder finds them too; `suite` and `artifacts`
-are what to replace here where claims are to load their models in another way.
+The fixtures are the plugin's (`polyrot/fixtures.py`), for claims in other folders too.
 """
 
 from polyrot.fixtures import artifacts, judge, suite, suite_progress

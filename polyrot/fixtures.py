@@ -12,7 +12,7 @@ from polyrot.errors import NotRun
 from polyrot.locations import judging
 from polyrot.progress import Progress
 from polyrot.run.items import measurement_of
-from polyrot.run.session import artifact_folder, session_of
+from polyrot.run.session import artifacts_root, session_of
 from polyrot.suites.kind import capability_fixture
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
     """The folder that holds the suites' trained files, shipped or retrained."""
     if not pytestconfig.getoption("--retrain"):
-        return artifact_folder(pytestconfig)
+        return artifacts_root(pytestconfig)
     from polyrot.suites.registry import train_suite
 
     train_suite(
@@ -32,7 +32,7 @@ def artifacts(suite_name: str, pytestconfig: pytest.Config) -> Path:
         device=pytestconfig.getoption("--device"),
         progress=session_of(pytestconfig).progress(),
     )
-    return artifact_folder(pytestconfig)
+    return artifacts_root(pytestconfig)
 
 
 @pytest.fixture(scope="session")

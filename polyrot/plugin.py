@@ -1,4 +1,4 @@
-"""The pytest plugin: options, fixtures, outcomes, table and reports.
+"""The pytest plugin: options, outcomes, and which files hold claims.
 
 Inert in any test suite that has no test marked `@pytest.mark.measurement`.  Imports
 nothing heavy: `pytest --help` stays fast.
@@ -94,6 +94,11 @@ def pytest_configure(config: pytest.Config) -> None:
     except (NotRun, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
     config.add_cleanup(chosen.close)
+    if config.getoption("--retrain") and config.getoption("--artifacts"):
+        raise pytest.UsageError(
+            "Expected --retrain or --artifacts but got both: models trained anew are kept in the "
+            "cache folder; judge them with --retrain alone"
+        )
     config.addinivalue_line("markers", "measurement(m): a test that measures a claim")
     if config.getoption("--calibrate") is None:
         session = Session(config)

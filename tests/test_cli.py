@@ -116,11 +116,11 @@ def test_the_shell_completes_names_of_arguments(line: str, expected: list[str]) 
 
 def test_what_is_completed_is_what_there_is() -> None:
     from polyrot.models.cohorts import COHORTS
-    from polyrot.models.encoder_cohorts import TRAINABLE
+    from polyrot.models.encoder_cohorts import CHAINS, MODULAR, SWEEP
     from polyrot.suites import registry
 
     others = {"textlm", "agreement", "subspaces", "subspaces-full"}
-    assert set(names.complete_trainable("")) == {*COHORTS, *TRAINABLE, *others}
+    assert set(names.complete_trainable("")) == {*COHORTS, *CHAINS, MODULAR, SWEEP, *others}
     assert set(names.complete_world("")) == set(registry.worlds())
     assert "textlm" in names.complete_suite_file("")
 

@@ -357,6 +357,13 @@ def test_retraining_comes_before_the_measurement(claims, pytester, monkeypatch) 
     assert verdict(pytester)["verdicts"] == {"TOY-01": "REPLICATED"}
 
 
+def test_models_trained_anew_are_not_looked_for_in_another_folder(claims) -> None:
+    claims.write(0.9)
+    refused = claims("--retrain", "--artifacts", "elsewhere")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["ERROR: Expected --retrain or --artifacts but got both: *"])
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_there_is_not_run(claims, pytester) -> None:
     claims.write(0.9)

@@ -28,10 +28,10 @@ CLAIM = Claim(
     false_in=("chain-one-bit",),
 )
 CONTROLS = (
-    negative("untrained model", lambda chains: chains.untrained_chain),
-    negative("a chain that hangs on one bit", lambda chains: chains.other_chain("markov-two-rows")),
-    positive("five states", lambda chains: chains.other_chain("markov-5")),
-    positive("six states", lambda chains: chains.other_chain("markov-6")),
+    negative("untrained model", lambda chains: chains.untrained_models),
+    negative("a chain that hangs on one bit", lambda chains: chains.models_of("markov-two-rows")),
+    positive("five states", lambda chains: chains.models_of("markov-5")),
+    positive("six states", lambda chains: chains.models_of("markov-6")),
 )
 PUBLISHED = Measurement(
     CLAIM,

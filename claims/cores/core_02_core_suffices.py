@@ -51,7 +51,7 @@ HARDENED = Measurement(
 
 
 def change_in_accuracy(chains: Chains, subspace: Subspace, seed: int) -> Measured:
-    models, index = chains.chain, chains.index(seed)
+    models, index = chains.models, chains.index(seed)
 
     def accuracy_in(subspace: Subspace) -> float:
         return models.accuracy(index, partial(keep, basis=subspace(models, index)))

@@ -47,7 +47,7 @@ HARDENED = Measurement(
 
 
 def accuracy_without(chains: Chains, subspace: Subspace, seed: int) -> Measured:
-    models, index = chains.chain, chains.index(seed)
+    models, index = chains.models, chains.index(seed)
     without = models.accuracy(index, partial(remove, basis=subspace(models, index)))
     return Measured(without, also={WHOLE: models.accuracy(index)})
 

@@ -43,7 +43,7 @@ NULL_DRAWS = 4_000
 
 
 def pairs_of_bases(chains: Chains, subspace: Subspace) -> dict[tuple[int, int], list[Basis]]:
-    bases = {seed: subspace(chains.chain, chains.index(seed)) for seed in chains.seeds}
+    bases = {seed: subspace(chains.models, chains.index(seed)) for seed in chains.seeds}
     return {pair: [bases[seed] for seed in pair] for pair in chains.seed_pairs(ordered=False)}
 
 
@@ -59,7 +59,7 @@ def mean_overlap(chains: Chains, subspace: Subspace) -> Estimate:
 
 def share_below(chains: Chains, subspace: Subspace) -> Estimate:
     """How often independent random subspaces overlap less, on average over pairs."""
-    models = chains.chain
+    models = chains.models
     overlaps = [overlap(*pair) for pair in pairs_of_bases(chains, subspace).values()]
     mean = sum(overlaps) / len(overlaps)
     null = random_overlaps(models.d_model, [models.rank] * len(chains.seeds), NULL_DRAWS, seed=43)

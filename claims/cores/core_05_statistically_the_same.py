@@ -57,4 +57,4 @@ def correlations(chains: Chains, sources: Coordinates, targets: Coordinates) -> 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(chains: Chains, judge: Judge) -> None:
-    judge(lambda world=controls.cores_compared: correlations(chains, *world(chains.chain)))
+    judge(lambda world=controls.cores_compared: correlations(chains, *world(chains.models)))

@@ -65,7 +65,10 @@ def relative_errors(found: Tensor, true: Tensor) -> dict[str, float]:
 
 
 def errors_of_the_consensus(models: ChainModels) -> dict[str, dict[str, float]]:
-    """The errors of the coordinates that all cores have in common, which no single model has."""
+    """The errors of the coordinates that all cores have in common, which no single model has.
+
+    Cores are compared on held-out sequences, so the map is fitted on these, a quarter of all.
+    """
     shared, _ = consensus(controls.coordinates(models, controls.core), rank=models.rank)
     dynamics = fit_dynamics(shared.view(int(models.held_out.sum()), -1, models.rank))
     errors = relative_errors(dynamics.eigenvalues, models.chain.spectrum)
@@ -74,7 +77,7 @@ def errors_of_the_consensus(models: ChainModels) -> dict[str, dict[str, float]]:
 
 def margins(chains: Chains, world: Callable[[Chains, int], Tensor]) -> dict[str, Estimate]:
     """How far inside the tolerance each eigenvalue and R2 are."""
-    held_out, chain = chains.chain.held_out, chains.chain.chain
+    held_out, chain = chains.models.held_out, chains.models.chain
     if float(chain.spectrum.abs().min()) < ROUNDING:
         raise NotRun("an eigenvalue of the chain is zero, and no share of it can be missed")
 
@@ -87,7 +90,7 @@ def margins(chains: Chains, world: Callable[[Chains, int], Tensor]) -> dict[str,
             found[name] = Measured(TOLERANCE - error, also={"relative error": error})
         return found | {"R2": Measured(share - LEAST, also={"R2 / oracle": share})}
 
-    details = errors_of_the_consensus(chains.chain) if world is controls.in_the_core else {}
+    details = errors_of_the_consensus(chains.models) if world is controls.in_the_core else {}
     return average_by_part(chains.seeds, measure, details=details)
 
 

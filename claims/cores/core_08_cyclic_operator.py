@@ -5,7 +5,7 @@ map takes the mean core coordinates of every answer to those of the next answer,
 eigenvalues near the unit circle.  But some linear map takes any 53 points in 52 or more dimensions
 to any others, and the shift of 53 points has all 53rd roots of unity as eigenvalues: in so many
 dimensions the ring is automatic.  Hardened: R2 is measured between answers that the fit did not
-see, and cores of rank 52 or more do not count.
+see, and cores of rank 52 or more score 0.
 """
 
 import pytest

@@ -5,9 +5,9 @@ feature has a group of decoder rows, of which the autoencoder uses a subspace.  
 Rotation" (arXiv 2605.24577) shows that after one Procrustes rotation the autoencoder of one seed
 can be applied to another, but only for autoencoders of single directions.  Here a group SAE
 (GroupTopK) and a TopK SAE of the same width, L0 and recipe are applied to the rotated target at
-the last site, on held-out tokens, as in PIR-04.  The first part is the EV that the group SAE loses,
-with PIR-04's bar.  The second is how much more it loses than the TopK SAE; where nothing is carried
-both may lose equally, so it is informative only together with the first.
+the last site, on held-out tokens, as in PIR-04.  The first part is the EV that the group SAE loses;
+the second is how much more it loses than the TopK SAE.  Both have PIR-04's bar.  Where nothing is
+carried both SAEs may lose equally, so the second is informative only together with the first.
 
 The details compare autoencoders trained on each model: are the target's groups, once rotated, those
 of the source?  A group counts for what it writes.  The same is reported for TopK latents, under a
@@ -70,7 +70,7 @@ HARDENED = Measurement(
 
 
 def ev_lost(pair: Pair, sae: SAE) -> tuple[float, float]:
-    """EV of the source lost when an autoencoder is applied to the rotated target, and the rest."""
+    """Return the EV that an autoencoder loses on the rotated target, and the EV restored."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
     rotated = pair.alignment.apply(target).float()
     restored = ev(reconstruct(sae, rotated), source)

@@ -32,6 +32,7 @@ CONTROLS = (
     negative("unrelated activations", lambda d, i, j: (d.trained(i), d.of_noise(j))),
     negative("untrained decoders", lambda d, i, j: (d.initial(i), d.initial(j))),
     negative("model of another task", lambda d, i, j: (d.trained(i), d.other_task(j))),
+    # A decoder with itself.
     positive("same activations, same SAE seed", lambda d, i, j: (d.trained(i), d.trained(i))),
 )
 OWN_START = negative("own untrained decoder", lambda d, i, j: (d.trained(i), d.initial(i)))

@@ -61,7 +61,7 @@ def margin(pair: Pair, *, silent_counts: bool = True) -> Measured:
 
 
 def margin_published(pair: Pair) -> Measured:
-    return margin(pair.on_fit_tokens(), silent_counts=False)
+    return margin(pair.on_all_tokens(), silent_counts=False)
 
 
 @pytest.mark.measurement(PUBLISHED)

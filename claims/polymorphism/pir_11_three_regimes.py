@@ -9,6 +9,7 @@ in doublings, the ratio of the doses with half of seed 0's largest drop is insid
 how much larger the drop is than in seed 0, at alpha 0.5 or 1, whichever is less.  A drop in
 accuracy has no sign, so it cannot show an inversion.  Hardened: the signed change of the logit
 margin, compared with that by the target's vector, on held-out tokens; inverted means below zero.
+If a vector does not move the answers of its seed as it asks, there is no ratio: NOT RUN.
 """
 
 import math

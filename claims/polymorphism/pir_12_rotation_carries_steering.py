@@ -1,8 +1,9 @@
 """PIR-12: one rotation transfers steering vectors.
 
 "Polymorphism Is Rotation" (arXiv 2605.24577) says so in its abstract but tests no rotated
-vector.  Here every seed's vectors at `resid_mid.1` are carried into every other seed's basis by
-the Procrustes rotation between their activations.  The signed change of the logit margin, summed
+vector.  Here every seed's vectors at one site (`resid_mid.1` of the Dyck models; of language
+models the suite's steering site) are carried into every other seed's basis by the Procrustes
+rotation between their activations.  The signed change of the logit margin, summed
 over alpha 0.5, 1, 2 and 4, is divided by that of the target's vector.  Vectors and rotations are
 fitted on some sequences, and effects are measured on others.  The bar is on the mean over all
 pairs of seeds.  Also reported: the lowest pair, the vector carried by the best affine map, and the

@@ -12,10 +12,10 @@ import pytest
 from torch import Tensor
 
 from polyrot import bars
-from polyrot.capabilities.components import effects
 from polyrot.capabilities.figures import effects_in_two_seeds
 from polyrot.claim import *
 from polyrot.experiments.dyck import controls, functions
+from polyrot.experiments.dyck.components import effects
 from polyrot.experiments.dyck.functions import FunctionWorld
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.dyck.weights import align_models

@@ -9,10 +9,11 @@ tokens with which half of the features were found to within 5 degrees, in the ru
 reconstructs those tokens best.  For each repetition a power of the dimension and an exponential of
 it are fitted to the logarithms, from two dimensions on, and their information criteria (AIC) are
 compared; both have two parameters.  A repetition that never found the features of some dimension is
-left out.
+left out of the fit, and the verdict is then INCONCLUSIVE.
 
-The other half of the claim, that a scalar SAE needs exponentially many, is a control: each token,
-without noise, is a single direction, and one direction is active at a time.  A trained scalar SAE
+The other half of the claim, that a scalar SAE needs exponentially many, is a control, up to eight
+dimensions: each token, without noise, is a single direction, one direction is active at a time, and
+tokens are needed until 90% of points are near one, the median of ten draws.  A trained scalar SAE
 gives nothing to fit: TopK with equally many latents and the same L0 found features of one and two
 dimensions only, with any number of tokens in the sweep, whether its latents were clustered or
 assigned by the ground truth (tried once, in three repetitions).

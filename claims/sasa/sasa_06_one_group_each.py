@@ -4,12 +4,13 @@
 latents, each shape is held by one group, whose rank is that of the shape, whereas scalar SAEs
 spend ten atoms or more on it.  Units (groups, or single latents) are counted from the largest until
 they carry 90% of the energy that the SAE writes into the subspace of a shape while it is active.
-The rank is the number of directions that carry 90% of what the largest unit writes; a group that is
-the largest of two shapes counts for neither.  Three group SAEs: groups of rank 16, one active at a
-time, without and with a nuclear penalty; and groups of rank 4, more of them than are needed.
+The rank is the number of directions that carry 90% of what the largest unit writes.  The number
+judged is the worst of: groups beyond one for a shape, groups that are the largest of more than one
+shape, and the error of a rank.  Three group SAEs: groups of rank 16, one active at a time, without
+and with a nuclear penalty; and groups of rank 4, more of them than are needed.
 
-As published: the atoms of scalar SAEs at the L0 of the groups; ReLU and JumpReLU at the L0 that
-explains as much variance.  Each architecture is a part.
+As published: the mean number of atoms over the three shapes, of scalar SAEs at the L0 of the
+groups; ReLU and JumpReLU at the L0 that explains as much variance.  Each architecture is a part.
 """
 
 from collections.abc import Callable, Sequence

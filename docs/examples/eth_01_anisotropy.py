@@ -1,8 +1,8 @@
 """ETH-01: the residual stream is anisotropic.
 
 "How Contextual are Contextualized Word Representations?" (Ethayarajh 2019,
-doi:10.18653/v1/D19-1006): behind every block, two random tokens have a cosine far above 0,
-the mean if directions were uniform.
+doi:10.18653/v1/D19-1006): at every site of the suite, the mean cosine of two random tokens is far
+above 0; it would be 0 if directions were uniform.
 """
 
 import pytest

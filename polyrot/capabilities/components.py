@@ -1,48 +1,24 @@
 """How ablating components of a suite's models changes the loss, and what gradients predict."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
-from polyrot.bars import EFFECT_SEQUENCES, MEAN_SEQUENCES, analysis_batch
 from polyrot.interventions.attribution import attribution_patching, integrated_gradients
 from polyrot.interventions.effects import (
     Effects,
     Inputs,
     ablation_effects,
-    dyck_inputs,
-    language_inputs,
     mean_outputs,
 )
 from polyrot.interventions.places import places
 from polyrot.models.linear import LinearModel
-from polyrot.models.transformer import StackedTransformer
 from polyrot.suites.capability import Capability
 from polyrot.suites.suite import Suite
-
-INTEGRATED_SEQUENCES = 32
-"""Sequences for integrated gradients: 320 forward and backward runs.  Effects are measured on the
-same sequences; prediction and effect agree whatever the sequences."""
-
-
-class Components(Suite, Capability):
-    """Models whose components can be ablated."""
-
-    what = "models whose components can be ablated"
-
-    @abstractmethod
-    def component_models(self, *, trained: bool = True) -> Iterable[nn.Module]:
-        """Return the models, trained or before training: one stack, or one model per seed."""
-
-    @property
-    def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
-        """Tokens of language models: for the components' means, and for the effects."""
-        raise self.lacks("language models")
 
 
 @dataclass(frozen=True)
@@ -56,6 +32,20 @@ class Subject:
     """Inputs for integrated gradients."""
 
 
+class Components(Suite, Capability):
+    """Models whose components can be ablated."""
+
+    what = "models whose components can be ablated"
+
+    @abstractmethod
+    def component_models(self, *, trained: bool = True) -> Iterable[nn.Module]:
+        """Return the models, trained or before training: one stack, or one model per seed."""
+
+    @abstractmethod
+    def subject(self, model: nn.Module) -> Subject:
+        """Measure the means of a model's components, and give the inputs for their effects."""
+
+
 INTEGRATED, ATTRIBUTED = "integrated gradients", "attribution patching"
 
 Compared = dict[str, tuple[Effects, Effects]]
@@ -65,12 +55,12 @@ Compared = dict[str, tuple[Effects, Effects]]
 @lru_cache(maxsize=1)
 def trained(suite: Components) -> Compared:
     """The models themselves: no control."""
-    return _compared(_subjects(suite, suite.component_models()))
+    return _compared(map(suite.subject, suite.component_models()))
 
 
 def untrained(suite: Components) -> Compared:
     """The models before training, with the parameters that the cohort shares from seed 0."""
-    return _compared(_subjects(suite, suite.component_models(trained=False)))
+    return _compared(map(suite.subject, suite.component_models(trained=False)))
 
 
 def linear(suite: Components) -> Compared:
@@ -95,36 +85,6 @@ def other_components(suite: Components) -> Compared:
         ]
         result[name] = (torch.stack(rows), effects)
     return result
-
-
-def _subjects(suite: Components, models: Iterable[nn.Module]) -> Iterator[Subject]:
-    for model in models:
-        if isinstance(model, StackedTransformer):
-            yield subject(model)
-        else:
-            device = next(model.parameters()).device
-            for_means, for_effects = (
-                language_inputs(model, tokens.to(device)) for tokens in suite.component_tokens
-            )
-            yield Subject(model, mean_outputs(model, for_means), for_effects, for_effects)
-
-
-@lru_cache(maxsize=2)
-def subject(models: StackedTransformer) -> Subject:
-    """Measure the components' means, and draw the inputs for effects."""
-    means = mean_outputs(models, dyck_inputs(models, analysis_batch(MEAN_SEQUENCES, seed=0)))
-    inputs, few = (
-        dyck_inputs(models, analysis_batch(sequences, seed=1))
-        for sequences in (EFFECT_SEQUENCES, INTEGRATED_SEQUENCES)
-    )
-    return Subject(models, means, inputs, few)
-
-
-@lru_cache(maxsize=2)
-def effects(models: StackedTransformer) -> Effects:
-    """Mean-ablation effects of every seed's components."""
-    measured = subject(models)
-    return ablation_effects(models, measured.means, measured.inputs)
 
 
 def _compared(subjects: Iterable[Subject]) -> Compared:

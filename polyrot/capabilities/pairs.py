@@ -105,7 +105,7 @@ class Pair:
         """The tokens to score on: those held out, or all if none are."""
         return self.held_out if bool(self.held_out.any()) else ~self.held_out
 
-    def on_fit_tokens(self) -> "Pair":
+    def on_all_tokens(self) -> "Pair":
         """Hold nothing out: fit and score on the same tokens, as the paper does."""
         return replace(self, held_out=_nothing(len(self.held_out)))
 

@@ -20,6 +20,7 @@ class Sharing(Suite, Capability):
     def check_sharing(self, *, shared_io: bool) -> None:
         """Raise NotRun if the seeds share, or do not share, as a claim requires."""
         if self.shares_io != shared_io:
-            what = "share their embedding and unembeddings" if shared_io else "share nothing"
-            name = "dyck3" if shared_io else "dyck3-independent"
-            raise NotRun(f"the claim is about seeds that {what}; run it with --suite {name}")
+            what, these = "share their embedding and unembeddings", "share nothing"
+            if not shared_io:
+                what, these = these, what
+            raise NotRun(f"the claim is about seeds that {what}; those of {self.name} {these}")

@@ -113,7 +113,7 @@ class Streams(Suite, Capability):
         result = {}
         for site in self.sites:
             pairs = map(world, self.pairs(site, anchored=published, ordered=published))
-            fitted = [pair.on_fit_tokens() if published else pair for pair in pairs]
+            fitted = [pair.on_all_tokens() if published else pair for pair in pairs]
             result[site] = torch.stack([pair.alignment.rotation for pair in fitted])
         return result
 
@@ -142,7 +142,7 @@ class Streams(Suite, Capability):
 class Checkpoints(Streams):
     """Activations at earlier points of every seed's training."""
 
-    what = "checkpoints from half way through training"
+    what = "earlier checkpoints of its models"
     earlier: tuple[str, ...] = ("half way",)
     """Names of the earlier points."""
 

@@ -99,10 +99,6 @@ ENCODER_COHORTS: dict[str, EncoderCohort] = {
 }
 
 
-TRAINABLE = (*CHAINS, MODULAR, SWEEP)
-"""Names that can be trained; a fork is trained together with the cohort it starts from."""
-
-
 def train_encoder_cohort(
     cohort: EncoderCohort, *, directory: Path, progress: Progress = silent
 ) -> History:

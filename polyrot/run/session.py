@@ -348,7 +348,7 @@ class Session:
         from polyrot.suites.loading import suite_provenance
 
         name = self._names.get(suite, suite)
-        found = suite_provenance(name, artifact_folder(self.config))
+        found = suite_provenance(name, artifacts_root(self.config))
         # A suite file is named by its path on the command line; the report states the path too.
         return found if name == suite else {"suite": name, **found}
 
@@ -383,7 +383,7 @@ class Session:
                 terminalreporter.write_line(line)
 
 
-def artifact_folder(config: pytest.Config) -> Path:
+def artifacts_root(config: pytest.Config) -> Path:
     """Return the folder of the suites' trained files."""
     from polyrot.suites.artifacts import SHIPPED, retrained_directory
 

@@ -137,7 +137,8 @@ class Kind:
     load: Lazy | None = None
     """Called with a name, `artifacts=`, `device=` and `progress=`; returns a `Suite`."""
     suite: Lazy | None = None
-    """The class of its suites, whose bases say what they provide."""
+    """The class of its suites, whose bases say what they provide, or a function of a name that
+    returns it."""
     find: Callable[[str], Listed | None] | None = None
     """Called with a name that is not in `suites`; returns its `Listed`, or None."""
     more: tuple[tuple[str, str], ...] = ()

@@ -62,7 +62,7 @@ def judge(
     proxy: str = "",
     characteristic: Characteristic | None = None,
 ) -> Part:
-    """Judge one part by the table in DESIGN.md.
+    """Judge one part by the table in docs/verdict-rule.md.
 
     Args:
         name: name of the part, for example a site.

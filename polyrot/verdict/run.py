@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from polyrot.errors import FigureWarning
-from polyrot.errors import NotRun as NotRun
+from polyrot.errors import FigureWarning, NotRun
 from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic

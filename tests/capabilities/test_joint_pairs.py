@@ -50,7 +50,7 @@ def test_moments_of_a_pair_are_those_of_the_pair_alone(source: int, target: int)
     shared, alone = (pair(source, target, j).moments for j in (joint, None))
     for found, expected in zip(shared, alone, strict=True):
         same(found, expected)
-    whole, nothing = pair(source, target, joint).on_fit_tokens().moments
+    whole, nothing = pair(source, target, joint).on_all_tokens().moments
     same(whole, Moments.from_arrays(SETS[target], SETS[source]))
     assert nothing is None
 

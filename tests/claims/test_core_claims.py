@@ -98,7 +98,7 @@ def test_without_common_shifts_three_dimensions_are_the_most_there_can_be() -> N
 
 
 def test_what_all_logits_hear_alike_is_no_part_of_the_core() -> None:
-    loud, quiet = world("chain-loud-voice").chain, world("chain-state").chain
+    loud, quiet = world("chain-loud-voice").models, world("chain-state").models
     assert [core.rank for core in loud.cores] == [4] * 5
     for own, other in zip(loud.without_common_shift.cores, quiet.cores, strict=True):
         assert own.rank == other.rank == 3
@@ -110,7 +110,7 @@ def test_a_core_says_what_it_was_of() -> None:
     details = record.parts[0].estimate.details
     assert [details[f"rank of seed {seed}"] for seed in SEEDS] == [3] * 5
     assert details["energy of 3 directions"] == pytest.approx(1)
-    assert [core.rank for core in world("chain-one-bit").chain.cores] == [1] * 5
+    assert [core.rank for core in world("chain-one-bit").models.cores] == [1] * 5
 
 
 class ThatWasThereBefore(AdditionWorld):

@@ -61,7 +61,7 @@ def test_the_shipped_models_predict_their_chain_as_well_as_can_be() -> None:
     assert "seed0.safetensors" in provenance["artifacts"]
     for name in ("markov-5", "markov-6", "markov-two-rows"):
         manifest = json.loads((SHIPPED / name / "manifest.json").read_text())
-        assert manifest["architecture"]["vocabulary"] == suite.other_chain(name).chain.states
+        assert manifest["architecture"]["vocabulary"] == suite.models_of(name).chain.states
 
 
 @pytest.mark.seconds
@@ -113,7 +113,7 @@ def test_a_chain_is_trained_rounded_and_written(tmp_path: Path) -> None:
     suite = load_suite("markov", artifacts=tmp_path)
     assert suite.activations.at("resid_post.0").shape[-1] == 8
     with pytest.raises(NotRun, match="no trained files of markov-6"):
-        suite.other_chain("markov-6")
+        suite.models_of("markov-6")
 
 
 @pytest.mark.usefixtures("small_cohorts")

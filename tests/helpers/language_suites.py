@@ -9,10 +9,10 @@ import planted_language
 import pytest
 from planted_language import change, saved
 
+from polyrot.errors import NotRun
 from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.models import hub
 from polyrot.suites.loading import load_suite
-from polyrot.verdict.run import NotRun
 
 
 def load(file: Path) -> LanguageSuite:

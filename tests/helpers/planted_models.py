@@ -8,8 +8,9 @@ from planted import random_model, untrained_sae
 from torch import Tensor
 
 import polyrot as pr
-from polyrot.capabilities.components import Components
+from polyrot.capabilities.components import Components, Subject
 from polyrot.capabilities.streams import Autoencoders
+from polyrot.experiments.dyck import components
 from polyrot.experiments.dyck.functions import averaged_depths
 from polyrot.experiments.dyck.suite import INTERNAL_SITES, DyckModels
 from polyrot.models.harvest import harvest
@@ -64,6 +65,9 @@ class PlantedModels(DyckModels, Components, Autoencoders):
 
     def component_models(self, *, trained: bool = True) -> list[StackedTransformer]:
         return [self.models if trained else self.untrained]
+
+    def subject(self, model: StackedTransformer) -> Subject:
+        return components.subject(model)
 
     def cohort(self, name: str) -> StackedTransformer:
         return self._others[name]

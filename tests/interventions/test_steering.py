@@ -8,13 +8,13 @@ from torch import Tensor
 
 import polyrot as pr
 from polyrot.capabilities.sharing import Sharing
+from polyrot.errors import NotRun
 from polyrot.interventions.edit import adding
 from polyrot.interventions.steering import CONCEPTS, difference_of_means, divergence, steer
 from polyrot.models.harvest import harvest, predict, real_labels
 from polyrot.models.transformer import HEADS, StackedTransformer, TransformerConfig, stack_states
 from polyrot.suites.suite import Suite
 from polyrot.tasks import dyck
-from polyrot.verdict.run import NotRun
 
 SITE = "resid_mid.1"
 ALPHAS = (0.5, 2.0)
@@ -113,10 +113,10 @@ def test_a_dose_of_nothing_changes_nothing(
     assert divergence(models, SITE, x, nothing, (1.0,)).abs().max() < 1e-12
 
 
-def test_a_claim_about_other_sharing_is_not_run_and_says_where() -> None:
+def test_a_claim_about_other_sharing_is_not_run_and_says_why() -> None:
     shared = pr.load_suite("dyck3")
     shared.check_sharing(shared_io=True)
-    with pytest.raises(NotRun, match="share nothing; run it with --suite dyck3-independent"):
+    with pytest.raises(NotRun, match="share nothing; those of dyck3 share their"):
         shared.check_sharing(shared_io=False)
     with pytest.raises(NotRun, match="toy has no models whose embeddings can be compared"):
         Suite("toy", (0,)).get(Sharing)

@@ -17,12 +17,12 @@ from planted_language import logits, saved, tokenizer_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from polyrot.errors import NotRun
 from polyrot.experiments.language.activations import read_sites
 from polyrot.interventions.edit import recorded
 from polyrot.interventions.places import FAMILIES, FINAL_NORM, places
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
-from polyrot.verdict.run import NotRun
 
 TOKENS = torch.randint(planted_language.VOCABULARY, (2, 9), generator=torch.manual_seed(0))
 WEIGHTS, PICKLED = "model.safetensors", "pytorch_model.bin"

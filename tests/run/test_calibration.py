@@ -147,7 +147,7 @@ import pytest
 from polyrot.stats.estimate import exact
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Measurement, negative, positive
-from polyrot.verdict.run import NotRun
+from polyrot.errors import NotRun
 
 CLAIM = Claim("TOY-01", "The number is large", "a toy", true_in=("haar",), false_in=("identity",))
 MEASURED = Measurement(

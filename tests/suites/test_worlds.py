@@ -11,6 +11,7 @@ from toy_claim import run_own_claims
 
 import polyrot as pr
 from polyrot.capabilities.streams import LATE_SITE, Checkpoints
+from polyrot.errors import NotRun
 from polyrot.experiments.addition.worlds import ADDITION_WORLDS, DELAY_WORLDS
 from polyrot.experiments.agreement.worlds import VERB_WORLDS
 from polyrot.experiments.chains.worlds import CHAIN_WORLDS
@@ -19,7 +20,6 @@ from polyrot.experiments.synthetic import worlds as synthetic
 from polyrot.experiments.synthetic.worlds import ACTIVATION_WORLDS, D_MODEL
 from polyrot.sae.metrics import l0, reconstruct
 from polyrot.suites.registry import suite_names, worlds
-from polyrot.verdict.run import NotRun
 
 
 @lru_cache

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyrot.errors import FigureWarning
+from polyrot.errors import FigureWarning, NotRun
 from polyrot.stats.estimate import Estimate, jackknife
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.cache import EstimateCache
@@ -18,7 +18,7 @@ from polyrot.verdict.claim import Claim, Control, Draw, Kind, Measurement, negat
 from polyrot.verdict.figure import Figure, Mark
 from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
 from polyrot.verdict.record import Record
-from polyrot.verdict.run import NotRun, run
+from polyrot.verdict.run import run
 
 BAR = Bar.at_least(0.5, "score")
 

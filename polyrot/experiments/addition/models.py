@@ -24,7 +24,7 @@ ENOUGH_LOSS = 1e-3
 CHANCES = 2
 """A core is necessary if accuracy without it is at most this multiple of chance."""
 PROPER = modular.MODULUS - 1
-"""Cores of this rank or more can hold arbitrary points and do not count."""
+"""Cores of this rank or more can hold arbitrary points, and score 0."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class ModularSuite(Cores, Autoencoders, Addition, Delays):
 
 
 def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> ModularSuite:
-    """Load the suite; see `polyrot.suites.registry.load_suite`."""
+    """Load the suite; see `polyrot.suites.loading.load_suite`."""
     return ModularSuite(artifacts, device)
 
 

@@ -23,7 +23,7 @@ States = Float[Tensor, "sequence position rank"]
 
 def as_trained(chains: Chains) -> ChainModels:
     """The models themselves: no control."""
-    return chains.chain
+    return chains.models
 
 
 def core(models: ChainModels, index: int) -> Basis:
@@ -103,21 +103,21 @@ def first_core_rotated(models: ChainModels) -> SourcesAndTargets:
 
 def in_the_core(chains: Chains, index: int) -> States:
     """A seed's states in its core: no control."""
-    return chains.chain.activations[index].double() @ core(chains.chain, index)
+    return chains.models.activations[index].double() @ core(chains.models, index)
 
 
 def in_a_random_subspace(chains: Chains, index: int) -> States:
     """A seed's states in a random subspace."""
-    return chains.chain.activations[index].double() @ random_subspace(chains.chain, index)
+    return chains.models.activations[index].double() @ random_subspace(chains.models, index)
 
 
 def before_training(chains: Chains, index: int) -> States:
     """A seed's states before training, in the core that it has then."""
-    models = chains.untrained_chain
+    models = chains.untrained_models
     return models.activations[index].double() @ core(models, index)
 
 
 def states_of_the_chain(chains: Chains, index: int) -> States:
     """The states to predict, one-hot, without the last coordinate: the coordinates sum to one."""
-    models = chains.chain
+    models = chains.models
     return torch.nn.functional.one_hot(models.targets, models.chain.states)[..., :-1].double()

@@ -22,10 +22,10 @@ def spectra(chains: Chains, *, common_shift: bool) -> list[Figure]:
     With or without the direction that shifts all logits alike.
     """
     worlds: dict[Labelled, ChainModels] = {
-        ("trained", Role.MODELS): chains.chain,
-        ("untrained", Role.NEGATIVE): chains.untrained_chain,
-        ("hangs on one bit", Role.NEGATIVE): chains.other_chain("markov-two-rows"),
-        ("six states", Role.POSITIVE): chains.other_chain("markov-6"),
+        ("trained", Role.MODELS): chains.models,
+        ("untrained", Role.NEGATIVE): chains.untrained_models,
+        ("hangs on one bit", Role.NEGATIVE): chains.models_of("markov-two-rows"),
+        ("six states", Role.POSITIVE): chains.models_of("markov-6"),
     }
     series = []
     for (label, role), models in worlds.items():
@@ -51,7 +51,7 @@ def spectra(chains: Chains, *, common_shift: bool) -> list[Figure]:
 
 def overlaps(chains: Chains) -> list[Figure]:
     """Draw the overlaps of the cores of two seeds over the histogram of random subspaces'."""
-    models = chains.chain
+    models = chains.models
     bases = [controls.core(models, index) for index in range(len(chains.seeds))]
     found = [overlap(one, other) for one, other in combinations(bases, 2)]
     chance = random_overlaps(models.d_model, [models.rank] * 2, NULL_DRAWS, seed=44)
@@ -77,7 +77,7 @@ def overlaps(chains: Chains) -> list[Figure]:
 
 def operators(chains: Chains) -> list[Figure]:
     """Draw the eigenvalues of the maps from one position to the next, with the chain's."""
-    models = chains.chain
+    models = chains.models
     found = {("the chain", Role.POSITIVE): [models.chain.spectrum]}
     for label, role, world in (
         ("cores", Role.MODELS, controls.in_the_core),

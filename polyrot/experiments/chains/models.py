@@ -113,14 +113,14 @@ class Chains(Suite, Capability):
 
     @property
     @abstractmethod
-    def chain(self) -> ChainModels:
+    def models(self) -> ChainModels:
         """The seeds at the site of their core."""
 
     @property
     @abstractmethod
-    def untrained_chain(self) -> ChainModels:
+    def untrained_models(self) -> ChainModels:
         """The same seeds before training."""
 
     @abstractmethod
-    def other_chain(self, name: str) -> ChainModels:
-        """Return equally many seeds of another of `polyrot.models.encoder_cohorts.CHAINS`."""
+    def models_of(self, name: str) -> ChainModels:
+        """Return the same number of seeds of another of `polyrot.models.encoder_cohorts.CHAINS`."""

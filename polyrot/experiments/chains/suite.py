@@ -38,14 +38,14 @@ class MarkovSuite(Cores, Autoencoders, Chains):
         self._artifacts = Artifacts.open(folder / NAME)
 
     @cached_property
-    def chain(self) -> ChainModels:
+    def models(self) -> ChainModels:
         return ChainModels.of(CHAINS[NAME], self._trained(NAME))
 
     @cached_property
-    def untrained_chain(self) -> ChainModels:
+    def untrained_models(self) -> ChainModels:
         return ChainModels.of(CHAINS[NAME], self._untrained)
 
-    def other_chain(self, name: str) -> ChainModels:
+    def models_of(self, name: str) -> ChainModels:
         return ChainModels.of(CHAINS[name], self._trained(name), sequences=FEWER_SEQUENCES)
 
     @cached_property
@@ -92,7 +92,7 @@ class MarkovSuite(Cores, Autoencoders, Chains):
 
 
 def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> MarkovSuite:
-    """Load the suite; see `polyrot.suites.registry.load_suite`."""
+    """Load the suite; see `polyrot.suites.loading.load_suite`."""
     return MarkovSuite(artifacts, device)
 
 

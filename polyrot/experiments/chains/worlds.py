@@ -197,14 +197,14 @@ class ChainWorld(Chains):
         self._others: dict[str, ChainModels] = {}
 
     @cached_property
-    def chain(self) -> ChainModels:
+    def models(self) -> ChainModels:
         return self._make(self._draw)
 
     @cached_property
-    def untrained_chain(self) -> ChainModels:
+    def untrained_models(self) -> ChainModels:
         return knows_nothing(self._draw, CHAIN)
 
-    def other_chain(self, name: str) -> ChainModels:
+    def models_of(self, name: str) -> ChainModels:
         if name not in self._others:
             self._others[name] = (
                 knows_one_bit(self._draw, sequences=FEWER_SEQUENCES)

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from polyrot.bars import PerSeed, label_divergence, smoothed, specification
-from polyrot.capabilities.components import effects
+from polyrot.experiments.dyck.components import effects
 from polyrot.experiments.dyck.functions import (
     averaged_depths,
     changed_models,

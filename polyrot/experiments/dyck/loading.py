@@ -25,7 +25,7 @@ def verify(name: str) -> None:
 
 
 def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> DyckSuite:
-    """Load a suite by its name; see `polyrot.suites.registry.load_suite`."""
+    """Load a suite by its name; see `polyrot.suites.loading.load_suite`."""
     if released := parse_released(name):
         release = Release.open(released)
         return ReleasedSuite(name, release, artifacts=artifacts, device=device, progress=progress)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyrot.capabilities.streams import Checkpoints
+from polyrot.errors import NotRun
 from polyrot.experiments.dyck.release_folder import EXPANSION, Release
 from polyrot.experiments.dyck.release_name import ReleaseName, spelled
 from polyrot.experiments.dyck.suite import DyckSuite
@@ -20,7 +21,6 @@ from polyrot.sae.released import SAEFileName, read_sae
 from polyrot.stats.estimate import Estimate, exact
 from polyrot.suites.artifacts import Artifacts, MissingArtifact, SAEName
 from polyrot.verdict.cache import EstimateCache
-from polyrot.verdict.run import NotRun
 
 
 class ReleasedSuite(DyckSuite, Checkpoints):

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from polyrot.capabilities.components import Components
+from polyrot.capabilities.components import Components, Subject
 from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.dictionaries import GroupAutoencoders
 from polyrot.capabilities.sharing import Sharing
 from polyrot.capabilities.streams import LATE_SITE, Checkpoints, ControlAutoencoders, Streams
 from polyrot.cores.gramians import Tail
 from polyrot.errors import NotRun
+from polyrot.experiments.dyck import components
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
 from polyrot.models.harvest import Activations, harvest, real_labels
 from polyrot.models.transformer import (
@@ -143,6 +144,10 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
 
     def component_models(self, *, trained: bool = True) -> Iterable[StackedTransformer]:
         return [self.models if trained else self.untrained]
+
+    def subject(self, model: nn.Module) -> Subject:
+        assert isinstance(model, StackedTransformer)
+        return components.subject(model)
 
     def tail(self, seed: int) -> Tail:
         model = self.models.take(self.index(seed)).cpu()

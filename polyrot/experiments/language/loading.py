@@ -23,7 +23,7 @@ from polyrot.suites.kind import Listed
 
 
 def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> LanguageSuite:
-    """Load a suite by its name or its file; see `polyrot.suites.registry.load_suite`."""
+    """Load a suite by its name or its file; see `polyrot.suites.loading.load_suite`."""
     path = _path(name)
     file = read_suite_file(path)
     for artifact, folder in _artifacts(file, path.parent, artifacts):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from polyrot.capabilities.components import Components
+from polyrot.capabilities.components import Components, Subject
 from polyrot.capabilities.sharing import Sharing
 from polyrot.capabilities.streams import Checkpoints, ControlAutoencoders
 from polyrot.errors import NotRun
@@ -26,6 +26,7 @@ from polyrot.experiments.language.checkpoints import (
 from polyrot.experiments.language.suite_file import SuiteFile
 from polyrot.experiments.language.tokens import Sequences, TokenData, load_tokens
 from polyrot.experiments.language.train import TOKENS_FILE
+from polyrot.interventions.effects import language_inputs, mean_outputs
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.harvest import Activations
@@ -201,10 +202,18 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     @cached_property
     def component_tokens(self) -> tuple[Int[Tensor, "_ position"], Int[Tensor, "_ position"]]:
+        """Tokens for the means of components, and for their effects."""
         effects, means = COMPONENT_SEQUENCES, COMPONENT_SEQUENCES + MEAN_SEQUENCES
         if len(self.data.analysis) <= effects:
             raise NotRun(f"tokens.sequences: components need more than {effects} sequences")
         return self.data.analysis[effects:means], self.data.analysis[:effects]
+
+    def subject(self, model: nn.Module) -> Subject:
+        device = next(model.parameters()).device
+        for_means, for_effects = (
+            language_inputs(model, tokens.to(device)) for tokens in self.component_tokens
+        )
+        return Subject(model, mean_outputs(model, for_means), for_effects, for_effects)
 
     @property
     def middle_site(self) -> str:

@@ -95,7 +95,7 @@ class Models(_Table):
     artifact: str = ""
     """Models made by `polyrot train`: `textlm` or `agreement`."""
     earlier: list[str] = []
-    """Checkpoints of the same run, the first from half way: revisions on the hub, or folders."""
+    """Checkpoints of the same run, the one to judge first: revisions on the hub, or folders."""
     untrained: str = ""
     """Model before training: a revision or folder; by default initialised at random."""
     size: str = ""

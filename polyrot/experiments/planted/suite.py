@@ -169,7 +169,7 @@ class DictionarySuite(Points, Dictionaries, SampleCounts):
 
 
 def load(name: str, *, artifacts: Path, device: str, progress: Progress) -> DictionarySuite:
-    """Load a suite; see `polyrot.suites.registry.load_suite`."""
+    """Load a suite; see `polyrot.suites.loading.load_suite`."""
     return DictionarySuite(name, artifact_folder(name, artifacts))
 
 

@@ -12,6 +12,7 @@ from toy_claim import run_own_claims
 
 import polyrot as pr
 from polyrot.capabilities.streams import LATE_SITE
+from polyrot.errors import NotRun
 from polyrot.experiments.dyck.release_folder import Release
 from polyrot.experiments.dyck.release_name import ReleaseName, parse_released, spelled
 from polyrot.experiments.dyck.suite import INTERNAL_SITES
@@ -23,7 +24,6 @@ from polyrot.suites.artifacts import SHIPPED, Artifacts, MissingArtifact, SAENam
 from polyrot.suites.loading import suite_provenance
 from polyrot.suites.registry import check_suite, find_suite
 from polyrot.suites.suite import Suite
-from polyrot.verdict.run import NotRun
 
 ROOT = Path(__file__).parents[3]
 CONFIG = TransformerConfig()

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
 from polyrot.cli import app
+from polyrot.errors import NotRun
 from polyrot.experiments.language.activations import harvest_language, read_sites
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models.harvest import Activations
@@ -25,7 +26,6 @@ from polyrot.models.sources import ModelSource
 from polyrot.progress import Progress
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import train_saes
-from polyrot.verdict.run import NotRun
 
 SITES = ("resid_pre.0", "resid_post.1", FINAL_NORM)
 TOKENS = torch.randint(VOCABULARY, (12, 7), generator=torch.manual_seed(3))

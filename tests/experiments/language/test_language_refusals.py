@@ -12,10 +12,10 @@ from language_suites import changed, load, reason, saved_as
 from planted_language import D, saved
 
 from polyrot.capabilities.steering import Steered
+from polyrot.errors import NotRun
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.language.suite import LanguageSuite
 from polyrot.suites.loading import suite_provenance
-from polyrot.verdict.run import NotRun
 
 
 def test_models_of_several_widths_are_not_run(folder: Path) -> None:

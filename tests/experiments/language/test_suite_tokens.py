@@ -15,12 +15,12 @@ from local_hub import LocalHub, serving
 from planted_language import tokenizer_of
 from safetensors.numpy import save_file
 
+from polyrot.errors import NotRun
 from polyrot.experiments.language.suite_file import Tokens
 from polyrot.experiments.language.tokens import TokenData, load_tokens
 from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.tasks import text
-from polyrot.verdict.run import NotRun
 
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath"]
 FEW = Tokens(sequences=8, length=8)

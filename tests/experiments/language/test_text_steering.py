@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polyrot.capabilities.steering import ALPHAS, Steered
+from polyrot.errors import NotRun
 from polyrot.experiments.language import contrasts
 from polyrot.experiments.language import steering as text_steering
 from polyrot.experiments.language.activations import read_sites
@@ -29,7 +30,6 @@ from polyrot.interventions.edit import adding
 from polyrot.models import hub
 from polyrot.suites.loading import load_suite
 from polyrot.tasks import text
-from polyrot.verdict.run import NotRun
 
 SITE = "resid_post.1"
 
