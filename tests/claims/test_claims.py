@@ -15,9 +15,10 @@ import pytest
 from claim_runs import claim_module, measured
 from torch import Tensor
 
-from polyrot.capabilities import components, steering
+from polyrot.capabilities import steering
 from polyrot.capabilities.steering import Steered, SteeringWorld
 from polyrot.catalogue import load_module
+from polyrot.experiments.dyck import components
 from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.average import average, average_by_part

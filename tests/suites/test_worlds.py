@@ -150,7 +150,7 @@ def test_what_a_world_lacks_is_not_run() -> None:
     suite = pr.load_suite("world:identity")
     with pytest.raises(NotRun, match="world:identity has no models of the Dyck-3 task"):
         suite.get(DyckModels)
-    with pytest.raises(NotRun, match="world:identity has no checkpoints from half way"):
+    with pytest.raises(NotRun, match="world:identity has no earlier checkpoints of its"):
         suite.get(Checkpoints)
 
 
