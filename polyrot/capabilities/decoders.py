@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from polyrot.capabilities.autoencoder_training import NOISE
 from polyrot.capabilities.streams import Autoencoders, ControlAutoencoders
 from polyrot.sae.recipe import SAEConfig
 from polyrot.sae.training import initial_weights
@@ -42,7 +43,7 @@ class Decoders:
 
     def of_noise(self, seed: int) -> Decoder:
         """Return a decoder trained on Gaussian activations."""
-        return self._unrelated(seed, "noise")
+        return self._unrelated(seed, NOISE)
 
     def _unrelated(self, seed: int, site: str) -> Decoder:
         controls = self.autoencoders.get(ControlAutoencoders)

@@ -6,7 +6,7 @@ The measurements are those of the claim modules themselves, run on planted suite
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import planted
@@ -21,7 +21,7 @@ from polyrot.catalogue import load_module
 from polyrot.experiments.dyck import components
 from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
-from polyrot.stats.average import average, average_by_part
+from polyrot.stats.average import average
 from polyrot.stats.estimate import Estimate
 from polyrot.suites.registry import applies_to, world_name, worlds
 from polyrot.suites.suite import Suite
@@ -261,13 +261,7 @@ def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
     for wrong in (steering.uncarried, steering.randomly_rotated):
 
         def measure(world: SteeringWorld = wrong) -> dict[str, Estimate]:
-            return average_by_part(
-                steered.pairs(),
-                lambda pair: {
-                    concept.name: module.share_of_effect(steered, world, concept, pair)
-                    for concept in steered.concepts
-                },
-            )
+            return steered.each_concept(partial(module.share_of_effect, steered, world))
 
         record = run(module.HARDENED, measure, suite="planted")
         assert record.verdict is Verdict.REFUTED, record.reason

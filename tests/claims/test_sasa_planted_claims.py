@@ -131,10 +131,12 @@ def test_a_group_that_is_two_shapes_is_neithers() -> None:
 def test_a_coefficient_is_chosen_on_the_first_seed_alone() -> None:
     module = module_of("SASA-07")
     decoders = module.as_trained(load_suite(SUBSPACES))
-    found = {name: module.matches(own[0], module.effective_rank) for name, own in decoders.items()}
-    errors = {name: module.error(own, 0.0) for name, own in found.items()}
+    found = {
+        name: module.matches(seeds[0], module.effective_rank) for name, seeds in decoders.items()
+    }
+    errors = {name: module.error(matched, 0.0) for name, matched in found.items()}
     assert module.best(decoders, module.effective_rank, 0.0) == min(errors, key=errors.__getitem__)
-    first = {name: own[:1] for name, own in decoders.items()}
+    first = {name: seeds[:1] for name, seeds in decoders.items()}
     assert module.best(first, module.effective_rank, 0.0) == min(errors, key=errors.__getitem__)
 
 
