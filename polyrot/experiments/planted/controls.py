@@ -86,8 +86,9 @@ def random_subspaces(dictionary: Dictionary) -> Directions:
 def planted_groups(features: Features) -> Float[Tensor, "group rank d_model"]:
     """One group for each feature, whose span holds it; float64."""
     rank = max(features.dims)
-    rows = planted_decoder(features, len(features.bases), rank)
-    return rows.double().unflatten(0, (-1, rank))
+    rows = planted_decoder(features, len(features.bases), rank).double()
+    groups: Tensor = rows.unflatten(0, (-1, rank))
+    return groups
 
 
 def on_the_sphere(dictionary: Dictionary, feature: int, count: int, *, salt: int) -> Vectors:

@@ -65,7 +65,8 @@ class Dictionary:
         """Decoder rows, of unit norm, of the latents that are active on some held-out token."""
         active = (self.sae.encode(self.held_out(ACTIVE_ON).x).abs() > SILENT).any(0)
         rows = self.sae.W_dec[active]
-        return rows / rows.norm(dim=1, keepdim=True)
+        unit: Tensor = rows / rows.norm(dim=1, keepdim=True)
+        return unit
 
     def objective(self) -> float:
         """Return the squared error on held-out tokens, summed over dimensions; mean over tokens."""
