@@ -4,7 +4,8 @@
 latents, each shape is held by one group, whose rank is that of the shape, whereas scalar SAEs
 spend ten atoms or more on it.  Units (groups, or single latents) are counted from the largest until
 they carry 90% of the energy that the SAE writes into the subspace of a shape while it is active.
-The rank is the effective rank of what the largest unit writes.
+The rank is the effective rank of all that the largest unit writes, so a group that holds several
+shapes has too large a rank.
 
 Hardened: of the paper's own method, groups of rank 16 under a nuclear penalty and an auxiliary loss
 for dead groups, one active at a time.  Two parts, each the mean over the shapes: the number of
@@ -129,10 +130,9 @@ def units_and_ranks(dictionary: Dictionary) -> tuple[list[int], list[float]]:
     """By shape: the units that carry it, and the effective rank of the largest of them."""
     sae, tokens = dictionary.sae, dictionary.held_out()
     energies = energies_inside(sae, tokens, dictionary.features.bases)
-    ranks = []
-    for shape, largest in enumerate(energies.argmax(1).tolist()):
-        wrote = written(sae, tokens.x[tokens.on[:, shape]])[largest]
-        ranks.append(effective_rank(torch.linalg.svdvals(wrote).square()))
+    # On all tokens: a group that holds several shapes has the rank of all of them.
+    wrote = written(sae, tokens.x)[energies.argmax(1)]
+    ranks = [effective_rank(energy) for energy in torch.linalg.svdvals(wrote).square()]
     return carriers(energies), ranks
 
 

@@ -1,6 +1,7 @@
 """SASA-08 and SASA-09 seen to hold where they are true and to fail where they are false."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import planted_language
@@ -8,14 +9,19 @@ import pytest
 import torch
 from claim_runs import measured
 from planted_language import AWAY, NEITHER, TOWARD, change, gpt2, planted, write_suite
-from planted_letters import RANK, D, PlantedBudgets, letters, otherwise, worse_at_half
+from planted_letters import RANK, D, PlantedBudgets, letters, otherwise, with_arms, worse_at_half
 from torch import nn
 from toy_claim import run_own_claims
 
 import polyrot as pr
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite import LanguageSuite
-from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budgets
+from polyrot.experiments.letters.budgets import (
+    COLUMNS,
+    SUBSPACES,
+    Budgets,
+    MatchedDictionaries,
+)
 from polyrot.experiments.letters.controls import shuffled_groups
 from polyrot.sae.absorption import Units
 from polyrot.sae.activations import GroupTopK
@@ -79,6 +85,16 @@ def test_planted_letters_are_inside_every_bar() -> None:
         "explained-variance",
     }
     assert not record.not_drawn
+
+
+def test_more_explained_variance_is_no_miss() -> None:
+    def weaker_columns(own: MatchedDictionaries) -> MatchedDictionaries:
+        columns = own.sae(COLUMNS)
+        return with_arms(own, own.sae(SUBSPACES), replace(columns, W_dec=0.7 * columns.W_dec))
+
+    part = parts_of(measured("SASA-08", "hardened", PlantedBudgets(weaker_columns)))["EV"]
+    assert part.estimate.low > 0.05
+    assert part.verdict is Verdict.REPLICATED
 
 
 def test_less_splitting_is_refuted_where_the_single_columns_hold_the_letters() -> None:
