@@ -9,8 +9,8 @@ first seed is chosen; the mean error on the other seeds is judged, for every dim
 
 The recipe is that of the paper, except that the decoder's gradient is projected and the learning
 rate falls at the end, while the released code clips the norm of the gradient to 1, which at that
-norm of activations happens in every step.  As in its script for this experiment, in which no latent
-is ever dead, there is no auxiliary loss.
+norm of activations happens in every step.  There is no auxiliary loss; that of its script for this
+experiment is zero, because the script never passes on which latents are dead.
 
 As published: the rank is the number of components that make up 90% of the squared singular values
 of a group's rows, and a concept counts only if its group holds at least half of it.  Hardened: the

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from statistics import median
 
 import numpy as np
@@ -83,6 +83,7 @@ def random_subspaces(dictionary: Dictionary) -> Directions:
     return haar.sample(dictionary.sae.d_model, len(features.bases), seed=seed)
 
 
+@lru_cache(maxsize=16)
 def planted_groups(features: Features) -> Float[Tensor, "group rank d_model"]:
     """One group for each feature, whose span holds it; float64."""
     rank = max(features.dims)
