@@ -10,8 +10,8 @@ shapes has too large a rank.
 Hardened: of the paper's own method, groups of rank 16 under a nuclear penalty and an auxiliary loss
 for dead groups, one active at a time.  Two parts, each the mean over the shapes: the number of
 groups, and the error of the rank.  The details give the same for groups without the auxiliary loss,
-without either, and of rank 4, more of them than are needed.  The released scripts for synthetic data
-never pass on which latents are dead, so their auxiliary loss is zero.
+without either, and of rank 4, more of them than are needed.  The released scripts for synthetic
+data never pass on which latents are dead, so their auxiliary loss is zero.
 
 As published: the mean number of atoms, of scalar SAEs at the L0 of the groups; ReLU and JumpReLU at
 the L0 that explains as much variance.  Each architecture is a part.  One more part is the released
