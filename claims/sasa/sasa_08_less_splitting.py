@@ -51,6 +51,7 @@ LETTERS = ABSORPTION, SPLITTING = "absorption", "splitting"
 EV = "EV"
 BAR = Bar.above(0, "absorption fraction of TopK less that of groups")
 PART_BARS = {
+    ABSORPTION: BAR,
     SPLITTING: Bar.above(0, "main units of TopK less those of groups"),
     EV: Bar.at_least(-0.02, "explained variance of groups less that of TopK"),
 }
