@@ -9,8 +9,9 @@ the coordinates that seeds do not share by construction.  The calibrated p-value
 spacings stand beside it.  A spectrum cannot see the basis: PIR-09 and PIR-22 do.
 
 Between clouds that nothing relates, the best rotation is Haar by theorem.  So a map must explain
-more than one of shuffled tokens does.  The details of the published measurement hold the six numbers
-that the paper's released verification checks, of independent noise in the place of its models.
+more than one of shuffled tokens does.  The details of the published measurement hold the six
+numbers that the paper's released verification checks, of independent noise in the place of its
+models.
 """
 
 from functools import partial

@@ -1,9 +1,9 @@
 """The numbers that arXiv 2605.24577 verifies, of clouds of noise that nothing relates.
 
-The released verification of the paper compares six numbers of Pythia's rotations with those printed.
-Two of them are counts that no activations could change.  The others are those of any rotations that
-are nearly Haar, and between unrelated clouds the best rotation is Haar by theorem.  Restated here,
-with independent Gaussian noise in the place of Pythia.
+The released verification of the paper compares six numbers of Pythia's rotations with those
+printed.  Two of them are counts that no activations could change.  The others are those of any
+rotations that are nearly Haar, and between unrelated clouds the best rotation is Haar by theorem.
+Restated here, with independent Gaussian noise in the place of Pythia.
 """
 
 import torch
