@@ -9,8 +9,7 @@ from polyrot import load_suite
 from polyrot.cores.comparison import overlap
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import figures
-from polyrot.experiments.addition.models import AdditionModels
-from polyrot.experiments.addition.suite import END, GROKKED, MEMORISED
+from polyrot.experiments.addition.models import END, GROKKED, MEMORISED, AdditionModels
 from polyrot.experiments.addition.worlds import AdditionWorld
 from polyrot.experiments.chains.worlds import D_MODEL, SEEDS
 from polyrot.suites.registry import world_name

@@ -7,8 +7,15 @@ import torch
 from torch import Tensor
 
 from polyrot.experiments.addition.controls import cyclic, planted
-from polyrot.experiments.addition.models import Addition, AdditionModels, Delays
-from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED, MEMORISED
+from polyrot.experiments.addition.models import (
+    END,
+    END_WITHOUT_DECAY,
+    GROKKED,
+    MEMORISED,
+    Addition,
+    AdditionModels,
+    Delays,
+)
 from polyrot.models.grokking_sweep import DECAYS, REPETITIONS
 from polyrot.progress import Progress, silent
 from polyrot.suites.draws import Draw
