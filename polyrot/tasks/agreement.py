@@ -45,6 +45,14 @@ RELATIVES = ("that the", "that guards the", "that surrounds the", "that hides th
 PAST = "In the past,"
 SHAPES = ("base", "front", "back", "there", "rel")
 COUNT, SEED = 1_200, 0
+DISTINCT = (
+    2
+    * 2
+    * len(HEADS)
+    * len(ATTRACTORS)
+    * (len(CONNECTORS) * (2 + len(FRONTS) + len(BACKS)) + len(RELATIVES))
+)
+"""How many different prompts there are."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,34 @@ def draw_prompts(count: int = COUNT, seed: int = SEED) -> Prompts:
     training = np.zeros(count, dtype=bool)
     training[rng.permutation(count)[: count // 2]] = True
     return Prompts(tuple(drawn[index] for index in order), training)
+
+
+def draw_distinct_prompts(count: int, seed: int = SEED) -> Prompts:
+    """Draw as `draw_prompts` does, but no prompt twice.
+
+    Args:
+        count: even; if there are fewer different prompts, all of them are returned.
+        seed: seed of the draw.
+
+    >>> len(set(draw_distinct_prompts(2_000).texts))
+    2000
+    """
+    if count % 2:
+        raise ValueError(f"Expected count to be even but got {count=}")
+    rng = np.random.default_rng(seed)
+    count = min(count, DISTINCT)
+    drawn: dict[str, Prompt] = {}
+    for plural in (False, True):
+        wanted = len(drawn) + count // 2
+        while len(drawn) < wanted:
+            prompt = draw_prompt(
+                rng, choice(rng, HEADS), choice(rng, ATTRACTORS), plural, not plural
+            )
+            drawn.setdefault(prompt.text, prompt)
+    prompts = list(drawn.values())
+    training = np.zeros(count, dtype=bool)
+    training[rng.permutation(count)[: count // 2]] = True
+    return Prompts(tuple(prompts[index] for index in rng.permutation(count)), training)
 
 
 def choice(rng: np.random.Generator, among: tuple[str, ...]) -> str:
