@@ -127,7 +127,12 @@ def shifts_of_random_points(dimensions: Sequence[int]) -> Shifts:
 
 def planted_cores(*frequencies: int) -> Callable[[Addition], list[AdditionModels]]:
     """Plant the algorithm with a number of frequencies at each time: at grokking, and at ends."""
-    return lambda addition: [cyclic(len(addition.seeds), frequencies=f) for f in frequencies]
+
+    def world(addition: Addition) -> list[AdditionModels]:
+        made = {count: cyclic(len(addition.seeds), frequencies=count) for count in {*frequencies}}
+        return [made[count] for count in frequencies]
+
+    return world
 
 
 def as_recorded(delays: DelaysByDecay) -> DelaysByDecay:

@@ -120,6 +120,18 @@ class AdditionModels:
         self, index: int, questions: Bool[Tensor, " question"]
     ) -> tuple[Float[Tensor, " rank"], Float[Tensor, " rank"]]:
         """Return the accuracy with only the first r directions, and without them, for r from 1."""
+        key = index, questions.numpy().tobytes()
+        if key not in self._accuracies:
+            self._accuracies[key] = self._ablated(index, questions)
+        return self._accuracies[key]
+
+    @cached_property
+    def _accuracies(self) -> dict[tuple[int, bytes], tuple[Tensor, Tensor]]:
+        return {}
+
+    def _ablated(
+        self, index: int, questions: Bool[Tensor, " question"]
+    ) -> tuple[Float[Tensor, " rank"], Float[Tensor, " rank"]]:
         directions = self.cores[index].directions
         coordinates = self.activations[index, questions] @ directions
         read = self.weight[index] @ directions
