@@ -15,6 +15,7 @@ from polyrot.experiments.chains.planted import (
     SEEDS,
     SEQUENCES,
     SHARPNESS,
+    Bases,
     bases_apart,
     codes,
     knows_the_state,
@@ -64,13 +65,13 @@ def reads_noise_too(draw: Draw, chain: Chain) -> ChainModels:
     return replace(models, weight=models.weight + 3 * ears)
 
 
-def hears_a_loud_voice(draw: Draw, chain: Chain) -> ChainModels:
+def hears_a_loud_voice(draw: Draw, chain: Chain, bases: Bases = random_bases) -> ChainModels:
     """All answers read one loud noise alike, which alters none of them and is first in the core.
 
     Three directions are then neither sufficient nor necessary.
     """
-    models = knows_the_state(draw, chain)
-    voice = torch.stack([random_bases(draw, seed)[:, 20] for seed in SEEDS])
+    models = knows_the_state(draw, chain, bases)
+    voice = torch.stack([bases(draw, seed)[:, 20] for seed in SEEDS])
     shape = models.activations.shape[:3]
     loud = 30 * torch.randn(shape, generator=draw.generator(0, 6))
     return replace(
