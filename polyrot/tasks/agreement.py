@@ -6,7 +6,9 @@ call (`default_rng(0)`), so the prompts and their split are the same, oddities i
 key near the boxes", "The keys that hides the box", "The men that the box".
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool
@@ -45,14 +47,6 @@ RELATIVES = ("that the", "that guards the", "that surrounds the", "that hides th
 PAST = "In the past,"
 SHAPES = ("base", "front", "back", "there", "rel")
 COUNT, SEED = 1_200, 0
-DISTINCT = (
-    2
-    * 2
-    * len(HEADS)
-    * len(ATTRACTORS)
-    * (len(CONNECTORS) * (2 + len(FRONTS) + len(BACKS)) + len(RELATIVES))
-)
-"""How many different prompts there are."""
 
 
 @dataclass(frozen=True)
@@ -169,25 +163,54 @@ def draw_distinct_prompts(count: int, seed: int = SEED) -> Prompts:
         count: even; if there are fewer different prompts, all of them are returned.
         seed: seed of the draw.
 
+    Raises:
+        ValueError: where the count is odd.
+
     >>> len(set(draw_distinct_prompts(2_000).texts))
     2000
     """
     if count % 2:
         raise ValueError(f"Expected count to be even but got {count=}")
     rng = np.random.default_rng(seed)
-    count = min(count, DISTINCT)
-    drawn: dict[str, Prompt] = {}
+    drawn: list[Prompt] = []
     for plural in (False, True):
-        wanted = len(drawn) + count // 2
-        while len(drawn) < wanted:
-            prompt = draw_prompt(
-                rng, choice(rng, HEADS), choice(rng, ATTRACTORS), plural, not plural
-            )
-            drawn.setdefault(prompt.text, prompt)
-    prompts = list(drawn.values())
-    training = np.zeros(count, dtype=bool)
-    training[rng.permutation(count)[: count // 2]] = True
-    return Prompts(tuple(prompts[index] for index in rng.permutation(count)), training)
+        every = different_prompts(plural)
+        shapes = Counter(prompt.shape for prompt in every)
+        # Every shape is equally likely, however many prompts have it.
+        likely = np.array([1 / (len(shapes) * shapes[prompt.shape]) for prompt in every])
+        chosen = rng.choice(len(every), min(count // 2, len(every)), replace=False, p=likely)
+        drawn += [every[index] for index in chosen]
+    training = np.zeros(len(drawn), dtype=bool)
+    training[rng.permutation(len(drawn))[: len(drawn) // 2]] = True
+    return Prompts(tuple(drawn[index] for index in rng.permutation(len(drawn))), training)
+
+
+def different_prompts(plural: bool) -> list[Prompt]:
+    """List every prompt whose head has one number and whose attractor has the other."""
+    unused = {"connector": "", "front": "", "back": "", "relative": ""}
+    connected = [{"connector": connector} for connector in CONNECTORS]
+    parts: dict[str, list[dict[str, str]]] = {
+        "base": connected,
+        "front": [{**one, "front": front} for one in connected for front in FRONTS],
+        "back": [{**one, "back": back} for one in connected for back in BACKS],
+        "there": connected,
+        "rel": [{"relative": relative} for relative in RELATIVES],
+    }
+    return [
+        Prompt(
+            head=head,
+            attractor=attractor,
+            plural=plural,
+            attractor_plural=not plural,
+            past=past,
+            shape=shape,
+            **(unused | used),
+        )
+        for head, attractor in product(HEADS, ATTRACTORS)
+        for past in (False, True)
+        for shape in SHAPES
+        for used in parts[shape]
+    ]
 
 
 def choice(rng: np.random.Generator, among: tuple[str, ...]) -> str:
