@@ -9,7 +9,7 @@ As published, cores and means are of held-out questions, and R2 is of the answer
 But some linear map takes any 53 points in 52 or more dimensions to any others, and the shift of 53
 points has all 53rd roots of unity as eigenvalues: in so many dimensions the ring is automatic.
 Hardened: R2 is measured between answers that the fit did not see, cores of rank 52 or more score 0,
-and cores and means are of all questions, which halves the noise of the means.
+and cores and means are of all questions, so that the means average twice as many states.
 
 A negative control draws random points in as many dimensions as every core has: it meets the
 published bars where the core is so large that they mean nothing.

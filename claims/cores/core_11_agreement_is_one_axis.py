@@ -11,7 +11,8 @@ largest effect: on the test prompts as published, on the training prompts harden
 released code, the published measurement reads the last layer after the final norm but edits it
 before, and has 600 training prompts.  Estimated from n prompts in d dimensions, an axis leaves a
 separation of the order of sqrt(d / n) when it is removed, so that 600 cannot show the removal of
-an axis in 32 dimensions or more.  Hardened: enough different prompts that a planted axis can.
+an axis in 32 dimensions or more.  Hardened: 60 different training prompts for each dimension of the
+widest model, with which the removal of a planted axis meets the bar.
 
 Controls replace only the axis, at the layer chosen for the core: at an early layer the last token
 may not encode the number yet, and then keeping any axis is harmless.
