@@ -85,6 +85,8 @@ class Estimate:
         """
         if not (self.left_out and self.has_interval) or scale is self.scale:
             return self
+        if self.low == self.high:  # rounding on the way back would give it a spread
+            return replace(self, scale=scale)
         points = [scale.of(value) for value in (self.value, *self.left_out.values())]
         if not all(map(math.isfinite, points)):
             where = f"; not on the scale {scale}, which cannot show every value"

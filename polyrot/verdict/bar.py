@@ -71,6 +71,16 @@ class Bar:
             return Placement.OUTSIDE
         return Placement.STRADDLES
 
+    def place_control(self, estimate: Estimate) -> Placement:
+        """Compare a control with the region.
+
+        A share that must be 1 ("for every seed") is met if no seed of the control is a
+        counterexample, and missed if one is: no number of seeds has an interval without width.
+        """
+        if estimate.count is None or self.low < 1:
+            return self.place(estimate)
+        return Placement.INSIDE if estimate.count == estimate.n else Placement.OUTSIDE
+
     def p_inside(self, estimate: Estimate) -> float:
         """P-value of "the true value is outside": small if the estimate is clearly inside.
 
