@@ -2,10 +2,11 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from polyrot.stats.estimate import Estimate
 from polyrot.suites.capability import Capability
@@ -32,20 +33,17 @@ def measured(id: str, which: str, suite: Suite, *, drawn: bool = True) -> Record
     """Run a claim's own test function, with a judge that returns the record.
 
     `which` is `hardened` or `published`; the test gets the capabilities that its fixtures give it.
-    Figures that need more than the estimates take time, and are left out if not `drawn`.
+    Figures take time, and are left out if not `drawn`.
     """
     module, records = claim_module(id), []
 
-    def judge(measure: Callable[..., dict[str, Estimate]], *, figures=(), proxy: str = "") -> None:
-        records.append(
-            run(
-                getattr(module, which.upper()),
-                measure,
-                suite="planted",
-                figures=figures if drawn else (),
-                proxy=proxy,
-            )
-        )
+    def judge(
+        measure: Callable[..., dict[str, Estimate]], *, figures: Any = (), **options: Any
+    ) -> None:
+        measurement = getattr(module, which.upper())
+        if not drawn:
+            measurement, figures = replace(measurement, figures=()), ()
+        records.append(run(measurement, measure, suite="planted", figures=figures, **options))
 
     test = getattr(module, f"test_{which}")
     asked = {
