@@ -2,9 +2,18 @@
 
 from polyrot.errors import NotRun
 from polyrot.stats.average import Measured, Unmeasured, average, average_by_part
-from polyrot.stats.estimate import Estimate, exact, monte_carlo_p
+from polyrot.stats.estimate import Estimate, exact, monte_carlo_p, share_of_seeds
+from polyrot.stats.scale import Scale
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Claim, Measurement, Printed, Worlds, negative, positive
+from polyrot.verdict.claim import (
+    Claim,
+    Measurement,
+    Precondition,
+    Printed,
+    Worlds,
+    negative,
+    positive,
+)
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import (
     ByDose,
@@ -29,8 +38,10 @@ __all__ = [
     "Measured",
     "Measurement",
     "NotRun",
+    "Precondition",
     "Printed",
     "Role",
+    "Scale",
     "Series",
     "Unmeasured",
     "Worlds",
@@ -42,4 +53,5 @@ __all__ = [
     "monte_carlo_p",
     "negative",
     "positive",
+    "share_of_seeds",
 ]

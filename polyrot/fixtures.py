@@ -124,6 +124,7 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
         measure: Callable[..., Any],
         *,
         figures: Sequence[Callable[..., Any]] = (),
+        precondition: Callable[[], Any] | None = None,
         proxy: str = "",
     ) -> None:
         session.judge(
@@ -133,6 +134,7 @@ def judge(request: pytest.FixtureRequest, suite_name: str, artifacts: Path) -> C
             measure,
             figures=figures,
             proxy=proxy,
+            precondition=precondition,
             kept=cache,
         )
 

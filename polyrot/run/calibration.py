@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
     from polyrot.verdict.claim import Draw, Measurement
     from polyrot.verdict.policy import Policy
-    from polyrot.verdict.run import Kept, Measure
+    from polyrot.verdict.run import Estimates, Kept, Measure
 
 PROPERTY = "polyrot.draw"
 
@@ -95,6 +95,7 @@ class CalibrationSession(Session):
         *,
         figures: Sequence[Draw],
         proxy: str,
+        precondition: Callable[[], Estimates] | None,
         kept: Kept,
     ) -> None:
         """Measure without controls, and record whether the bar was met at every part."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from polyrot.verdict.claim import Draw, Measurement
     from polyrot.verdict.policy import Policy
     from polyrot.verdict.record import Record, Report
-    from polyrot.verdict.run import Kept, Measure
+    from polyrot.verdict.run import Estimates, Kept, Measure
 
 DEFAULT_REPORT_DIR = "reports"
 SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
@@ -154,6 +154,7 @@ class Session:
         *,
         figures: Sequence[Draw],
         proxy: str,
+        precondition: Callable[[], Estimates] | None,
         kept: Kept,
     ) -> None:
         """Run a measurement, attach its record to the test, and end the test by its verdict."""
@@ -170,6 +171,7 @@ class Session:
             printed=self.printed(measurement, suite),
             protocol=protocol_of(item),
             proxy=proxy,
+            precondition=precondition,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
             figures=figures,
             progress=within(self.show, what=f"{measurement.id} on {suite}"),

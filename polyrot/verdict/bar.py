@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from polyrot.stats.estimate import Estimate
+from polyrot.stats.scale import Scale
 
 
 class Placement(StrEnum):
@@ -24,26 +25,35 @@ class Bar:
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    scale: Scale = Scale.LINEAR
+    """The scale on which intervals of the quantity are made."""
 
     @classmethod
-    def at_least(cls, low: float, quantity: str) -> "Bar":
-        return cls(quantity, low=low)
+    def at_least(cls, low: float, quantity: str, *, scale: Scale = Scale.LINEAR) -> "Bar":
+        return cls(quantity, low=low, scale=scale)
 
     @classmethod
-    def at_most(cls, high: float, quantity: str) -> "Bar":
-        return cls(quantity, high=high)
+    def at_most(cls, high: float, quantity: str, *, scale: Scale = Scale.LINEAR) -> "Bar":
+        return cls(quantity, high=high, scale=scale)
 
     @classmethod
-    def above(cls, low: float, quantity: str) -> "Bar":
-        return cls(quantity, low=low, open_low=True)
+    def above(cls, low: float, quantity: str, *, scale: Scale = Scale.LINEAR) -> "Bar":
+        return cls(quantity, low=low, open_low=True, scale=scale)
 
     @classmethod
-    def below(cls, high: float, quantity: str) -> "Bar":
-        return cls(quantity, high=high, open_high=True)
+    def below(cls, high: float, quantity: str, *, scale: Scale = Scale.LINEAR) -> "Bar":
+        return cls(quantity, high=high, open_high=True, scale=scale)
 
     @classmethod
-    def between(cls, low: float, high: float, quantity: str) -> "Bar":
-        return cls(quantity, low=low, high=high)
+    def between(
+        cls, low: float, high: float, quantity: str, *, scale: Scale = Scale.LINEAR
+    ) -> "Bar":
+        """Make a region with two ends: an equivalence region if it holds what a theory gives."""
+        return cls(quantity, low=low, high=high, scale=scale)
+
+    @property
+    def region(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def holds(self, value: float) -> bool:
         """Is a single value in the region?"""
@@ -54,19 +64,34 @@ class Bar:
         return min(value - self.low, self.high - value)
 
     def place(self, estimate: Estimate) -> Placement:
-        """Compare a whole interval with the region.
-
-        Raises:
-            ValueError: where the estimate is not a number: a failed measurement is an error,
-                never evidence.
-        """
-        if any(math.isnan(v) for v in (estimate.value, estimate.low, estimate.high)):
-            raise ValueError(f"Expected {self.quantity} to be a number but got {estimate!r}")
+        """Compare a whole 95% interval with the region."""
         if self.holds(estimate.low) and self.holds(estimate.high):
             return Placement.INSIDE
         if self._below(estimate.high) or self._above(estimate.low):
             return Placement.OUTSIDE
         return Placement.STRADDLES
+
+    def p_inside(self, estimate: Estimate) -> float:
+        """P-value of "the true value is outside": small if the estimate is clearly inside.
+
+        Two one-sided tests, if the region has two ends (Schuirmann 1987, doi:10.1007/BF01068419).
+        """
+        if not self.holds(estimate.value):
+            return 1.0
+        tests = []
+        if math.isfinite(self.low):
+            tests.append(estimate.p_at_most(self.low))
+        if math.isfinite(self.high):
+            tests.append(estimate.p_at_least(self.high))
+        return _unless_exact(estimate, max(tests, default=0.0))
+
+    def p_outside(self, estimate: Estimate) -> float:
+        """P-value of "the true value is inside": small if the estimate is clearly outside."""
+        if self.holds(estimate.value):
+            return 1.0
+        below = self._below(estimate.value)
+        p = estimate.p_at_least(self.low) if below else estimate.p_at_most(self.high)
+        return _unless_exact(estimate, p)
 
     def _below(self, value: float) -> bool:
         return value < self.low or (self.open_low and value == self.low)
@@ -80,3 +105,8 @@ class Bar:
         if math.isinf(self.high):
             return f"{'>' if self.open_low else '>='} {self.low:g}"
         return f"in [{self.low:g}, {self.high:g}]"
+
+
+def _unless_exact(estimate: Estimate, p: float) -> float:
+    """Return `p`, or 0 for a value without spread: its place is known even at an end."""
+    return 0.0 if estimate.has_interval and estimate.low == estimate.high else p

@@ -58,6 +58,11 @@ class Characteristic:
         return tuple(cell for cell in self.false if not _less_often(cell, self.true[0]))
 
     @property
+    def misses(self) -> tuple[Cell, ...]:
+        """The true worlds in which the bar is met in fewer than 0.8 of the draws."""
+        return tuple(cell for cell in self.true if cell.share < LEAST_POWER)
+
+    @property
     def weakest(self) -> Cell | None:
         """The alternative that meets the bar most often, among those without a power of 0.8.
 

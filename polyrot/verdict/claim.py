@@ -83,6 +83,16 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Precondition:
+    """What a statement presupposes of the models: without it, it is neither true nor false."""
+
+    what: str
+    """Said of models: `a map explains more than shuffled tokens do`."""
+    bar: Bar
+    """Met if the whole interval is inside."""
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One way to measure a claim: its bar and its controls."""
 
@@ -95,6 +105,24 @@ class Measurement:
     """Published numbers of the bar's quantity, by suite: drawn on its axis."""
     figures: tuple[Draw, ...] = ()
     """Drawn after the verdict, for example a `polyrot.verdict.figures.ByPart`."""
+    part_bars: Mapping[str, Bar] = field(default_factory=dict)
+    """Bars of parts that are measured on axes of their own.
+
+    By the whole name of the part, or its last component: `EV` also names `resid_mid.0, EV`.
+    """
+    precondition: Precondition | None = None
+    unreachable: str = ""
+    """Which verdict no models can get, and why; empty if both can be had."""
+
+    def bar_of(self, part: str) -> Bar:
+        """Return the bar of a part."""
+        last = part.rpartition(", ")[2]
+        return self.part_bars.get(part) or self.part_bars.get(last) or self.bar
+
+    @property
+    def bars(self) -> tuple[Bar, ...]:
+        """The different bars of its parts."""
+        return tuple(dict.fromkeys(self.part_bars.values())) or (self.bar,)
 
     @property
     def id(self) -> str:

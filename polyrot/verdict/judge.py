@@ -1,14 +1,17 @@
 """The verdict rule: models, negative controls and positive controls decide together."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
-from polyrot.stats.estimate import Estimate
+from polyrot.stats.estimate import Estimate, difference
+from polyrot.stats.looks import level_at
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.calibration import LEAST_POWER, Characteristic
 from polyrot.verdict.claim import Kind
+from polyrot.verdict.levels import INSIDE_LEVEL, OUTSIDE_LEVEL
+from polyrot.verdict.undecided import Cause, Undecided, wants_seeds
 
 
 class Verdict(StrEnum):
@@ -30,6 +33,15 @@ class ControlResult:
     kind: Kind
     estimate: Estimate
     placement: Placement
+    difference: Estimate | None = None
+    """The models' estimate less the control's, paired by seed, if both average the same seeds."""
+
+    @classmethod
+    def of(cls, name: str, kind: Kind, bar: Bar, estimate: Estimate, models: Estimate) -> Self:
+        """Place a control, and compare it with the models."""
+        # The values of every pair would double the size of the record, and nothing uses them.
+        told = replace(estimate, pairs={}, left_out={})
+        return cls(name, kind, told, bar.place(estimate), difference(models, estimate))
 
     @property
     def behaved(self) -> bool:
@@ -39,54 +51,84 @@ class ControlResult:
 
 
 @dataclass(frozen=True)
+class Met:
+    """What a measurement presupposes, measured on the models at one part."""
+
+    what: str
+    bar: str
+    estimate: Estimate
+    placement: Placement
+
+
+@dataclass(frozen=True)
 class Part:
     """One judged part of a measurement, for example one site."""
 
     name: str
     estimate: Estimate
     placement: Placement
+    """Of the models, at the levels of `polyrot.verdict.levels`."""
     margin: float
     """How far inside the bar's region the estimate lies; negative outside."""
     controls: tuple[ControlResult, ...]
     verdict: Verdict
     reason: str
+    bar: str = ""
+    """Its own bar; empty if it is the measurement's, as are the next two."""
+    quantity: str = ""
+    region: tuple[float, float] | None = None
+    precondition: Met | None = None
+    undecided: Undecided | None = None
+    """Why it is INCONCLUSIVE, and what would decide it."""
 
 
-def judge(
-    name: str,
-    bar: Bar,
-    estimate: Estimate,
-    controls: Sequence[tuple[str, Kind, Estimate]],
-    *,
-    absent: Sequence[tuple[str, Kind, str]] = (),
-    proxy: str = "",
-    characteristic: Characteristic | None = None,
-) -> Part:
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that decides about one part."""
+
+    bar: Bar
+    estimate: Estimate
+    placement: Placement
+    parts: int = 1
+    """Number of parts of the measurement."""
+    controls: tuple[ControlResult, ...] = ()
+    absent: tuple[tuple[str, Kind, str], ...] = ()
+    """Name, kind and reason of each control that could not run."""
+    proxy: str = ""
+    """Why the measurement is only a proxy for the published protocol; empty if not."""
+    precondition: Met | None = None
+    characteristic: Characteristic | None = None
+    """How often the bar is met in worlds of known truth, if measured."""
+
+    def controls_of(self, kind: Kind, *placements: Placement) -> list[str]:
+        """Name the controls of a kind that lie in one of these places."""
+        return [c.name for c in self.controls if c.kind is kind and c.placement in placements]
+
+
+def judge(name: str, evidence: Evidence, *, own_bar: bool = False) -> Part:
     """Judge one part by the table in docs/verdict-rule.md.
 
-    Args:
-        name: name of the part, for example a site.
-        bar: the region fixed before the run.
-        estimate: estimate of the models.
-        controls: name, kind and estimate of each control, measured by the same code.
-        absent: name, kind and reason of each control that could not run.
-        proxy: why the measurement is only a proxy for the published protocol; empty if not.
-        characteristic: how often the bar is met in worlds of known truth, if measured.
+    `own_bar` says that its bar is not the measurement's, so that the part has to name it.
     """
-    placement = bar.place(estimate)
-    # The pairs of every control would double the size of the record, and nothing uses them.
-    results = tuple(
-        ControlResult(n, kind, replace(e, pairs={}), bar.place(e)) for n, kind, e in controls
+    bar = evidence.bar
+    verdict, reason, undecided = _rule(evidence)
+    if undecided is None and evidence.absent:
+        gone = "; ".join(f"{control}: {why}" for control, _, why in evidence.absent)
+        reason += f"; a control could not run: {gone}"
+    return Part(
+        name,
+        replace(evidence.estimate, left_out={}),
+        evidence.placement,
+        bar.margin(evidence.estimate.value),
+        evidence.controls,
+        verdict,
+        reason,
+        bar=str(bar) if own_bar else "",
+        quantity=bar.quantity if own_bar else "",
+        region=bar.region if own_bar else None,
+        precondition=evidence.precondition,
+        undecided=undecided,
     )
-    verdict, reason = _rule(bar, estimate, placement, results, proxy, characteristic)
-    if absent:
-        gone = "a control could not run: " + "; ".join(f"{n}: {why}" for n, _, why in absent)
-        if any(_decides(kind, verdict) for _, kind, _ in absent):
-            where = "inside" if verdict is Verdict.REPLICATED else "outside"
-            verdict, reason = Verdict.INCONCLUSIVE, f"{where} the bar ({bar}), but {gone}"
-        else:
-            reason += f"; {gone}"
-    return Part(name, estimate, placement, bar.margin(estimate.value), results, verdict, reason)
 
 
 def worst_part(parts: Sequence[Part]) -> Part:
@@ -103,59 +145,119 @@ def roll_up(parts: Sequence[Part]) -> tuple[Verdict, str]:
     return worst.verdict, prefix + worst.reason
 
 
-def _rule(
-    bar: Bar,
-    estimate: Estimate,
-    placement: Placement,
-    controls: tuple[ControlResult, ...],
-    proxy: str,
-    characteristic: Characteristic | None,
-) -> tuple[Verdict, str]:
-    positives = [c for c in controls if c.kind is Kind.POSITIVE]
-    negatives = [c for c in controls if c.kind is Kind.NEGATIVE]
-    blind = [c.name for c in positives if c.placement is not Placement.INSIDE]
-    fooled = [c.name for c in negatives if c.placement is Placement.INSIDE]
-    unclear = [c.name for c in negatives if c.placement is Placement.STRADDLES]
-    if proxy:
-        return Verdict.INCONCLUSIVE, f"measured by proxy: {proxy}"
-    if math.isinf(estimate.low) and math.isinf(estimate.high):
-        return Verdict.INCONCLUSIVE, estimate.method
-    if placement is Placement.STRADDLES:
-        return Verdict.INCONCLUSIVE, f"the interval straddles the bar ({bar})"
-    if placement is Placement.OUTSIDE:
-        if blind:
-            return (
-                Verdict.INCONCLUSIVE,
-                f"outside, but the bar is not met where the claim is true: {_names(blind)}",
-            )
-        return Verdict.REFUTED, f"the interval lies outside the bar ({bar})"
-    if fooled:
-        return Verdict.VACUOUS, f"the bar ({bar}) is met where the claim is false: {_names(fooled)}"
-    if blind:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"inside, but the bar is not met where the claim is true: {_names(blind)}",
+Ruling = tuple[Verdict, str, Undecided | None]
+
+
+def _rule(e: Evidence) -> Ruling:
+    if e.proxy:
+        return _open(Cause.PROXY, e.proxy, "models trained as published")
+    met = e.precondition
+    if met and met.placement is not Placement.INSIDE:
+        return _open(
+            Cause.PRECONDITION,
+            f"{met.what}: {met.estimate} is not {met.bar}",
+            f"models in which {met.what}",
         )
-    if unclear:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"inside, but the bar is straddled where the claim is false: {_names(unclear)}",
+    if e.placement is Placement.STRADDLES:
+        why = wants_seeds(e.bar, e.estimate, e.parts)
+        return Verdict.INCONCLUSIVE, _straddling(e), why
+    return _inside(e) if e.placement is Placement.INSIDE else _outside(e)
+
+
+def _outside(e: Evidence) -> Ruling:
+    """REFUTED, unless something leaves open whether a true claim would have met the bar."""
+    if blind := e.controls_of(Kind.POSITIVE, Placement.OUTSIDE, Placement.STRADDLES):
+        return _blind(f"outside the bar ({e.bar})", blind)
+    if lost := [name for name, kind, _ in e.absent if kind is Kind.POSITIVE]:
+        return _absent(e, f"outside the bar ({e.bar})", lost)
+    if not e.controls_of(Kind.POSITIVE, Placement.INSIDE):
+        return _open(
+            Cause.NO_CONTROL,
+            f"outside the bar ({e.bar}), and there is no positive control",
+            "a control in which the claim is true",
         )
-    weakest = characteristic.weakest if characteristic else None
-    if weakest:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"inside, but the bar is met in {weakest.met} of {weakest.draws} draws of the world "
+    if missed := e.characteristic.misses if e.characteristic else ():
+        worlds = ", ".join(f"{c.world} ({c.met} of {c.draws} draws)" for c in missed)
+        return _open(
+            Cause.TRUE_WORLD,
+            f"outside the bar ({e.bar}), but so are worlds in which the claim is true: {worlds}",
+            f"a bar that is met in the world {missed[0].world}",
+        )
+    return Verdict.REFUTED, f"the interval lies outside the bar ({e.bar})", None
+
+
+def _inside(e: Evidence) -> Ruling:
+    """REPLICATED, unless something leaves open whether a false claim would have missed the bar."""
+    here = f"inside the bar ({e.bar})"
+    if fooled := e.controls_of(Kind.NEGATIVE, Placement.INSIDE):
+        where = f"the bar ({e.bar}) is met where the claim is false: {_names(fooled)}"
+        return Verdict.VACUOUS, where, None
+    if blind := e.controls_of(Kind.POSITIVE, Placement.OUTSIDE, Placement.STRADDLES):
+        return _blind(here, blind)
+    if unclear := e.controls_of(Kind.NEGATIVE, Placement.STRADDLES):
+        return _open(
+            Cause.UNCLEAR,
+            f"{here}, but the bar is straddled where the claim is false: {_names(unclear)}",
+            f"an instrument, or seeds, that place {_names(unclear)} clearly outside",
+        )
+    if e.absent:
+        return _absent(e, here, [name for name, _, _ in e.absent])
+    if not e.controls_of(Kind.NEGATIVE, Placement.OUTSIDE):
+        return _open(
+            Cause.NO_CONTROL,
+            f"{here}, and there is no negative control",
+            "a control in which the claim is false",
+        )
+    if weakest := e.characteristic.weakest if e.characteristic else None:
+        return _open(
+            Cause.NO_POWER,
+            f"{here}, but it is met in {weakest.met} of {weakest.draws} draws of the world "
             f"{weakest.world}, where the claim is false: no power of {LEAST_POWER} is shown",
+            f"an instrument that tells it from the world {weakest.world}",
         )
-    return Verdict.REPLICATED, "inside the bar; every control behaved"
+    return Verdict.REPLICATED, "inside the bar; every control behaved", None
 
 
-def _decides(kind: Kind, verdict: Verdict) -> bool:
-    """Could a control of this kind, which did not run, have changed the verdict?"""
-    if verdict is Verdict.REFUTED:
-        return kind is Kind.POSITIVE
-    return verdict is Verdict.REPLICATED
+def _open(cause: Cause, why: str, advice: str) -> Ruling:
+    reason = f"{cause}: {why}" if cause in (Cause.PROXY, Cause.PRECONDITION) else why
+    return Verdict.INCONCLUSIVE, reason, Undecided.by(cause, advice)
+
+
+def _blind(here: str, names: list[str]) -> Ruling:
+    return _open(
+        Cause.BLIND,
+        f"{here}, but the bar is not met where the claim is true: {_names(names)}",
+        f"an instrument that sees the effect in {_names(names)}",
+    )
+
+
+def _absent(e: Evidence, here: str, names: list[str]) -> Ruling:
+    gone = "; ".join(f"{name}: {why}" for name, _, why in e.absent if name in names)
+    return _open(
+        Cause.ABSENT_CONTROL,
+        f"{here}, but a control could not run: {gone}",
+        f"what it takes to run {_names(names)}",
+    )
+
+
+def _straddling(e: Evidence) -> str:
+    """Say that the interval straddles; at which level, if the 95% interval does not."""
+    if not e.estimate.has_interval:
+        return e.estimate.method
+    shown = e.bar.place(e.estimate)
+    if shown is Placement.STRADDLES:
+        return f"the interval straddles the bar ({e.bar})"
+    where = f"{shown} the bar ({e.bar}) by its 95% interval, but not"
+    if e.estimate.seeds is None:
+        return f"{where} after Holm's correction over {e.parts} parts"
+    level = level_at(e.estimate.seeds, _SPENT[shown])
+    at = f"at the level of a look at {e.estimate.seeds} seeds, one-sided {level:.2g}"
+    if shown is Placement.OUTSIDE and e.parts > 1:
+        at += f" by Holm's correction over {e.parts} parts"
+    return f"{where} {at}"
+
+
+_SPENT = {Placement.INSIDE: INSIDE_LEVEL, Placement.OUTSIDE: OUTSIDE_LEVEL}
 
 
 def _names(names: list[str]) -> str:

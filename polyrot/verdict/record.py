@@ -1,6 +1,6 @@
 """Everything about one judged measurement, and its JSON form.
 
-Schema 4 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
+Schema 5 of `verdict.json`: `{schema, metrics, suite, verdicts, records, provenance,
 timing}`.  Two runs on one machine differ only in `timing`.
 """
 
@@ -13,14 +13,16 @@ from typing import Any
 
 from polyrot.locations import judging
 from polyrot.stats.estimate import Estimate
+from polyrot.stats.scale import Scale
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell, Characteristic
 from polyrot.verdict.claim import Kind, Measurement, Printed
 from polyrot.verdict.figure import Figure, figure_from_json
-from polyrot.verdict.judge import ControlResult, Part, Verdict, roll_up
+from polyrot.verdict.judge import ControlResult, Met, Part, Verdict, roll_up, worst_part
+from polyrot.verdict.undecided import Cause, Help, Undecided
 
-SCHEMA = 4
-METRICS = 1
+SCHEMA = 5
+METRICS = 2
 """Version of the definitions of the measured quantities; raised when one changes."""
 
 
@@ -43,6 +45,8 @@ class Record:
     """How often the bar is met in worlds of known truth, if that was measured."""
     region: tuple[float, float] = (-math.inf, math.inf)
     """The ends of the bar."""
+    unreachable: str = ""
+    """Which verdict no models can get, and why; empty if both can be had."""
     printed_numbers: tuple[Printed, ...] = ()
     """The published numbers of the bar's quantity."""
     protocol: str = ""
@@ -79,19 +83,25 @@ class Record:
             source=claim.source,
             printed=printed or claim.printed.get(suite, ""),
             suite=suite,
-            bar=str(bar),
-            quantity=bar.quantity,
+            bar="; ".join(str(bar) for bar in measurement.bars),
+            quantity="; ".join(bar.quantity for bar in measurement.bars),
             verdict=verdict,
             reason=reason,
             parts=parts,
             characteristic=characteristic,
-            region=(bar.low, bar.high),
+            region=bar.region,
+            unreachable=measurement.unreachable,
             printed_numbers=measurement.printed.get(suite, ()),
             protocol=protocol,
             figures=figures,
             not_drawn=not_drawn,
             seconds=seconds,
         )
+
+    @property
+    def undecided(self) -> Undecided | None:
+        """Why it is INCONCLUSIVE, and what would decide it: of the part that decides."""
+        return worst_part(self.parts).undecided if self.parts else None
 
     @property
     def is_published(self) -> bool:
@@ -209,27 +219,47 @@ def _printed(fields: dict[str, Any]) -> Printed:
 
 
 def _part(fields: dict[str, Any]) -> Part:
-    controls = tuple(
-        ControlResult(
-            c["name"], Kind(c["kind"]), estimate_from_json(c["estimate"]), Placement(c["placement"])
-        )
-        for c in fields["controls"]
-    )
+    own, met, why = fields["region"], fields["precondition"], fields["undecided"]
     return Part(
-        fields["name"],
-        estimate_from_json(fields["estimate"]),
-        Placement(fields["placement"]),
-        float(fields["margin"]),
-        controls,
-        Verdict(fields["verdict"]),
-        fields["reason"],
+        **{
+            **fields,
+            **_placed(fields),
+            "margin": float(fields["margin"]),
+            "controls": tuple(_control(c) for c in fields["controls"]),
+            "verdict": Verdict(fields["verdict"]),
+            "region": own and (float(own[0]), float(own[1])),
+            "precondition": met and Met(**{**met, **_placed(met)}),
+            "undecided": why and _undecided(why),
+        }
     )
+
+
+def _control(fields: dict[str, Any]) -> ControlResult:
+    less = fields["difference"]
+    return ControlResult(
+        fields["name"],
+        Kind(fields["kind"]),
+        **_placed(fields),
+        difference=less and estimate_from_json(less),
+    )
+
+
+def _placed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "estimate": estimate_from_json(fields["estimate"]),
+        "placement": Placement(fields["placement"]),
+    }
+
+
+def _undecided(fields: dict[str, Any]) -> Undecided:
+    seeds = fields["seeds"] and tuple(fields["seeds"])
+    return Undecided(Cause(fields["cause"]), Help(fields["help"]), fields["advice"], seeds)
 
 
 def estimate_from_json(fields: dict[str, Any]) -> Estimate:
     """Read an estimate back; infinities were written as strings."""
     numbers = {key: float(fields[key]) for key in ("value", "low", "high")}
-    return Estimate(**{**fields, **numbers})
+    return Estimate(**{**fields, **numbers, "scale": Scale(fields["scale"])})
 
 
 def plain(value: Any) -> Any:

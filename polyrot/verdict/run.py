@@ -4,6 +4,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -13,7 +14,8 @@ from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
 from polyrot.verdict.claim import Draw, Measurement
 from polyrot.verdict.figure import Figure
-from polyrot.verdict.judge import judge
+from polyrot.verdict.judge import ControlResult, Evidence, Met, Part, judge
+from polyrot.verdict.levels import place_parts
 from polyrot.verdict.record import Record
 
 Estimates = Mapping[str, Estimate]
@@ -21,6 +23,7 @@ Figures = Sequence[Figure]
 Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
 MODELS = "models"
+PRECONDITION = "precondition"
 
 
 class Kept:
@@ -38,8 +41,15 @@ class Kept:
 class Judge(Protocol):
     """Type of the `judge` fixture."""
 
-    def __call__(self, measure: Measure, *, figures: Sequence[Draw] = (), proxy: str = "") -> None:
-        """Judge the test's measurement; `proxy` as for `run`.
+    def __call__(
+        self,
+        measure: Measure,
+        *,
+        precondition: Callable[[], Estimates] | None = None,
+        figures: Sequence[Draw] = (),
+        proxy: str = "",
+    ) -> None:
+        """Judge the test's measurement; `precondition` and `proxy` as for `run`.
 
         `figures` are drawn after those of the measurement; they need more than its estimates.
         """
@@ -53,6 +63,7 @@ def run(
     printed: str = "",
     protocol: str = "",
     proxy: str = "",
+    precondition: Callable[[], Estimates] | None = None,
     characteristic: Characteristic | None = None,
     figures: Sequence[Draw] = (),
     progress: Progress = silent,
@@ -60,8 +71,8 @@ def run(
 ) -> Record:
     """Measure models and controls by the same code and judge every part.
 
-    A control is measured on every part that it concerns; if its measurement lacks such a part, that
-    is an error.  If a control cannot run here, any verdict it could have changed is INCONCLUSIVE.
+    Intervals are made on the scale of the part's bar.  A control is measured on every part that it
+    concerns.  If it cannot run here, any verdict it could have changed is INCONCLUSIVE.
 
     Args:
         measurement: its bar, controls and figures.
@@ -70,45 +81,38 @@ def run(
         printed: the published numbers, for the record.
         protocol: how it was measured, for the record.
         proxy: how the models differ from the published protocol; empty if they do not.
+        precondition: measures what the measurement presupposes, on the models, by part; an estimate
+            under the empty name is for all of them.
         characteristic: operating characteristic of the bar, if it was calibrated.
         figures: drawn after the measurement's.  If one fails, the verdict stands, the record says
             why nothing was drawn, and a `FigureWarning` is given.
         progress: receives the share of the measurement that is done.
         kept: what an earlier run measured; see `EstimateCache`.
+
+    Raises:
+        ValueError: where there is no part, a control names or lacks a part that the models do not
+            or do have, or a declared precondition is not measured.
     """
     start = time.monotonic()
     kept = kept or Kept()
     total = 1 + len(measurement.controls)
-    progress(0, MODELS)
-    models = kept.measured(MODELS, measure)
-    worlds: dict[str, Estimates] = {MODELS: models}
+    worlds: dict[str, Estimates] = {}
     absent: dict[str, str] = {}
+
+    def measured(world: str, measure: Callable[[], Estimates]) -> None:
+        found = kept.measured(world, measure)
+        worlds[world] = {p: e.on(measurement.bar_of(p).scale) for p, e in found.items()}
+
+    progress(0, MODELS)
+    measured(MODELS, measure)
+    presupposed = _precondition(measurement, precondition, kept)
     for done, control in enumerate(measurement.controls, start=1):
         progress(done / total, control.name)
         try:
-            worlds[control.name] = kept.measured(control.name, partial(measure, control.world))
+            measured(control.name, partial(measure, control.world))
         except NotRun as error:
             absent[control.name] = str(error)
-    parts = tuple(
-        judge(
-            name,
-            measurement.bar,
-            estimate,
-            [
-                (control.name, control.kind, worlds[control.name][name])
-                for control in measurement.controls
-                if control.concerns(name) and control.name in worlds
-            ],
-            absent=[
-                (control.name, control.kind, absent[control.name])
-                for control in measurement.controls
-                if control.concerns(name) and control.name in absent
-            ],
-            proxy=proxy,
-            characteristic=characteristic,
-        )
-        for name, estimate in models.items()
-    )
+    parts = _judged(measurement, worlds, absent, presupposed, proxy, characteristic)
     draws = (*measurement.figures, *figures)
     drawn: tuple[Figure, ...] = ()
     not_drawn = ""
@@ -139,6 +143,80 @@ def run(
         characteristic=characteristic,
         seconds=time.monotonic() - start,
     )
+
+
+def _precondition(
+    measurement: Measurement, measure: Callable[[], Estimates] | None, kept: Kept
+) -> Mapping[str, Met]:
+    declared = measurement.precondition
+    if (declared is None) != (measure is None):
+        raise ValueError(
+            f"Expected the measurement {measurement.id} to declare a precondition and the test to "
+            "measure it, or neither"
+        )
+    if declared is None or measure is None:
+        return {}
+    bar = declared.bar
+    estimates = {p: e.on(bar.scale) for p, e in kept.measured(PRECONDITION, measure).items()}
+    return {
+        part: Met(declared.what, f"{bar.quantity} {bar}", replace(e, left_out={}), bar.place(e))
+        for part, e in estimates.items()
+    }
+
+
+def _judged(
+    measurement: Measurement,
+    worlds: Mapping[str, Estimates],
+    absent: Mapping[str, str],
+    presupposed: Mapping[str, Met],
+    proxy: str,
+    characteristic: Characteristic | None,
+) -> tuple[Part, ...]:
+    models = worlds[MODELS]
+    bars = {part: measurement.bar_of(part) for part in models}
+    _check_parts(measurement, worlds)
+    placed = place_parts(bars, models)
+    parts = []
+    for name, estimate in models.items():
+        concerned = [control for control in measurement.controls if control.concerns(name)]
+        evidence = Evidence(
+            bars[name],
+            estimate,
+            placed[name],
+            parts=len(models),
+            controls=tuple(
+                ControlResult.of(c.name, c.kind, bars[name], worlds[c.name][name], estimate)
+                for c in concerned
+                if c.name in worlds
+            ),
+            absent=tuple((c.name, c.kind, absent[c.name]) for c in concerned if c.name in absent),
+            proxy=proxy,
+            precondition=presupposed.get(name, presupposed.get("")),
+            characteristic=characteristic,
+        )
+        if presupposed and evidence.precondition is None:
+            raise ValueError(f"Expected a precondition of the part {name!r} but it has none")
+        parts.append(judge(name, evidence, own_bar=bars[name] != measurement.bar))
+    return tuple(parts)
+
+
+def _check_parts(measurement: Measurement, worlds: Mapping[str, Estimates]) -> None:
+    """Refuse controls of parts that are not there: they would control nothing."""
+    models = worlds[MODELS]
+    if not models:
+        raise ValueError(f"Expected at least one part of {measurement.id} but got none")
+    for control in measurement.controls:
+        if unknown := [part for part in control.parts if part not in models]:
+            raise ValueError(
+                f"Expected the control {control.name!r} to concern parts among "
+                f"{', '.join(models)} but it names {', '.join(unknown)}"
+            )
+        there = worlds.get(control.name, models)
+        if lacking := [p for p in models if control.concerns(p) and p not in there]:
+            raise ValueError(
+                f"Expected every part in the control {control.name!r} but it lacks "
+                f"{', '.join(lacking)}"
+            )
 
 
 def _distinct(figures: Figures) -> Figures:
