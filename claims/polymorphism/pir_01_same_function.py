@@ -1,21 +1,21 @@
 """PIR-01: independently trained seeds compute the same function.
 
 "Polymorphism Is Rotation" (arXiv 2605.24577), cross-seed Bar B: the KL divergence of every other
-seed from seed 0, averaged over the three output heads and all non-PAD positions, is below 1e-4
-nats.  The other claims presuppose it: they compare implementations of one function.  Hardened:
-every pair of seeds predicts the same most likely label, on the training distribution and on both
-held-out ones.
+seed from seed 0, averaged over the three output heads and all non-PAD positions of sequences of
+content lengths 2-48, is below 1e-4 nats.  The other claims presuppose it: they compare
+implementations of one function.  The paper's seeds are first brought into seed 0's basis, which
+changes no output and is left out here.  Hardened: every pair of seeds predicts the same most likely
+label but for 0.1% of tokens, on the training distribution and on both held-out ones.
 """
 
 import numpy as np
 import pytest
 
-from polyrot.bars import specification
 from polyrot.claim import *
 from polyrot.experiments.dyck import functions
 from polyrot.experiments.dyck.functions import PredictionPair, prediction_pairs
 from polyrot.experiments.dyck.suite import DyckModels
-from polyrot.tasks.dyck import HELD_OUT
+from polyrot.tasks.dyck import HELD_OUT, sample_short
 
 CLAIM = Claim(
     "PIR-01",
@@ -33,9 +33,15 @@ PRINTED = {
     "dyck3-independent": (Printed((1.67e-4,), "the one of four that fails"),),
 }
 PUBLISHED = Measurement(
-    CLAIM, Bar.below(1e-4, "mean KL, nats"), CONTROLS, published=True, printed=PRINTED
+    CLAIM,
+    Bar.below(1e-4, "mean KL, nats", scale=Scale.LOG),
+    CONTROLS,
+    published=True,
+    printed=PRINTED,
 )
-HARDENED = Measurement(CLAIM, Bar.at_least(0.999, "argmax agreement"), CONTROLS)
+HARDENED = Measurement(
+    CLAIM, Bar.at_most(0.001, "argmax disagreement", scale=Scale.LOG), CONTROLS
+)
 SEQUENCES = 1_024
 
 
@@ -49,19 +55,20 @@ def divergence(pair: PredictionPair) -> Measured:
     return Measured(mean, each={f"seed {pair.seeds[1]}": mean})
 
 
-def agreement(pair: PredictionPair) -> float:
-    """Share of tokens and output heads at which the most likely label is the same."""
+def disagreement(pair: PredictionPair) -> float:
+    """Share of tokens and output heads at which the most likely label differs."""
     source, target = pair.source, pair.target
-    equal = [(source[h].argmax(-1) == target[h].argmax(-1)).double().mean() for h in source]
-    return float(sum(equal)) / len(equal)
+    differ = [(source[h].argmax(-1) != target[h].argmax(-1)).double().mean() for h in source]
+    return float(sum(differ)) / len(differ)
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(dyck: DyckModels, judge: Judge) -> None:
-    batch, first = specification(2 * SEQUENCES), dyck.seeds[0]
+    batch = sample_short(2 * SEQUENCES, rng=np.random.default_rng(1))
+    first = dyck.seeds[0]
     judge(
         lambda world=functions.as_trained: {
-            "mix": average(
+            "lengths 2-48": average(
                 prediction_pairs(dyck, batch, world, anchored=True), divergence, anchor=first
             )
         },
@@ -77,7 +84,7 @@ def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     }
     judge(
         lambda world=functions.as_trained: {
-            name: average(prediction_pairs(dyck, batch, world), agreement)
+            name: average(prediction_pairs(dyck, batch, world), disagreement)
             for name, batch in batches.items()
         }
     )

@@ -195,7 +195,7 @@ class CalibrationSession(Session):
             (id, suite)
             for id in ids
             for suite in self._suites
-            if applies_to(id.partition("/")[0], suite)
+            if applies_to(id, suite)
         }
 
     def _lost(self, folder: Path) -> list[str]:
