@@ -3,9 +3,11 @@
 "Polymorphism Is Rotation" (arXiv 2605.24577), cross-seed Bar B: the KL divergence of every other
 seed from seed 0, averaged over the three output heads and all non-PAD positions of sequences of
 content lengths 2-48, is below 1e-4 nats.  The other claims presuppose it: they compare
-implementations of one function.  The paper's seeds are first brought into seed 0's basis, which
-changes no output and is left out here.  Hardened: every pair of seeds predicts the same most likely
-label but for 0.1% of tokens, on the training distribution and on both held-out ones.
+implementations of one function.  Published: on the 2,048 sequences that the paper's code draws; a
+few wrong answers make most of the divergence, so that another draw, reported beside it, can give
+several times as much.  (The paper first brings each seed into seed 0's basis, which changes no
+output.)  Hardened: every pair of seeds predicts the same most likely label but for 0.1% of tokens,
+on the training distribution and on both held-out ones.
 """
 
 import numpy as np
@@ -13,9 +15,10 @@ import pytest
 
 from polyrot.claim import *
 from polyrot.experiments.dyck import functions
-from polyrot.experiments.dyck.functions import PredictionPair, prediction_pairs
+from polyrot.experiments.dyck.functions import FunctionWorld, PredictionPair, prediction_pairs
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.tasks.dyck import HELD_OUT, sample_short
+from polyrot.tasks.dyck_released import sample_as_released
 
 CLAIM = Claim(
     "PIR-01",
@@ -39,9 +42,7 @@ PUBLISHED = Measurement(
     published=True,
     printed=PRINTED,
 )
-HARDENED = Measurement(
-    CLAIM, Bar.at_most(0.001, "argmax disagreement", scale=Scale.LOG), CONTROLS
-)
+HARDENED = Measurement(CLAIM, Bar.at_most(0.001, "argmax disagreement", scale=Scale.LOG), CONTROLS)
 SEQUENCES = 1_024
 
 
@@ -64,14 +65,20 @@ def disagreement(pair: PredictionPair) -> float:
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(dyck: DyckModels, judge: Judge) -> None:
-    batch = sample_short(2 * SEQUENCES, rng=np.random.default_rng(1))
+    batch = sample_as_released(8, SEQUENCES // 4, seed=99)
+    another = sample_short(2 * SEQUENCES, rng=np.random.default_rng(1))
     first = dyck.seeds[0]
+
+    def measure(world: FunctionWorld = functions.as_trained) -> dict[str, Estimate]:
+        details = {}
+        if world is functions.as_trained:
+            pairs = prediction_pairs(dyck, another, world, anchored=True)
+            details["mean KL on another draw"] = average(pairs, divergence, anchor=first).value
+        pairs = prediction_pairs(dyck, batch, world, anchored=True)
+        return {"lengths 2-48": average(pairs, divergence, anchor=first, details=details)}
+
     judge(
-        lambda world=functions.as_trained: {
-            "lengths 2-48": average(
-                prediction_pairs(dyck, batch, world, anchored=True), divergence, anchor=first
-            )
-        },
+        measure,
         # The bar presumes the accuracy of the paper's seeds: a single wrong answer costs nats.
         proxy=dyck.short_of(0.9999),
     )

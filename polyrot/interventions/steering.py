@@ -2,8 +2,9 @@
 
 Effects are read at tokens whose true answer is not the one that the vector asks for: the share
 still answered correctly, and the margin of the answer asked for, its logit minus the mean of the
-others.  One concept's share is read elsewhere, as in the paper: see `CONCEPTS`.  (Relative to the true answer's logit, a reversed vector can raise the margin; relative to
-the largest other, so can anything that flattens the logits.)
+others.  One concept's share is read elsewhere, as in the paper: see `CONCEPTS`.  (Relative to the
+true answer's logit, a reversed vector can raise the margin; relative to the largest other, so can
+anything that flattens the logits.)
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -227,8 +227,8 @@ def listed_claims() -> frozenset[str]:
 def applies_to(id: str, name: str, capabilities: Collection[type[Capability]] = ()) -> bool:
     """Does a claim, or one of its measurements, apply to a suite?
 
-    Yes if the suite lists the claim, and does not leave out the measurement.  A claim that no experiment lists applies to every suite that has the
-    capabilities it requests.
+    Yes if the suite lists the claim, and does not leave out the measurement.  A claim that no
+    experiment lists applies to every suite that has the capabilities it requests.
 
     Args:
         id: of the claim or the measurement.

@@ -177,7 +177,7 @@ def _skew(matrix: Tensor) -> Tensor:
 def _starts(heads: int, layers: int, count: int) -> Iterator[list[Int[Tensor, " head"]]]:
     """Yield the heads' given order, then random ones: the paper's draws."""
     yield [torch.arange(heads)] * layers
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311 - the paper's generator
     for _ in range(count - 1):
         yield [torch.tensor(draw.sample(range(heads), heads)) for _ in range(layers)]
 
@@ -273,7 +273,8 @@ def _match_neurons(image: State, source: State, layer: int) -> State:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / (rows.norm(dim=1, keepdim=True) + 1e-9)
+    unit: Tensor = rows / (rows.norm(dim=1, keepdim=True) + 1e-9)
+    return unit
 
 
 def _assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:

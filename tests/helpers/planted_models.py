@@ -66,8 +66,11 @@ class PlantedModels(DyckModels, Components, Autoencoders):
     def component_models(self, *, trained: bool = True) -> list[StackedTransformer]:
         return [self.models if trained else self.untrained]
 
-    def subject(self, model: StackedTransformer) -> Subject:
-        return components.subject(model)
+    def subject(self, model: StackedTransformer, *, published: bool = False) -> Subject:
+        return components.published_subject(model) if published else components.subject(model)
+
+    def batches(self):
+        return components.batches(self.models)
 
     def cohort(self, name: str) -> StackedTransformer:
         return self._others[name]

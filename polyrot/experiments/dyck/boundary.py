@@ -1,0 +1,126 @@
+"""Cohorts with and without a shared boundary, side by side: as weights and as activations.
+
+The boundary is the embedding and the unembeddings.  A pair of seeds of one cohort is compared with
+its counterpart, the seeds at the same positions in the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from polyrot.capabilities import controls
+from polyrot.capabilities.pairs import Pair
+from polyrot.errors import NotRun
+from polyrot.experiments.dyck.functions import restacked
+from polyrot.experiments.dyck.suite import DyckModels
+from polyrot.experiments.dyck.weights import with_noise
+from polyrot.models.harvest import Activations, harvest
+from polyrot.models.transformer import HEADS, StackedTransformer, State, stack_states
+from polyrot.sae.model import SAE
+from polyrot.suites.draws import draw_seed
+from polyrot.symmetry.group import Symmetry
+
+UNEMBEDDINGS = tuple(HEADS.values())
+NOISE = 2.0
+"""Variance of noise on the unembeddings, larger than that of their entries."""
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Two cohorts with as many seeds."""
+
+    independent: StackedTransformer
+    """Seeds that share nothing."""
+    shared: StackedTransformer
+    """Seeds that share their embedding and unembeddings."""
+    shuffled: bool = False
+    """Are the tokens of the second cohort's targets others than those of its sources?"""
+
+
+CohortWorld = Callable[[DyckModels], Cohorts]
+
+
+def as_trained(dyck: DyckModels) -> Cohorts:
+    """The cohorts themselves: no control."""
+    return Cohorts(dyck.models, dyck.cohort("dyck3"))
+
+
+def against_itself(dyck: DyckModels) -> Cohorts:
+    """The independent cohort in both places: nothing is shared in either."""
+    return Cohorts(dyck.models, dyck.models)
+
+
+def one_model(dyck: DyckModels) -> Cohorts:
+    """One model in place of every seed that shares the boundary: their basis is one."""
+    first = dyck.cohort("dyck3").state(0)
+    return Cohorts(dyck.models, restacked(dyck, [first] * len(dyck.seeds)))
+
+
+def shuffled_tokens(dyck: DyckModels) -> Cohorts:
+    """The cohorts, with the second one's activations paired with those of other tokens."""
+    return Cohorts(dyck.models, dyck.cohort("dyck3"), shuffled=True)
+
+
+def noisy_unembeddings(dyck: DyckModels) -> Cohorts:
+    """The sharing cohort with noise on each seed's unembeddings, against the unchanged cohort."""
+    shared = dyck.cohort("dyck3")
+
+    def noisy(i: int) -> State:
+        return with_noise(shared.state(i), NOISE, draw_seed(i, 26), names=UNEMBEDDINGS)
+
+    return Cohorts(restacked(dyck, [noisy(i) for i in range(shared.seeds)]), shared)
+
+
+def rotated_bases(dyck: DyckModels) -> Cohorts:
+    """The sharing cohort in Haar-rotated bases, against itself: equal up to symmetries."""
+    shared = dyck.cohort("dyck3")
+    drawn = [
+        Symmetry.random(shared.config, draw_seed(i, 28), residual=True) for i in range(shared.seeds)
+    ]
+    rotated = StackedTransformer(
+        shared.config,
+        stack_states([symmetry.apply(shared.state(i)) for i, symmetry in enumerate(drawn)]),
+        torch.stack([symmetry.positions(shared.config) for symmetry in drawn]),
+    )
+    return Cohorts(rotated.to(shared.W_pos.device), shared)
+
+
+def one_boundary(dyck: DyckModels) -> Cohorts:
+    """The independent cohort with the first seed's unembeddings in every seed."""
+    first, *others = [dyck.models.state(i) for i in range(len(dyck.seeds))]
+    unembeddings = {name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}
+    states = [first, *({**state, **unembeddings} for state in others)]
+    return Cohorts(restacked(dyck, states), dyck.cohort("dyck3"))
+
+
+def stream_pairs(
+    dyck: DyckModels, cohorts: Cohorts, seeds: tuple[int, int], site: str
+) -> tuple[Pair, Pair]:
+    """Return a pair of seeds at a site, and its counterpart in the sharing cohort."""
+    i, j = map(dyck.index, seeds)
+    independent, shared = (
+        Pair(
+            seeds=seeds,
+            site=site,
+            source=x[i],
+            target=x[j],
+            untrained=dyck.untrained_activations.at(site)[j],
+            held_out=dyck.held_out,
+            load_sae=_no_sae,
+        )
+        for x in (
+            _activations(dyck, models).at(site) for models in (cohorts.independent, cohorts.shared)
+        )
+    )
+    return independent, controls.shuffled_tokens(shared) if cohorts.shuffled else shared
+
+
+@lru_cache(maxsize=4)
+def _activations(dyck: DyckModels, models: StackedTransformer) -> Activations:
+    return harvest(models, dyck.tokens, dyck.sites)
+
+
+def _no_sae() -> SAE:
+    raise NotRun("cohorts are compared without autoencoders")
