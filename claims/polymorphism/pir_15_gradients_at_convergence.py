@@ -93,9 +93,10 @@ def predicted_well(components: Components, world: World) -> dict[str, Estimate]:
 
         def of_seed(seed: int, by_seed: dict[int, list[float]] = by_seed) -> Measured:
             batches = by_seed[seed]
-            each: dict[str, object] = {f"r of seed {seed}": sum(batches) / len(batches)}
+            each = {f"r of seed {seed}": sum(batches) / len(batches)}
             if len(batches) > 1:
-                each[f"r of seed {seed} by batch"] = [round(r, 4) for r in batches]
+                each[f"r of seed {seed}, lowest batch"] = min(batches)
+                each[f"r of seed {seed}, highest batch"] = max(batches)
             return Measured(sum(batches) / len(batches), each=each)
 
         estimates[part] = average(by_seed, of_seed)
