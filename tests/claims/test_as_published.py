@@ -25,7 +25,10 @@ KL = {
 def test_divergence_on_the_papers_sequences(name: str) -> None:
     divergence = claim_module("PIR-01").divergence
     pairs = functions.prediction_pairs(
-        pr.load_suite(name), sample_as_released(8, 256, seed=99), functions.as_trained, anchored=True
+        pr.load_suite(name),
+        sample_as_released(8, 256, seed=99),
+        functions.as_trained,
+        anchored=True,
     )
     found = [divergence(pair).value for pair in pairs]
     assert found == pytest.approx(KL[name], abs=0.6e-5 if name == "dyck3" else 0.6e-6)

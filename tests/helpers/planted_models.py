@@ -1,5 +1,6 @@
 """Suites of whole models whose truth is known, made of shipped weights or drawn ones."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ from polyrot.models.transformer import (
     stack_states,
 )
 from polyrot.suites.artifacts import SHIPPED, Artifacts
-from polyrot.symmetry.group import WRITERS, Symmetry, random_symmetry
+from polyrot.symmetry.group import WRITERS, Symmetry, fold_gains, random_symmetry
 from polyrot.tasks import dyck
 
 CONFIG = TransformerConfig()
@@ -142,4 +143,49 @@ def rotated_cohort() -> PlantedModels:
 def extrapolating() -> PlantedModels:
     """The cohort trained on short sequences answers long ones as well as the other."""
     states = [shipped("dyck3-independent", 100 + s) for s in SEEDS]
-    return PlantedModels(states, shares_io=False, others={"dyck3-short": stack(states)})
+    others = {"dyck3-short": stack(states), "dyck3": stack(states)}
+    return PlantedModels(states, shares_io=False, others=others)
+
+
+def not_extrapolating() -> PlantedModels:
+    """Images of one model; those of the short cohort's place are blind to the depth."""
+    state = shipped("dyck3-independent", 100)
+    states = [random_symmetry(state, CONFIG, s) for s in SEEDS]
+    others = {"dyck3-short": stack([averaged_depths(s) for s in states]), "dyck3": stack(states)}
+    return PlantedModels(states, shares_io=False, others=others)
+
+
+def third_of_a_turn(times: int) -> Symmetry:
+    angle = 2 * math.pi * times / 3
+    plane = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+    planes = [torch.tensor(plane, dtype=torch.float64)] * (CONFIG.d_model // 2)
+    return Symmetry(Symmetry.identity(CONFIG).layers, torch.block_diag(*planes))
+
+
+def thirds_of_a_turn() -> PlantedModels:
+    """Three images of one trained model: every direction of each points away from the others'."""
+    drawn = [third_of_a_turn(times) for times in FEW]
+    state = shipped("dyck3", 0)
+    return PlantedModels(
+        [symmetry.apply(state) for symmetry in drawn],
+        torch.stack([symmetry.positions(CONFIG) for symmetry in drawn]),
+        shares_io=False,
+    )
+
+
+def aligned_in_part() -> PlantedModels:
+    """One trained model in bases turned by a third, with noise on every tensor."""
+    state = fold_gains({name: t.double() for name, t in shipped("dyck3", 0).items()})
+    states, codes = [], []
+    for seed in FEW:
+        generator = torch.Generator().manual_seed(seed)
+        noisy = {
+            name: t + 0.5 * t.std() * torch.randn(t.shape, generator=generator).double()
+            if not name.endswith("gain")
+            else t
+            for name, t in state.items()
+        }
+        symmetry = third_of_a_turn(seed)
+        states.append({name: t.float() for name, t in symmetry.apply(noisy).items()})
+        codes.append(symmetry.positions(CONFIG))
+    return PlantedModels(states, torch.stack(codes))
