@@ -17,7 +17,7 @@ from polyrot.capabilities.dictionaries import KINDS, SCALAR, SUBSPACE
 from polyrot.capabilities.pairs import Pair, World
 from polyrot.capabilities.streams import Checkpoints
 from polyrot.linalg import haar
-from polyrot.linalg.procrustes import Alignment
+from polyrot.linalg.procrustes import Alignment, align
 
 Matrix = Float[Tensor, "d_model d_model"]
 Basis = Float[Tensor, "d_model rank"]
@@ -28,7 +28,7 @@ ByKind = Callable[[Pair], dict[str, Pair]]
 
 def untrained(pair: Pair) -> Pair:
     """The target is the same seed before training."""
-    return pair.with_target(pair.untrained)
+    return pair.with_target(pair.before_training()[1])
 
 
 def shuffled_tokens(pair: Pair) -> Pair:
@@ -83,7 +83,7 @@ def random_rotation(pair: Pair) -> Pair:
 
     def fit(p: Pair) -> Alignment:
         rotation = haar.sample(p.d_model, group="O", seed=p.draw_seed(4))
-        return replace(p.procrustes(), rotation=rotation)
+        return replace(p.procrustes(p.group), rotation=rotation)
 
     return replace(pair, fit=fit)
 
@@ -99,14 +99,30 @@ def groups_need_another_rotation(pair: Pair) -> dict[str, Pair]:
     return {SCALAR: rotated, SUBSPACE: random_rotation(rotated)}
 
 
-def haar_world(noise: float = 0.0) -> World:
+def noise_for(explained: float) -> float:
+    """Return the noise of `haar_world` with which a rotation and a scale explain so much."""
+    return math.sqrt(1 / explained - 1)
+
+
+def untrained_seeds(pair: Pair) -> Pair:
+    """Source and target are the seeds before training."""
+    source, target = pair.before_training()
+    return replace(pair, source=source, target=target)
+
+
+def mean_shift_alone(pair: Pair) -> Pair:
+    """The map matches the means and turns nothing."""
+    return replace(pair, fit=lambda p: p.procrustes("identity"))
+
+
+def haar_world(noise: float = 0.0, *, salt: int = 6) -> World:
     """The target is the source under a Haar rotation, plus noise.
 
     `noise` is the standard deviation of isotropic noise relative to the source's.
     """
 
     def world(pair: Pair) -> Pair:
-        rotation = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(6))
+        rotation = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(salt))
         return _mapped(pair, rotation, noise)
 
     return world
@@ -123,15 +139,28 @@ def turned(share: float) -> World:
     return world
 
 
-def other_run(checkpoints: Checkpoints, site: str) -> list[Pair]:
-    """Each last checkpoint with earlier ones of every other seed's training."""
-    return checkpoints.checkpoint_pairs(site, other_run=True)
+def other_run(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
+    """Checkpoints of different seeds' trainings."""
+    return checkpoints.checkpoint_pairs(site, other_run=True, published=published)
 
 
-def turned_less_with_depth(checkpoints: Checkpoints, site: str) -> list[Pair]:
+def turned_less_with_depth(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
     """Each target is the source under a rotation: the later the site, the smaller."""
-    turn = turned(1 - checkpoints.sites.index(site) / len(checkpoints.sites))
-    return [turn(pair) for pair in checkpoints.checkpoint_pairs(site)]
+    sites = checkpoints.checkpoint_sites if published else checkpoints.sites
+    turn = turned(1 - sites.index(site) / len(sites))
+    return [turn(pair) for pair in checkpoints.checkpoint_pairs(site, published=published)]
+
+
+def same_with_noise(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
+    """Each target is the source itself, plus noise: there is nothing to turn."""
+    same = identity_world(0.01)
+    return [same(pair) for pair in checkpoints.checkpoint_pairs(site, published=published)]
+
+
+def noise_matched_checkpoint(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
+    """Each target is the source under a Haar rotation, as noisy as the other checkpoint."""
+    matched = noise_matched()
+    return [matched(pair) for pair in checkpoints.checkpoint_pairs(site, published=published)]
 
 
 def identity_world(noise: float) -> World:
@@ -143,13 +172,28 @@ def identity_world(noise: float) -> World:
     return world
 
 
+def noise_matched(draw: int = 0) -> World:
+    """As noisy as the models, but nothing relates the seeds except a Haar rotation and a scale.
+
+    The target is the source under both, plus what the pair's own map leaves unexplained, dealt out
+    to other tokens: the explained variance is that of the models.  What is left lies in the
+    directions of the source's variance in which it lies in the models.
+    """
+
+    def world(pair: Pair) -> Pair:
+        rotation = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(54 + draw))
+        return _with_own_residuals(pair, rotation, salt=70 + draw)
+
+    return world
+
+
 def linear(condition: float) -> World:
-    """The target is the source under a linear map with singular values from 1 to 1/condition."""
+    """As `noise_matched`, under a linear map with singular values from 1 to 1/condition."""
 
     def world(pair: Pair) -> Pair:
         left, right = haar.sample(pair.d_model, 2, group="O", seed=pair.draw_seed(15))
         gains = torch.logspace(0, -math.log10(condition), pair.d_model, dtype=torch.float64)
-        return _mapped(pair, left @ torch.diag(gains) @ right)
+        return _with_own_residuals(pair, left @ torch.diag(gains) @ right, salt=80)
 
     return world
 
@@ -186,12 +230,16 @@ def permutation(noise: float = 0.0) -> World:
     return world
 
 
-def signed_permutation(pair: Pair) -> Pair:
+def signed_permutation(noise: float = 0.0) -> World:
     """As `permutation`, with random signs."""
-    generator = pair.generator(9)
-    order = torch.randperm(pair.d_model, generator=generator)
-    signs = torch.randint(0, 2, (pair.d_model,), generator=generator).double() * 2 - 1
-    return _mapped(pair, torch.diag(signs)[order])
+
+    def world(pair: Pair) -> Pair:
+        generator = pair.generator(9)
+        order = torch.randperm(pair.d_model, generator=generator)
+        signs = torch.randint(0, 2, (pair.d_model,), generator=generator).double() * 2 - 1
+        return _mapped(pair, torch.diag(signs)[order], noise)
+
+    return world
 
 
 def block_haar(pair: Pair) -> Pair:
@@ -215,11 +263,22 @@ def partly_identity(share: float) -> World:
     return world
 
 
-def qr_without_sign_fix(pair: Pair) -> Pair:
-    """The rotation is Q of a Gaussian matrix as LAPACK returns it, which is not Haar."""
-    shape = (pair.d_model, pair.d_model)
-    gaussian = torch.randn(shape, generator=pair.generator(13), dtype=torch.float64)
-    return _mapped(pair, torch.linalg.qr(gaussian).Q)
+def _with_own_residuals(pair: Pair, matrix: Matrix, *, salt: int) -> Pair:
+    """Make the target the source under a map, plus the residuals of the pair's own fit."""
+    moments, _ = pair.moments
+    own = align(moments=moments.swap(), group="scaled", seed=pair.draw_seed(19))
+    source = pair.source.double() - own.source_mean
+    residual = (pair.target.double() - own.apply(pair.source)) @ own.rotation.mT
+    mapped = source @ matrix
+    # As much variance as the models' rotation explains, whatever the map.
+    mapped *= own.scale * float(source.norm() / mapped.norm())
+    u, _, v = torch.linalg.svd(matrix)
+    order, generator = torch.arange(len(source)), pair.generator(salt)
+    for part in (pair.held_out, ~pair.held_out):  # residuals of the fit stay in the fit
+        tokens = part.nonzero()[:, 0]
+        order[tokens] = tokens[torch.randperm(len(tokens), generator=generator)]
+    target = mapped + residual[order] @ (u @ v) + own.target_mean
+    return pair.with_target(target.float())
 
 
 def _mapped(pair: Pair, matrix: Matrix, noise: float = 0.0) -> Pair:

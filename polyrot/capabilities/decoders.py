@@ -27,10 +27,6 @@ class Decoders:
         """Return the decoder of a model's autoencoder."""
         return self.autoencoders.sae(seed, self.site, self.sae_seed(seed)).W_dec
 
-    def with_shared_start(self, seed: int) -> Decoder:
-        """Return the decoder trained from SAE seed 0, which all models share."""
-        return self.autoencoders.sae(seed, self.site, 0).W_dec
-
     def initial(self, seed: int) -> Decoder:
         """Return the decoder before training: it depends on its size and the SAE seed alone."""
         features, d_model = self.trained(seed).shape

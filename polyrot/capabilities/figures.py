@@ -9,10 +9,8 @@ from torch import Tensor
 from polyrot.capabilities.components import Compared
 from polyrot.capabilities.dictionaries import HOW, SCALAR, SUBSPACE
 from polyrot.linalg import haar
-from polyrot.linalg.battery import BATTERY
 from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import CONFIDENCE, Estimate
-from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Control, Draw, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import ByPart, Curve, against_each_other, detail_of, numbers
@@ -91,27 +89,27 @@ def eigenangle_histogram(
     )
 
 
-def worst_eigenangles(rotations: Rotations, worlds: Worlds) -> list[Figure]:
-    """Draw the eigenangles at the site with the smallest p-value."""
-    models = worlds[MODELS]
-    site = min(models, key=lambda site: models[site].value)
-    where = f"{site}, where no other site's p-value is smaller"
-    return [eigenangle_histogram({site: rotations[site]}, where=where)]
-
-
-def haar_pvalues(bar: Bar) -> ByPart:
-    """Draw the p-values of the whole battery, as `adjusted_pvalues` reports them."""
-    return ByPart(
+def haar_pvalues(found: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draw the p-values of `polyrot.linalg.battery.haar_pvalues`, site by site."""
+    names = [name for name in next(iter(found.values())) if name.startswith("p of ")]
+    sites = tuple(found)
+    series = [
+        Series(
+            name.removeprefix("p of "),
+            Role.BESIDE,
+            sites,
+            tuple(of_site[name] for of_site in found.values()),
+        )
+        for name in names
+    ]
+    return Figure(
         "pvalues",
-        title="Every statistic against Haar",
-        caption="Monte-Carlo p-values, adjusted jointly over statistics and sites; lines show the "
-        "uncertainty from the number of null draws.",
-        y="adjusted p-value",
-        curves=(
-            Curve("smallest, which decides", Role.MODELS),
-            *(Curve(name, Role.BESIDE, detail=f"p of {name}") for name in BATTERY),
-        ),
-        bar=bar,
+        "Every statistic against Haar",
+        "Monte-Carlo p-values, adjusted jointly over statistics and sites. They are not judged.",
+        "",
+        "adjusted p-value",
+        Mark.POINTS,
+        tuple(series),
         log_y=True,
     )
 
@@ -127,7 +125,7 @@ TRACES = ByPart(
         Curve("rotations between seeds", Role.MODELS, detail="mean trace"),
     ),
 )
-"""What `adjusted_pvalues` reports of the mean trace."""
+"""What `polyrot.linalg.battery.haar_pvalues` reports of the mean trace."""
 
 
 def _simultaneous_band(

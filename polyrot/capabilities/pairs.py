@@ -40,14 +40,16 @@ class Pair:
     site: str
     source: Float[Tensor, "token d_model"]
     target: Float[Tensor, "token d_model"]
-    untrained: Float[Tensor, "token d_model"]
-    """The target before training, on the same tokens: for a control."""
+    before_training: Callable[[], tuple[Tensor, Tensor]]
+    """Gives source and target before training, on the same tokens: for controls."""
     held_out: Bool[Tensor, " token"]
     load_sae: Callable[[], SAE]
     """Loads the source's autoencoder at this site, or raises NotRun: not every claim needs it."""
     joint: JointPairs | None = None
     """The sets of the site; large ones sum their moments together."""
-    fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes())
+    group: Group = "scaled"
+    """The kind of the map: a rotation and one scale, as seeds differ in norm."""
+    fit: Callable[["Pair"], Alignment] = field(default=lambda pair: pair.procrustes(pair.group))
     """How the map from the target's to the source's basis is found; a control replaces it."""
 
     @property
@@ -105,9 +107,9 @@ class Pair:
         """The tokens to score on: those held out, or all if none are."""
         return self.held_out if bool(self.held_out.any()) else ~self.held_out
 
-    def on_all_tokens(self) -> "Pair":
-        """Hold nothing out: fit and score on the same tokens, as the paper does."""
-        return replace(self, held_out=_nothing(len(self.held_out)))
+    def as_published(self) -> "Pair":
+        """Do as arXiv 2605.24577: fit without a scale, and score on the tokens of the fit."""
+        return replace(self, held_out=_nothing(len(self.held_out)), group="O")
 
     def with_target(self, target: Float[Tensor, "token d_model"]) -> "Pair":
         return replace(self, target=target)

@@ -5,11 +5,15 @@ from typing import Any
 
 from polyrot.report import words
 from polyrot.report.words import (
+    bar_of,
     controls_of,
     controls_sentence,
+    differences,
     interval,
     operating_characteristic,
     prediction,
+    presupposed,
+    what_would_decide,
 )
 from polyrot.verdict.judge import ControlResult, worst_part
 from polyrot.verdict.record import Record, Report
@@ -27,12 +31,15 @@ def overview(report: Report) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     for record in report.records:
-        deciding = worst_part(record.parts).estimate if record.parts else None
-        figures = interval(deciding) if deciding else ""
-        again = prediction(deciding) if deciding else ""
+        figures = again = ""
+        bar = f"{record.quantity} {record.bar}"
+        if record.parts:
+            deciding = worst_part(record.parts)
+            figures, again = interval(deciding.estimate), prediction(deciding.estimate)
+            bar = " ".join(bar_of(record, deciding))
         lines.append(
             f"| {record.id} | {record.statement} | **{record.verdict}** | {figures} "
-            f"| {again} | {record.quantity} {record.bar} "
+            f"| {again} | {bar} "
             f"| {operating_characteristic(record, total=True)} | {record.printed} |"
         )
     return lines
@@ -51,7 +58,8 @@ def details(report: Report) -> list[str]:
     return [
         *lines,
         "",
-        f"Measured by commit {commit}. Intervals are 95%. *Another run* is where the estimate of",
+        f"Measured by commit {commit}. Intervals are 95%; verdicts are given at levels that are",
+        "spent over looks at 5, 9, 12 and 20 seeds. *Another run* is where the estimate of",
         "a run with the same number of other seeds would fall; a published number outside it",
         "disagrees.",
         "*In worlds* counts the draws of synthetic worlds in which the bar was met.",
@@ -63,9 +71,13 @@ def _section(record: Record) -> list[str]:
     lines = [
         f"## {record.id}: {record.verdict}",
         "",
-        f"{record.statement} ({record.source}). Bar: {record.quantity} {record.bar}.",
+        f"{record.statement} ({record.source}). Bar: {_bars(record)}.",
         f"Reason: {record.reason}." if record.parts else record.reason,
     ]
+    if advice := what_would_decide(record):
+        lines += [f"What would decide it: {advice}."]
+    if record.unreachable:
+        lines += [f"Out of reach: {record.unreachable}."]
     if said := controls_sentence(record):
         lines += [said]
     characteristic = operating_characteristic(record) or "not calibrated"
@@ -94,11 +106,22 @@ def _section(record: Record) -> list[str]:
         for part in record.parts
         if part.estimate.details
     ]
+    further += [f"- {part.name}: {met}" for part in record.parts if (met := presupposed(part))]
+    further += [
+        f"- {part.name}, models less {name}: {less}"
+        for part in record.parts
+        for name, less in differences(part).items()
+    ]
     # If a part has no interval, the verdict's reason says why.
     estimates = [part.estimate for part in record.parts]
     first = next((e for e in estimates if math.isfinite(e.low)), estimates[0])
     unit = f"Unit of replication: {first.unit}, n = {first.n}; {first.method}."
     return [*lines, "", unit, *([""] if further else []), *further]
+
+
+def _bars(record: Record) -> str:
+    bars = dict.fromkeys(bar_of(record, part) for part in record.parts)
+    return "; ".join(map(" ".join, bars or {(record.quantity, record.bar): None}))
 
 
 def _detail(value: Any) -> str:

@@ -10,9 +10,13 @@ from polyrot.report.conclusion import Conclusion
 from polyrot.report.words import (
     COLORS,
     WHERE,
+    bar_of,
     controls_sentence,
+    differences,
     interval,
     operating_characteristic,
+    presupposed,
+    what_would_decide,
 )
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.claim import Kind
@@ -49,7 +53,8 @@ def table(
 def _row(record: Record, columns: int) -> Iterator[str]:
     cells = [f"{record.verdict:<{MARGIN}}{record.id:<18}"]
     if record.parts:
-        cells += [interval(worst_part(record.parts).estimate), record.bar]
+        part = worst_part(record.parts)
+        cells += [interval(part.estimate), bar_of(record, part)[1]]
         controls = [control for part in record.parts for control in part.controls]
         misbehaved = _named(control for control in controls if not control.behaved)
         every = _named(controls)
@@ -75,12 +80,14 @@ def _explained(record: Record) -> Iterator[tuple[str, str]]:
         return
     if record.verdict not in FINDINGS or not record.parts:
         yield "why", record.reason
+        if advice := what_would_decide(record):
+            yield "decides", advice
         return
-    expected = f"{record.quantity} {record.bar}"
+    part = worst_part(record.parts)
+    expected = " ".join(bar_of(record, part))
     if record.verdict is Verdict.VACUOUS:
         expected += ", and not where the claim is false"
     yield "expected", expected
-    part = worst_part(record.parts)
     seen = f"{interval(part.estimate)}, {WHERE[part.placement]}"
     if len(record.parts) > 1:
         seen = f"{part.name}: {seen}"
@@ -96,7 +103,10 @@ def _explained(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _in_full(record: Record, columns: int) -> Iterator[Line]:
-    yield from _labelled("measured", f"{record.quantity} {record.bar}", columns)
+    for quantity, bar in dict.fromkeys(bar_of(record, part) for part in record.parts):
+        yield from _labelled("measured", f"{quantity} {bar}", columns)
+    if record.unreachable:
+        yield from _labelled("never", record.unreachable, columns)
     if record.printed:
         yield from _labelled("printed", record.printed, columns)
     if characteristic := operating_characteristic(record):
@@ -143,6 +153,10 @@ def _part(part: Part, columns: int) -> Iterator[Line]:
         mark = "ok" if control.behaved else "!!"
         what = f"{control.kind.value[:3]} {control.name}"
         yield from _wrapped(f"{mark} {what:<36} {interval(control.estimate)}", 6, columns)
+    if met := presupposed(part):
+        yield from _wrapped(f"precondition: {met}", 6, columns)
+    for name, less in differences(part).items():
+        yield from _wrapped(f"models less {name}: {less}", 6, columns)
 
 
 def _indented(text: str, columns: int) -> Iterator[Line]:

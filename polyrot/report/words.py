@@ -8,7 +8,7 @@ from polyrot.stats.estimate import Estimate, ends_of
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.calibration import Cell, Row
 from polyrot.verdict.claim import Kind
-from polyrot.verdict.judge import ControlResult, Verdict
+from polyrot.verdict.judge import ControlResult, Part, Verdict
 from polyrot.verdict.record import Record
 
 COLORS = {
@@ -21,12 +21,12 @@ COLORS = {
 }
 MEANINGS = {
     Verdict.REPLICATED: "inside the bar, and every control behaved",
-    Verdict.REFUTED: "outside the bar, and every positive control meets it",
+    Verdict.REFUTED: "outside the bar, which positive controls and true worlds meet",
     Verdict.VACUOUS: "inside the bar, but so is a world in which the claim is false",
-    Verdict.INCONCLUSIVE: "the interval straddles the bar, or a control or too little power leaves "
-    "the claim undecided",
+    Verdict.INCONCLUSIVE: "not decided: too few seeds, a control or world that misbehaves, or a "
+    "precondition; the record says what would decide it",
     Verdict.NOT_RUN: "something is missing; the reason says what and how to get it",
-    Verdict.ERROR: "an exception: never evidence",
+    Verdict.ERROR: "an exception, or no measurement: never evidence",
 }
 WHERE = {
     Placement.INSIDE: "inside the bar",
@@ -78,6 +78,37 @@ def prediction(estimate: Estimate) -> str:
         return ""
     low, high = estimate.prediction
     return f"[{number(low)}, {number(high)}]"
+
+
+def bar_of(record: Record, part: Part) -> tuple[str, str]:
+    """Return the quantity and the bar of a part: its own, or the measurement's."""
+    return (part.quantity, part.bar) if part.bar else (record.quantity, record.bar)
+
+
+def what_would_decide(record: Record) -> str:
+    """Say what would decide an INCONCLUSIVE measurement; empty for others."""
+    why = record.undecided
+    if record.verdict is not Verdict.INCONCLUSIVE or why is None:
+        return ""
+    return f"{why.help}: {why.advice}"
+
+
+def presupposed(part: Part) -> str:
+    """Say whether a part's precondition is met; empty if it has none."""
+    met = part.precondition
+    if met is None:
+        return ""
+    does = "met" if met.placement is Placement.INSIDE else "not met"
+    return f"{met.what} ({met.bar}): {interval(met.estimate)}, {does}"
+
+
+def differences(part: Part) -> dict[str, str]:
+    """Format the paired differences from the controls that lie on the models' side of the bar."""
+    return {
+        control.name: interval(control.difference)
+        for control in part.controls
+        if control.difference and control.placement is part.placement
+    }
 
 
 def met_in(cell: Cell) -> str:

@@ -39,6 +39,7 @@ class Drawn:
     true_in: list[str]
     false_in: list[str]
     met: bool
+    missed: bool = False
     not_run: str = ""
 
     @property
@@ -103,15 +104,20 @@ class CalibrationSession(Session):
         from polyrot.verdict.run import MODELS
 
         self.show(0, f"{measurement.id} on {suite}")
-        claim, bar = measurement.claim, measurement.bar
+        claim = measurement.claim
+        placed = set()
+        for part, estimate in kept.measured(MODELS, measure).items():
+            bar = measurement.bar_of(part)
+            placed.add(bar.place(estimate.on(bar.scale)))
         drawn = Drawn(
             measurement.id,
-            str(bar),
-            bar.quantity,
+            measurement.bar_text,
+            measurement.quantity,
             suite,
             list(claim.true_in),
             list(claim.false_in),
-            all(bar.place(e) is Placement.INSIDE for e in kept.measured(MODELS, measure).values()),
+            met=placed == {Placement.INSIDE},
+            missed=Placement.OUTSIDE in placed,
         )
         item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
 
@@ -138,7 +144,16 @@ class CalibrationSession(Session):
         if record is not None and report.skipped:
             reason = record.reason.replace(record.suite, "a synthetic world")
             self._drawn.append(
-                Drawn(record.id, record.bar, record.quantity, record.suite, [], [], False, reason)
+                Drawn(
+                    record.id,
+                    record.bar,
+                    record.quantity,
+                    record.suite,
+                    [],
+                    [],
+                    met=False,
+                    not_run=reason,
+                )
             )
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -214,9 +229,10 @@ class CalibrationSession(Session):
             draws = [drawn for drawn in self._drawn if drawn.id == id]
             cells = []
             for world in worlds:
-                met = [d.met for d in draws if d.world == world and not d.not_run]
-                if met:
-                    cells.append(Cell(world, sum(met), len(met)))
+                here = [d for d in draws if d.world == world and not d.not_run]
+                if here:
+                    met, missed = sum(d.met for d in here), sum(d.missed for d in here)
+                    cells.append(Cell(world, met, len(here), missed))
             first = next((drawn for drawn in draws if not drawn.not_run), draws[0])
             rows.append(
                 Row(

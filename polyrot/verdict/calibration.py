@@ -17,15 +17,18 @@ from polyrot.verdict.claim import Measurement
 
 SCHEMA = 1
 LEAST_POWER = 0.8
+MOST_MISSED = 0.1
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Number of random draws of a world, and number in which a bar was met."""
+    """Number of random draws of a world, and numbers in which a bar was met, and missed."""
 
     world: str
     met: int
     draws: int
+    missed: int = 0
+    """Draws in which some part lay wholly outside; the others straddled."""
 
     @property
     def share(self) -> float:
@@ -59,8 +62,8 @@ class Characteristic:
 
     @property
     def misses(self) -> tuple[Cell, ...]:
-        """The true worlds in which the bar is met in fewer than 0.8 of the draws."""
-        return tuple(cell for cell in self.true if cell.share < LEAST_POWER)
+        """The true worlds in which the bar is missed in more than a tenth of the draws."""
+        return tuple(cell for cell in self.true if cell.missed > MOST_MISSED * cell.draws)
 
     @property
     def weakest(self) -> Cell | None:
@@ -137,8 +140,8 @@ class Calibration:
         None if it was not measured in every world that the claim names, or for another bar or
         other definitions.
         """
-        claim, bar = measurement.claim, measurement.bar
-        sought = (measurement.id, str(bar), bar.quantity)
+        claim = measurement.claim
+        sought = (measurement.id, measurement.bar_text, measurement.quantity)
         for row in self.rows:
             worlds = {cell.world for cell in row.cells}
             whole = {*claim.true_in, *claim.false_in} <= worlds
@@ -160,6 +163,7 @@ class Calibration:
                 "worlds": {
                     cell.world: {
                         "met": cell.met,
+                        "missed": cell.missed,
                         "draws": cell.draws,
                         "interval": [round(end, 4) for end in cell.interval],
                     }
@@ -193,7 +197,10 @@ def read_calibration(path: Path) -> Calibration:
                 id,
                 row["bar"],
                 row["quantity"],
-                tuple(Cell(world, c["met"], c["draws"]) for world, c in row["worlds"].items()),
+                tuple(
+                    Cell(world, c["met"], c["draws"], c.get("missed", 0))
+                    for world, c in row["worlds"].items()
+                ),
                 tuple(row["true in"]),
                 tuple(row["false in"]),
                 row["not run"],

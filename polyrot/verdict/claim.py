@@ -32,10 +32,19 @@ class Control:
     kind: Kind
     world: Any
     parts: tuple[str, ...] = ()
-    """The parts whose truth is known there; empty for all of them."""
+    """The parts whose truth is known there, by `names_of`; empty for all of them."""
 
     def concerns(self, part: str) -> bool:
-        return not self.parts or part in self.parts
+        return not self.parts or any(name in self.parts for name in names_of(part))
+
+
+def names_of(part: str) -> tuple[str, str]:
+    """Return the names by which a part is meant: its whole name, or its last component.
+
+    >>> names_of("resid_mid.0, EV")
+    ('resid_mid.0, EV', 'EV')
+    """
+    return part, part.rpartition(", ")[2]
 
 
 def negative(name: str, world: Any, *parts: str) -> Control:
@@ -106,23 +115,28 @@ class Measurement:
     figures: tuple[Draw, ...] = ()
     """Drawn after the verdict, for example a `polyrot.verdict.figures.ByPart`."""
     part_bars: Mapping[str, Bar] = field(default_factory=dict)
-    """Bars of parts that are measured on axes of their own.
-
-    By the whole name of the part, or its last component: `EV` also names `resid_mid.0, EV`.
-    """
+    """Bars of parts that are measured on axes of their own, by `names_of`."""
     precondition: Precondition | None = None
     unreachable: str = ""
     """Which verdict no models can get, and why; empty if both can be had."""
 
     def bar_of(self, part: str) -> Bar:
         """Return the bar of a part."""
-        last = part.rpartition(", ")[2]
-        return self.part_bars.get(part) or self.part_bars.get(last) or self.bar
+        found = (self.part_bars.get(name) for name in names_of(part))
+        return next(filter(None, found), self.bar)
 
     @property
     def bars(self) -> tuple[Bar, ...]:
         """The different bars of its parts."""
         return tuple(dict.fromkeys(self.part_bars.values())) or (self.bar,)
+
+    @property
+    def bar_text(self) -> str:
+        return "; ".join(str(bar) for bar in self.bars)
+
+    @property
+    def quantity(self) -> str:
+        return "; ".join(bar.quantity for bar in self.bars)
 
     @property
     def id(self) -> str:

@@ -112,9 +112,8 @@ def judge(name: str, evidence: Evidence, *, own_bar: bool = False) -> Part:
     """
     bar = evidence.bar
     verdict, reason, undecided = _rule(evidence)
-    if undecided is None and evidence.absent:
-        gone = "; ".join(f"{control}: {why}" for control, _, why in evidence.absent)
-        reason += f"; a control could not run: {gone}"
+    if evidence.absent and not (undecided and undecided.cause is Cause.ABSENT_CONTROL):
+        reason += f"; {_gone(evidence)}"
     return Part(
         name,
         replace(evidence.estimate, left_out={}),
@@ -177,7 +176,7 @@ def _outside(e: Evidence) -> Ruling:
             "a control in which the claim is true",
         )
     if missed := e.characteristic.misses if e.characteristic else ():
-        worlds = ", ".join(f"{c.world} ({c.met} of {c.draws} draws)" for c in missed)
+        worlds = ", ".join(f"{c.world} ({c.missed} of {c.draws} draws)" for c in missed)
         return _open(
             Cause.TRUE_WORLD,
             f"outside the bar ({e.bar}), but so are worlds in which the claim is true: {worlds}",
@@ -232,12 +231,12 @@ def _blind(here: str, names: list[str]) -> Ruling:
 
 
 def _absent(e: Evidence, here: str, names: list[str]) -> Ruling:
-    gone = "; ".join(f"{name}: {why}" for name, _, why in e.absent if name in names)
-    return _open(
-        Cause.ABSENT_CONTROL,
-        f"{here}, but a control could not run: {gone}",
-        f"what it takes to run {_names(names)}",
-    )
+    advice = f"what it takes to run {_names(names)}"
+    return _open(Cause.ABSENT_CONTROL, f"{here}, but {_gone(e)}", advice)
+
+
+def _gone(e: Evidence) -> str:
+    return "a control could not run: " + "; ".join(f"{name}: {why}" for name, _, why in e.absent)
 
 
 def _straddling(e: Evidence) -> str:

@@ -12,7 +12,7 @@ from polyrot.errors import FigureWarning, NotRun
 from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
-from polyrot.verdict.claim import Draw, Measurement
+from polyrot.verdict.claim import Draw, Measurement, names_of
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import ControlResult, Evidence, Met, Part, judge
 from polyrot.verdict.levels import place_parts
@@ -206,7 +206,8 @@ def _check_parts(measurement: Measurement, worlds: Mapping[str, Estimates]) -> N
     if not models:
         raise ValueError(f"Expected at least one part of {measurement.id} but got none")
     for control in measurement.controls:
-        if unknown := [part for part in control.parts if part not in models]:
+        known = {name for part in models for name in names_of(part)}
+        if unknown := [part for part in control.parts if part not in known]:
             raise ValueError(
                 f"Expected the control {control.name!r} to concern parts among "
                 f"{', '.join(models)} but it names {', '.join(unknown)}"

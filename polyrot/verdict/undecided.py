@@ -101,12 +101,12 @@ def seeds_wanted(bar: Bar, estimate: Estimate, parts: int, chance: float) -> int
     t, at the level of the look.
     """
     now = estimate.seeds or estimate.n
-    for seeds in (*LOOKS, *range(LOOKS[-1] + 1, MOST_SEEDS + 1)):
+    for seeds in [*LOOKS, *range(LOOKS[-1] + 1, MOST_SEEDS + 1)]:
         if seeds <= now:
             continue
         units = seeds - (now - estimate.n)
         if _chance(bar, estimate, parts, seeds, units) >= chance:
-            return seeds
+            return int(seeds)
     return None
 
 

@@ -1,13 +1,14 @@
 """The verdict rule, every row of its table, and the bars it rests on."""
 
 import itertools
-import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judged import judged
 
 from polyrot.errors import FigureWarning, NotRun
 from polyrot.stats.estimate import Estimate, jackknife
@@ -16,32 +17,41 @@ from polyrot.verdict.cache import EstimateCache
 from polyrot.verdict.calibration import Cell, Characteristic
 from polyrot.verdict.claim import Claim, Control, Draw, Kind, Measurement, negative, positive
 from polyrot.verdict.figure import Figure, Mark
-from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
+from polyrot.verdict.judge import Met, Part, Verdict, roll_up, worst_part
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
+from polyrot.verdict.undecided import Cause, Help
 
 BAR = Bar.at_least(0.5, "score")
 
 
-def estimate(low: float, high: float) -> Estimate:
-    return Estimate((low + high) / 2, low, high, "seed", 5, "by hand")
+def estimate(low: float, high: float, seeds: int = 20) -> Estimate:
+    return Estimate((low + high) / 2, low, high, "seed", seeds, "by hand")
 
 
 IN, OUT, ACROSS = estimate(0.6, 0.7), estimate(0.1, 0.2), estimate(0.4, 0.6)
+KINDS = {"-": Kind.NEGATIVE, "+": Kind.POSITIVE}
 
 
-def verdict(models: Estimate, *controls: tuple[str, Estimate], **options) -> Verdict:
-    kinds = {"-": Kind.NEGATIVE, "+": Kind.POSITIVE}
-    named = [(f"control {i}", kinds[sign], e) for i, (sign, e) in enumerate(controls)]
-    return judge("part", BAR, models, named, **options).verdict
+def part_of(models: Estimate, *controls: tuple[str, Estimate], **options: Any) -> Part:
+    named = [(f"control {i}", KINDS[sign], e) for i, (sign, e) in enumerate(controls)]
+    return judged("part", BAR, models, named, **options)
+
+
+def verdict(models: Estimate, *controls: tuple[str, Estimate], **options: Any) -> Verdict:
+    return part_of(models, *controls, **options).verdict
 
 
 TABLE = [
     (IN, [("-", OUT), ("+", IN)], Verdict.REPLICATED),
-    (IN, [], Verdict.REPLICATED),
+    (IN, [("-", OUT)], Verdict.REPLICATED),
+    (IN, [], Verdict.INCONCLUSIVE),  # old rule: REPLICATED
+    (IN, [("+", IN)], Verdict.INCONCLUSIVE),  # old rule: REPLICATED
     (OUT, [("-", OUT), ("+", IN)], Verdict.REFUTED),
     (OUT, [("-", IN), ("+", IN)], Verdict.REFUTED),
-    (OUT, [("-", OUT)], Verdict.REFUTED),
+    (OUT, [("+", IN)], Verdict.REFUTED),
+    (OUT, [], Verdict.INCONCLUSIVE),  # old rule: REFUTED
+    (OUT, [("-", OUT)], Verdict.INCONCLUSIVE),  # old rule: REFUTED
     (OUT, [("+", OUT)], Verdict.INCONCLUSIVE),
     (OUT, [("+", ACROSS)], Verdict.INCONCLUSIVE),
     (IN, [("-", IN), ("+", IN)], Verdict.VACUOUS),
@@ -56,12 +66,29 @@ TABLE = [
 
 @pytest.mark.parametrize(("models", "controls", "expected"), TABLE)
 def test_every_row_of_the_table(models, controls, expected) -> None:
-    assert verdict(models, *controls) is expected
+    part = part_of(models, *controls)
+    assert part.verdict is expected
+    assert (part.undecided is not None) == (expected is Verdict.INCONCLUSIVE)
 
 
 def test_a_proxy_never_decides() -> None:
     for models in (IN, OUT):
-        assert verdict(models, ("-", OUT), proxy="smaller model") is Verdict.INCONCLUSIVE
+        part = part_of(models, ("-", OUT), ("+", IN), proxy="smaller model")
+        assert part.verdict is Verdict.INCONCLUSIVE
+        assert part.undecided.cause is Cause.PROXY
+        assert part.undecided.help is Help.TRAINING
+
+
+def test_without_its_precondition_a_statement_is_neither_true_nor_false() -> None:
+    bar = Bar.above(0.0, "gain")
+    for models, found in itertools.product((IN, OUT), (estimate(-0.1, 0.1), estimate(0.1, 0.2))):
+        met = Met("a map relates the seeds", "gain > 0", found, bar.place(found))
+        part = part_of(models, ("-", OUT), ("+", IN), precondition=met)
+        if met.placement is Placement.INSIDE:
+            assert part.verdict in (Verdict.REPLICATED, Verdict.REFUTED)
+        else:
+            assert part.undecided.cause is Cause.PRECONDITION
+            assert "a map relates the seeds" in part.reason
 
 
 def test_low_power_against_any_alternative_never_replicates() -> None:
@@ -70,20 +97,27 @@ def test_low_power_against_any_alternative_never_replicates() -> None:
         true = (Cell("true", 100, 100),)
         return Characteristic(true, tuple(Cell(f"false {m}", m, 100) for m in met))
 
+    controls = ("-", OUT), ("+", IN)
     # The interval of 12 of 100 ends at 0.200, that of 11 at 0.188.
-    assert verdict(IN, ("-", OUT), characteristic=power(0, 13)) is Verdict.INCONCLUSIVE
-    assert verdict(IN, ("-", OUT), characteristic=power(0, 11)) is Verdict.REPLICATED
-    assert verdict(OUT, ("-", OUT), characteristic=power(90)) is Verdict.REFUTED
-    part = judge("part", BAR, IN, [], characteristic=power(30, 90, 0))
+    assert verdict(IN, *controls, characteristic=power(0, 13)) is Verdict.INCONCLUSIVE
+    assert verdict(IN, *controls, characteristic=power(0, 11)) is Verdict.REPLICATED
+    assert verdict(OUT, *controls, characteristic=power(90)) is Verdict.REFUTED
+    part = part_of(IN, *controls, characteristic=power(30, 90, 0))
     assert "90 of 100 draws of the world false 90" in part.reason
+    assert part.undecided.cause is Cause.NO_POWER
 
 
-def test_an_undefined_estimate_is_an_error_and_never_evidence() -> None:
-    for broken in (estimate(math.nan, 0.7), estimate(0.6, math.nan)):
-        with pytest.raises(ValueError, match="to be a number"):
-            verdict(broken)
-        with pytest.raises(ValueError, match="to be a number"):
-            verdict(IN, ("-", broken))
+def test_a_bar_that_a_true_world_misses_cannot_refute() -> None:
+    def missed(count: int) -> Characteristic:
+        return Characteristic((Cell("haar", 20, 20), Cell("noisy", 0, 20, count)), ())
+
+    controls = ("-", OUT), ("+", IN)
+    assert verdict(OUT, *controls, characteristic=missed(2)) is Verdict.REFUTED
+    part = part_of(OUT, *controls, characteristic=missed(3))  # old rule: REFUTED
+    assert part.undecided.cause is Cause.TRUE_WORLD
+    assert part.undecided.help is Help.BAR
+    assert "noisy (3 of 20 draws)" in part.reason
+    assert verdict(IN, *controls, characteristic=missed(20)) is Verdict.REPLICATED
 
 
 @pytest.mark.parametrize(
@@ -96,22 +130,16 @@ def test_an_undefined_estimate_is_an_error_and_never_evidence() -> None:
 )
 def test_too_few_seeds_decide_nothing_and_the_reason_says_so(values, anchor, start) -> None:
     few = jackknife(values, anchor=anchor)
-    part = judge("part", BAR, few, [("control", Kind.NEGATIVE, few)])
+    part = part_of(few, ("-", few))
     assert part.verdict is Verdict.INCONCLUSIVE
     assert part.reason == f"{start} no interval; give at least three"
+    assert part.undecided.cause is Cause.NO_INTERVAL
     three = jackknife({(i, j): 0.9 for i in range(3) for j in range(3) if i != j})
-    assert verdict(three) is Verdict.REPLICATED
-
-
-def test_an_interval_that_is_open_at_one_end_straddles_or_not_as_any_other() -> None:
-    above = Estimate(0.9, 0.6, math.inf, "seed", 5, "by hand")
-    below = Estimate(0.9, -math.inf, 0.9, "seed", 5, "by hand")
-    assert verdict(above) is Verdict.REPLICATED
-    assert judge("part", BAR, below, []).reason == "the interval straddles the bar (>= 0.5)"
+    assert verdict(three, ("-", OUT)) is Verdict.REPLICATED
 
 
 def test_reasons_name_the_control() -> None:
-    part = judge("late", BAR, IN, [("shuffled tokens", Kind.NEGATIVE, IN)])
+    part = judged("late", BAR, IN, [("shuffled tokens", Kind.NEGATIVE, IN)])
     assert part.reason == "the bar (>= 0.5) is met where the claim is false: shuffled tokens"
     assert not part.controls[0].behaved
     assert roll_up([part, part])[1].startswith("late: the bar (>= 0.5)")
@@ -119,23 +147,26 @@ def test_reasons_name_the_control() -> None:
 
 def test_among_equal_verdicts_the_part_furthest_out_decides() -> None:
     near, far = estimate(0.8, 0.9), estimate(0.6, 0.7)
-    replicated = [judge("near", BAR, near, []), judge("far", BAR, far, [])]
+    missed = [("x", Kind.NEGATIVE, OUT)]
+    replicated = [judged("near", BAR, near, missed), judged("far", BAR, far, missed)]
     assert worst_part(replicated).name == "far"
     within = Bar.between(-1, 1, "score")
+    seen = [("x", Kind.POSITIVE, estimate(0, 0))]
     refuted = [
-        judge("above", within, estimate(3, 3), []),
-        judge("below", within, estimate(-4, -4), []),
+        judged("above", within, estimate(3, 3), seen),
+        judged("below", within, estimate(-4, -4), seen),
     ]
     assert worst_part(refuted).name == "below"
 
 
 def test_the_worst_part_decides_in_the_documented_order() -> None:
     parts = {
-        Verdict.REPLICATED: judge("a", BAR, IN, []),
-        Verdict.REFUTED: judge("b", BAR, OUT, []),
-        Verdict.VACUOUS: judge("c", BAR, IN, [("x", Kind.NEGATIVE, IN)]),
-        Verdict.INCONCLUSIVE: judge("d", BAR, ACROSS, []),
+        Verdict.REPLICATED: judged("a", BAR, IN, [("x", Kind.NEGATIVE, OUT)]),
+        Verdict.REFUTED: judged("b", BAR, OUT, [("x", Kind.POSITIVE, IN)]),
+        Verdict.VACUOUS: judged("c", BAR, IN, [("x", Kind.NEGATIVE, IN)]),
+        Verdict.INCONCLUSIVE: judged("d", BAR, ACROSS),
     }
+    assert {kind: part.verdict for kind, part in parts.items()} == {kind: kind for kind in parts}
     order = [Verdict.REFUTED, Verdict.VACUOUS, Verdict.INCONCLUSIVE, Verdict.REPLICATED]
     for first, second in itertools.combinations(order, 2):
         assert roll_up([parts[second], parts[first]])[0] is first
@@ -188,8 +219,8 @@ def test_an_interval_that_covers_the_whole_region_straddles() -> None:
 GONE = "no models of another task"
 ABSENT = [
     # Without a control nothing is shown that it would have had to show.
-    (IN, [], ["-"], Verdict.INCONCLUSIVE),
-    (IN, [], ["+"], Verdict.INCONCLUSIVE),
+    (IN, [("-", OUT)], ["-"], Verdict.INCONCLUSIVE),
+    (IN, [("-", OUT)], ["+"], Verdict.INCONCLUSIVE),
     (IN, [("-", OUT), ("+", IN)], ["-", "+"], Verdict.INCONCLUSIVE),
     # Whether a bar that is missed could be met elsewhere does not matter.
     (OUT, [("+", IN)], ["-"], Verdict.REFUTED),
@@ -264,7 +295,11 @@ def test_a_missing_control_that_decides_nothing_is_named_too(models, there, deci
 
 
 def test_a_missing_control_concerns_its_own_parts_alone() -> None:
-    measurement = toy(negative("other task", missing, "late"), positive("seen", lambda: both(IN)))
+    measurement = toy(
+        negative("other task", missing, "late"),
+        negative("shuffled", lambda: both(OUT)),
+        positive("seen", lambda: both(IN)),
+    )
     record = run(measurement, lambda world=lambda: both(IN): world(), suite="toy")
     verdicts = {part.name: part.verdict for part in record.parts}
     assert verdicts == {"late": Verdict.INCONCLUSIVE, "early": Verdict.REPLICATED}
@@ -288,8 +323,17 @@ def test_a_control_that_fails_is_an_error_and_no_absence() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(toy(negative("broken", None)), measure, suite="toy")
-    with pytest.raises(KeyError, match="late"):
+    with pytest.raises(ValueError, match="in the control 'of other parts' but it lacks late"):
         run(toy(negative("of other parts", {})), lambda world=both(IN): world, suite="toy")
+
+
+def test_a_control_of_a_part_that_is_not_there_is_an_error() -> None:
+    # Old rule: it was ignored, and what it should have controlled was not.
+    control = negative("misnamed", both(OUT), "latest")
+    with pytest.raises(ValueError, match="parts among late, early but it names latest"):
+        run(toy(control), lambda world=both(IN): world, suite="toy")
+    with pytest.raises(ValueError, match="at least one part of TOY-01 but got none"):
+        run(toy(), dict, suite="toy")
 
 
 FIGURE = Figure("curve", "A curve", "", "x", "y", Mark.LINES, ())
@@ -297,7 +341,12 @@ FIGURE = Figure("curve", "A curve", "", "x", "y", Mark.LINES, ())
 
 def drawn(figures: Draw) -> Record:
     """Judge something inside its bar; whatever becomes of the figures, it is the same verdict."""
-    record = run(toy(), lambda: {"part": IN}, suite="toy", figures=[figures])
+    record = run(
+        toy(negative("false", OUT)),
+        lambda world=IN: {"part": world},
+        suite="toy",
+        figures=[figures],
+    )
     assert (record.verdict, len(record.parts)) == (Verdict.REPLICATED, 1)
     assert Record.from_json(record.to_json()).to_json() == record.to_json()
     return record

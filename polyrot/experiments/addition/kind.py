@@ -10,7 +10,7 @@ KIND = Kind(
         Listed(
             "modular-addition",
             "encoders that grok addition modulo 53, 3 seeds; shipped",
-            claims="CORE-07..10 PIR-04..09 X-01",
+            claims="CORE-07..10 PIR-04..09 PIR-22..23 X-01",
             default=True,
             cohorts=COHORTS,
         ),

@@ -10,7 +10,7 @@ KIND = Kind(
         Listed(
             "markov",
             "encoders that predict a Markov chain, 5 seeds; shipped",
-            claims="CORE-01..06 PIR-04..09 X-01",
+            claims="CORE-01..06 PIR-04..09 PIR-22..23 X-01",
             default=True,
             cohorts=CHAINS,
         ),

@@ -4,7 +4,7 @@ from polyrot.experiments.dyck.release_name import find_released
 from polyrot.suites.kind import Kind, Lazy, Listed, Provider, Trainer, capability_fixture
 
 HERE = "polyrot.experiments.dyck"
-BOTH = "PIR-01..10 PIR-12 PIR-14..16 PIR-18..19 X-01..02"
+BOTH = "PIR-01..10 PIR-12 PIR-14..16 PIR-18..19 PIR-22..23 X-01..02"
 """Claims that apply whether or not seeds share their embedding and unembeddings."""
 
 KIND = Kind(

@@ -7,14 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyrot.capabilities.components import Components, Subject
 from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.dictionaries import GroupAutoencoders
 from polyrot.capabilities.sharing import Sharing
-from polyrot.capabilities.streams import LATE_SITE, Checkpoints, ControlAutoencoders, Streams
+from polyrot.capabilities.streams import (
+    HALF_WAY,
+    IMAGE,
+    IMAGE_SAE_SEED,
+    LATE_SITE,
+    Checkpoints,
+    ControlAutoencoders,
+    Streams,
+)
 from polyrot.cores.gramians import Tail
 from polyrot.errors import NotRun
 from polyrot.experiments.dyck import components
@@ -36,6 +44,8 @@ from polyrot.tasks.dyck import LabelledSequences
 
 INTERNAL_SITES = ("resid_mid.0", "resid_post.0", "resid_mid.1", LATE_SITE)
 """Distinct residual sites after the embedding: the paper's internal sites."""
+HALF_WAY_SITES = ("resid_pre.0", *INTERNAL_SITES)
+"""Where checkpoints of one training are compared, as in the paper."""
 
 ANALYSIS_SEQUENCES = 1_024
 ANALYSIS_SEED = 2_027
@@ -66,6 +76,12 @@ class DyckModels(Streams, Sharing):
     def labels(self) -> dict[str, Int[Tensor, " token"]]:
         """The true answers at the tokens of `activations`, by output head."""
         return real_labels(self.tokens)
+
+    @property
+    def shared_coordinates(self) -> tuple[int, ...]:
+        """Those of the position code, where it is fixed and the same in all seeds."""
+        code = self.models.W_pos
+        return () if code.ndim == 4 else tuple(code.any(0).nonzero()[:, 0].tolist())
 
     @property
     def lowest_accuracy(self) -> float:
@@ -223,10 +239,27 @@ class TrainedSuite(DyckSuite, Checkpoints, GroupAutoencoders):
     @cached_property
     def _half_way(self) -> Activations:
         states = [self._artifacts.model(seed, half_way=True) for seed in self.seeds]
-        return harvest(self._stack(states), self.tokens, self.sites)
+        return harvest(self._stack(states), self.tokens, HALF_WAY_SITES)
+
+    @property
+    def checkpoint_sites(self) -> tuple[str, ...]:
+        return HALF_WAY_SITES
+
+    def last_activations(self, site: str) -> Float[Tensor, "seed token d_model"]:
+        return (self._embedded if site not in self.sites else self.activations).at(site)
+
+    @cached_property
+    def _embedded(self) -> Activations:
+        return harvest(self.models, self.tokens, HALF_WAY_SITES[:1])
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         return self._load_sae(self._artifacts, SAEName(seed, site, sae_seed))
+
+    def image_sae(self, seed: int, site: str) -> SAE:
+        return self._load_sae(self._artifacts, SAEName(seed, site, IMAGE_SAE_SEED, IMAGE))
+
+    def earlier_sae(self, seed: int, site: str) -> SAE:
+        return self._load_sae(self._artifacts, SAEName(seed, site, 0, HALF_WAY))
 
     def dictionary(self, seed: int, kind: str, sae_seed: int = 0) -> SAE:
         return self._load_sae(self._artifacts, SAEName(seed, self.late_site, sae_seed, kind))

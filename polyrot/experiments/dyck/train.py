@@ -14,8 +14,8 @@ from polyrot.capabilities.autoencoder_training import (
     noise_activations,
     train_sae_stack,
 )
-from polyrot.capabilities.streams import LATE_SITE
-from polyrot.experiments.dyck.suite import INTERNAL_SITES
+from polyrot.capabilities.streams import HALF_WAY, IMAGE, IMAGE_SAE_SEED, LATE_SITE, haar_image
+from polyrot.experiments.dyck.suite import HALF_WAY_SITES, INTERNAL_SITES
 from polyrot.models.cohorts import (
     COHORTS,
     CONTROL_COHORT,
@@ -63,7 +63,10 @@ def build_suite(
     steps = (1 + cohort.shared_io) * cohort.training.steps, sum(_steps(plan, recipes))
     models_part, saes_part = in_turn(progress, steps)
     trained = train_cohort(cohort, directory=work, device=device, progress=models_part)
-    states = [result.best for result in trained.values()]
+    states = {
+        "": [result.best for result in trained.values()],
+        HALF_WAY: [result.half_way for result in trained.values()],
+    }
     saes = train_planned(
         cohort, states, plan, recipes, work=work, device=device, progress=saes_part
     )
@@ -114,7 +117,14 @@ def described_dictionaries(config: SAEConfig) -> dict[str, Any]:
 def _steps(plan: Plan, recipes: tuple[SAEConfig, SAEConfig]) -> list[int]:
     """Return the training steps of each stack of autoencoders, in the order of training."""
     stacks = [stack[0] for names in plan.values() for stack in _stacks(names)]
-    return [recipes[bool(name.kind)].steps for name in stacks]
+    return [_recipe(name, recipes).steps for name in stacks]
+
+
+def _recipe(name: SAEName, recipes: tuple[SAEConfig, SAEConfig]) -> SAEConfig:
+    """Return the recipe of an autoencoder: of the PIR claims, or of its kind of dictionary."""
+    if name.kind in dictionary_kinds.KINDS:
+        return dictionary_kinds.recipe_of(name.kind, recipes[1])
+    return recipes[0]
 
 
 def _stacks(names: list[SAEName]) -> list[list[SAEName]]:
@@ -127,9 +137,11 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     """Name the autoencoders of a cohort, by the site whose activations train together.
 
     Every model and site has one from the SAE seed 0 that all share, as in the paper.  At the late
-    site every model also has one from a separate SAE seed, and the dictionaries of
-    `polyrot.capabilities.dictionaries`; if the models share nothing, the first one has these
-    from a second SAE seed too.  The short cohort is measured only by its outputs and has none.
+    site every model also has one from a separate SAE seed, one of a Haar image of its activations,
+    and the dictionaries of `polyrot.capabilities.dictionaries`; if the models share nothing, the
+    first one has these from a second SAE seed too.  Every model half way through its training has
+    one at each site, the embedding's included, as in the paper's comparison of checkpoints.  The
+    short cohort is measured only by its outputs and has none.
     """
     if cohort.name == SHORT_COHORT:
         return {}
@@ -141,7 +153,12 @@ def sae_plan(cohort: Cohort) -> dict[str, list[SAEName]]:
     compared = [SAEName(seed, LATE_SITE, 0, kind) for kind in kinds for seed in cohort.seeds]
     if not cohort.shared_io:
         compared += [SAEName(cohort.seeds[0], LATE_SITE, 1, kind) for kind in kinds]
-    return {**shared, LATE_SITE: shared[LATE_SITE] + separate + compared}
+    images = [SAEName(seed, LATE_SITE, IMAGE_SAE_SEED, IMAGE) for seed in cohort.seeds]
+    plan = {**shared, LATE_SITE: shared[LATE_SITE] + separate + compared + images}
+    for site in HALF_WAY_SITES:
+        half_way = [SAEName(seed, site, 0, HALF_WAY) for seed in cohort.seeds]
+        plan[site] = plan.get(site, []) + half_way
+    return plan
 
 
 def sae_tokens() -> dyck.LabelledSequences:
@@ -152,7 +169,7 @@ def sae_tokens() -> dyck.LabelledSequences:
 
 def train_planned(
     cohort: Cohort,
-    states: Sequence[State],
+    states: Mapping[str, Sequence[State]],
     plan: Plan,
     recipes: tuple[SAEConfig, SAEConfig],
     *,
@@ -164,7 +181,8 @@ def train_planned(
 
     Args:
         cohort: whose architecture and seeds these are.
-        states: the models' weights, in the order of its seeds.
+        states: the models' weights in the order of its seeds, last ones under the empty name and
+            those half way through training under `HALF_WAY`.
         plan: which autoencoders to train.
         recipes: of the autoencoders without a kind, and of the dictionaries.
         work: folder of finished stacks, and of the checkpoint of the current one.
@@ -173,11 +191,17 @@ def train_planned(
     """
     if not plan:
         return {}
-    model = StackedTransformer(cohort.architecture, stack_states(states)).to(device)
-    activations = harvest(
-        model, sae_tokens(), tuple(site for site in plan if site in INTERNAL_SITES)
-    )
-    tokens = len(activations.sequence)
+    batch = sae_tokens()
+    activations = {
+        when: harvest(
+            StackedTransformer(cohort.architecture, stack_states(of_cohort)).to(device),
+            batch,
+            tuple(s for s, names in plan.items() if s != NOISE and _any(names, when)),
+        )
+        for when, of_cohort in states.items()
+        if any(_any(names, when) for names in plan.values())
+    }
+    tokens = len(next(iter(activations.values())).sequence)
     saes: dict[SAEName, SAE] = {}
     parts = in_turn(progress, _steps(plan, recipes))
     for site, names in plan.items():
@@ -186,14 +210,28 @@ def train_planned(
                 d_model = cohort.architecture.d_model
                 data = [noise_activations(n.seed, tokens, d_model).to(device) for n in stack]
             else:
-                of_models = [activations.at(site)[cohort.seeds.index(n.seed)] for n in stack]
+                of_models = [
+                    activations[_when(n)].at(site)[cohort.seeds.index(n.seed)] for n in stack
+                ]
+                if stack[0].kind == IMAGE:
+                    of_models = [
+                        haar_image(x, n.seed) for x, n in zip(of_models, stack, strict=True)
+                    ]
                 data = [x.to(device) for x in of_models]
             kind, sae_seed = stack[0].kind, stack[0].sae_seed
-            config = dictionary_kinds.recipe_of(kind, recipes[1]) if kind else recipes[0]
+            config = _recipe(stack[0], recipes)
             label = f"{cohort.name}: SAE {site}, SAE seed {sae_seed}" + (kind and f", {kind}")
             part = within(next(parts), what=label)
             saes |= train_sae_stack(stack, data, replace(config, seed=sae_seed), work, part)
     return saes
+
+
+def _when(name: SAEName) -> str:
+    return HALF_WAY if name.kind == HALF_WAY else ""
+
+
+def _any(names: list[SAEName], when: str) -> bool:
+    return any(_when(name) == when for name in names)
 
 
 def _metrics(result: TrainedSeed) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Autoencoders of a suite's language models: named by its file, or trained by its recipe."""
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polyrot.capabilities.autoencoder_training import NOISE, noise_activations
 from polyrot.capabilities.autoencoders import TrainedAutoencoders
+from polyrot.capabilities.streams import IMAGE_SAE_SEED, haar_image
 from polyrot.errors import NotRun
 from polyrot.experiments.language.suite_file import SuiteFile
 from polyrot.experiments.language.tokens import Sequences, TokenData
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
         def harvest_controls(self, tokens: Sequences) -> Activations: ...
 
+        def harvest_earlier(self, index: int, tokens: Sequences) -> Activations: ...
+
 
 class LanguageAutoencoders:
     """Autoencoders that are loaded or trained on first use."""
@@ -75,6 +78,15 @@ class LanguageAutoencoders:
         autoencoders = self._noise if site == NOISE else self._controls
         return autoencoders.at(site, [0] * len(self._suite.seeds))[index]
 
+    def of_image(self, seed: int, site: str) -> SAE:
+        """Return one of a Haar image of a model's activations; see `Autoencoders.image_sae`."""
+        seeds = self._suite.seeds
+        return self._images.at(site, [IMAGE_SAE_SEED] * len(seeds))[self._suite.index(seed)]
+
+    def of_earlier(self, seed: int, site: str) -> SAE:
+        """Return one of a model's first earlier checkpoint; see `Checkpoints.earlier_sae`."""
+        return self._earlier.at(site, [0] * len(self._suite.seeds))[self._suite.index(seed)]
+
     def _load(self, folder: Path) -> SAE:
         try:
             sae = SAE.load(folder)
@@ -96,6 +108,21 @@ class LanguageAutoencoders:
         return self._trained_on(self._suite.harvest_controls)
 
     @cached_property
+    def _images(self) -> TrainedAutoencoders:
+        suite = self._suite
+        harvested = self._once(suite.harvest_models)
+
+        def images(site: str) -> list[Tensor]:
+            sets = harvested().at(site).unbind(0)
+            return [haar_image(x, seed) for x, seed in zip(sets, suite.seeds, strict=True)]
+
+        return self._trained(f"{suite.name}: turned activations", images)
+
+    @cached_property
+    def _earlier(self) -> TrainedAutoencoders:
+        return self._trained_on(partial(self._suite.harvest_earlier, 0))
+
+    @cached_property
     def _noise(self) -> TrainedAutoencoders:
         tokens, d = self._suite.data.sae.numel(), self._suite.d_model
 
@@ -105,11 +132,12 @@ class LanguageAutoencoders:
         return self._trained(f"{self._suite.name}: noise", noise)
 
     def _trained_on(self, harvest: Callable[[Sequences], Activations]) -> TrainedAutoencoders:
-        @lru_cache(maxsize=1)  # verifying the files takes long
-        def once() -> Activations:
-            return harvest(self._suite.data.sae)
-
+        once = self._once(harvest)
         return self._trained(self._suite.name, lambda site: list(once().at(site).unbind(0)))
+
+    def _once(self, harvest: Callable[[Sequences], Activations]) -> Callable[[], Activations]:
+        """Harvest the tokens of the autoencoders once: verifying the files takes long."""
+        return lru_cache(maxsize=1)(lambda: harvest(self._suite.data.sae))
 
     def _trained(
         self, name: str, activations: Callable[[str], list[Tensor]]

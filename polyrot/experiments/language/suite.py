@@ -178,6 +178,14 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         return self._harvest("before training", sources, identities, self.data.analysis)
 
     def earlier_activations(self, index: int) -> Activations:
+        return self.harvest_earlier(index, self.data.analysis)
+
+    def harvest_earlier(self, index: int, tokens: Sequences) -> Activations:
+        """Run the checkpoints at one of the `earlier` points, or read their cached activations.
+
+        Raises:
+            NotRun: if the suite file names none.
+        """
         checkpoints = [run.earlier[index : index + 1] for run in self._runs]
         if not all(checkpoints):
             raise NotRun(
@@ -187,7 +195,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         named = [checkpoint for (checkpoint,) in checkpoints]
         sources = [partial(self._source, checkpoint) for checkpoint in named]
         identities = [hub.identity(checkpoint) for checkpoint in named]
-        return self._harvest(f"earlier {index}", sources, identities, self.data.analysis)
+        return self._harvest(f"earlier {index}", sources, identities, tokens)
 
     @cached_property
     def held_out(self) -> Bool[Tensor, " token"]:
@@ -252,6 +260,12 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         return self._autoencoders.of_model(seed, site, sae_seed)
+
+    def image_sae(self, seed: int, site: str) -> SAE:
+        return self._autoencoders.of_image(seed, site)
+
+    def earlier_sae(self, seed: int, site: str) -> SAE:
+        return self._autoencoders.of_earlier(seed, site)
 
     def control_sae(self, index: int, site: str) -> SAE:
         return self._autoencoders.of_control(index, site)

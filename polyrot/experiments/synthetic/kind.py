@@ -28,7 +28,7 @@ KIND = Kind(
             ),
             Lazy(f"{HERE}.worlds:WorldSuite"),
             "activations: five seeds at one site, d = 64",
-            claims="PIR-02..10 X-01..02",
+            claims="PIR-02..10 PIR-22..23 X-01..02",
         ),
     ),
     order=0,

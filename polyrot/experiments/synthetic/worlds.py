@@ -17,7 +17,12 @@ from polyrot.capabilities.autoencoder_training import NOISE, noise_activations
 from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.dictionaries import RECIPE as DICTIONARIES
 from polyrot.capabilities.dictionaries import GroupAutoencoders, recipe_of
-from polyrot.capabilities.streams import LATE_SITE, ControlAutoencoders
+from polyrot.capabilities.streams import (
+    IMAGE_SAE_SEED,
+    LATE_SITE,
+    ControlAutoencoders,
+    haar_image,
+)
 from polyrot.cores.gramians import Tail, affine
 from polyrot.models.harvest import Activations
 from polyrot.progress import Progress, silent, within
@@ -244,6 +249,9 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
         return (self._separate_saes if sae_seed else self._saes)[self.index(seed)]
 
+    def image_sae(self, seed: int, site: str) -> SAE:
+        return self._image_saes[self.index(seed)]
+
     def control_sae(self, index: int, site: str) -> SAE:
         return (self._noise_saes if site == NOISE else self._other_saes)[index]
 
@@ -268,6 +276,12 @@ class WorldSuite(Cores, ControlAutoencoders, GroupAutoencoders):
     def _separate_saes(self) -> list[SAE]:
         sae_seeds = [self.sae_seed(seed) for seed in SEEDS]
         return self._train(self.activations, "separate SAE seeds", sae_seeds)
+
+    @cached_property
+    def _image_saes(self) -> list[SAE]:
+        sets = self.activations.at(LATE_SITE).unbind(0)
+        images = [haar_image(x, seed) for x, seed in zip(sets, SEEDS, strict=True)]
+        return self._train(_at_the_site(images), "of images", (IMAGE_SAE_SEED,) * len(SEEDS))
 
     @cached_property
     def _other_saes(self) -> list[SAE]:

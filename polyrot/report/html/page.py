@@ -17,12 +17,16 @@ from polyrot.report.html.drawing import DARK, LIGHT, drawing
 from polyrot.report.html.picture import Picture, picture
 from polyrot.report.words import (
     MEANINGS,
+    bar_of,
     controls_sentence,
     details,
+    differences,
     interval,
     number,
     operating_characteristic,
     prediction,
+    presupposed,
+    what_would_decide,
 )
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import Verdict, worst_part
@@ -102,6 +106,10 @@ def page(report: Report) -> str:
         css=lambda name: Markup(loader.get_source(environment, name)[0]),  # noqa: S704
         interval=interval,
         prediction=prediction,
+        bar_of=bar_of,
+        what_would_decide=what_would_decide,
+        presupposed=presupposed,
+        differences=differences,
         details=lambda estimate: details(estimate, _detail),
         controls_sentence=controls_sentence,
         operating_characteristic=operating_characteristic,

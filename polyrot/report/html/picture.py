@@ -37,6 +37,8 @@ class Picture:
 
     part: str
     verdict: str
+    bar: str
+    """Its own bar; empty if it is the measurement's."""
     region: tuple[float, float]
     edges: tuple[float, ...]
     ticks: tuple[tuple[float, str, bool], ...]
@@ -47,15 +49,17 @@ class Picture:
 
 def picture(record: Record, part: Part) -> Picture:
     """Lay out one part of a record."""
-    edges = [edge for edge in record.region if math.isfinite(edge)]
+    region = part.region or record.region
+    edges = [edge for edge in region if math.isfinite(edge)]
     centre = min(edges, key=lambda edge: abs(edge - part.estimate.value))
     axis = Axis.over(
         _numbers(record, part, edges), centre=centre, detail=_detail(part.estimate, centre)
     )
-    low, high = (axis.at(end) for end in record.region)
+    low, high = (axis.at(end) for end in region)
     return Picture(
         part.name,
         str(part.verdict),
+        f"{part.quantity} {part.bar}" if part.bar else "",
         (low, high),
         tuple(axis.at(edge) for edge in edges),
         tuple((axis.at(tick), label(tick), tick in edges) for tick in axis.ticks(edges)),
