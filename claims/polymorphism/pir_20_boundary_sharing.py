@@ -127,7 +127,8 @@ def weights_and_rotation(
     for site in dyck.sites:
         pairs = boundary.stream_pairs(dyck, cohorts, seeds, site)
         evs = [pair.alignment.ev for pair in pairs]
-        traces = [float(pair.free().alignment.rotation.trace()) for pair in pairs]
+        pairs = boundary.stream_pairs(dyck, cohorts, seeds, site, free=True)
+        traces = [float(pair.alignment.rotation.trace()) for pair in pairs]
         for name, (independent, shared) in ((EV, evs), (TRACE, traces)):
             means = {f"mean {name}, independent": independent, f"mean {name}, shared": shared}
             parts[f"{site}, {name}"] = Measured(independent - shared, means=means)

@@ -26,6 +26,7 @@ from polyrot.stats.estimate import Estimate
 from polyrot.suites.registry import applies_to, world_name, worlds
 from polyrot.suites.suite import Suite
 from polyrot.symmetry import search
+from polyrot.verdict import levels
 from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record, read_verdict
@@ -43,6 +44,8 @@ def few_sequences_and_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "EFFECT_SEQUENCES", 64)
     monkeypatch.setattr(components, "MEAN_SEQUENCES", 512)
     monkeypatch.setattr(search, "MAX_SWEEPS", 10)
+    # Nobody looks again at a planted cohort: the level need not be spent over looks.
+    monkeypatch.setattr(levels, "level_at", lambda seeds, level: level)
     for id in ("PIR-01", "PIR-16", "PIR-19", "PIR-21"):
         monkeypatch.setattr(claim_module(id), "SEQUENCES", 64)
 
@@ -166,7 +169,6 @@ TRUE = [
     ("PIR-10", PUBLISHED, rotated),
     ("PIR-10", HARDENED, rotated),
     ("PIR-12", HARDENED, one_trained_rotated),
-    ("PIR-13", HARDENED, thirds_of_a_turn),
     ("PIR-14", HARDENED, one_run),
     ("PIR-18", HARDENED, different_functions),
     ("PIR-19", HARDENED, one_trained),
@@ -193,7 +195,7 @@ FALSE = [
     ("PIR-10", HARDENED, unrelated),
     ("PIR-11", PUBLISHED, one_trained),
     ("PIR-11", HARDENED, one_trained),
-    ("PIR-13", PUBLISHED, one_trained_rotated),
+    ("PIR-13", PUBLISHED, one_trained_apart),
     ("PIR-13", HARDENED, one_trained_apart),
     ("PIR-14", PUBLISHED, other_runs),
     ("PIR-14", HARDENED, other_runs),
@@ -250,6 +252,13 @@ def test_the_search_as_released_takes_a_rotation_for_a_difference_of_weights() -
     assert as_released.verdict is Verdict.VACUOUS
     assert {c.name for c in as_released.controls if not c.behaved} == {"shared, in rotated bases"}
     assert repaired.placement is not Placement.INSIDE
+
+
+def test_every_direction_inverts_between_bases_that_point_apart() -> None:
+    record = measured("PIR-13", HARDENED, thirds_of_a_turn())
+    for part in record.parts:
+        assert part.placement is Placement.INSIDE, part.reason
+        assert part.estimate.value < -0.2
 
 
 def test_weights_that_align_in_part_are_seen_to() -> None:

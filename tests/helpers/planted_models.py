@@ -120,7 +120,7 @@ def nearly_linear() -> PlantedModels:
     """Components that write so little that the loss is linear in it."""
 
     def quiet(state: State) -> State:
-        return {n: t * 0.02 if n.endswith(WRITERS) else t for n, t in state.items()}
+        return {n: t * 0.002 if n.endswith(WRITERS) else t for n, t in state.items()}
 
     return PlantedModels([quiet(random_model(seed, SMALL)) for seed in FEW], config=SMALL)
 
@@ -155,8 +155,8 @@ def not_extrapolating() -> PlantedModels:
     return PlantedModels(states, shares_io=False, others=others)
 
 
-def third_of_a_turn(times: int) -> Symmetry:
-    angle = 2 * math.pi * times / 3
+def turned_by(angle: float) -> Symmetry:
+    """Rotate every plane of two neighbouring coordinates by an angle."""
     plane = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
     planes = [torch.tensor(plane, dtype=torch.float64)] * (CONFIG.d_model // 2)
     return Symmetry(Symmetry.identity(CONFIG).layers, torch.block_diag(*planes))
@@ -164,7 +164,7 @@ def third_of_a_turn(times: int) -> Symmetry:
 
 def thirds_of_a_turn() -> PlantedModels:
     """Three images of one trained model: every direction of each points away from the others'."""
-    drawn = [third_of_a_turn(times) for times in FEW]
+    drawn = [turned_by(2 * math.pi * third / 3) for third in FEW]
     state = shipped("dyck3", 0)
     return PlantedModels(
         [symmetry.apply(state) for symmetry in drawn],
@@ -174,18 +174,18 @@ def thirds_of_a_turn() -> PlantedModels:
 
 
 def aligned_in_part() -> PlantedModels:
-    """One trained model in bases turned by a third, with noise on every tensor."""
+    """One trained model in bases turned by parts of a turn, with noise on every tensor."""
     state = fold_gains({name: t.double() for name, t in shipped("dyck3", 0).items()})
     states, codes = [], []
     for seed in FEW:
         generator = torch.Generator().manual_seed(seed)
         noisy = {
-            name: t + 0.5 * t.std() * torch.randn(t.shape, generator=generator).double()
+            name: t + 0.35 * t.std() * torch.randn(t.shape, generator=generator).double()
             if not name.endswith("gain")
             else t
             for name, t in state.items()
         }
-        symmetry = third_of_a_turn(seed)
+        symmetry = turned_by(0.8 * seed)
         states.append({name: t.float() for name, t in symmetry.apply(noisy).items()})
         codes.append(symmetry.positions(CONFIG))
     return PlantedModels(states, torch.stack(codes))

@@ -7,6 +7,7 @@ its counterpart, the seeds at the same positions in the other.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NoReturn
 
 import torch
 
@@ -18,7 +19,6 @@ from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.experiments.dyck.weights import with_noise
 from polyrot.models.harvest import Activations, harvest
 from polyrot.models.transformer import HEADS, StackedTransformer, State, stack_states
-from polyrot.sae.model import SAE
 from polyrot.suites.draws import draw_seed
 from polyrot.symmetry.group import Symmetry
 
@@ -96,31 +96,32 @@ def one_boundary(dyck: DyckModels) -> Cohorts:
 
 
 def stream_pairs(
-    dyck: DyckModels, cohorts: Cohorts, seeds: tuple[int, int], site: str
+    dyck: DyckModels, cohorts: Cohorts, seeds: tuple[int, int], site: str, *, free: bool = False
 ) -> tuple[Pair, Pair]:
-    """Return a pair of seeds at a site, and its counterpart in the sharing cohort."""
-    i, j = map(dyck.index, seeds)
-    independent, shared = (
-        Pair(
-            seeds=seeds,
-            site=site,
-            source=x[i],
-            target=x[j],
-            untrained=dyck.untrained_activations.at(site)[j],
-            held_out=dyck.held_out,
-            load_sae=_no_sae,
-        )
-        for x in (
-            _activations(dyck, models).at(site) for models in (cohorts.independent, cohorts.shared)
-        )
-    )
+    """Return a pair of seeds at a site, and its counterpart in the sharing cohort.
+
+    With `free`, on the coordinates that do not hold the position code, which all seeds share.
+    """
+    shared_axes = set(dyck.shared_coordinates) if free else set()
+
+    def pair(models: StackedTransformer) -> Pair:
+        x = _activations(dyck, models).at(site)
+        kept = [axis for axis in range(x.shape[-1]) if axis not in shared_axes]
+        source, target = (x[dyck.index(seed)][:, kept] for seed in seeds)
+        return Pair(seeds, site, source, target, _nothing, dyck.held_out, _nothing)
+
+    independent, shared = pair(cohorts.independent), pair(cohorts.shared)
     return independent, controls.shuffled_tokens(shared) if cohorts.shuffled else shared
 
 
-@lru_cache(maxsize=4)
 def _activations(dyck: DyckModels, models: StackedTransformer) -> Activations:
+    return dyck.activations if models is dyck.models else _of_others(dyck, models)
+
+
+@lru_cache(maxsize=2)
+def _of_others(dyck: DyckModels, models: StackedTransformer) -> Activations:
     return harvest(models, dyck.tokens, dyck.sites)
 
 
-def _no_sae() -> SAE:
-    raise NotRun("cohorts are compared without autoencoders")
+def _nothing() -> NoReturn:
+    raise NotRun("cohorts are compared by their activations alone")
