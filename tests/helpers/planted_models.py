@@ -122,7 +122,7 @@ def nearly_linear() -> PlantedModels:
     def quiet(state: State) -> State:
         return {n: t * 0.002 if n.endswith(WRITERS) else t for n, t in state.items()}
 
-    return PlantedModels([quiet(random_model(seed, SMALL)) for seed in FEW], config=SMALL)
+    return PlantedModels([quiet(random_model(seed, SMALL)) for seed in SEEDS], config=SMALL)
 
 
 def blind_to_depth() -> PlantedModels:
