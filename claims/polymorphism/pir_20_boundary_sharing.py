@@ -121,10 +121,9 @@ def weights_and_rotation(
 ) -> dict[str, Measured]:
     """Compare a pair with its counterpart: weights up to rotations, and the rotations."""
     i, j = map(dyck.index, seeds)
-    parts = of_weights(
-        *(align_models(m, i, m, j).mse for m in (cohorts.independent, cohorts.shared))
-    )
-    for site in dyck.sites:
+    both = cohorts.independent, cohorts.shared
+    parts = of_weights(*(align_models(m, i, m, j).mse for m in both)) if cohorts.weights else {}
+    for site in dyck.sites if cohorts.rotation else ():
         pairs = boundary.stream_pairs(dyck, cohorts, seeds, site)
         evs = [pair.alignment.ev for pair in pairs]
         pairs = boundary.stream_pairs(dyck, cohorts, seeds, site, free=True)

@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import NoReturn
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from polyrot.capabilities import controls
 from polyrot.capabilities.pairs import Pair
@@ -37,6 +39,10 @@ class Cohorts:
     """Seeds that share their embedding and unembeddings."""
     shuffled: bool = False
     """Are the tokens of the second cohort's targets others than those of its sources?"""
+    weights: bool = True
+    """Is it known what is true of their weights?"""
+    rotation: bool = True
+    """Is it known what is true of the rotations between their activations?"""
 
 
 CohortWorld = Callable[[DyckModels], Cohorts]
@@ -55,12 +61,13 @@ def against_itself(dyck: DyckModels) -> Cohorts:
 def one_model(dyck: DyckModels) -> Cohorts:
     """One model in place of every seed that shares the boundary: their basis is one."""
     first = dyck.cohort("dyck3").state(0)
-    return Cohorts(dyck.models, restacked(dyck, [first] * len(dyck.seeds)))
+    single = restacked(dyck, [first] * len(dyck.seeds))
+    return Cohorts(dyck.models, single, weights=False)
 
 
 def shuffled_tokens(dyck: DyckModels) -> Cohorts:
     """The cohorts, with the second one's activations paired with those of other tokens."""
-    return Cohorts(dyck.models, dyck.cohort("dyck3"), shuffled=True)
+    return Cohorts(dyck.models, dyck.cohort("dyck3"), shuffled=True, weights=False)
 
 
 def noisy_unembeddings(dyck: DyckModels) -> Cohorts:
@@ -70,7 +77,8 @@ def noisy_unembeddings(dyck: DyckModels) -> Cohorts:
     def noisy(i: int) -> State:
         return with_noise(shared.state(i), NOISE, draw_seed(i, 26), names=UNEMBEDDINGS)
 
-    return Cohorts(restacked(dyck, [noisy(i) for i in range(shared.seeds)]), shared)
+    changed = restacked(dyck, [noisy(i) for i in range(shared.seeds)])
+    return Cohorts(changed, shared, rotation=False)
 
 
 def rotated_bases(dyck: DyckModels) -> Cohorts:
@@ -84,7 +92,7 @@ def rotated_bases(dyck: DyckModels) -> Cohorts:
         stack_states([symmetry.apply(shared.state(i)) for i, symmetry in enumerate(drawn)]),
         torch.stack([symmetry.positions(shared.config) for symmetry in drawn]),
     )
-    return Cohorts(rotated.to(shared.W_pos.device), shared)
+    return Cohorts(rotated.to(shared.W_pos.device), shared, rotation=False)
 
 
 def one_boundary(dyck: DyckModels) -> Cohorts:
@@ -92,7 +100,7 @@ def one_boundary(dyck: DyckModels) -> Cohorts:
     first, *others = [dyck.models.state(i) for i in range(len(dyck.seeds))]
     unembeddings = {name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}
     states = [first, *({**state, **unembeddings} for state in others)]
-    return Cohorts(restacked(dyck, states), dyck.cohort("dyck3"))
+    return Cohorts(restacked(dyck, states), dyck.cohort("dyck3"), rotation=False)
 
 
 def stream_pairs(
@@ -102,16 +110,22 @@ def stream_pairs(
 
     With `free`, on the coordinates that do not hold the position code, which all seeds share.
     """
-    shared_axes = set(dyck.shared_coordinates) if free else set()
 
     def pair(models: StackedTransformer) -> Pair:
-        x = _activations(dyck, models).at(site)
-        kept = [axis for axis in range(x.shape[-1]) if axis not in shared_axes]
-        source, target = (x[dyck.index(seed)][:, kept] for seed in seeds)
+        source, target = (_sets(dyck, models, site, free)[dyck.index(seed)] for seed in seeds)
         return Pair(seeds, site, source, target, _nothing, dyck.held_out, _nothing)
 
     independent, shared = pair(cohorts.independent), pair(cohorts.shared)
     return independent, controls.shuffled_tokens(shared) if cohorts.shuffled else shared
+
+
+@lru_cache(maxsize=16)  # tensors hash by identity: a model in many pairs is centred once
+def _sets(
+    dyck: DyckModels, models: StackedTransformer, site: str, free: bool
+) -> tuple[Float[Tensor, "token axis"], ...]:
+    """Return every model's activations at a site, on the free coordinates or on all."""
+    x, shared = _activations(dyck, models).at(site), set(dyck.shared_coordinates)
+    return x[..., [a for a in range(x.shape[-1]) if not (free and a in shared)]].unbind(0)
 
 
 def _activations(dyck: DyckModels, models: StackedTransformer) -> Activations:
