@@ -60,7 +60,7 @@ def controls(untrained: World, others: World) -> tuple[Control, ...]:
     return (
         negative("untrained seed", untrained, INTEGRATED),
         positive("linear model", effects.linear, INTEGRATED),
-        negative("linear model: both are exact", effects.linear, ATTRIBUTED),
+        negative("linear model, whose gradients are exact", effects.linear, ATTRIBUTED),
         positive("predictions of other components", others, ATTRIBUTED),
     )
 
