@@ -24,7 +24,6 @@ from polyrot.capabilities import components as effects
 from polyrot.capabilities.components import ATTRIBUTED, INTEGRATED, Compared, Components
 from polyrot.capabilities.figures import predicted_effects
 from polyrot.claim import *
-from polyrot.verdict.claim import Control
 
 World = Callable[[Components], Compared]
 CLAIM = Claim(
@@ -56,19 +55,19 @@ PRINTED = {
 }
 
 
-def controls(untrained: World, others: World) -> tuple[Control, ...]:
-    return (
-        negative("untrained seed", untrained, INTEGRATED),
-        positive("linear model", effects.linear, INTEGRATED),
-        negative("linear model, whose gradients are exact", effects.linear, ATTRIBUTED),
-        positive("predictions of other components", others, ATTRIBUTED),
-    )
-
-
+LINEAR = (
+    positive("linear model", effects.linear, INTEGRATED),
+    negative("linear model, whose gradients are exact", effects.linear, ATTRIBUTED),
+)
+UNTRAINED, OTHERS = "untrained seed", "predictions of other components"
 PUBLISHED = Measurement(
     CLAIM,
     BARS[INTEGRATED],
-    controls(effects.untrained_as_published, effects.others_as_published),
+    (
+        negative(UNTRAINED, effects.untrained_as_published, INTEGRATED),
+        positive(OTHERS, effects.others_as_published, ATTRIBUTED),
+        *LINEAR,
+    ),
     published=True,
     part_bars=BARS,
     printed=PRINTED,
@@ -77,7 +76,11 @@ PUBLISHED = Measurement(
 HARDENED = Measurement(
     CLAIM,
     BARS[INTEGRATED],
-    controls(effects.untrained, effects.other_components),
+    (
+        negative(UNTRAINED, effects.untrained, INTEGRATED),
+        positive(OTHERS, effects.other_components, ATTRIBUTED),
+        *LINEAR,
+    ),
     part_bars=BARS,
     printed=PRINTED,
     unreachable=UNREACHABLE,

@@ -21,7 +21,6 @@ from polyrot.experiments.dyck import boundary
 from polyrot.experiments.dyck.boundary import UNEMBEDDINGS, Cohorts, CohortWorld
 from polyrot.experiments.dyck.suite import INTERNAL_SITES, DyckModels
 from polyrot.experiments.dyck.weights import align_models, models_as_released
-from polyrot.verdict.claim import Control
 
 CLAIM = Claim(
     "PIR-20",
@@ -40,29 +39,19 @@ SAME_ROTATION = {
     TRACE: Bar.between(-1, 1, "trace of the rotation, independent - shared"),
 }
 EVS, TRACES = ([f"{site}, {name}" for site in INTERNAL_SITES] for name in (EV, TRACE))
-
-
-def controls_of_weights(*searches: str) -> tuple[Control, ...]:
-    """The controls of what is said of weights, for the parts of some searches."""
-    ratios, largest = ([f"{search}{name}" for search in searches] for name in (RATIO, LARGEST))
-    return (
-        negative("shared, in rotated bases", boundary.rotated_bases, *ratios),
-        negative("one boundary", boundary.one_boundary, *largest),
-        positive("noise on the unembeddings", boundary.noisy_unembeddings, *ratios, *largest),
-    )
-
-
-OF_SEARCHES = (f"{RELEASED}, ", f"{REPAIRED}, ")
+RATIOS, LARGESTS = (
+    [f"{which}, {name}" for which in (RELEASED, REPAIRED)] for name in (RATIO, LARGEST)
+)
+ITSELF, TURNED = "independent against itself", "shared, in rotated bases"
+ONE_BOUNDARY, NOISY = "one boundary", "noise on the unembeddings"
 PUBLISHED = Measurement(
     CLAIM,
     BARS[RATIO],
     (
-        negative(
-            "independent against itself",
-            boundary.against_itself,
-            *(f"{search}{RATIO}" for search in OF_SEARCHES),
-        ),
-        *controls_of_weights(*OF_SEARCHES),
+        negative(ITSELF, boundary.against_itself, *RATIOS),
+        negative(TURNED, boundary.rotated_bases, *RATIOS),
+        negative(ONE_BOUNDARY, boundary.one_boundary, *LARGESTS),
+        positive(NOISY, boundary.noisy_unembeddings, *RATIOS, *LARGESTS),
     ),
     published=True,
     part_bars=BARS,
@@ -71,7 +60,7 @@ PUBLISHED = Measurement(
             Printed(
                 (6.8 / 0.580, 8.6 / 0.490),
                 "at most so far apart: 6.8 to 8.6 over 0.490 to 0.580",
-                (f"{RELEASED}, {RATIO}",),
+                (RATIOS[0],),
                 ends=True,
             ),
         )
@@ -81,8 +70,10 @@ HARDENED = Measurement(
     CLAIM,
     BARS[RATIO],
     (
-        negative("independent against itself", boundary.against_itself, RATIO),
-        *controls_of_weights(""),
+        negative(ITSELF, boundary.against_itself, RATIO),
+        negative(TURNED, boundary.rotated_bases, RATIO),
+        negative(ONE_BOUNDARY, boundary.one_boundary, LARGEST),
+        positive(NOISY, boundary.noisy_unembeddings, RATIO, LARGEST),
         positive("nothing shared in either cohort", boundary.against_itself, *EVS, *TRACES),
         negative("shuffled tokens", boundary.shuffled_tokens, *EVS),
         negative("one model in place of every seed", boundary.one_model, *TRACES),
