@@ -127,7 +127,8 @@ class _Quadratic:
     @classmethod
     def of_rows(cls, rows: Tensor, goal: Tensor) -> "_Quadratic":
         count = rows.numel()
-        return cls((rows.square().sum() + goal.square().sum()) / count, goal.mT @ rows / count)
+        constant = (rows.square().sum() + goal.square().sum()) / count
+        return cls(constant[None], (goal.mT @ rows / count)[None])
 
     @classmethod
     def of_moments(cls, moments: Moments, turn: Rotation) -> "_Quadratic":
@@ -136,13 +137,14 @@ class _Quadratic:
         squares = moments.source_variance + moments.target_variance
         squares += n * sum(float(mean.square().sum()) for mean in means)
         cross = moments.cross + n * torch.outer(*means)
-        return cls(torch.tensor(squares / count, dtype=torch.float64), cross.mT @ turn / count)
+        constant = torch.tensor([squares / count], dtype=torch.float64)
+        return cls(constant, (cross.mT @ turn / count)[None])
 
     @classmethod
     def stack(cls, parts: "Sequence[_Quadratic]") -> "_Quadratic":
         return cls(
-            torch.stack([part.constant for part in parts]),
-            torch.stack([part.cross for part in parts]),
+            torch.cat([part.constant for part in parts]),
+            torch.cat([part.cross for part in parts]),
         )
 
     def summed(self, weights: Float[Tensor, " part"]) -> "_Quadratic":

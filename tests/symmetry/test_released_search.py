@@ -118,7 +118,7 @@ def test_activations_are_compared_where_they_are() -> None:
     turn, rotation = haar.sample(12, 2, group="SO", seed=1)
     quadratic = released._Quadratic.of_moments(pr.Moments.from_arrays(x, y), turn)
     by_hand = (x @ turn @ rotation.mT - y).square().mean()
-    found = released._Quadratic.stack([quadratic]).at(rotation[None])
+    found = quadratic.at(rotation[None])
     assert float(found) == pytest.approx(float(by_hand))
 
 
