@@ -1,7 +1,8 @@
 """CORE-03: the core of a Markov transformer is necessary.
 
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): without its
-3-dimensional core, h - QQ'h, a model is at chance, one in four.
+3-dimensional core, h - QQ'h, a model is at chance, one in four.  In the positive control, models
+are planted that read the present state, and nothing else, in three known dimensions.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 from polyrot.claim import *
 from polyrot.cores.ablation import remove
 from polyrot.experiments.chains import controls
-from polyrot.experiments.chains.controls import Subspace
+from polyrot.experiments.chains.controls import Ablated, ablated
 from polyrot.experiments.chains.models import Chains
 
 CLAIM = Claim(
@@ -22,8 +23,11 @@ CLAIM = Claim(
     true_in=("chain-state",),
     false_in=("chain-loud-voice",),
 )
-BAR = Bar.at_most(0.30, "accuracy without the core")
-CONTROLS = (negative("random subspace removed", controls.random_subspace),)
+BAR = Bar.at_most(0.30, "accuracy without the core", scale=Scale.LOGIT)
+CONTROLS = (
+    negative("random subspace removed", ablated(controls.random_subspace)),
+    positive("a planted core removed", controls.planted_ablated),
+)
 WHOLE = "accuracy of the whole"
 REMOVED = ByPart(
     "removed",
@@ -33,7 +37,7 @@ REMOVED = ByPart(
     curves=(
         Curve("whole", Role.BESIDE, detail=WHOLE),
         Curve("without the core", Role.MODELS),
-        *control_curves(CONTROLS),
+        *control_curves(CONTROLS[:1]),
     ),
     bar=BAR,
 )
@@ -46,16 +50,16 @@ HARDENED = Measurement(
 )
 
 
-def accuracy_without(chains: Chains, subspace: Subspace, seed: int) -> Measured:
-    models, index = chains.models, chains.index(seed)
-    without = models.accuracy(index, partial(remove, basis=subspace(models, index)))
+def accuracy_without(chains: Chains, world: Ablated, seed: int) -> Measured:
+    models, index = world.models, chains.index(seed)
+    without = models.accuracy(index, partial(remove, basis=world.bases[index]))
     return Measured(without, also={WHOLE: models.accuracy(index)})
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(chains: Chains, judge: Judge) -> None:
     judge(
-        lambda subspace=controls.core: {
-            "core": average(chains.seeds, partial(accuracy_without, chains, subspace))
+        lambda world=ablated(controls.core): {
+            "core": average(chains.seeds, partial(accuracy_without, chains, world(chains)))
         }
     )

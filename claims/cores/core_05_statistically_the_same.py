@@ -23,7 +23,7 @@ CLAIM = Claim(
     true_in=("chain-state",),
     false_in=("chain-own-third", "chain-other-sequences"),
 )
-BAR = Bar.at_least(0.93, "canonical correlation of core coordinates")
+BAR = Bar.at_least(0.93, "canonical correlation of core coordinates", scale=Scale.FISHER)
 CONTROLS = (
     negative("shuffled tokens", controls.shuffled_tokens),
     negative("random projections", controls.random_projections),

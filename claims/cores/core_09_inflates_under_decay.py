@@ -4,10 +4,12 @@
 dimensions when the model groks and about 60 at the end of training with weight decay, while on a
 branch without weight decay, forked after epoch 900, the number does not change.  The rank is the
 paper's: the fewest directions that are necessary and sufficient for held-out answers, in seeds
-that give these answers.
+that give these answers.  As published, cores are extracted from held-out questions alone; hardened,
+from all questions.
 
 The details give the rank by each criterion, and the final accuracy after removing the number of
-directions that were the whole core at grokking.  The controls exchange the branches.
+directions that were the whole core at grokking.  The negative controls exchange the branches, and
+plant cores that keep their size or grow.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +18,19 @@ import pytest
 
 from polyrot.claim import *
 from polyrot.experiments.addition import figures
-from polyrot.experiments.addition.controls import inflating
-from polyrot.experiments.addition.models import Addition, AdditionModels
-from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED
+from polyrot.experiments.addition.controls import (
+    View,
+    from_every_question,
+    from_held_out,
+    planted_cores,
+)
+from polyrot.experiments.addition.models import (
+    END,
+    END_WITHOUT_DECAY,
+    GROKKED,
+    Addition,
+    AdditionModels,
+)
 from polyrot.models.encoder_training import MASTERED
 from polyrot.tasks import modular
 
@@ -42,22 +54,27 @@ def ending(*ends: str) -> World:
 
 
 AS_TRAINED = ending(END, END_WITHOUT_DECAY)
-HARDENED = Measurement(
-    CLAIM,
-    Bar.at_least(
-        0.0, f"growth of the rank above {LEAST:g} with weight decay, below {MOST} without"
-    ),
-    (
-        negative("decay in neither branch", ending(END_WITHOUT_DECAY, END_WITHOUT_DECAY), WITH),
-        negative("decay in both branches", ending(END, END), WITHOUT),
-        positive("planted cores of 12 and 30 dimensions", inflating),
-    ),
-    printed={"modular-addition": (Printed((60 / 15 - LEAST,), "15 to 60", (WITH,)),)},
+BAR = Bar.at_least(LEAST, "rank at the end over that at grokking", scale=Scale.LOG)
+PART_BARS = {WITH: BAR, WITHOUT: Bar.at_most(MOST, BAR.quantity, scale=Scale.LOG)}
+CONTROLS = (
+    negative("decay in neither branch", ending(END_WITHOUT_DECAY, END_WITHOUT_DECAY), WITH),
+    negative("decay in both branches", ending(END, END), WITHOUT),
+    negative("planted cores of 12 dimensions that keep their size", planted_cores(6, 6, 6), WITH),
+    negative("planted cores of 12 dimensions that grow to 30", planted_cores(6, 15, 15), WITHOUT),
+    positive("planted cores that grow to 30 with decay alone", planted_cores(6, 15, 6)),
 )
+PRINTED = {
+    "modular-addition": (
+        Printed((60 / 15,), "15 to 60", (WITH,)),
+        Printed((1.0,), "no change", (WITHOUT,)),
+    )
+}
+PUBLISHED = Measurement(CLAIM, BAR, CONTROLS, published=True, printed=PRINTED, part_bars=PART_BARS)
+HARDENED = Measurement(CLAIM, BAR, CONTROLS, printed=PRINTED, part_bars=PART_BARS)
 
 
-def growth(addition: Addition, times: Sequence[AdditionModels], part: str) -> Estimate:
-    """A margin of the growth, averaged over seeds that answer held-out questions at both times."""
+def growth(addition: Addition, times: Sequence[AdditionModels]) -> Estimate:
+    """The growth of the rank, averaged over seeds that answer held-out questions at both times."""
     held_out = ~modular.is_training()
 
     def answers(seed: int) -> bool:
@@ -72,7 +89,7 @@ def growth(addition: Addition, times: Sequence[AdditionModels], part: str) -> Es
             also[f"{criterion} rank at grokking"] = getattr(first, criterion)
             also[f"{criterion} rank at the end"] = getattr(last, criterion)
         ratio = last.operational / first.operational
-        return Measured(ratio - LEAST if part == WITH else MOST - ratio, also)
+        return Measured(ratio, also, each={f"growth of seed {seed}": ratio})
 
     answering = [seed for seed in addition.seeds if answers(seed)]
     if not answering:
@@ -80,11 +97,22 @@ def growth(addition: Addition, times: Sequence[AdditionModels], part: str) -> Es
     return average(answering, measure)
 
 
+def by_branch(addition: Addition, world: World, view: View) -> dict[str, Estimate]:
+    grokked, *ends = map(view, world(addition))
+    return {
+        part: growth(addition, (grokked, end))
+        for part, end in zip((WITH, WITHOUT), ends, strict=True)
+    }
+
+
+@pytest.mark.measurement(PUBLISHED)
+def test_published(addition: Addition, judge: Judge) -> None:
+    judge(lambda world=AS_TRAINED: by_branch(addition, world, from_held_out))
+
+
 @pytest.mark.measurement(HARDENED)
 def test_hardened(addition: Addition, judge: Judge) -> None:
-    def margins(world: World = AS_TRAINED) -> dict[str, Estimate]:
-        grokked, *ends = world(addition)
-        parts = zip((WITH, WITHOUT), ends, strict=True)
-        return {part: growth(addition, (grokked, end), part) for part, end in parts}
-
-    judge(margins, figures=[lambda _: figures.inflation(addition.curves)])
+    judge(
+        lambda world=AS_TRAINED: by_branch(addition, world, from_every_question),
+        figures=[lambda _: figures.inflation(addition.curves)],
+    )

@@ -43,7 +43,10 @@ HARDENED = Measurement(
 
 
 def mean_exponent(delays: DelaysByDecay) -> Estimate:
-    """The exponent, averaged over the repetitions that grokked at three decays or more."""
+    """The exponent, averaged over the repetitions that grokked at three decays or more.
+
+    The details give the published number: one exponent, fitted to the mean delay at every decay.
+    """
     details: dict[str, float] = {}
     points: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
     for decay, steps in delays.items():
@@ -54,14 +57,20 @@ def mean_exponent(delays: DelaysByDecay) -> Estimate:
         for repetition, delay in known.items():
             points[repetition].append((log(decay), log(delay)))
 
-    def exponent(repetition: int) -> float:
-        decays, steps = np.array(points[repetition]).T
+    def fitted(to: list[tuple[float, float]]) -> float:
+        decays, steps = np.array(to).T
         return float(np.polyfit(decays, steps, 1)[0])
 
     enough = [repetition for repetition in sorted(points) if len(points[repetition]) >= 3]
     if not enough:
         raise NotRun("no repetition of the sweep grokked at three decays")
-    return average(enough, exponent, details=details)
+    of_means = [
+        (log(decay), log(mean(delay for delay in steps if delay is not None)))
+        for decay, steps in delays.items()
+        if any(delay is not None for delay in steps)
+    ]
+    details["exponent of the mean delays"] = fitted(of_means)
+    return average(enough, lambda repetition: fitted(points[repetition]), details=details)
 
 
 def missing(delays: DelaysByDecay) -> str:

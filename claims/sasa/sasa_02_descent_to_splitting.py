@@ -28,7 +28,7 @@ CLAIM = Claim(
 )
 PAIRS = {2: 8, 3: 16, 4: 40}
 """Atoms of a tiling, each with its negative, by dimension."""
-REPETITIONS, STEPS = 5, 10
+REPETITIONS, STEPS = 12, 10
 DIGITS = 6
 """To which a change is known: the optimiser of the codes is not exact."""
 RISK = "risk after {}"

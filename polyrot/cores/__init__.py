@@ -17,6 +17,7 @@ from polyrot.cores.comparison import (
     consensus,
     overlap,
     principal_angles,
+    random_overlap,
     random_overlaps,
 )
 from polyrot.cores.dynamics import Dynamics, fit_dynamics
@@ -39,6 +40,7 @@ __all__ = [
     "observability",
     "overlap",
     "principal_angles",
+    "random_overlap",
     "random_overlaps",
     "random_shift",
     "reachability",

@@ -37,8 +37,7 @@ def principal_angles(first: Basis, second: Basis) -> Float[Tensor, " angle"]:
 def overlap(first: Basis, second: Basis) -> float:
     """Measure the overlap of two projectors: `||A'B||_F^2 / sqrt(rank A rank B)`.
 
-    1 for a subspace and itself.  For independent random subspaces of R^d it averages
-    `sqrt(rank A rank B) / d`: 0.047 for 3 dimensions of 64.
+    1 for a subspace and itself; `random_overlap` is the mean for independent random subspaces.
 
     >>> import torch
     >>> overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])
@@ -46,6 +45,15 @@ def overlap(first: Basis, second: Basis) -> float:
     """
     product = first.double().mT @ second.double()
     return float(product.square().sum() / math.sqrt(first.shape[1] * second.shape[1]))
+
+
+def random_overlap(d_model: int, first_rank: int, second_rank: int) -> float:
+    """Return the mean overlap of independent random subspaces: `sqrt(rank A rank B) / d`.
+
+    >>> random_overlap(64, 3, 3)
+    0.046875
+    """
+    return math.sqrt(first_rank * second_rank) / d_model
 
 
 def random_overlaps(

@@ -32,10 +32,23 @@ class Dynamics:
         The average over coordinates in which the next ones are white: the share does not depend
         on the basis of the core or the scale of its directions.
         """
-        now, then = _steps(coordinates.double() - self.mean)
-        residual, spread = then - now @ self.operator, then - then.mean(0)
+        residual, spread = self._residual_and_spread(coordinates)
         missed = torch.linalg.solve(spread.mT @ spread, residual.mT @ residual)
         return float(1 - missed.trace() / len(missed))
+
+    def score_by_coordinate(self, coordinates: Float[Tensor, "sequence position rank"]) -> float:
+        """Measure R2 in every coordinate as given, and average.
+
+        The released code of arXiv 2602.22600; the average depends on the basis of the core.
+        """
+        residual, spread = self._residual_and_spread(coordinates)
+        return float(1 - (residual.square().sum(0) / spread.square().sum(0)).mean())
+
+    def _residual_and_spread(
+        self, coordinates: Float[Tensor, "sequence position rank"]
+    ) -> tuple[Float[Tensor, "step rank"], Float[Tensor, "step rank"]]:
+        now, then = _steps(coordinates.double() - self.mean)
+        return then - now @ self.operator, then - then.mean(0)
 
 
 def fit_dynamics(coordinates: Float[Tensor, "sequence position rank"]) -> Dynamics:

@@ -60,10 +60,31 @@ def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
             known = {cell.world: cell for cell in row.cells}
             cells = " | ".join(_cell(row, known.get(world)) for world in columns)
             lines.append(f"| {row.id} | {row.quantity} {row.bar} | {cells} |")
+    lines += verdicts(calibration)
     lines += ["", "## How well each bar discriminates", ""]
     lines += [f"- **{row.id}**: {_finding(row)}" for row in calibration.rows]
     commit = calibration.provenance.get("commit", "unknown")
     return "\n".join([*lines, "", f"Measured by commit {commit}.", ""])
+
+
+def verdicts(calibration: Calibration) -> list[str]:
+    """Render the verdict on the first draw of each world, and what contradicts known truth."""
+    lines = [
+        "",
+        "## Verdicts in worlds",
+        "",
+        "What the rule says of the first draw, with all controls, as if its seeds were models (T",
+        "and F as above). REFUTED where a claim is true, or REPLICATED where it is false, would",
+        f"contradict what is known: there are {len(calibration.contradictions)} such cells.",
+    ]
+    lines += [f"- {id}: {cell.verdict} in {cell.world}" for id, cell in calibration.contradictions]
+    for columns, rows in calibration.blocks:
+        lines += ["", f"| verdict on | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+        for row in rows:
+            known = {cell.world: cell.verdict for cell in row.cells}
+            cells = (f"{mark(row, world)[:1]} {known.get(world, '-')}" for world in columns)
+            lines.append(f"| {row.id} | {' | '.join(cell.strip() for cell in cells)} |")
+    return lines
 
 
 def _cell(row: Row, cell: Cell | None) -> str:

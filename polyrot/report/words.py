@@ -90,7 +90,7 @@ def what_would_decide(record: Record) -> str:
     why = record.undecided
     if record.verdict is not Verdict.INCONCLUSIVE or why is None:
         return ""
-    return f"{why.help}: {why.advice}"
+    return why.advice
 
 
 def presupposed(part: Part) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Drawn:
     false_in: list[str]
     met: bool
     missed: bool = False
+    verdict: str = ""
     not_run: str = ""
 
     @property
@@ -99,12 +100,25 @@ class CalibrationSession(Session):
         precondition: Callable[[], Estimates] | None,
         kept: Kept,
     ) -> None:
-        """Measure without controls, and record whether the bar was met at every part."""
+        """Record whether the bar was met at every part; on the first draw, the verdict too.
+
+        The other draws are measured without controls.
+        """
         from polyrot.verdict.bar import Placement
-        from polyrot.verdict.run import MODELS
+        from polyrot.verdict.run import MODELS, run
 
         self.show(0, f"{measurement.id} on {suite}")
-        claim = measurement.claim
+        claim, verdict = measurement.claim, ""
+        if self._is_first(suite):
+            record = run(
+                replace(measurement, figures=()),
+                measure,
+                suite=suite,
+                proxy=proxy,
+                precondition=precondition,
+                kept=kept,
+            )
+            verdict = str(record.verdict)
         placed = set()
         for part, estimate in kept.measured(MODELS, measure).items():
             bar = measurement.bar_of(part)
@@ -118,8 +132,15 @@ class CalibrationSession(Session):
             list(claim.false_in),
             met=placed == {Placement.INSIDE},
             missed=Placement.OUTSIDE in placed,
+            verdict=verdict,
         )
         item.user_properties.append((PROPERTY, json.dumps(asdict(drawn))))
+
+    @staticmethod
+    def _is_first(suite: str) -> bool:
+        from polyrot.suites.registry import world_name
+
+        return suite == world_name(suite.split(":")[1])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -232,7 +253,8 @@ class CalibrationSession(Session):
                 here = [d for d in draws if d.world == world and not d.not_run]
                 if here:
                     met, missed = sum(d.met for d in here), sum(d.missed for d in here)
-                    cells.append(Cell(world, met, len(here), missed))
+                    verdict = next((d.verdict for d in here if d.verdict), "")
+                    cells.append(Cell(world, met, len(here), missed, verdict))
             first = next((drawn for drawn in draws if not drawn.not_run), draws[0])
             rows.append(
                 Row(

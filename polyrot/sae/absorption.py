@@ -11,7 +11,7 @@ and writes a vector that differs between tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -40,21 +40,27 @@ class Units:
         reading: `[token, unit]`, what a probe reads of each unit, best in its float64.
         codes: `[token, unit, column]`, the latents of each unit.
         decoder: `[unit, column, d_model]`.
+        released: score two edge cases as the released code of arXiv 2606.06333 does?  A token
+            whose projection on the answer is negative has nothing to absorb, even if the main units
+            write less still; and a main unit with a negative code is silent.
     """
 
     x: Float[Tensor, "token d_model"]
     reading: Float[Tensor, "token unit"]
     codes: Float[Tensor, "token unit column"]
     decoder: Float[Tensor, "unit column d_model"]
+    released: bool = False
 
     @classmethod
     def columns(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
         """Take every latent as a unit, as SAEBench and the code of arXiv 2606.06333 do.
 
-        They should write whole tokens, the decoder's bias included.
+        They should write whole tokens, the decoder's bias included.  The edge cases are scored as
+        in that code.
         """
         codes = sae.encode(x)
-        return cls(x, codes.double(), codes[:, :, None], sae.W_dec[:, None, :])
+        columns = codes[:, :, None]
+        return cls(x, codes.double(), columns, sae.W_dec[:, None, :], released=True)
 
     @classmethod
     def groups(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Units":
@@ -69,7 +75,8 @@ class Units:
 
     def of_tokens(self, chosen: Bool[Tensor, " token"]) -> "Units":
         """Keep some tokens."""
-        return Units(self.x[chosen], self.reading[chosen], self.codes[chosen], self.decoder)
+        kept = {name: getattr(self, name)[chosen] for name in ("x", "reading", "codes")}
+        return replace(self, **kept)
 
     def along(
         self, direction: Float[Tensor, " d_model"]
@@ -124,7 +131,8 @@ def absorption_fraction(
     The share `a / (a + sum_M)` of the projection on the probe's direction, with
     `a = min(sum_A, total - sum_M)`: M are the main units, and A the three aligned units outside
     M that write most.  0 where M writes all of the token's projection, or A less than
-    `LEAST_SHARE` of it; 1 where M writes nothing.  The definition of SAEBench.
+    `LEAST_SHARE` of it; 1 where M writes nothing.  The definition of SAEBench.  With `released`
+    units it is 0 also where the token's projection is negative.
 
     Args:
         units: on the tokens where the probe is right that the answer is yes.
@@ -143,6 +151,8 @@ def absorption_fraction(
     taken = torch.minimum(by_others, total - by_main)
     share = torch.where(by_main <= 0, 1.0, taken / (taken + by_main)).clamp(0, 1)
     none = (by_main >= total) | (by_others < LEAST_SHARE * total)
+    if units.released:
+        none |= total < 0
     return torch.where(none, 0.0, share)
 
 
@@ -155,7 +165,8 @@ def fully_absorbed(
     Arguments are those of `absorption_fraction`.
     """
     total, written, cosine = units.along(direction)
-    silent = (units.reading[:, list(main)].abs() < SILENT).all(1)
+    reading = units.reading[:, list(main)]
+    silent = ((reading if units.released else reading.abs()) < SILENT).all(1)
     most, which = written.max(1)
     aligned = cosine.gather(1, which[:, None])[:, 0] >= ALIGNED_FULL
     return silent & aligned & (total > 0) & (most >= LEAST_SHARE * total)

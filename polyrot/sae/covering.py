@@ -62,6 +62,60 @@ def greedy_atoms(
     return atoms
 
 
+def atoms_of_dictionary(
+    points: Points, atoms: Float[Tensor, "atom dim"], error: float, k: int, *, cap: int
+) -> int:
+    """Count the atoms of a dictionary that a greedy choice needs, as the released code does.
+
+    Each atom is the one with the largest sum of squared inner products with the points that are
+    not covered yet, where a point has the norm of its residual.
+
+    Returns:
+        The number of atoms; `cap` if these do not cover every point.
+    """
+    unused = torch.ones(len(atoms), dtype=torch.bool)
+    chosen, residuals = atoms[:0], points.norm(dim=1)
+    left = torch.ones(len(points), dtype=torch.bool)
+    while bool(left.any()) and len(chosen) < min(cap, len(atoms)):
+        gains = ((points[left] * residuals[left, None]) @ atoms.mT).square().sum(0)
+        best = int(torch.where(unused, gains, -1.0).argmax())
+        unused[best] = False
+        chosen = torch.cat([chosen, atoms[best : best + 1]])
+        residuals = pursue(points, chosen, k)[0].norm(dim=1)
+        left = residuals > error
+    return cap if bool(left.any()) else len(chosen)
+
+
+def nearest_atoms(
+    atoms: Float[Tensor, "atom d_model"], basis: Float[Tensor, "dim d_model"], count: int
+) -> Float[Tensor, "near d_model"]:
+    """Return the atoms with the largest parts inside a subspace."""
+    inside = (atoms @ basis.mT).square().sum(1)
+    return atoms[inside.argsort(descending=True)[:count]]
+
+
+def groups_of_dictionary(
+    points: Points, groups: Float[Tensor, "group rank dim"], error: float
+) -> int:
+    """Count the groups that a greedy choice needs until every point is near the span of one.
+
+    Raises:
+        ValueError: where some point is near none of the spans.
+    """
+    spans = torch.linalg.svd(groups, full_matrices=False).Vh
+    inside = torch.einsum("pd,grd->pgr", points, spans).square().sum(2)
+    near = 1 - inside <= error**2
+    count, left = 0, torch.ones(len(points), dtype=torch.bool)
+    while bool(left.any()):
+        covered = near & left[:, None]
+        best = int(covered.sum(0).argmax())
+        if not bool(covered[:, best].any()):
+            raise ValueError("Expected groups that come near every point but some are near none")
+        left &= ~covered[:, best]
+        count += 1
+    return count
+
+
 def pursue(points: Points, atoms: Float[Tensor, "atom dim"], k: int) -> tuple[Points, Spans]:
     """Find the residual of each point after at most `k` atoms, by orthogonal matching pursuit.
 

@@ -22,6 +22,11 @@ from polyrot.tasks.subspaces import Tokens
 ENERGY = 0.9
 """Share of the energy that counts as all of it, in the released code."""
 
+GROUPS_TRIED = 24
+"""Most groups of which the released code takes the union."""
+NEGLIGIBLE = 1e-6
+"""Singular values of a group, relative to the largest, that count as zero there."""
+
 Basis = Float[Tensor, "_ d_model"]
 """Orthonormal rows, for one feature or for several one after the other."""
 Spectrum = Float[Tensor, "*unit direction"]
@@ -71,6 +76,30 @@ def effective_rank(energy: Spectrum) -> float:
     """
     shares = energy.double() / energy.double().sum()
     return round(float(torch.special.entr(shares).sum().exp()), 12)
+
+
+def groups_to_span(
+    groups: Float[Tensor, "group rank d_model"], basis: Basis, share: float = ENERGY
+) -> int:
+    """Count the groups whose rows together span a share of a feature's subspace.
+
+    Groups are added from the one whose rows span most of it; at most `GROUPS_TRIED` are, and one
+    more is counted where these do not span it.
+
+    >>> groups_to_span(torch.eye(4)[:, None], torch.eye(4)[:2])
+    2
+    """
+    _, sizes, spans = torch.linalg.svd(groups.double(), full_matrices=False)
+    spans = spans * (sizes > NEGLIGIBLE * sizes[:, :1])[:, :, None]
+    inside = (spans @ basis.double().mT).square().sum((1, 2))
+    tried = inside.argsort(descending=True)[:GROUPS_TRIED].tolist()
+    for count in range(1, len(tried) + 1):
+        together = spans[tried[:count]].flatten(0, 1)
+        _, sizes, union = torch.linalg.svd(together, full_matrices=False)
+        union = union[sizes > NEGLIGIBLE * sizes[0]]
+        if float((union @ basis.double().mT).square().sum()) >= share * len(basis):
+            return count
+    return len(tried) + 1
 
 
 def principal(sae: SAE, x: Float[Tensor, "token d_model"]) -> tuple[Spectrum, Directions]:

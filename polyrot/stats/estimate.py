@@ -85,6 +85,8 @@ class Estimate:
         """
         if not (self.left_out and self.has_interval) or scale is self.scale:
             return self
+        if self.low == self.high:  # rounding on the way back would give it a spread
+            return replace(self, scale=scale)
         points = [scale.of(value) for value in (self.value, *self.left_out.values())]
         if not all(map(math.isfinite, points)):
             where = f"; not on the scale {scale}, which cannot show every value"
@@ -120,9 +122,17 @@ class Estimate:
         beyond = self.value < edge if below else self.value > edge
         if not beyond:
             return 1.0
-        if not half:  # no spread: what was measured is known
-            return 0.0
+        if not half:
+            return self.p_without_spread
         return float(stats.t.sf(distance / half * _quantile(self.n), self.n - 1))
+
+    @property
+    def p_without_spread(self) -> float:
+        """P-value of the other side of an edge for a value whose interval has no width.
+
+        0 for what is known exactly.  Units that happen to agree say no more than a sign test: 2^-n.
+        """
+        return 0.5**self.n if self.left_out else 0.0
 
     def _to(self, start: float, end: float) -> float:
         return self.scale.of(end) - self.scale.of(start)

@@ -6,7 +6,9 @@ call (`default_rng(0)`), so the prompts and their split are the same, oddities i
 key near the boxes", "The keys that hides the box", "The men that the box".
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Bool
@@ -152,6 +154,63 @@ def draw_prompts(count: int = COUNT, seed: int = SEED) -> Prompts:
     training = np.zeros(count, dtype=bool)
     training[rng.permutation(count)[: count // 2]] = True
     return Prompts(tuple(drawn[index] for index in order), training)
+
+
+def draw_distinct_prompts(count: int, seed: int = SEED) -> Prompts:
+    """Draw as `draw_prompts` does, but no prompt twice.
+
+    Args:
+        count: even; if there are fewer different prompts, all of them are returned.
+        seed: seed of the draw.
+
+    Raises:
+        ValueError: where the count is odd.
+
+    >>> len(set(draw_distinct_prompts(2_000).texts))
+    2000
+    """
+    if count % 2:
+        raise ValueError(f"Expected count to be even but got {count=}")
+    rng = np.random.default_rng(seed)
+    drawn: list[Prompt] = []
+    for plural in (False, True):
+        every = different_prompts(plural)
+        shapes = Counter(prompt.shape for prompt in every)
+        # Every shape is equally likely, however many prompts have it.
+        likely = np.array([1 / (len(shapes) * shapes[prompt.shape]) for prompt in every])
+        chosen = rng.choice(len(every), min(count // 2, len(every)), replace=False, p=likely)
+        drawn += [every[index] for index in chosen]
+    training = np.zeros(len(drawn), dtype=bool)
+    training[rng.permutation(len(drawn))[: len(drawn) // 2]] = True
+    return Prompts(tuple(drawn[index] for index in rng.permutation(len(drawn))), training)
+
+
+def different_prompts(plural: bool) -> list[Prompt]:
+    """List every prompt whose head has one number and whose attractor has the other."""
+    unused = {"connector": "", "front": "", "back": "", "relative": ""}
+    connected = [{"connector": connector} for connector in CONNECTORS]
+    parts: dict[str, list[dict[str, str]]] = {
+        "base": connected,
+        "front": [{**one, "front": front} for one in connected for front in FRONTS],
+        "back": [{**one, "back": back} for one in connected for back in BACKS],
+        "there": connected,
+        "rel": [{"relative": relative} for relative in RELATIVES],
+    }
+    return [
+        Prompt(
+            head=head,
+            attractor=attractor,
+            plural=plural,
+            attractor_plural=not plural,
+            past=past,
+            shape=shape,
+            **(unused | used),
+        )
+        for head, attractor in product(HEADS, ATTRACTORS)
+        for past in (False, True)
+        for shape in SHAPES
+        for used in parts[shape]
+    ]
 
 
 def choice(rng: np.random.Generator, among: tuple[str, ...]) -> str:

@@ -71,6 +71,16 @@ class Bar:
             return Placement.OUTSIDE
         return Placement.STRADDLES
 
+    def place_control(self, estimate: Estimate) -> Placement:
+        """Compare a control with the region.
+
+        A share that must be 1 ("for every seed") is met if no seed of the control is a
+        counterexample, and missed if one is: no number of seeds has an interval without width.
+        """
+        if estimate.count is None or self.low < 1:
+            return self.place(estimate)
+        return Placement.INSIDE if estimate.count == estimate.n else Placement.OUTSIDE
+
     def p_inside(self, estimate: Estimate) -> float:
         """P-value of "the true value is outside": small if the estimate is clearly inside.
 
@@ -83,7 +93,7 @@ class Bar:
             tests.append(estimate.p_at_most(self.low))
         if math.isfinite(self.high):
             tests.append(estimate.p_at_least(self.high))
-        return _unless_exact(estimate, max(tests, default=0.0))
+        return _unless_without_spread(estimate, max(tests, default=0.0))
 
     def p_outside(self, estimate: Estimate) -> float:
         """P-value of "the true value is inside": small if the estimate is clearly outside."""
@@ -91,7 +101,7 @@ class Bar:
             return 1.0
         below = self._below(estimate.value)
         p = estimate.p_at_least(self.low) if below else estimate.p_at_most(self.high)
-        return _unless_exact(estimate, p)
+        return _unless_without_spread(estimate, p)
 
     def _below(self, value: float) -> bool:
         return value < self.low or (self.open_low and value == self.low)
@@ -107,6 +117,7 @@ class Bar:
         return f"in [{self.low:g}, {self.high:g}]"
 
 
-def _unless_exact(estimate: Estimate, p: float) -> float:
-    """Return `p`, or 0 for a value without spread: its place is known even at an end."""
-    return 0.0 if estimate.has_interval and estimate.low == estimate.high else p
+def _unless_without_spread(estimate: Estimate, p: float) -> float:
+    """Return `p`, or that of a value without spread, which may lie on an end of the region."""
+    without = estimate.has_interval and estimate.low == estimate.high
+    return estimate.p_without_spread if without else p

@@ -15,7 +15,7 @@ from scipy import stats
 from polyrot.stats.estimate import CONFIDENCE
 from polyrot.verdict.claim import Measurement
 
-SCHEMA = 1
+SCHEMA = 2
 LEAST_POWER = 0.8
 MOST_MISSED = 0.1
 
@@ -29,6 +29,8 @@ class Cell:
     draws: int
     missed: int = 0
     """Draws in which some part lay wholly outside; the others straddled."""
+    verdict: str = ""
+    """The verdict on the first draw as if its seeds were models; empty if it was not given."""
 
     @property
     def share(self) -> float:
@@ -151,6 +153,17 @@ class Calibration:
                 return row.characteristic_in(claim.true_in, claim.false_in)
         return None
 
+    @property
+    def contradictions(self) -> list[tuple[str, Cell]]:
+        """Measurements with worlds in which the verdict contradicts what is known to be true."""
+        return [
+            (row.id, cell)
+            for row in self.rows
+            for cell in row.cells
+            if (cell.verdict == "REFUTED" and cell.world in row.true_in)
+            or (cell.verdict == "REPLICATED" and cell.world in row.false_in)
+        ]
+
     def to_json(self) -> str:
         rows = {
             row.id: {
@@ -164,6 +177,7 @@ class Calibration:
                     cell.world: {
                         "met": cell.met,
                         "missed": cell.missed,
+                        "verdict": cell.verdict,
                         "draws": cell.draws,
                         "interval": [round(end, 4) for end in cell.interval],
                     }
@@ -198,7 +212,7 @@ def read_calibration(path: Path) -> Calibration:
                 row["bar"],
                 row["quantity"],
                 tuple(
-                    Cell(world, c["met"], c["draws"], c.get("missed", 0))
+                    Cell(world, c["met"], c["draws"], c["missed"], c["verdict"])
                     for world, c in row["worlds"].items()
                 ),
                 tuple(row["true in"]),

@@ -128,7 +128,7 @@ class Measurement:
     @property
     def bars(self) -> tuple[Bar, ...]:
         """The different bars of its parts."""
-        return tuple(dict.fromkeys(self.part_bars.values())) or (self.bar,)
+        return tuple(dict.fromkeys((self.bar, *self.part_bars.values())))
 
     @property
     def bar_text(self) -> str:

@@ -41,7 +41,7 @@ class ControlResult:
         """Place a control, and compare it with the models."""
         # The values of every pair would double the size of the record, and nothing uses them.
         told = replace(estimate, pairs={}, left_out={})
-        return cls(name, kind, told, bar.place(estimate), difference(models, estimate))
+        return cls(name, kind, told, bar.place_control(estimate), difference(models, estimate))
 
     @property
     def behaved(self) -> bool:

@@ -31,7 +31,7 @@ def pair(source: int, target: int, joint: JointPairs | None) -> Pair:
         site="resid_post.0",
         source=SETS[source],
         target=SETS[target],
-        untrained=SETS[target],
+        before_training=lambda: (SETS[source], SETS[target]),
         held_out=HELD_OUT,
         load_sae=no_sae,
         joint=joint,
@@ -50,7 +50,7 @@ def test_moments_of_a_pair_are_those_of_the_pair_alone(source: int, target: int)
     shared, alone = (pair(source, target, j).moments for j in (joint, None))
     for found, expected in zip(shared, alone, strict=True):
         same(found, expected)
-    whole, nothing = pair(source, target, joint).on_all_tokens().moments
+    whole, nothing = pair(source, target, joint).as_published().moments
     same(whole, Moments.from_arrays(SETS[target], SETS[source]))
     assert nothing is None
 

@@ -1,5 +1,6 @@
 """SASA-01 to SASA-07 seen to hold where they are true and to fail where they are false."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from inspect import signature
@@ -11,7 +12,7 @@ import torch
 from polyrot.catalogue import load_module
 from polyrot.errors import NotRun
 from polyrot.experiments.planted import figures as dictionary_figures
-from polyrot.experiments.planted.plan import SUBSPACES
+from polyrot.experiments.planted.plan import SUBSPACE, SUBSPACES
 from polyrot.experiments.planted.suite import Dictionaries, Points, SampleCounts
 from polyrot.suites.loading import load_suite
 from polyrot.suites.registry import applies_to
@@ -49,7 +50,7 @@ def asked(id: str, suite: Suite, which: str = "hardened"):
 def placements(id: str, world: str, which: str = "hardened") -> set[Placement]:
     """Where the parts of a claim fall in a world."""
     measurement, measure, _ = asked(id, load_suite(f"world:{world}"), which)
-    return {measurement.bar.place(estimate) for estimate in measure().values()}
+    return {measurement.bar_of(part).place(estimate) for part, estimate in measure().items()}
 
 
 @pytest.mark.parametrize(
@@ -120,12 +121,30 @@ def test_what_was_never_found_decides_nothing() -> None:
         module.preferences({2: [None], 3: [8]})
 
 
-def test_a_group_that_is_two_shapes_is_neithers() -> None:
-    module = module_of("SASA-06")
-    apart = [1, 1, 1], [0, 1, 2], [2, 3, 3]
-    shared = [1, 1, 1], [0, 0, 2], [2, 3, 3]
-    wide = [1, 1, 1], [0, 1, 2], [2, 5, 3]
-    assert [module.amiss(*own, (2, 3, 3)) for own in (apart, shared, wide)] == [0, 1, 2]
+def test_the_lowest_run_is_judged_and_the_typical_one_is_told() -> None:
+    _, measure, _ = asked("SASA-04", load_suite("world:dictionary-groups"))
+    (estimate,) = measure().values()
+    assert {
+        "features found to 5 degrees",
+        "typical run: features found to 5 degrees",
+    } <= estimate.details.keys()
+
+
+def test_other_group_dictionaries_are_told_with_the_papers_own() -> None:
+    measurement, measure, _ = asked("SASA-06", load_suite(SUBSPACES))
+    found = measure()
+    assert {name: e.n for name, e in found.items()} == {"groups": 12, "rank": 12}
+    for part, estimate in found.items():
+        assert estimate.details[f"{part}, {SUBSPACE}"] > 0
+    assert str(measurement.bar_of("groups")) == "<= 1.25"
+    assert str(measurement.bar_of("rank")) == "<= 0.5"
+
+
+def test_a_published_covering_number_is_told_with_the_slope_of_a_basis() -> None:
+    module = module_of("SASA-01")
+    dims = (1, 2, 3, 4)
+    assert module.slope(dims, [2**dim for dim in dims]) == pytest.approx(math.log(2))
+    assert 0 < module.slope(dims, dims) < math.log(2)
 
 
 def test_a_coefficient_is_chosen_on_the_first_seed_alone() -> None:

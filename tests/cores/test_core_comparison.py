@@ -16,6 +16,7 @@ from polyrot.cores import (
     consensus,
     overlap,
     principal_angles,
+    random_overlap,
     random_overlaps,
 )
 
@@ -113,6 +114,12 @@ def test_random_overlaps_have_the_law_of_two_independent_draws(ranks: tuple[int,
 def test_random_overlaps_of_a_line_are_beta(rank: int) -> None:
     drawn = random_overlaps(10, (1, rank), 4_000, seed=0).numpy() * math.sqrt(rank)
     assert stats.kstest(drawn, stats.beta(rank / 2, (10 - rank) / 2).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("ranks", [(3, 3), (3, 4), (1, 5)])
+def test_random_subspaces_overlap_on_average_by_their_ranks(ranks: tuple[int, int]) -> None:
+    drawn = random_overlaps(12, ranks, 20_000, seed=0)
+    assert float(drawn.mean()) == pytest.approx(random_overlap(12, *ranks), rel=0.02)
 
 
 def test_random_overlaps_are_functions_of_their_seed() -> None:

@@ -126,6 +126,16 @@ def test_states_of_another_chain_reach_the_correlation_of_its_steps() -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_the_published_r2_depends_on_the_coordinates() -> None:
+    x = normal(50, 30, 2, seed=0)
+    x[:, 1:, 0] = x[:, :-1, 0]  # so that one coordinate stays, and the other is noise
+    x = x.cumsum(1) * torch.tensor([1.0, 0.0]) + x * torch.tensor([0.0, 1.0])
+    turned = x @ torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
+    here, there = (fit_dynamics(z).score_by_coordinate(z) for z in (x, turned))
+    assert here == pytest.approx(fit_dynamics(x).r2, abs=0.01)
+    assert there > here + 0.2
+
+
 def test_coordinates_without_a_next_position_are_named() -> None:
     message = r"\[sequence, position, rank\] with two positions or more but got \[.*\]"
     for wrong in (normal(50, 1, 3, seed=0), normal(50, 3, seed=0)):

@@ -11,7 +11,12 @@ from polyrot.capabilities import autoencoder_training
 from polyrot.errors import NotRun
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition import train as addition_train
-from polyrot.experiments.addition.models import AdditionModels
+from polyrot.experiments.addition.models import (
+    CHECKPOINTS,
+    END,
+    END_WITHOUT_DECAY,
+    AdditionModels,
+)
 from polyrot.experiments.chains import suite as markov
 from polyrot.experiments.chains import train as chains_train
 from polyrot.experiments.chains.models import ChainModels
@@ -126,10 +131,10 @@ def test_addition_is_written_at_four_times(tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / modular.NAME
     addition_train.build_modular_suite(folder, work=tmp_path, command="a test")
     suite = load_suite(modular.NAME, artifacts=tmp_path)
-    for checkpoint in modular.CHECKPOINTS:
+    for checkpoint in CHECKPOINTS:
         models = suite.questions(checkpoint)
         assert models.activations.shape == (3, 53 * 53, 8)
-    end, other = (suite.questions(t).weight for t in (modular.END, modular.END_WITHOUT_DECAY))
+    end, other = (suite.questions(t).weight for t in (END, END_WITHOUT_DECAY))
     assert not torch.equal(end, other)
     curves = suite.curves[modular.NAME]
     assert curves["accuracy"]["epoch"] == [1, 2, 3]

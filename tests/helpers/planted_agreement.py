@@ -14,16 +14,18 @@ from polyrot.tasks.agreement import Prompts, draw_prompts
 
 PROMPTS = draw_prompts(1_200)
 SIZES = {"small": (1, 2, 3, 4, 5), "large": (6, 7, 8, 9, 10)}
-Make = Callable[[int], LinearReader]
-"""The reader of a seed."""
+Make = Callable[[int, Prompts], LinearReader]
+"""The reader of a seed, given prompts."""
 
 
-def one_axis(seed: int) -> LinearReader:
-    return planted_axis(PROMPTS.plural, d_model=12, seed=seed)
+def one_axis(seed: int, prompts: Prompts) -> LinearReader:
+    return planted_axis(prompts.plural, d_model=12, seed=seed)
 
 
 def of_world(name: str, d_model: int = 32) -> Make:
-    return lambda seed: VERB_WORLDS[name](PROMPTS.plural, d_model + seed % 3, Draw(0), seed)
+    return lambda seed, prompts: VERB_WORLDS[name](
+        prompts.plural, d_model + seed % 3, Draw(0), seed
+    )
 
 
 class PlantedReaders(Suite, Readers):
@@ -36,8 +38,11 @@ class PlantedReaders(Suite, Readers):
         Readers.__init__(self)
         self._make, self.sizes = make, sizes
 
+    def width(self, seed: int) -> int:
+        return self._make(seed, PROMPTS).states.shape[-1]
+
     def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LinearReader:
-        return self._make(seed)
+        return self._make(seed, prompts)
 
 
 SUITE = """\

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from judged import judged
 from toy_records import BAR, estimate, of, toy
 
 from polyrot.report.columns import LARGEST
@@ -12,7 +13,7 @@ from polyrot.report.explanation import explanation
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.calibration import Cell, Characteristic
 from polyrot.verdict.claim import Kind
-from polyrot.verdict.judge import Verdict, judge, roll_up, worst_part
+from polyrot.verdict.judge import Verdict, roll_up, worst_part
 from polyrot.verdict.record import Record, Report, read_verdict
 
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -65,7 +66,7 @@ def test_a_control_that_changed_its_behaviour_is_named() -> None:
 def test_a_control_of_one_run_only_is_named() -> None:
     new = toy(noise=0.8)
     (part,) = new.parts
-    without = judge("all", BAR, part.estimate, [("rotated", Kind.POSITIVE, estimate(1.0))])
+    without = judged("all", BAR, part.estimate, [("rotated", Kind.POSITIVE, estimate(1.0))])
     old = replace(new, parts=(without,), verdict=without.verdict, reason=without.reason)
     added = '    negative control "noise" is new; it meets the bar: 0.8 [0.7, 0.9]'
     gone = '    negative control "noise" is gone; it met the bar: 0.8 [0.7, 0.9]'
@@ -271,7 +272,7 @@ def test_every_committed_record_is_explained_whatever_it_drifts_to(suite: str) -
     drifted = []
     for record in report.records:
         parts = tuple(
-            judge(
+            judged(
                 part.name,
                 BAR,
                 estimate(100 + part.estimate.value),

@@ -3,13 +3,14 @@
 import math
 
 import pytest
+from judged import judged
 
 from polyrot.report.markdown import markdown
 from polyrot.report.words import controls_sentence, interval, number, prediction
 from polyrot.stats.estimate import Estimate, exact, jackknife
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Kind, Measurement, negative, positive
-from polyrot.verdict.judge import Verdict, judge
+from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record, Report
 from polyrot.verdict.run import run
 
@@ -58,7 +59,7 @@ def test_the_controls_that_misbehaved_at_any_part_are_named() -> None:
     def part(name: str, **controls: float):
         kinds = {"noise": Kind.NEGATIVE, "shuffled": Kind.NEGATIVE, "rotated": Kind.POSITIVE}
         known = {key: exact(v, unit="seed", n=5, method="by hand") for key, v in controls.items()}
-        return judge(
+        return judged(
             name, bar, next(iter(known.values())), [(k, kinds[k], known[k]) for k in known]
         )
 
@@ -101,10 +102,11 @@ def test_a_control_of_one_part_leaves_the_others_cells_empty() -> None:
     record = run(measurement, measure, suite="toy")
     assert [[c.name for c in part.controls] for part in record.parts] == [["linear"], ["linear"]]
     assert [part.controls[0].kind for part in record.parts] == [Kind.POSITIVE, Kind.NEGATIVE]
-    assert record.verdict is Verdict.REPLICATED
+    verdicts = [part.verdict for part in record.parts]
+    assert verdicts == [Verdict.INCONCLUSIVE, Verdict.REPLICATED]
     text = markdown(Report("toy", (record,), {}, {}))
     assert "| part | verdict | models | + linear | - linear |" in text
-    assert "| first | REPLICATED | 0.7 | 0.7 |  |" in text
+    assert "| first | INCONCLUSIVE | 0.7 | 0.7 |  |" in text
     assert "| second | REPLICATED | 0.7 |  | 0 |" in text
     assert controls_sentence(record) == (
         "Controls, over all parts: the bar was missed where the claim is false (linear) "

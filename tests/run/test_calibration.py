@@ -83,7 +83,7 @@ def test_the_file_holds_all_of_it(tmp_path: Path) -> None:
     assert write_calibration(MATRIX, tmp_path)[2].read_bytes() == picture
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema": 0}', '{"schema": 1, "worlds": []}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 0}', '{"schema": 2, "worlds": []}'])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "calibration.json"
     file.write_text(text)
@@ -194,14 +194,18 @@ def test_calibrating_counts_draws_and_verdicts_show_it(run, pytester: pytest.Pyt
         ]
     )
     matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
-    assert matrix.rows[0].cells == (Cell("haar", 17, 17), Cell("identity", 8, 17))
+    assert matrix.rows[0].cells == (
+        Cell("haar", 17, 17, 0, "REPLICATED"),
+        Cell("identity", 8, 17, 9, "REFUTED"),
+    )
+    assert matrix.contradictions == []
     assert not (pytester.path / "reports" / "toy").exists()
     # Too little power against a named alternative.
     result = run(large, "--suite", "toy", "-v")
     result.stdout.fnmatch_lines(
         [
             "INCONCLUSIVE TOY-01*",
-            "*the bar is met in 8 of 17 draws of the world*",
+            "*but it is met in 8 of 17 draws*",
             "*bar met   in synthetic worlds: haar 17/17 where true; identity 8/17",
         ]
     )
@@ -227,6 +231,22 @@ def test_what_a_world_lacks_is_said_and_not_counted(run) -> None:
         (), "--suite", "world:haar", "--calibrate", "2", "--strict", before='raise NotRun("no")'
     )
     assert strict.ret == 0
+
+
+def test_verdicts_that_contradict_known_truth_are_named() -> None:
+    cells = (
+        Cell("haar", 0, 20, 20, "REFUTED"),
+        Cell("identity", 20, 20, 0, "REPLICATED"),
+        Cell("unrelated", 0, 20, 20, "REFUTED"),
+        Cell("partial", 20, 20, 0, "REPLICATED"),
+    )
+    worlds = tuple(cell.world for cell in cells)
+    matrix = replace(MATRIX, worlds=worlds, rows=(replace(SHARP, cells=cells),))
+    assert matrix.contradictions == [("TOY-01", cells[0]), ("TOY-01", cells[1])]
+    text = markdown(matrix)
+    assert "there are 2 such cells." in text
+    assert "- TOY-01: REFUTED in haar" in text
+    assert "| TOY-01 | T REFUTED | F REPLICATED | F REFUTED | REPLICATED |" in text
 
 
 def test_an_error_writes_no_matrix(run, pytester: pytest.Pytester) -> None:
@@ -281,7 +301,7 @@ def test_what_measures_nothing_writes_nothing(run, pytester: pytest.Pytester) ->
 def test_a_world_named_twice_is_drawn_once(run, pytester: pytest.Pytester) -> None:
     run(("world:haar",), *2 * ("--suite", "world:haar"), "--calibrate", "2")
     matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
-    assert matrix.rows[0].cells == (Cell("haar", 2, 2),)
+    assert matrix.rows[0].cells == (Cell("haar", 2, 2, 0, "REPLICATED"),)
 
 
 @pytest.mark.process
@@ -307,8 +327,8 @@ def test_workers_share_no_draw_and_change_nothing(run, pytester: pytest.Pytester
     matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
     assert matrix.worlds == ("haar", "identity")
     assert [row.cells for row in matrix.rows] == [
-        (Cell("haar", 0, 4), Cell("identity", 4, 4)),
-        (Cell("haar", 4, 4), Cell("identity", 0, 4)),
+        (Cell("haar", 0, 4, 4, "REFUTED"), Cell("identity", 4, 4, 0, "REPLICATED")),
+        (Cell("haar", 4, 4, 0, "REPLICATED"), Cell("identity", 0, 4, 4, "REFUTED")),
     ]
 
 

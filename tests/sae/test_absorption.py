@@ -124,3 +124,30 @@ def test_an_answer_that_no_probe_finds_is_refused() -> None:
     yes = torch.arange(8) % 2 == 1
     with pytest.raises(ValueError, match="Expected a probe that finds some of the answers"):
         absorption(units, yes, units, yes, yes & ~yes, torch.ones(2))
+
+
+@pytest.mark.parametrize(("released", "fraction"), [(False, 1.0), (True, 0.0)])
+def test_a_token_against_the_answer_absorbs_nothing_in_the_released_code(
+    released: bool, fraction: float
+) -> None:
+    """Its main unit writes less still: by the other rule it is absorbed whole."""
+    eye = torch.eye(3)
+    codes = torch.tensor([[-2.0, 1.0, 0.0]])
+    units = Units(codes @ eye, codes.double(), codes[:, :, None], eye[:, None], released)
+    assert float(absorption_fraction(units, eye[0] + 0.9 * eye[1], [0])) == fraction
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_main_unit_with_a_negative_code_is_silent_in_the_released_code(released: bool) -> None:
+    eye = torch.eye(2)
+    codes = torch.tensor([[-0.1, 1.0]])
+    units = Units(codes @ eye, codes.double(), codes[:, :, None], eye[:, None], released)
+    assert bool(fully_absorbed(units, eye[0] + eye[1], [0])) is released
+
+
+def test_latents_are_scored_as_the_released_code_does_and_groups_are_not() -> None:
+    sae = grouped(2)
+    x = torch.randn(4, sae.d_model, generator=torch.Generator().manual_seed(0))
+    assert Units.columns(sae, x).released
+    assert not Units.groups(sae, x).released
+    assert Units.columns(sae, x).of_tokens(torch.ones(4, dtype=torch.bool)).released

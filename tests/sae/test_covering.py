@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from polyrot.sae.covering import covering_number, greedy_atoms, least_covering_number, pursue
+from polyrot.sae.covering import (
+    atoms_of_dictionary,
+    covering_number,
+    greedy_atoms,
+    groups_of_dictionary,
+    least_covering_number,
+    nearest_atoms,
+    pursue,
+)
 
 
 def points(count: int, dim: int, seed: int) -> Tensor:
@@ -92,3 +100,27 @@ def test_a_cap_stops_the_choice_and_two_runs_agree() -> None:
 def test_what_makes_no_sense_is_refused(error: float, k: int) -> None:
     with pytest.raises(ValueError, match="Expected 0 < error < 1 and k >= 1"):
         covering_number(points(5, 2, 0), error, k, 0)
+
+
+def test_a_dictionary_covers_with_the_atoms_that_it_has() -> None:
+    eye = torch.eye(4, dtype=torch.float64)
+    x = torch.cat([eye[:2], -eye[:2]])
+    assert atoms_of_dictionary(x, eye, 0.5, 1, cap=9) == 2
+    # What is not covered by any number of atoms counts as the cap.
+    assert atoms_of_dictionary(x, eye[1:], 0.5, 1, cap=9) == 9
+    assert atoms_of_dictionary(x, eye, 0.5, 1, cap=1) == 1
+
+
+def test_the_nearest_atoms_have_the_largest_part_inside() -> None:
+    eye = torch.eye(4)
+    atoms = torch.stack([eye[3], 0.6 * eye[0] + 0.8 * eye[3], eye[1]])
+    assert torch.equal(nearest_atoms(atoms, eye[:2], 2), atoms[[2, 1]])
+
+
+def test_one_group_covers_what_lies_in_its_span_alone() -> None:
+    eye = torch.eye(4, dtype=torch.float64)
+    both = torch.stack([eye[:2], eye[2:]])
+    assert groups_of_dictionary(points(50, 2, 0) @ eye[:2], both, 0.1) == 1
+    assert groups_of_dictionary(eye, both, 0.1) == 2
+    with pytest.raises(ValueError, match="some are near none"):
+        groups_of_dictionary(eye, both[:1], 0.1)

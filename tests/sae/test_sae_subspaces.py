@@ -20,6 +20,7 @@ from polyrot.sae.subspaces import (
     components,
     effective_rank,
     energies_inside,
+    groups_to_span,
     largest_angle,
     match,
     principal,
@@ -122,3 +123,13 @@ def test_shaking_moves_weights_by_no_more_than_it_says() -> None:
     assert 0.05 < float((moved.W_dec - sae.W_dec).abs().max()) <= 0.1
     assert torch.equal(moved.W_dec, shaken(sae, 1, by=0.1).W_dec)
     assert torch.equal(replace(moved, W_dec=sae.W_dec).W_enc, sae.W_enc)
+
+
+def test_groups_are_counted_until_their_rows_span_a_subspace() -> None:
+    eye = torch.eye(6)
+    whole, halves = torch.stack([eye[:3], eye[3:]]), torch.stack([eye[[0, 4]], eye[[1, 5]]])
+    assert groups_to_span(whole, eye[:3]) == 1
+    assert groups_to_span(halves, eye[:2]) == 2
+    # Rows that are never active count, rows that say nothing new do not.
+    assert groups_to_span(torch.stack([eye[[0, 0]], eye[[1, 1]]]), eye[:2]) == 2
+    assert groups_to_span(halves, eye[2:4]) == 3

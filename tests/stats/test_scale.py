@@ -112,3 +112,10 @@ def test_paired_differences_leave_out_what_both_have_in_common() -> None:
     assert found.high - found.low < 0.05 * (of.high - of.low)
     assert difference(of, over_seeds({0: 1.0, 1: 2.0})) is None
     assert difference(of, share_of_seeds({0: True, 1: True})) is None
+
+
+def test_an_average_without_spread_keeps_none_on_a_scale() -> None:
+    # Old rule: the logarithm and back made 52 [51.99999999999999, 52], which is not known exactly.
+    found = over_seeds(dict.fromkeys(range(5), 52.0)).on(Scale.LOG)
+    assert found.low == found.value == found.high == 52
+    assert found.scale is Scale.LOG

@@ -15,7 +15,15 @@ from polyrot.models import hub
 from polyrot.models.hub import Checkpoint
 from polyrot.stats.ranking import area_under_curve
 from polyrot.tasks import agreement
-from polyrot.tasks.agreement import ATTRACTORS, HEADS, PLURALS, Prompt, draw_prompts, is_held_out
+from polyrot.tasks.agreement import (
+    ATTRACTORS,
+    HEADS,
+    PLURALS,
+    Prompt,
+    draw_distinct_prompts,
+    draw_prompts,
+    is_held_out,
+)
 from polyrot.tasks.agreement_language import (
     SEPARATOR,
     UNKNOWN,
@@ -88,6 +96,25 @@ def test_every_drawing_is_balanced_and_repeats(half: int, seed: int) -> None:
     for prompt in prompts.prompts:
         assert not re.search(r"\b(is|are|was|were)\b", prompt.text)
         assert prompt.text.startswith("In the past, ") is prompt.past
+
+
+def test_no_prompt_is_drawn_twice() -> None:
+    prompts = draw_distinct_prompts(4_000)
+    assert len(set(prompts.texts)) == 4_000
+    assert prompts.plural.sum() == prompts.training.sum() == 2_000
+    assert 900 < (prompts.plural & prompts.training).sum() < 1_100
+    shapes = Counter(prompt.shape for prompt in prompts.prompts)
+    assert min(shapes.values()) > 550  # of 800; of the fewest, some are already drawn
+    assert len(shapes) == 5
+    assert draw_distinct_prompts(4_000).texts == prompts.texts
+    assert draw_distinct_prompts(4_000, seed=1).texts != prompts.texts
+
+
+def test_there_are_no_more_prompts_than_there_are() -> None:
+    prompts = draw_distinct_prompts(10**6)
+    assert len(set(prompts.texts)) == len(prompts.texts) == 20_736
+    with pytest.raises(ValueError, match="Expected count to be even but got count=3"):
+        draw_distinct_prompts(3)
 
 
 def test_an_odd_count_is_refused() -> None:

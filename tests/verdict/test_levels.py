@@ -120,8 +120,28 @@ def test_every_seed_is_refuted_by_a_counterexample_and_never_shown_by_a_sample()
     assert place(share_of_seeds(dict.fromkeys(range(9), True)), bar=most) == [Placement.STRADDLES]
 
 
+def test_a_control_of_every_seed_is_met_without_a_counterexample() -> None:
+    every = Bar.at_least(1.0, "share of seeds")
+    # Old rule: [0.48, 1] straddles, so that no positive control could let "every" be refuted.
+    assert every.place_control(share_of_seeds(dict.fromkeys(range(5), True))) is Placement.INSIDE
+    assert every.place_control(share_of_seeds({0: True, 1: False})) is Placement.OUTSIDE
+    most = Bar.at_least(0.8, "share of seeds")
+    few = share_of_seeds(dict.fromkeys(range(5), True))
+    assert most.place_control(few) is most.place(few) is Placement.STRADDLES
+
+
 @pytest.mark.parametrize(("value", "expected"), [(0.5, "inside"), (0.49, "outside")])
 def test_an_exact_number_lies_where_it_lies_even_at_an_end(value: float, expected: str) -> None:
     number = exact(value, unit="rotation", n=10, method="analytic")
     assert place(number, bar=Bar.at_least(0.5, "p")) == [Placement(expected)]
     assert place(number, bar=Bar.above(0.5, "p")) == [Placement.OUTSIDE]
+
+
+def test_units_that_agree_decide_as_a_sign_test_does() -> None:
+    # Old rule: three seeds that happen to agree were certain.
+    for seeds, expected in ((3, "straddles"), (5, "straddles"), (9, "inside"), (12, "inside")):
+        same = over_seeds(dict.fromkeys(range(seeds), 1.0))
+        assert place(same) == [Placement(expected)]
+        assert place(same, bar=Bar.at_most(0.0, "x")) == [
+            Placement("straddles" if seeds < 12 else "outside")
+        ]

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyrot.cores.shift import Shift, random_shift
-from polyrot.experiments.addition.models import Addition, AdditionModels
-from polyrot.experiments.addition.suite import GROKKED, MEMORISED
+from polyrot.cores.shift import Shift, fit_shift, random_shift
+from polyrot.experiments.addition.models import GROKKED, MEMORISED, Addition, AdditionModels
 from polyrot.experiments.addition.sweep import DelaysByDecay
 from polyrot.linalg import haar
 from polyrot.suites.draws import draw_seed
@@ -18,6 +17,8 @@ from polyrot.tasks import modular
 
 Shifts = list[tuple[Shift, int]]
 """The fitted shift of every seed, and the number of dimensions."""
+View = Callable[[AdditionModels], AdditionModels]
+"""How models are looked at before their cores are extracted."""
 
 NOISE = 0.3
 """Standard deviation of a planted model's noise, relative to circles of radius 1."""
@@ -79,23 +80,59 @@ def memorising(addition: Addition) -> AdditionModels:
     return addition.questions(MEMORISED)
 
 
+def from_every_question(models: AdditionModels) -> AdditionModels:
+    """With cores and means of answers from all questions."""
+    return models
+
+
+def from_held_out(models: AdditionModels) -> AdditionModels:
+    """With cores and means of answers from held-out questions alone, as published."""
+    return models.from_held_out
+
+
 def planted_core(addition: Addition) -> AdditionModels:
     """Every seed has the planted algorithm."""
     return cyclic(len(addition.seeds))
 
 
-def random_points(dimensions: int) -> Callable[[Addition], Shifts]:
-    """Fit the cyclic shift of every seed on Gaussian points; also give their dimensions."""
-    return lambda addition: [
-        (random_shift(modular.MODULUS, dimensions, seed=index), dimensions)
-        for index in range(len(addition.seeds))
+def necessary_ranks(models: AdditionModels) -> list[int]:
+    """Return the rank of every seed's smallest core that is necessary for held-out answers."""
+    held_out = ~modular.is_training()
+    return [models.ranks(index, held_out).necessary for index in range(len(models.weight))]
+
+
+def shifts(models: AdditionModels) -> Shifts:
+    """Fit the cyclic shift of every seed in its necessary core."""
+    ranks = necessary_ranks(models)
+    return [(models.shift(index, rank), rank) for index, rank in enumerate(ranks)]
+
+
+def shifts_of_permuted_answers(models: AdditionModels) -> Shifts:
+    """Fit it with the answers in an order drawn for every seed."""
+    found: Shifts = []
+    for index, rank in enumerate(necessary_ranks(models)):
+        generator = torch.Generator().manual_seed(draw_seed(index, 64))
+        order = torch.randperm(modular.MODULUS, generator=generator)
+        found.append((fit_shift(models.means(index, rank)[order]), rank))
+    return found
+
+
+def shifts_of_random_points(dimensions: Sequence[int]) -> Shifts:
+    """Fit it on Gaussian points, in a number of dimensions for every seed."""
+    return [
+        (random_shift(modular.MODULUS, count, seed=index), count)
+        for index, count in enumerate(dimensions)
     ]
 
 
-def inflating(addition: Addition) -> list[AdditionModels]:
-    """Plant six frequencies, then fifteen with weight decay and still six without."""
-    few, many = (cyclic(len(addition.seeds), frequencies=count) for count in (6, 15))
-    return [few, many, few]
+def planted_cores(*frequencies: int) -> Callable[[Addition], list[AdditionModels]]:
+    """Plant the algorithm with a number of frequencies at each time: at grokking, and at ends."""
+
+    def world(addition: Addition) -> list[AdditionModels]:
+        made = {count: cyclic(len(addition.seeds), frequencies=count) for count in {*frequencies}}
+        return [made[count] for count in frequencies]
+
+    return world
 
 
 def as_recorded(delays: DelaysByDecay) -> DelaysByDecay:

@@ -1,13 +1,13 @@
 """The figures of the claims about modular addition."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from polyrot.capabilities.figures import eigenvalues, mean_and_extremes
 from polyrot.experiments.addition import controls
-from polyrot.experiments.addition.models import Addition, AdditionModels
+from polyrot.experiments.addition.models import Addition
 from polyrot.models.encoder_cohorts import MODULAR, WITHOUT_DECAY
 from polyrot.tasks import modular
 from polyrot.verdict.figure import Figure, Mark, Role, Series
@@ -94,16 +94,18 @@ def operator(curves: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-def near_the_circle(
-    addition: Addition, shifts: Callable[[AdditionModels], controls.Shifts]
-) -> list[Figure]:
+def near_the_circle(addition: Addition) -> list[Figure]:
     """Draw the eigenvalues of every seed's shift, with the roots of unity."""
     angles = 2 * torch.pi * torch.arange(modular.MODULUS).double() / modular.MODULUS
     found = {("roots of unity", Role.NULL): [torch.polar(torch.ones_like(angles), angles)]}
     for label, role, seeds in (
-        ("grokked", Role.MODELS, shifts(controls.grokked(addition))),
-        ("memorising", Role.NEGATIVE, shifts(controls.memorising(addition))),
-        ("random points in 60 dimensions", Role.BESIDE, controls.random_points(60)(addition)),
+        ("grokked", Role.MODELS, controls.shifts(controls.grokked(addition))),
+        ("memorising", Role.NEGATIVE, controls.shifts(controls.memorising(addition))),
+        (
+            "random points in 60 dimensions",
+            Role.BESIDE,
+            controls.shifts_of_random_points([60] * len(addition.seeds)),
+        ),
     ):
         found[label, role] = [shift.eigenvalues for shift, _ in seeds]
     caption = (

@@ -30,7 +30,7 @@ KIND = Kind(
                 "addition-inflates-anyway",
             ),
             Lazy(f"{HERE}.worlds:AdditionWorld"),
-            "addition: three seeds, d = 128",
+            "addition: five seeds, d = 128",
             claims="CORE-07..09",
         ),
         Worlds(

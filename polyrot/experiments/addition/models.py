@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,13 @@ from polyrot.suites.capability import Capability
 from polyrot.suites.suite import Suite
 from polyrot.tasks import modular
 
+MEMORISED, GROKKED, END, END_WITHOUT_DECAY = CHECKPOINTS = (
+    "memorised",
+    "grokked",
+    "end",
+    "end-without-decay",
+)
+"""The times of training that are kept."""
 ENERGY = 0.99
 ENOUGH_LOSS = 1e-3
 """Accuracy that a sufficient core may lose."""
@@ -51,6 +58,8 @@ class AdditionModels:
     """Activations at the core's site and the last token, float64."""
     weight: Float[Tensor, "seed answer d_model"]
     bias: Float[Tensor, "seed answer"]
+    extracted_from: Bool[Tensor, " question"] | None = None
+    """The questions from which cores and the means of answers are taken; None for all."""
 
     @classmethod
     def of(cls, models: StackedEncoder) -> "AdditionModels":
@@ -68,11 +77,23 @@ class AdditionModels:
         return modular.answers(modular.questions())
 
     @cached_property
+    def from_held_out(self) -> "AdditionModels":
+        """The same models, with cores and means of answers from held-out questions alone."""
+        return replace(self, extracted_from=~modular.is_training())
+
+    @property
+    def _chosen(self) -> Bool[Tensor, " question"]:
+        every = torch.ones(len(self.answers), dtype=torch.bool)
+        return every if self.extracted_from is None else self.extracted_from
+
+    @cached_property
     def cores(self) -> list[Core]:
-        """The core of every seed, from the states at all questions, as published."""
+        """The core of every seed."""
         return [
             extract(x, affine(weight, bias), energy=ENERGY)
-            for x, weight, bias in zip(self.activations, self.weight, self.bias, strict=True)
+            for x, weight, bias in zip(
+                self.activations[:, self._chosen], self.weight, self.bias, strict=True
+            )
         ]
 
     def ranks(self, index: int, questions: Bool[Tensor, " question"]) -> Ranks:
@@ -99,6 +120,18 @@ class AdditionModels:
         self, index: int, questions: Bool[Tensor, " question"]
     ) -> tuple[Float[Tensor, " rank"], Float[Tensor, " rank"]]:
         """Return the accuracy with only the first r directions, and without them, for r from 1."""
+        key = index, questions.numpy().tobytes()
+        if key not in self._accuracies:
+            self._accuracies[key] = self._ablated(index, questions)
+        return self._accuracies[key]
+
+    @cached_property
+    def _accuracies(self) -> dict[tuple[int, bytes], tuple[Tensor, Tensor]]:
+        return {}
+
+    def _ablated(
+        self, index: int, questions: Bool[Tensor, " question"]
+    ) -> tuple[Float[Tensor, " rank"], Float[Tensor, " rank"]]:
         directions = self.cores[index].directions
         coordinates = self.activations[index, questions] @ directions
         read = self.weight[index] @ directions
@@ -118,12 +151,17 @@ class AdditionModels:
         removed = growing(range(len(directions))[::-1])[-2::-1]
         return torch.stack(kept), torch.stack(removed)
 
+    def means(self, index: int, rank: int) -> Float[Tensor, "answer rank"]:
+        """Return a seed's mean core coordinates of every answer."""
+        z = self.activations[index, self._chosen] @ self.cores[index].basis(rank)
+        answers = self.answers[self._chosen]
+        sums = torch.zeros(modular.MODULUS, rank, dtype=torch.float64)
+        sums.index_add_(0, answers, z)
+        return sums / answers.bincount()[:, None]
+
     def shift(self, index: int, rank: int) -> Shift:
         """Fit the cyclic shift on the mean core coordinates of every answer."""
-        z = self.activations[index] @ self.cores[index].basis(rank)
-        sums = torch.zeros(modular.MODULUS, rank, dtype=torch.float64)
-        sums.index_add_(0, self.answers, z)
-        return fit_shift(sums / self.answers.bincount()[:, None])
+        return fit_shift(self.means(index, rank))
 
 
 def _first(found: Bool[Tensor, " rank"], least: int) -> int:
@@ -139,7 +177,12 @@ class Addition(Suite, Capability):
 
     @abstractmethod
     def questions(self, checkpoint: str) -> AdditionModels:
-        """Return the seeds at the site of their core: see `CHECKPOINTS` of the suite."""
+        """Return the seeds at the site of their core, at one of `CHECKPOINTS`."""
+
+    @property
+    def after_grokking(self) -> Sequence[AdditionModels]:
+        """The seeds between grokking and twice its epoch, at every checkpoint that is kept."""
+        return [self.questions(GROKKED)]
 
     @property
     def curves(self) -> Mapping[str, Any]:

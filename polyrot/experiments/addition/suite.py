@@ -14,7 +14,7 @@ from polyrot.capabilities.cores import Cores
 from polyrot.capabilities.streams import Autoencoders
 from polyrot.cores.gramians import Tail, affine
 from polyrot.errors import NotRun
-from polyrot.experiments.addition.models import Addition, AdditionModels, Delays
+from polyrot.experiments.addition.models import END, Addition, AdditionModels, Delays
 from polyrot.experiments.addition.sweep import DelaysByDecay, read_sweep
 from polyrot.models.encoder import StackedEncoder, initial_state
 from polyrot.models.encoder_cohorts import ENCODER_COHORTS, MODULAR, SWEEP
@@ -27,12 +27,6 @@ from polyrot.tasks import modular
 
 NAME = MODULAR
 SITE = "resid_post.1"
-MEMORISED, GROKKED, END, END_WITHOUT_DECAY = CHECKPOINTS = (
-    "memorised",
-    "grokked",
-    "end",
-    "end-without-decay",
-)
 CURVES = "curves.json"
 HELD_OUT_SHARE, HELD_OUT_SEED = 0.25, 2_027
 

@@ -8,7 +8,13 @@ from typing import Any
 from polyrot.capabilities.autoencoder_training import encoder_saes
 from polyrot.experiments.addition import suite as modular
 from polyrot.experiments.addition.curves import curves
-from polyrot.experiments.addition.models import AdditionModels
+from polyrot.experiments.addition.models import (
+    END,
+    END_WITHOUT_DECAY,
+    GROKKED,
+    MEMORISED,
+    AdditionModels,
+)
 from polyrot.experiments.addition.sweep import build_sweep
 from polyrot.files import write_atomically
 from polyrot.models.encoder import StackedEncoder
@@ -65,10 +71,10 @@ def build_modular_suite(
     if history.memorised is None or history.grokked is None:
         raise RuntimeError(f"{MODULAR} never reached {MASTERED:.0%} on held-out questions")
     epochs = {
-        modular.MEMORISED: (decaying, history.memorised),
-        modular.GROKKED: (decaying, history.grokked),
-        modular.END: (decaying, history.epochs[-1]),
-        modular.END_WITHOUT_DECAY: (without, forked.epochs[-1]),
+        MEMORISED: (decaying, history.memorised),
+        GROKKED: (decaying, history.grokked),
+        END: (decaying, history.epochs[-1]),
+        END_WITHOUT_DECAY: (without, forked.epochs[-1]),
     }
     models: dict[str, State] = {}
     seeds: dict[str, Any] = {str(seed): {} for seed in decaying.seeds}
@@ -76,11 +82,11 @@ def build_modular_suite(
         states = rounded(kept_states(cohort.checkpoint(work), epoch))
         for seed, metrics in final_metrics(cohort, states).items():
             seeds[seed][checkpoint] = {"epoch": epoch, **metrics["accuracy"]}
-            if checkpoint == modular.END:
+            if checkpoint == END:
                 seeds[seed]["lowest accuracy"] = metrics["lowest accuracy"]
         names = (modular.checkpoint_file(seed, checkpoint) for seed in cohort.seeds)
         models |= dict(zip(names, states, strict=True))
-        if checkpoint == modular.END:
+        if checkpoint == END:
             saes = _modular_saes(states, work, saes_part)
     progress(1, f"{MODULAR}: cores of what was kept")
     branches = ((decaying, history), (without, forked))

@@ -7,15 +7,23 @@ import torch
 from torch import Tensor
 
 from polyrot.experiments.addition.controls import cyclic, planted
-from polyrot.experiments.addition.models import Addition, AdditionModels, Delays
-from polyrot.experiments.addition.suite import END, END_WITHOUT_DECAY, GROKKED, MEMORISED
+from polyrot.experiments.addition.models import (
+    END,
+    END_WITHOUT_DECAY,
+    GROKKED,
+    MEMORISED,
+    Addition,
+    AdditionModels,
+    Delays,
+)
 from polyrot.models.grokking_sweep import DECAYS, REPETITIONS
 from polyrot.progress import Progress, silent
 from polyrot.suites.draws import Draw
 from polyrot.suites.registry import world_name
 from polyrot.tasks import modular
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
+"""As many as at the first look at a cohort: fewer decide nothing."""
 STEPS, SCATTER = 2_000, 0.1
 """Delay at a weight decay of one, and its standard deviation on a natural logarithm."""
 DIRECTIONS = torch.eye(modular.MODULUS, dtype=torch.float64)
@@ -101,7 +109,7 @@ ADDITION_WORLDS: dict[str, Times] = {
 
 
 class AdditionWorld(Addition):
-    """Synthetic models of addition modulo 53, three seeds."""
+    """Synthetic models of addition modulo 53, five seeds."""
 
     def __init__(self, world: str, *, draw: int = 0, progress: Progress = silent) -> None:
         """Take a world of `ADDITION_WORLDS` and the number of its random draw."""

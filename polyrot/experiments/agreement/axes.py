@@ -23,6 +23,8 @@ from polyrot.tasks.agreement import Prompts
 INTERVENTIONS = {"keep": keep, "remove": remove, "flip": flip}
 """Interventions relative to the mean of the training prompts, at the last token only."""
 
+FEW = 600
+"""Prompts of each half on which every layer is tried: as many as were published."""
 TIE = 1e-4
 """Share of the standard deviation of a model's margins below which differences are ties."""
 Direction = Float[Tensor, " d_model"]
@@ -30,7 +32,7 @@ Direction = Float[Tensor, " d_model"]
 
 @dataclass(frozen=True)
 class Areas:
-    """Areas under the curve on one half of the prompts."""
+    """Areas under the curve on one half of the prompts, or the first `FEW` of it."""
 
     base: float
     """Without intervention."""
@@ -59,6 +61,24 @@ class Study:
     """Top directions of algorithmic core extraction, unit vectors, float64."""
     training: Areas
     test: Areas
+
+    def on_core(self, layer: int) -> dict[str, float]:
+        """Return the areas on all test prompts: without intervention, and with those on the core.
+
+        The first is "base".
+        """
+        test = ~self.prompts.training
+        if test.sum() <= FEW:
+            return {"base": self.test.base} | self.test.at(layer)
+        (areas,) = self.intervene(layer, [self.cores[layer]])
+        return {"base": self.base} | areas
+
+    @property
+    def base(self) -> float:
+        """The area on all test prompts without intervention."""
+        test = ~self.prompts.training
+        margins = self.margins[torch.from_numpy(test)] / _scale(self.margins)
+        return _area(margins, self.prompts.plural[test])
 
     def intervene(
         self, layer: int, directions: Sequence[Direction]
@@ -89,6 +109,8 @@ class Study:
 def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> Study:
     """Find the core of every layer on the training prompts, and intervene on it.
 
+    All training prompts determine the cores; `FEW` of each half show the effect at every layer.
+
     Args:
         reader: of these prompts.
         prompts: labels and split.
@@ -111,14 +133,15 @@ def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> St
         for edit in _edits(axis, mean)
     ]
     scale = _scale(observed.margins)
-    every = torch.ones(len(prompts.plural), dtype=torch.bool)
-    edited = reader.edited_margins(edits, every) / scale
+    training, test = _first(prompts.training), _first(~prompts.training)
+    either = training | test
+    edited = reader.edited_margins(edits, torch.from_numpy(either)) / scale
     halves = []
     for half, before in (
-        (prompts.training, known and known.training),
-        (~prompts.training, known and known.test),
+        (training, known and known.training),
+        (test, known and known.test),
     ):
-        new = iter(edited[:, torch.from_numpy(half)])
+        new = iter(edited[:, torch.from_numpy(half[either])])
         rows = [
             before.at(layer) if before and same[layer] else _rows(new, prompts.plural[half])
             for layer in range(len(cores))
@@ -126,6 +149,12 @@ def study(reader: Reader, prompts: Prompts, *, known: Study | None = None) -> St
         base = _area(observed.margins[torch.from_numpy(half)] / scale, prompts.plural[half])
         halves.append(Areas(base, {n: tuple(row[n] for row in rows) for n in INTERVENTIONS}))
     return Study(reader, prompts, observed.states, observed.margins, cores, *halves)
+
+
+def _first(half: Bool[np.ndarray, " prompt"]) -> Bool[np.ndarray, " prompt"]:
+    """Return the first `FEW` prompts of a half."""
+    first: Bool[np.ndarray, " prompt"] = half & (half.cumsum() <= FEW)
+    return first
 
 
 def random_directions(d_model: int, count: int, *, seed: int) -> Float[Tensor, "count d_model"]:

@@ -31,7 +31,7 @@ AXES_OF_A_PAIR = 8
 def random_axis(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:
     """Intervene on random axes: areas under the curve, averaged, and the nearest to the bar."""
     drawn = axes.random_directions(study.cores.shape[1], AXES, seed=seed)
-    areas = {"base": study.test.base}
+    areas = {"base": study.base}
     each_axis = study.intervene(choose(study), list(drawn))
     for name in axes.INTERVENTIONS:
         found = [one[name] for one in each_axis]
@@ -44,7 +44,7 @@ def axis_of_the_past(study: Study, choose: ChooseLayer, seed: int) -> dict[str, 
     """Intervene on the axis from prompts without "In the past," to those with it."""
     layer = choose(study)
     (areas,) = study.intervene(layer, [axes.past_direction(study, layer)])
-    return {"base": study.test.base} | areas
+    return {"base": study.base} | areas
 
 
 def planted(study: Study, seed: int) -> Study:
@@ -76,6 +76,17 @@ def random_axes_of_the_second(one: Study, other: Study, seeds: Seeds) -> list[Co
     layer, d_model = other.training.best_layer, other.cores.shape[1]
     drawn = axes.random_directions(d_model, AXES_OF_A_PAIR, seed=1_000 * seeds[0] + seeds[1])
     return [(along_the_core(one), other.coordinates(layer, axis)) for axis in drawn]
+
+
+def label_alone(one: Study, other: Study, seeds: Seeds) -> list[Coordinates]:
+    """The second model's prompts in another order within each number."""
+    generator = torch.Generator().manual_seed(1_000 * seeds[0] + seeds[1])
+    moved = along_the_core(other).clone()
+    plural = torch.from_numpy(other.prompts.plural)
+    for label in (plural, ~plural):
+        (rows,) = label.nonzero(as_tuple=True)
+        moved[rows] = moved[rows[torch.randperm(len(rows), generator=generator)]]
+    return [(along_the_core(one), moved)]
 
 
 def first_rotated(one: Study, other: Study, seeds: Seeds) -> list[Coordinates]:

@@ -30,6 +30,10 @@ class LanguageReaders(Readers):
             groups[name] = (*groups.get(name, ()), *entry.all_seeds)
         return groups
 
+    def width(self, seed: int) -> int:
+        suite = self._suite
+        return int(hub.architecture(suite.checkpoints[suite.index(seed)]).hidden_size)
+
     def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LanguageReader:
         """Let a model read prompts.
 

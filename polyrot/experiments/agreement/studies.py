@@ -2,13 +2,22 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import combinations
 
 from polyrot.errors import NotRun
 from polyrot.experiments.agreement.axes import Study, study
 from polyrot.experiments.agreement.readers import Reader
 from polyrot.suites.capability import Capability
-from polyrot.tasks.agreement import Prompts, draw_prompts
+from polyrot.tasks.agreement import COUNT, Prompts, draw_distinct_prompts, draw_prompts
+
+PER_DIMENSION = 60
+"""Training prompts for each dimension of the widest model.
+
+Of an axis that is removed as estimated from n prompts in d dimensions, a separation remains.  For
+`polyrot.experiments.agreement.controls.planted_axis` the area under the curve is then
+Phi(1.18 sqrt(d / n)): 0.60 with 22 prompts for each dimension, 0.56 with 60.
+"""
 
 
 class Readers(Capability):
@@ -19,7 +28,7 @@ class Readers(Capability):
     seeds: tuple[int, ...]
 
     def __init__(self) -> None:
-        self._studies: dict[tuple[int, str], Study] = {}
+        self._studies: dict[tuple[int, str, bool], Study] = {}
 
     @property
     @abstractmethod
@@ -27,23 +36,35 @@ class Readers(Capability):
         """Seeds by the size of their models."""
 
     @abstractmethod
+    def width(self, seed: int) -> int:
+        """Return the width of a model's residual stream."""
+
+    @abstractmethod
     def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> Reader:
         """Let a model read prompts; `last` as for `LanguageReader`."""
 
-    def study(self, seed: int, *, last: str = "") -> Study:
-        """Study a model on the published prompts, once for all claims.
+    @cached_property
+    def many_prompts(self) -> Prompts:
+        """Different prompts, enough for the widest model as far as there are as many."""
+        widest = max(map(self.width, self.seeds))
+        return draw_distinct_prompts(max(COUNT, 2 * PER_DIMENSION * widest))
+
+    def study(self, seed: int, *, last: str = "", many: bool = False) -> Study:
+        """Study a model, once for all claims.
 
         Args:
             seed: of the model.
             last: where the last layer's state is read; see
                 `polyrot.experiments.agreement.readers.LanguageReader`.
+            many: on `many_prompts` instead of the published ones?
         """
-        if (seed, last) not in self._studies:
-            prompts = draw_prompts()
-            plain = self.study(seed) if last else None
+        key = seed, last, many
+        if key not in self._studies:
+            prompts = self.many_prompts if many else draw_prompts()
+            plain = self.study(seed, many=many) if last else None
             reader = self.reader(seed, prompts, last=last)
-            self._studies[seed, last] = study(reader, prompts, known=plain)
-        return self._studies[seed, last]
+            self._studies[key] = study(reader, prompts, known=plain)
+        return self._studies[key]
 
 
 def units(readers: Readers) -> Mapping[str, tuple[int, ...]]:

@@ -78,6 +78,9 @@ class VerbWorld(Suite, Readers):
     def sizes(self) -> Mapping[str, tuple[int, ...]]:
         return SIZES
 
-    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LinearReader:
+    def width(self, seed: int) -> int:
         (size,) = (name for name, seeds in SIZES.items() if seed in seeds)
-        return self._make(prompts.plural, WIDTHS[size], self._draw, seed)
+        return WIDTHS[size]
+
+    def reader(self, seed: int, prompts: Prompts, *, last: str = "") -> LinearReader:
+        return self._make(prompts.plural, self.width(seed), self._draw, seed)

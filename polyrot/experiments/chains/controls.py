@@ -1,14 +1,17 @@
 """Subspaces that replace a core, and coordinates that replace a core's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyrot.experiments.chains.models import ChainModels, Chains
+from polyrot.experiments.chains import planted
+from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels, Chains
 from polyrot.linalg import haar
-from polyrot.suites.draws import draw_seed
+from polyrot.suites.draws import Draw, draw_seed
+from polyrot.tasks.markov import Chain
 
 Basis = Float[Tensor, "d_model rank"]
 Subspace = Callable[[ChainModels, int], Basis]
@@ -19,6 +22,20 @@ SourcesAndTargets = tuple[Coordinates, Coordinates]
 """What is compared in pairs of seeds."""
 States = Float[Tensor, "sequence position rank"]
 """Of one seed, in few coordinates."""
+View = Callable[[ChainModels], ChainModels]
+"""How models are looked at before their cores are extracted."""
+
+DRAWS = 64
+"""Random subspaces of every seed, over which overlaps are averaged."""
+PLANTED = Draw(1_000)
+"""The draw of planted models: none of those with which bars are calibrated."""
+
+
+class Ablated(NamedTuple):
+    """Models, and the subspace of each that is kept or removed."""
+
+    models: ChainModels
+    bases: Sequence[Basis]
 
 
 def as_trained(chains: Chains) -> ChainModels:
@@ -26,25 +43,44 @@ def as_trained(chains: Chains) -> ChainModels:
     return chains.models
 
 
+def planted_models(
+    chains: Chains, chain: Chain | None = None, bases: planted.Bases = planted.random_bases
+) -> ChainModels:
+    """Plant models of a chain, by default of the suite's: as many as there are seeds."""
+    return planted.knows_the_state(
+        PLANTED,
+        chain or chains.models.chain,
+        bases,
+        sequences=FEWER_SEQUENCES,
+        seeds=range(len(chains.seeds)),
+    )
+
+
 def core(models: ChainModels, index: int) -> Basis:
-    """The core, of the published rank: no control."""
+    """The core, of the published rank."""
     return models.cores[index].basis(models.rank)
 
 
+def core_by_energy(models: ChainModels, index: int) -> Basis:
+    """The core, of the rank that its energy selects."""
+    return models.cores[index].basis()
+
+
 def random_subspace(models: ChainModels, index: int) -> Basis:
-    """Uniform among the subspaces of the core's rank, drawn for every seed."""
-    generator = torch.Generator().manual_seed(draw_seed(index, 41))
-    shape = (models.d_model, models.rank)
-    gaussian = torch.randn(shape, generator=generator, dtype=torch.float64)
+    """Uniform among the subspaces of the published rank, drawn for every seed."""
+    return _random(models.d_model, models.rank, draw_seed(index, 41))
+
+
+def random_by_energy(models: ChainModels, index: int) -> Basis:
+    """Uniform among the subspaces of the rank that energy selects, drawn for every seed."""
+    return _random(models.d_model, models.cores[index].rank, draw_seed(index, 41))
+
+
+def _random(d_model: int, rank: int, seed: int) -> Basis:
+    generator = torch.Generator().manual_seed(seed)
+    gaussian = torch.randn(d_model, rank, generator=generator, dtype=torch.float64)
     basis: Tensor = torch.linalg.qr(gaussian).Q
     return basis
-
-
-def disjoint_subspace(models: ChainModels, index: int) -> Basis:
-    """Axes of the residual stream that no other seed's subspace contains."""
-    first = index * models.rank
-    axes = torch.eye(models.d_model, dtype=torch.float64)
-    return axes[:, first : first + models.rank]
 
 
 def last_directions(models: ChainModels, index: int) -> Basis:
@@ -58,6 +94,47 @@ def principal_components(models: ChainModels, index: int) -> Basis:
     _, vectors = torch.linalg.eigh(torch.cov(x.mT))
     axes: Tensor = vectors.flip(1)[:, : models.rank]
     return axes
+
+
+def ablated(subspace: Subspace) -> Callable[[Chains], Ablated]:
+    """Take a subspace of every seed of the suite."""
+    return lambda chains: _ablated(chains.models, subspace)
+
+
+def planted_ablated(chains: Chains) -> Ablated:
+    """The cores of planted models, which read the state, and nothing else, in them."""
+    return _ablated(planted_models(chains), core)
+
+
+def _ablated(models: ChainModels, subspace: Subspace) -> Ablated:
+    return Ablated(models, [subspace(models, index) for index in range(len(models.weight))])
+
+
+Subspaces = Sequence[Sequence[Basis]]
+"""Of every seed, in one draw or several."""
+
+
+def cores_found(chains: Chains) -> Subspaces:
+    """The cores, of the rank that energy selects: no control."""
+    return [_ablated(chains.models, core_by_energy).bases]
+
+
+def random_subspaces(chains: Chains) -> Subspaces:
+    """Independent random subspaces of the cores' ranks, many draws of them."""
+    models = chains.models
+    return [
+        [
+            _random(models.d_model, core.rank, draw_seed(index, 42, draw))
+            for index, core in enumerate(models.cores)
+        ]
+        for draw in range(DRAWS)
+    ]
+
+
+def cores_apart(chains: Chains) -> Subspaces:
+    """The cores of models planted in subspaces that are orthogonal to each other."""
+    apart = planted_models(chains, bases=planted.bases_apart)
+    return [_ablated(apart, core_by_energy).bases]
 
 
 def coordinates(models: ChainModels, subspace: Subspace) -> Coordinates:
@@ -101,23 +178,35 @@ def first_core_rotated(models: ChainModels) -> SourcesAndTargets:
     return first, turned
 
 
-def in_the_core(chains: Chains, index: int) -> States:
+def as_published(models: ChainModels) -> ChainModels:
+    """With all that the unembedding reads."""
+    return models
+
+
+def without_common_shift(models: ChainModels) -> ChainModels:
+    """Without the direction that shifts all logits alike."""
+    return models.without_common_shift
+
+
+def in_the_core(chains: Chains, view: View, index: int) -> States:
     """A seed's states in its core: no control."""
-    return chains.models.activations[index].double() @ core(chains.models, index)
+    models = view(chains.models)
+    return models.activations[index].double() @ core_by_energy(models, index)
 
 
-def in_a_random_subspace(chains: Chains, index: int) -> States:
+def in_a_random_subspace(chains: Chains, view: View, index: int) -> States:
     """A seed's states in a random subspace."""
-    return chains.models.activations[index].double() @ random_subspace(chains.models, index)
+    models = view(chains.models)
+    return models.activations[index].double() @ random_by_energy(models, index)
 
 
-def before_training(chains: Chains, index: int) -> States:
+def before_training(chains: Chains, view: View, index: int) -> States:
     """A seed's states before training, in the core that it has then."""
-    models = chains.untrained_models
-    return models.activations[index].double() @ core(models, index)
+    models = view(chains.untrained_models)
+    return models.activations[index].double() @ core_by_energy(models, index)
 
 
-def states_of_the_chain(chains: Chains, index: int) -> States:
+def states_of_the_chain(chains: Chains, view: View, index: int) -> States:
     """The states to predict, one-hot, without the last coordinate: the coordinates sum to one."""
     models = chains.models
     return torch.nn.functional.one_hot(models.targets, models.chain.states)[..., :-1].double()

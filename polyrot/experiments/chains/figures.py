@@ -5,15 +5,15 @@ from itertools import combinations
 import torch
 
 from polyrot.capabilities.figures import Labelled, eigenvalues, mean_and_extremes
-from polyrot.cores.comparison import overlap, random_overlaps
+from polyrot.cores.comparison import overlap, random_overlap, random_overlaps
 from polyrot.cores.dynamics import fit_dynamics
 from polyrot.experiments.chains import controls
 from polyrot.experiments.chains.models import ChainModels, Chains
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import numbers
 
-NULL_DRAWS = 4_000
-"""Pairs of random subspaces in a histogram."""
+NULL_DRAWS = 400
+"""Pairs of random subspaces in a histogram, for every pair of seeds."""
 
 
 def spectra(chains: Chains, *, common_shift: bool) -> list[Figure]:
@@ -50,24 +50,31 @@ def spectra(chains: Chains, *, common_shift: bool) -> list[Figure]:
 
 
 def overlaps(chains: Chains) -> list[Figure]:
-    """Draw the overlaps of the cores of two seeds over the histogram of random subspaces'."""
+    """Draw the overlaps of two seeds' cores over the histogram of random subspaces'.
+
+    As shares of the overlap that random subspaces of their ranks have on average.
+    """
     models = chains.models
-    bases = [controls.core(models, index) for index in range(len(chains.seeds))]
-    found = [overlap(one, other) for one, other in combinations(bases, 2)]
-    chance = random_overlaps(models.d_model, [models.rank] * 2, NULL_DRAWS, seed=44)
-    measured = torch.tensor(found, dtype=torch.float64)
-    both = torch.cat([measured, chance.double()])
+    measured, drawn = [], []
+    for pair in combinations(range(len(chains.seeds)), 2):
+        bases = [controls.core_by_energy(models, index) for index in pair]
+        ranks = [basis.shape[1] for basis in bases]
+        by_chance = random_overlap(models.d_model, *ranks)
+        measured.append(overlap(*bases) / by_chance)
+        drawn.append(random_overlaps(models.d_model, ranks, NULL_DRAWS, seed=44) / by_chance)
+    found, chance = torch.tensor(measured, dtype=torch.float64), torch.cat(drawn).double()
+    both = torch.cat([found, chance])
     edges = torch.linspace(float(both.min()) - 1e-9, float(both.max()) + 1e-9, 31).double()
     series = []
-    for label, role, drawn in (("chance", Role.NULL, chance), ("models", Role.MODELS, measured)):
-        counts = torch.histogram(drawn.double(), edges).hist
+    for label, role, values in (("chance", Role.NULL, chance), ("models", Role.MODELS, found)):
+        counts = torch.histogram(values, edges).hist
         series.append(Series(label, role, numbers(edges), numbers(counts / counts.sum())))
     return [
         Figure(
             "chance",
             "Against chance",
-            "Every pair of seeds, and pairs of independent random subspaces.",
-            "overlap of the projectors",
+            "Every pair of seeds, and pairs of independent random subspaces of the same ranks.",
+            "overlap of the projectors over that of random subspaces",
             "share",
             Mark.STEPS,
             tuple(series),
@@ -75,7 +82,7 @@ def overlaps(chains: Chains) -> list[Figure]:
     ]
 
 
-def operators(chains: Chains) -> list[Figure]:
+def operators(chains: Chains, view: controls.View) -> list[Figure]:
     """Draw the eigenvalues of the maps from one position to the next, with the chain's."""
     models = chains.models
     found = {("the chain", Role.POSITIVE): [models.chain.spectrum]}
@@ -84,7 +91,7 @@ def operators(chains: Chains) -> list[Figure]:
         ("random subspaces", Role.NEGATIVE, controls.in_a_random_subspace),
         ("untrained models", Role.NEGATIVE, controls.before_training),
     ):
-        coordinates = (world(chains, index) for index in range(len(chains.seeds)))
+        coordinates = (world(chains, view, index) for index in range(len(chains.seeds)))
         fitted = [fit_dynamics(x[~models.held_out]) for x in coordinates]
         found[label, role] = [dynamics.eigenvalues for dynamics in fitted]
     caption = "Of the least-squares map from one position's coordinates to the next's, every seed."

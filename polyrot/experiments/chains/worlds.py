@@ -1,6 +1,6 @@
 """Worlds of Markov chains: models of which it is known what they encode, and where.
 
-Five seeds in 64 dimensions.  Activations and unembedding are constructed, without an encoder.
+Five seeds, made from the planted models of `polyrot.experiments.chains.planted`.
 """
 
 from collections.abc import Callable
@@ -8,71 +8,28 @@ from dataclasses import replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from polyrot.experiments.chains.models import FEWER_SEQUENCES, ChainModels, Chains
+from polyrot.experiments.chains.planted import (
+    D_MODEL,
+    SEEDS,
+    SEQUENCES,
+    SHARPNESS,
+    Bases,
+    bases_apart,
+    codes,
+    knows_the_state,
+    one_basis,
+    random_bases,
+)
 from polyrot.models.encoder_cohorts import CHAINS
 from polyrot.progress import Progress, silent
 from polyrot.suites.draws import Draw
 from polyrot.suites.registry import world_name
 from polyrot.tasks.markov import Chain
 
-SEEDS = (0, 1, 2, 3, 4)
-D_MODEL = 64
-SEQUENCES = 8_192
-"""Fewer than the 12,288 of the suite `markov`, for speed."""
-SITE = "resid_post.0"
-NOISE = 0.3
-"""Standard deviation outside the subspace that is read; along an axis of the codes it is 0.5."""
-SHARPNESS = 10.0
-"""Margin of the correct logit above the others."""
 CONSTANT = 10.0
 """Distance of a constant from zero."""
-
-Bases = Callable[[Draw, int], Float[Tensor, "d_model d_model"]]
-"""Axes of a seed's space: the first hold the state."""
-
-
-def random_bases(draw: Draw, seed: int) -> Tensor:
-    """Every seed has another basis."""
-    return draw.haar(D_MODEL, seed, 1)
-
-
-def disjoint_bases(draw: Draw, seed: int) -> Tensor:
-    """No two seeds encode the state along the same axes."""
-    return random_bases(draw, 0).roll(-8 * seed, dims=1)
-
-
-def one_basis(draw: Draw, seed: int) -> Tensor:
-    """All seeds have the same basis."""
-    return random_bases(draw, 0)
-
-
-def codes(chain: Chain) -> Float[Tensor, "state code"]:
-    """Return a point for every state: the corners of a simplex, in one dimension less."""
-    centred = torch.eye(chain.states) - 1 / chain.states
-    corners: Tensor = torch.linalg.svd(centred).U[:, :-1]
-    return corners
-
-
-def knows_the_state(
-    draw: Draw, chain: Chain, bases: Bases = random_bases, *, sequences: int = SEQUENCES
-) -> ChainModels:
-    """The present state in the subspace that is read, noise in the rest."""
-    states = chain.sample(sequences, seed=draw.seed(0, 2))
-    points = codes(chain)
-    rank = points.shape[1]
-    activations, weights = [], []
-    for seed in SEEDS:
-        basis = bases(draw, seed)
-        inside, outside = basis[:, :rank], basis[:, rank:]
-        shape = (*states[:, 1:].shape, D_MODEL - rank)
-        noise = NOISE * torch.randn(shape, generator=draw.generator(seed, 3))
-        activations.append(points[states[:, :-1]] @ inside.mT + noise @ outside.mT)
-        weights.append(SHARPNESS * points @ inside.mT)
-    bias = torch.zeros(len(SEEDS), chain.states)
-    return ChainModels(chain, states[:, 1:], torch.stack(activations), torch.stack(weights), bias)
 
 
 def knows_one_bit(draw: Draw, *, sequences: int = SEQUENCES) -> ChainModels:
@@ -108,13 +65,13 @@ def reads_noise_too(draw: Draw, chain: Chain) -> ChainModels:
     return replace(models, weight=models.weight + 3 * ears)
 
 
-def hears_a_loud_voice(draw: Draw, chain: Chain) -> ChainModels:
+def hears_a_loud_voice(draw: Draw, chain: Chain, bases: Bases = random_bases) -> ChainModels:
     """All answers read one loud noise alike, which alters none of them and is first in the core.
 
     Three directions are then neither sufficient nor necessary.
     """
-    models = knows_the_state(draw, chain)
-    voice = torch.stack([random_bases(draw, seed)[:, 20] for seed in SEEDS])
+    models = knows_the_state(draw, chain, bases)
+    voice = torch.stack([bases(draw, seed)[:, 20] for seed in SEEDS])
     shape = models.activations.shape[:3]
     loud = 30 * torch.randn(shape, generator=draw.generator(0, 6))
     return replace(
@@ -170,7 +127,7 @@ CHAIN = CHAINS["markov"]
 
 CHAIN_WORLDS: dict[str, Callable[[Draw], ChainModels]] = {
     "chain-state": lambda draw: knows_the_state(draw, CHAIN),
-    "chain-apart": lambda draw: knows_the_state(draw, CHAIN, disjoint_bases),
+    "chain-apart": lambda draw: knows_the_state(draw, CHAIN, bases_apart),
     "chain-together": lambda draw: knows_the_state(draw, CHAIN, one_basis),
     "chain-one-bit": knows_one_bit,
     "chain-hears-noise": lambda draw: reads_noise_too(draw, CHAIN),

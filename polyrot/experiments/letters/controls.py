@@ -50,13 +50,16 @@ def columns_at_half(matched: MatchedDictionaries) -> MatchedDictionaries:
     )
 
 
-def planted_letters(matched: MatchedDictionaries) -> MatchedDictionaries:
+def planted_letters(matched: MatchedDictionaries, *, turned: bool = True) -> MatchedDictionaries:
     """Plant every letter in a subspace that one group holds and TopK latents split and absorb.
 
     The words of a letter lie in several directions of one subspace, whose dimension is the rank of
     the model's groups; subspaces of letters are orthogonal.  The groups are these subspaces.  The
     TopK latents are the directions, each active only for its words: the first two identify the
     letter; the others are rare and absorb it, because the first two are inactive there.
+
+    With `turned`, a group holds its subspace in a random basis, so that no latent is the letter;
+    otherwise its first latent is.
     """
     rule = matched.sae(SUBSPACES).activation
     assert isinstance(rule, GroupTopK)
@@ -67,15 +70,15 @@ def planted_letters(matched: MatchedDictionaries) -> MatchedDictionaries:
     features = torch.einsum("fr,lrd->lfd", _directions(rank), basis)
     both = [_words(features, len(x), generator) for x in (matched.words.fit, matched.words.scored)]
     words = Words(*both[0], *both[1])
-    # A group holds its subspace in a random basis: no single latent is the letter.
-    turned = haar.sample(rank, size=count, seed=matched.draw + 1).mT @ basis
-    saes = {SUBSPACES: _subspaces(turned), COLUMNS: _columns(features)}
+    if turned:
+        basis = haar.sample(rank, size=count, seed=matched.draw + 1).mT @ basis
+    saes = {SUBSPACES: _subspaces(basis), COLUMNS: _columns(features)}
     return replace(matched, words=words, x=words.scored, load=lambda arm, half: saes[arm])
 
 
-def planted_otherwise(matched: MatchedDictionaries) -> MatchedDictionaries:
+def planted_otherwise(matched: MatchedDictionaries, *, turned: bool = True) -> MatchedDictionaries:
     """Plant letters with the arms swapped: here the TopK SAE does not split or absorb."""
-    planted = planted_letters(matched)
+    planted = planted_letters(matched, turned=turned)
     other = {SUBSPACES: COLUMNS, COLUMNS: SUBSPACES}
     return replace(planted, load=lambda arm, half: planted.load(other[arm], half))
 

@@ -2,23 +2,32 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from statistics import median
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from polyrot.experiments.planted.constructed import (
     penalised_decoder,
+    planted_decoder,
     planted_dictionary,
     shaken,
     tiled_dictionary,
 )
-from polyrot.experiments.planted.suite import Decoder, Dictionary, SampleCounts, Vectors
+from polyrot.experiments.planted.suite import (
+    Decoder,
+    Dictionary,
+    SampleCounts,
+    Vectors,
+    sphere_points,
+)
 from polyrot.linalg import haar
 from polyrot.sae.subspaces import Directions, clustered
 from polyrot.suites.draws import draw_seed
-from polyrot.tasks.subspaces import sphere
+from polyrot.tasks.subspaces import Features, sphere
 
 ERROR, COVERED = 0.5, 0.9
 """How near a point must be to a single direction, and the share of points that must be."""
@@ -54,6 +63,14 @@ def tiled(dictionary: Dictionary) -> Dictionary:
     return replace(dictionary, sae=tiled_dictionary(dictionary.features, dictionary.sae, seed))
 
 
+def random_groups(dictionary: Dictionary) -> Dictionary:
+    """Decoder rows of random directions."""
+    generator = torch.Generator().manual_seed(draw_seed(dictionary.seed, 99))
+    rows = torch.randn(dictionary.sae.W_dec.shape, generator=generator)
+    rows /= rows.norm(dim=1, keepdim=True)
+    return replace(dictionary, sae=replace(dictionary.sae, W_dec=rows))
+
+
 def clusters(dictionary: Dictionary) -> Directions:
     """Latents clustered by the angle between them, one cluster for each feature."""
     features = len(dictionary.features.bases)
@@ -64,6 +81,21 @@ def random_subspaces(dictionary: Dictionary) -> Directions:
     """One random subspace for each feature."""
     features, seed = dictionary.features, draw_seed(dictionary.seed, 93)
     return haar.sample(dictionary.sae.d_model, len(features.bases), seed=seed)
+
+
+@lru_cache(maxsize=16)
+def planted_groups(features: Features) -> Float[Tensor, "group rank d_model"]:
+    """One group for each feature, whose span holds it; float64."""
+    rank = max(features.dims)
+    rows = planted_decoder(features, len(features.bases), rank).double()
+    groups: Tensor = rows.unflatten(0, (-1, rank))
+    return groups
+
+
+def on_the_sphere(dictionary: Dictionary, feature: int, count: int, *, salt: int) -> Vectors:
+    """Unit vectors of a feature in the space of the activations."""
+    basis = dictionary.features.bases[feature].double()
+    return sphere_points(len(basis), draw_seed(dictionary.seed, feature, salt))[:count] @ basis
 
 
 def random_rows(decoder: Decoder) -> Decoder:

@@ -108,8 +108,8 @@ def angles(
     """
     series = []
     for label, role, found in (
-        ("groups", Role.MODELS, groups),
-        ("clusters of scalar columns", Role.NEGATIVE, clusters),
+        ("groups of a typical run", Role.MODELS, groups),
+        ("clusters of TopK latents", Role.NEGATIVE, clusters),
     ):
         x, y = zip(*found, strict=True)
         series.append(Series(label, role, tuple(map(float, x)), tuple(y)))

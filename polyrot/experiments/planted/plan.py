@@ -12,9 +12,10 @@ from polyrot.tasks.subspaces import Features, gaussian, random_bases, shapes
 SUBSPACES = "subspaces"
 FULL = "subspaces-full"
 SUBSPACE, TOPK = "subspace-aware", "TopK"
-SHAPES, SCALARS = "shapes", "shapes-scalar"
+SHAPES, SCALARS, PAPER = "shapes", "shapes-scalar", "shapes-paper"
 DIMENSIONS, RANKS, STARTS = "dimensions", "ranks", "starts"
 SMALL_GROUPS, PENALISED = "subspace-aware, rank 4", "subspace-aware, nuclear penalty"
+PAPERS_METHOD = "nuclear penalty and auxiliary loss"
 TOO_SMALL = "rank too small"
 SAMPLES_FILE = "samples.json"
 COEFFICIENTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -52,6 +53,7 @@ def plan(name: str) -> dict[str, Experiment]:
     experiments = {
         SHAPES: _shapes(),
         SCALARS: _scalars(),
+        PAPER: _paper(),
         DIMENSIONS: _dimensions(full=full),
         RANKS: _ranks(full=full),
     }
@@ -68,6 +70,16 @@ def _shapes() -> Experiment:
         PENALISED: replace(recipe, activation=group, nuclear=0.01),
     }
     return Experiment(lambda seed: shapes(64, 1, seed), arms, (0, 1, 2, 3), 20_000)
+
+
+def _paper() -> Experiment:
+    """The same shapes and groups, by the paper's own method, with more seeds.
+
+    Up to half as many dead latents as there are dimensions reconstruct the residual.
+    """
+    shared = _shapes()
+    recipe = replace(shared.arms[PENALISED], auxiliary=32)
+    return replace(shared, arms={PAPERS_METHOD: recipe}, seeds=tuple(range(12)))
 
 
 def _scalars() -> Experiment:

@@ -4,6 +4,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ SITE = "planted"
 """Site name of constructed activations, which no model computes."""
 HELD_OUT = 4_096
 """Held-out tokens on which a dictionary is measured."""
+ACTIVE_ON = 60_000
+"""Tokens on which a latent must be active once to be alive, in the released code."""
+SILENT = 1e-6
 POINTS = 4_000
 
 Vectors = Float[Tensor, "point dim"]
@@ -55,6 +59,14 @@ class Dictionary:
     def held_out(self, tokens: int = HELD_OUT) -> Tokens:
         """Draw tokens of the same features, the same for all dictionaries of a seed."""
         return (self.drawn_from or self.features).draw(tokens, draw_seed(0, self.seed, 81))
+
+    @cached_property
+    def active_rows(self) -> Float[Tensor, "active d_model"]:
+        """Decoder rows, of unit norm, of the latents that are active on some held-out token."""
+        active = (self.sae.encode(self.held_out(ACTIVE_ON).x).abs() > SILENT).any(0)
+        rows = self.sae.W_dec[active]
+        unit: Tensor = rows / rows.norm(dim=1, keepdim=True)
+        return unit
 
     def objective(self) -> float:
         """Return the squared error on held-out tokens, summed over dimensions; mean over tokens."""

@@ -126,7 +126,7 @@ def test_verbs_are_single_tokens_or_nothing_is_measured() -> None:
 
 
 def test_interventions_on_a_planted_axis_do_as_they_say() -> None:
-    own = study(one_axis(3), PROMPTS)
+    own = study(one_axis(3, PROMPTS), PROMPTS)
     axis = own.reader.readout[0]
     assert abs(float(own.cores[0] @ axis)) > 0.97
     for areas in (own.training, own.test):
@@ -143,7 +143,7 @@ def test_interventions_on_a_planted_axis_do_as_they_say() -> None:
 
 
 def test_two_axes_are_not_one() -> None:
-    own = study(of_world("verb-two-axes", 4)(0), PROMPTS)
+    own = study(of_world("verb-two-axes", 4)(0, PROMPTS), PROMPTS)
     assert own.test.base > 0.99
     assert own.test.by_layer["keep"][0] < 0.9
     assert own.test.by_layer["remove"][0] > 0.65
@@ -151,7 +151,7 @@ def test_two_axes_are_not_one() -> None:
 
 
 def test_the_first_layer_of_the_least_area_is_chosen() -> None:
-    own = study(one_axis(3), PROMPTS).test
+    own = study(one_axis(3, PROMPTS), PROMPTS).test
     assert type(own)(1.0, {"flip": (0.3, 0.1, 0.1)}).best_layer == 1
 
 
@@ -170,7 +170,7 @@ def test_a_rotated_reader_says_the_same() -> None:
 
 
 def test_coordinates_rise_with_the_margin_and_are_centred() -> None:
-    own = study(one_axis(2), PROMPTS)
+    own = study(one_axis(2, PROMPTS), PROMPTS)
     training = torch.from_numpy(PROMPTS.training)
     for axis in (own.cores[0], -own.cores[0]):
         along = own.coordinates(0, axis)
@@ -179,7 +179,7 @@ def test_coordinates_rise_with_the_margin_and_are_centred() -> None:
 
 
 def test_other_axes_are_units() -> None:
-    own = study(one_axis(2), PROMPTS)
+    own = study(one_axis(2, PROMPTS), PROMPTS)
     drawn = random_directions(12, 3, seed=4)
     assert torch.allclose(drawn.norm(dim=1), torch.ones(3, dtype=torch.float64))
     assert torch.equal(drawn, random_directions(12, 3, seed=4))

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 import polyrot as pr
 from polyrot.capabilities.dictionaries import GROUPS, KINDS, RANK
+from polyrot.capabilities.streams import HALF_WAY, IMAGE, IMAGE_SAE_SEED
 from polyrot.cli import app
 from polyrot.errors import NotRun
 from polyrot.experiments.dyck import train as build
-from polyrot.experiments.dyck.suite import INTERNAL_SITES
+from polyrot.experiments.dyck.suite import HALF_WAY_SITES
 from polyrot.models import cohorts
 from polyrot.sae.recipe import SAEConfig
 from polyrot.suites.artifacts import Artifacts, DamagedArtifact, MissingArtifact, SAEName
@@ -63,7 +64,7 @@ def test_the_manifest_says_what_was_done(trained: Path) -> None:
     )
     assert manifest["versions"]["torch"] == torch.__version__
     assert set(manifest["dictionary_training"]) == {"scalar", "subspace"}
-    assert len(manifest["files"]) == 2 * 5 + 2 * (25 + 10)
+    assert len(manifest["files"]) == 2 * 5 + 2 * (25 + 10 + 5 + 25)
 
 
 def test_controls_are_kept_as_they_end(trained: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_suite_loads_what_was_built(trained: Path) -> None:
     assert len(loaded.seed_pairs(ordered=False)) == 10
     pair = next(loaded.pairs("resid_mid.1"))
     assert pair.seeds == (0, 1)
-    assert pair.source.shape == pair.target.shape == pair.untrained.shape
+    assert pair.source.shape == pair.target.shape == pair.before_training()[1].shape
     assert 0.2 < float(pair.held_out.double().mean()) < 0.3
     held = loaded.activations.sequence[pair.held_out]
     assert not torch.isin(held, loaded.activations.sequence[~pair.held_out]).any()
@@ -168,10 +169,16 @@ def test_a_damaged_file_is_an_error_that_names_it(
 
 def test_the_plan_covers_every_internal_site_and_reseeds_the_late_one() -> None:
     plan = build.sae_plan(cohorts.COHORTS["dyck3"])
-    assert set(plan) == set(INTERNAL_SITES)
-    assert plan["resid_mid.0"] == [SAEName(s, "resid_mid.0", 0) for s in range(5)]
+    assert set(plan) == set(HALF_WAY_SITES)
+    for site, names in plan.items():
+        half_way = [SAEName(s, site, 0, HALF_WAY) for s in range(5)]
+        assert [name for name in names if name.kind == HALF_WAY] == half_way
+    mid = [name for name in plan["resid_mid.0"] if not name.kind]
+    assert mid == [SAEName(s, "resid_mid.0", 0) for s in range(5)]
     late = plan["resid_post.1"]
     assert [name.sae_seed for name in late if not name.kind] == [0] * 5 + [1, 2, 3, 4, 5]
+    images = [SAEName(s, "resid_post.1", IMAGE_SAE_SEED, IMAGE) for s in range(5)]
+    assert [name for name in late if name.kind == IMAGE] == images
     for kind in KINDS:
         own = [SAEName(seed, "resid_post.1", 0, kind) for seed in range(5)]
         assert [name for name in late if name.kind == kind] == own
