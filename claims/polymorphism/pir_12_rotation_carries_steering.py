@@ -8,9 +8,10 @@ over the doses up to the one at which the target's vector does most, is divided 
 target's vector.  Of both directions of a pair the smaller counts; the bar is on the mean over
 pairs.  Vectors and rotations are fitted on some sequences, and effects are measured on others.
 Also reported: the vector carried without the scale, by the best affine map, and by a rotation
-fitted without the tokens that the vectors are means over; carried less uncarried; the cosine
-between the carried and the target's vector.  If a target's vector does not move its answers
-as it asks, its pairs are left out, and the mean has no interval.
+fitted without the tokens that the vectors are means over (without those of *closer*, all brackets,
+only BOS and EOS are left); carried less uncarried; the cosine between the carried and the target's
+vector.  If a target's vector does not move its answers as it asks, its pairs are left out, and the
+mean has no interval.
 """
 
 from functools import partial
