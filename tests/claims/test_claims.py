@@ -4,7 +4,7 @@ The measurements are those of the claim modules themselves, run on planted suite
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import planted
 import planted_models
 import pytest
-from claim_runs import claim_module, measured
+from claim_runs import by_interval, claim_module, measured
 from torch import Tensor
 
 from polyrot.capabilities import steering
@@ -26,7 +26,7 @@ from polyrot.stats.estimate import Estimate
 from polyrot.suites.registry import applies_to, world_name, worlds
 from polyrot.suites.suite import Suite
 from polyrot.symmetry import search
-from polyrot.verdict.bar import Bar, Placement
+from polyrot.verdict.bar import Placement
 from polyrot.verdict.judge import Verdict
 from polyrot.verdict.record import Record, read_verdict
 from polyrot.verdict.run import run
@@ -46,11 +46,6 @@ def few_sequences_and_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polyrot.verdict.run.place_parts", by_interval)
     for id in ("PIR-01", "PIR-16", "PIR-19", "PIR-21"):
         monkeypatch.setattr(claim_module(id), "SEQUENCES", 64)
-
-
-def by_interval(bars: Mapping[str, Bar], estimates: Mapping[str, Estimate]) -> dict[str, Placement]:
-    """Place by 95% intervals: planted cohorts are too small for the levels of `place_parts`."""
-    return {part: bars[part].place(estimate) for part, estimate in estimates.items()}
 
 
 @lru_cache
