@@ -1,21 +1,24 @@
 """PIR-01: independently trained seeds compute the same function.
 
 "Polymorphism Is Rotation" (arXiv 2605.24577), cross-seed Bar B: the KL divergence of every other
-seed from seed 0, averaged over the three output heads and all non-PAD positions, is below 1e-4
-nats.  The other claims presuppose it: they compare implementations of one function.  Hardened:
-every pair of seeds predicts the same most likely label, on the training distribution and on both
-held-out ones.
+seed from seed 0, averaged over the three output heads and all non-PAD positions of sequences of
+content lengths 2-48, is below 1e-4 nats.  The other claims presuppose it: they compare
+implementations of one function.  Published: on the 2,048 sequences that the paper's code draws; a
+few wrong answers make most of the divergence, so that another draw, reported beside it, can give
+several times as much.  (The paper first brings each seed into seed 0's basis, which changes no
+output.)  Hardened: every pair of seeds predicts the same most likely label but for 0.1% of tokens,
+on the training distribution and on both held-out ones.
 """
 
 import numpy as np
 import pytest
 
-from polyrot.bars import specification
 from polyrot.claim import *
 from polyrot.experiments.dyck import functions
-from polyrot.experiments.dyck.functions import PredictionPair, prediction_pairs
+from polyrot.experiments.dyck.functions import FunctionWorld, PredictionPair, prediction_pairs
 from polyrot.experiments.dyck.suite import DyckModels
-from polyrot.tasks.dyck import HELD_OUT
+from polyrot.tasks.dyck import HELD_OUT, sample_short
+from polyrot.tasks.dyck_released import sample_as_released
 
 CLAIM = Claim(
     "PIR-01",
@@ -33,9 +36,13 @@ PRINTED = {
     "dyck3-independent": (Printed((1.67e-4,), "the one of four that fails"),),
 }
 PUBLISHED = Measurement(
-    CLAIM, Bar.below(1e-4, "mean KL, nats"), CONTROLS, published=True, printed=PRINTED
+    CLAIM,
+    Bar.below(1e-4, "mean KL, nats", scale=Scale.LOG),
+    CONTROLS,
+    published=True,
+    printed=PRINTED,
 )
-HARDENED = Measurement(CLAIM, Bar.at_least(0.999, "argmax agreement"), CONTROLS)
+HARDENED = Measurement(CLAIM, Bar.at_most(0.001, "argmax disagreement", scale=Scale.LOG), CONTROLS)
 SEQUENCES = 1_024
 
 
@@ -49,22 +56,29 @@ def divergence(pair: PredictionPair) -> Measured:
     return Measured(mean, each={f"seed {pair.seeds[1]}": mean})
 
 
-def agreement(pair: PredictionPair) -> float:
-    """Share of tokens and output heads at which the most likely label is the same."""
+def disagreement(pair: PredictionPair) -> float:
+    """Share of tokens and output heads at which the most likely label differs."""
     source, target = pair.source, pair.target
-    equal = [(source[h].argmax(-1) == target[h].argmax(-1)).double().mean() for h in source]
-    return float(sum(equal)) / len(equal)
+    differ = [(source[h].argmax(-1) != target[h].argmax(-1)).double().mean() for h in source]
+    return float(sum(differ)) / len(differ)
 
 
 @pytest.mark.measurement(PUBLISHED)
 def test_published(dyck: DyckModels, judge: Judge) -> None:
-    batch, first = specification(2 * SEQUENCES), dyck.seeds[0]
+    batch = sample_as_released(8, SEQUENCES // 4, seed=99)
+    another = sample_short(2 * SEQUENCES, rng=np.random.default_rng(1))
+    first = dyck.seeds[0]
+
+    def measure(world: FunctionWorld = functions.as_trained) -> dict[str, Estimate]:
+        details = {}
+        if world is functions.as_trained:
+            pairs = prediction_pairs(dyck, another, world, anchored=True)
+            details["mean KL on another draw"] = average(pairs, divergence, anchor=first).value
+        pairs = prediction_pairs(dyck, batch, world, anchored=True)
+        return {"lengths 2-48": average(pairs, divergence, anchor=first, details=details)}
+
     judge(
-        lambda world=functions.as_trained: {
-            "mix": average(
-                prediction_pairs(dyck, batch, world, anchored=True), divergence, anchor=first
-            )
-        },
+        measure,
         # The bar presumes the accuracy of the paper's seeds: a single wrong answer costs nats.
         proxy=dyck.short_of(0.9999),
     )
@@ -77,7 +91,7 @@ def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     }
     judge(
         lambda world=functions.as_trained: {
-            name: average(prediction_pairs(dyck, batch, world), agreement)
+            name: average(prediction_pairs(dyck, batch, world), disagreement)
             for name, batch in batches.items()
         }
     )

@@ -2,61 +2,74 @@
 
 "Polymorphism Is Rotation" (arXiv 2605.24577): without a shared embedding and unembedding, one
 seed's vectors, added unchanged to another seed, change its output more than the first seed's.  The
-ratio of mean KL divergences, across seeds over within, is 1.8 to 10.0, which the paper calls
-inverted.  A divergence has no sign and grows just as much when a vector does random harm.
-Hardened: the signed change of the logit margin that the vector asks for is below zero, on
-held-out tokens.
+ratio of mean KL divergences, across seeds over within, is 1.8 to 10.0 on Pythia, which the paper
+calls inverted.  A divergence has no sign and grows just as much when a vector does random harm.
+Published: the ratio, of language models alone, as in the paper.  Hardened: the signed change of the
+logit margin that the vector asks for, relative to that by the target's vector (as in PIR-12, both
+directions of a pair alike), is at most -0.1, on held-out tokens.
 """
+
+from functools import partial
 
 import pytest
 
 from polyrot.capabilities import steering
 from polyrot.capabilities.sharing import Sharing
-from polyrot.capabilities.steering import ALPHAS, Steered, SteeredPair, SteeringWorld
+from polyrot.capabilities.steering import ALPHAS, Named, Steered, SteeredPair, SteeringWorld
 from polyrot.claim import *
 
 CLAIM = Claim(
     "PIR-13",
     "Without shared I/O every direction inverts",
     "arXiv 2605.24577, steering",
-    {
-        "dyck3-independent": "ratios 1.8 to 10.0 (on Pythia)",
-        "pythia-70m": "ratios 1.8 to 10.0",
-    },
+    {"pythia-70m": "ratios 1.8 to 10.0"},
 )
-RATIO, SIGNED = Bar.above(1.0, "mean KL across / within"), Bar.below(0.0, "signed effect, logits")
+RATIO = Bar.above(1.0, "mean KL across / within", scale=Scale.LOG)
+SIGNED = Bar.at_most(-0.1, "signed effect / the own vector's")
 RANDOM = negative("random direction", steering.random_direction)
 
 
-def by_vector_and_dose(bar: Bar) -> ByPart:
-    return ByPart(
-        "doses",
-        title="Vectors that are not carried",
-        caption="Effect of every vector at every dose (alpha) on the seeds that it was not "
-        "computed on, with that of a random direction of the same length.",
-        y=bar.quantity,
-        curves=(
-            Curve("another seed's vector, uncarried", Role.MODELS),
-            Curve("the target's own", Role.POSITIVE, detail="by the own vector"),
-            Curve(RANDOM.name, Role.NEGATIVE, RANDOM.name),
-        ),
-        bar=bar,
-    )
-
-
+BY_VECTOR_AND_DOSE = ByPart(
+    "doses",
+    title="Vectors that are not carried",
+    caption="Change of the output by every vector at every dose (alpha) in the seeds that it was "
+    "not computed on, with that of a random direction of the same length.",
+    y=RATIO.quantity,
+    curves=(
+        Curve("another seed's vector, uncarried", Role.MODELS),
+        Curve(RANDOM.name, Role.NEGATIVE, RANDOM.name),
+    ),
+    bar=RATIO,
+)
 PUBLISHED = Measurement(
     CLAIM,
     RATIO,
-    (RANDOM, positive("own vector, four times", steering.target_vector_times(4.0))),
+    (
+        RANDOM,
+        positive("the target's own vector, four times", steering.target_vector_times(4.0)),
+    ),
     published=True,
     printed={"pythia-70m": (Printed((1.8, 10.0), "over all vectors and doses", ends=True),)},
-    figures=(by_vector_and_dose(RATIO),),
+    figures=(BY_VECTOR_AND_DOSE,),
+)
+GIVEN = "given at {dose:g}, logits"
+BY_DOSE = ByDose(
+    title="Steering by {part}, uncarried",
+    caption="Effect of another seed's vector, unchanged, with that of the target's vector for "
+    "comparison; mean over pairs of seeds, on held-out sequences.",
+    y="change of the logit margin as asked",
+    curves=(
+        Curve("the target's own", Role.POSITIVE, detail="own at {dose:g}, logits"),
+        Curve("another seed's, uncarried", Role.MODELS, detail=GIVEN),
+        Curve(RANDOM.name, Role.NEGATIVE, RANDOM.name, GIVEN),
+    ),
+    doses=ALPHAS,
 )
 HARDENED = Measurement(
     CLAIM,
     SIGNED,
-    (RANDOM, positive("own vector, reversed", steering.target_vector_times(-1.0))),
-    figures=(by_vector_and_dose(SIGNED),),
+    (RANDOM, positive("the target's own vector, reversed", steering.target_vector_times(-1.0))),
+    figures=(BY_DOSE,),
 )
 
 
@@ -75,18 +88,20 @@ def divergence_ratios(
     return ratios
 
 
-def signed_effects(
-    steered: Steered, world: SteeringWorld, pair: SteeredPair
-) -> dict[str, Measured]:
-    """By vector and dose, the signed effect on the target; also that of the target's vector."""
-    signed = {}
-    for concept in steered.concepts:
-        effects = steering.effects(steered, world, pair.source, concept, held_out=True)
-        given, by_target = (effect.margin[:, pair.target].tolist() for effect in effects)
-        for alpha, value, of_target in zip(ALPHAS, given, by_target, strict=True):
-            also = {"by the own vector": of_target}
-            signed[f"{concept.name}, {alpha:g}"] = Measured(value, also)
-    return signed
+def signed_share(
+    steered: Steered, world: SteeringWorld, concept: Named, pair: SteeredPair
+) -> Measured | Unmeasured:
+    """The effect of the unchanged vector on the target, relative to that of the target's."""
+    effects = steering.effects(steered, world, pair.source, concept, held_out=True)
+    given, own = (effect.margin[:, pair.target] for effect in effects)
+    share = steering.share_of_own(given, own)
+    if share is None:
+        return Unmeasured("the target's own vector does not move its answers as it asks")
+    means = {}
+    for which, effect in (("given", given), ("own", own)):
+        for alpha, logits in zip(ALPHAS, effect.tolist(), strict=True):
+            means[f"{which} at {alpha:g}, logits"] = logits
+    return Measured(share, means=means)
 
 
 @pytest.mark.measurement(PUBLISHED)
@@ -105,7 +120,5 @@ def test_published(sharing: Sharing, steered: Steered, judge: Judge) -> None:
 def test_hardened(sharing: Sharing, steered: Steered, judge: Judge) -> None:
     sharing.check_sharing(shared_io=False)
     judge(
-        lambda world=steering.uncarried: average_by_part(
-            steered.pairs(), lambda pair: signed_effects(steered, world, pair)
-        )
+        lambda world=steering.uncarried: steered.each_concept(partial(signed_share, steered, world))
     )

@@ -24,7 +24,7 @@ CONVERGED = 0.9999
 """Accuracy of the paper's seeds, which the bar presumes."""
 HARDENED = Measurement(
     CLAIM,
-    Bar.below(bars.BEHAVIOURAL, "mean KL from the labels, nats"),
+    Bar.below(bars.BEHAVIOURAL, "mean KL from the labels, nats", scale=Scale.LOG),
     (
         negative("depth-unembedding decoy", controls.decoy_divergence),
         negative("swapped blocks", controls.swapped_divergence),

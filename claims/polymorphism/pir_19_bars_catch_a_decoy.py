@@ -2,16 +2,13 @@
 
 "Polymorphism Is Rotation" (arXiv 2605.24577): averaging the rows of a model's depth
 unembedding in pairs multiplies its divergence from the algorithm by 977 and changes its weights
-by 0.357, so it fails Bars B and P.  A second decoy exchanges the two blocks.  The margins are in
-decades: how far the ratio of Bar B, decoy over model, is above 100, and Bar P above 1e-3.
+by 0.357, so it fails Bars B and P.  A second decoy exchanges the two blocks.  Bar B is judged as
+the ratio of the decoy's to the model's, at least 100; Bar P must be above 1e-3.
 """
 
-import math
 from collections.abc import Callable
 
 import pytest
-import torch
-from torch import Tensor
 
 from polyrot import bars
 from polyrot.claim import *
@@ -26,25 +23,26 @@ CLAIM = Claim(
     "arXiv 2605.24577, adversarial decoy",
     {"dyck3": "Bar B 977 times the model's; Bar P 0.357"},
 )
-FACTOR = 100
+RATIO = Bar.at_least(100, "Bar B of the decoy / the model", scale=Scale.LOG)
 HARDENED = Measurement(
     CLAIM,
-    Bar.above(0.0, f"decades of Bar B's ratio above {FACTOR}, and of Bar P above 1e-3"),
+    RATIO,
     (
         negative("the real model", lambda state: state),
         positive("random unembedding", controls.random_depth_unembedding),
     ),
     printed={
         "dyck3": (
-            Printed((math.log10(977 / FACTOR),), "977 times", ("averaged rows, Bar B",)),
-            Printed((math.log10(0.357 / bars.PARAMETRIC),), "MSE 0.357", ("averaged rows, Bar P",)),
+            Printed((977.0,), "times", ("averaged rows, Bar B",)),
+            Printed((0.357,), "MSE", ("averaged rows, Bar P",)),
         )
     },
+    part_bars={"Bar P": Bar.above(bars.PARAMETRIC, "largest MSE of any tensor", scale=Scale.LOG)},
 )
 SEQUENCES = 2_048
 
 
-def margins(dyck: DyckModels, name: str, change: Callable[[State], State]) -> dict[str, Estimate]:
+def both_bars(dyck: DyckModels, name: str, change: Callable[[State], State]) -> dict[str, Estimate]:
     """By how much decoys, the models with their weights changed, fail both bars."""
     decoys = functions.changed_models(dyck, change)
     divergence, real = (
@@ -52,27 +50,21 @@ def margins(dyck: DyckModels, name: str, change: Callable[[State], State]) -> di
     )
     moved = [align_models(dyck.models, i, decoys, i).worst for i in range(len(dyck.seeds))]
     return {
-        f"{name}, Bar B": decades_above(FACTOR, divergence / real, dyck),
-        f"{name}, Bar P": decades_above(
-            bars.PARAMETRIC, torch.tensor(moved, dtype=torch.float64), dyck
-        ),
+        f"{name}, Bar B": over_seeds(dyck, (divergence / real).tolist()),
+        f"{name}, Bar P": over_seeds(dyck, moved),
     }
 
 
-def decades_above(threshold: float, by_seed: Tensor, dyck: DyckModels) -> Estimate:
-    """Decades above a threshold, averaged over seeds; also the mean and least themselves."""
-    # Zero has no logarithm.
-    decades = (by_seed / threshold).clamp(min=1e-30).log10().tolist()
-    values = dict(zip(dyck.seeds, decades, strict=True))
-    details = {"mean": float(by_seed.mean()), "least": float(by_seed.min())}
-    return average(values, values.__getitem__, details=details)
+def over_seeds(dyck: DyckModels, by_seed: list[float]) -> Estimate:
+    values = dict(zip(dyck.seeds, by_seed, strict=True))
+    return average(values, lambda seed: Measured(values[seed], lowest={"least": values[seed]}))
 
 
 @pytest.mark.measurement(HARDENED)
 def test_hardened(dyck: DyckModels, judge: Judge) -> None:
     judge(
         lambda world=None: (
-            margins(dyck, "averaged rows", world or functions.averaged_depths)
-            | margins(dyck, "swapped blocks", world or functions.swapped_blocks)
+            both_bars(dyck, "averaged rows", world or functions.averaged_depths)
+            | both_bars(dyck, "swapped blocks", world or functions.swapped_blocks)
         )
     )

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polyrot.capabilities.streams import Streams
@@ -57,6 +57,10 @@ class Steered(Capability):
     def concept_vectors(self, concept: Any, *, held_out: bool) -> Vectors:
         """Return each model's vector of a concept: a difference of means of its activations."""
 
+    def concept_tokens(self, concept: Any) -> Bool[Tensor, " token"]:
+        """Return which of the suite's tokens a concept's vectors are means over: here none."""
+        return torch.zeros_like(self.suite.held_out)
+
     @abstractmethod
     def effects(
         self, vectors: Vectors, concept: Any, alphas: tuple[float, ...], *, held_out: bool
@@ -71,10 +75,10 @@ class Steered(Capability):
     def images(self, source: int) -> "Steered":
         """Return images of one model in Haar-rotated bases, one per seed, otherwise unchanged."""
 
-    def pairs(self, *, anchored: bool = False) -> Iterator["SteeredPair"]:
-        """Yield pairs of different models: all ordered ones, or those from the first model."""
+    def pairs(self, *, anchored: bool = False, ordered: bool = True) -> Iterator["SteeredPair"]:
+        """Yield pairs of different models, as `Suite.seed_pairs`."""
         index = self.suite.index
-        for source, target in self.suite.seed_pairs(anchored=anchored):
+        for source, target in self.suite.seed_pairs(anchored=anchored, ordered=ordered):
             yield SteeredPair((source, target), index(source), index(target))
 
     def each_concept(
@@ -82,10 +86,11 @@ class Steered(Capability):
         measure: Callable[[Any, "SteeredPair"], float | Measured | Unmeasured],
         *,
         anchored: bool = False,
+        ordered: bool = True,
     ) -> dict[str, Estimate]:
         """Average a measurement of a concept and a pair over `pairs`, for each concept."""
         return average_by_part(
-            self.pairs(anchored=anchored),
+            self.pairs(anchored=anchored, ordered=ordered),
             lambda pair: {concept.name: measure(concept, pair) for concept in self.concepts},
             anchor=self.suite.seeds[0] if anchored else None,
         )
@@ -105,6 +110,11 @@ class SteeredPair:
     source: int
     """Position among the models, as is `target`."""
     target: int
+
+    @property
+    def reversed(self) -> "SteeredPair":
+        """The pair with source and target exchanged."""
+        return SteeredPair((self.seeds[1], self.seeds[0]), self.target, self.source)
 
 
 @dataclass(frozen=True)
@@ -128,13 +138,24 @@ def uncarried(steered: Steered, source: int, concept: Named, held_out: bool) -> 
 
 
 def carried(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
-    """The source's vector, carried into each target's basis by the fitted rotation."""
+    """The source's vector, carried into each target's basis by the fitted rotation and scale."""
+    return Trial(steered, _carried(steered, source, concept, "scaled", held_out))
+
+
+def carried_without_scale(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
+    """As `carried`, by the rotation alone."""
     return Trial(steered, _carried(steered, source, concept, "O", held_out))
 
 
 def carried_by_affine_map(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
     """The source's vector, carried by the best affine map, for comparison with the rotation."""
     return Trial(steered, _carried(steered, source, concept, "affine", held_out))
+
+
+def carried_unseen(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
+    """As `carried`, by a rotation fitted without the tokens that the vectors are means over."""
+    vectors = _carried(steered, source, concept, "scaled", held_out, unseen=True)
+    return Trial(steered, vectors)
 
 
 def randomly_rotated(steered: Steered, source: int, concept: Named, held_out: bool) -> Trial:
@@ -178,7 +199,9 @@ def carried_to_images(steered: Steered, source: int, concept: Named, held_out: b
     x = steered.activations[source]
     vector = steered.concept_vectors(concept, held_out=held_out)[source]
     vectors = [
-        align(x[seen], images.activations_of(i)[seen], holdout=0).carry_vector(vector)
+        align(x[seen], images.activations_of(i)[seen], group="scaled", holdout=0).carry_vector(
+            vector
+        )
         for i in range(len(steered.suite.seeds))
     ]
     return Trial(images, torch.stack(vectors))
@@ -211,6 +234,20 @@ def effects(
     return given, of_target
 
 
+def share_of_own(given: Float[Tensor, " dose"], own: Float[Tensor, " dose"]) -> float | None:
+    """Divide an effect by that of the target's vector; None if that does not do as it asks.
+
+    Both are summed over the doses up to the one at which the target's vector has its largest
+    effect, because beyond it vectors overshoot.
+
+    >>> share_of_own(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([2.0, 4.0, 1.0]))
+    0.5
+    """
+    doses = int(own.argmax()) + 1
+    whole = float(own[:doses].sum())
+    return float(given[:doses].sum()) / whole if whole > 0 else None
+
+
 Response = Mapping[float, float]
 """An effect by dose, from the smallest dose to the largest."""
 
@@ -238,18 +275,28 @@ def divergences(
 
 
 def _carried(
-    steered: Steered, source: int, concept: Named, group: Group, held_out: bool
+    steered: Steered,
+    source: int,
+    concept: Named,
+    group: Group,
+    held_out: bool,
+    *,
+    unseen: bool = False,
 ) -> Vectors:
     vector = steered.concept_vectors(concept, held_out=held_out)[source]
-    return torch.stack([vector @ turn for turn in _maps(steered, source, group, held_out)])
+    without = concept if unseen else None
+    maps = _maps(steered, source, group, held_out, without)
+    return torch.stack([vector @ turn for turn in maps])
 
 
 @lru_cache(maxsize=64)  # only the maps: a fit also holds its moments
 def _maps(
-    steered: Steered, source: int, group: Group, held_out: bool
+    steered: Steered, source: int, group: Group, held_out: bool, without: Named | None
 ) -> Float[Tensor, "seed d_model d_model"]:
     """Return the maps that carry vectors from a seed to every seed, itself included."""
     seen, _ = steered.seen_and_scored(held_out=held_out)
+    if without is not None:
+        seen = seen & ~steered.concept_tokens(without)
     x = steered.activations[:, seen]
     fits = (align(x[source], y, group=group, holdout=0) for y in x)
     return torch.stack([fit.rotation * fit.scale for fit in fits])

@@ -48,12 +48,21 @@ def integrated_gradients(
     inputs: Sequence[Inputs],
     *,
     points: int = POINTS,
+    at: float = 0.5,
 ) -> Effects:
     """Predict the effects of `ablation_effects` from gradients along the path to each ablation.
 
     One component at a time: its output moves to its mean in a straight line, everything else
-    following, and the gradient along the line is averaged over `points` midpoints (Sundararajan,
-    Taly & Yan 2017, arXiv 1703.01365).
+    following, and the gradient along the line is averaged over one point in each of `points` equal
+    steps (Sundararajan, Taly & Yan 2017, arXiv 1703.01365).
+
+    Args:
+        model: a model.
+        means: each component's mean output.
+        inputs: tokens for the model, with its losses.
+        points: number of steps.
+        at: where in a step its gradient is taken: 0.5 in the middle, which is the most exact; 0 at
+            the end towards the output itself, as the code of arXiv 2605.24577 does.
 
     Notes:
         Completeness: with enough points this *is* the ablation's effect, for any model.
@@ -66,7 +75,7 @@ def integrated_gradients(
         total = torch.zeros(())
         for batch in inputs:
             for point in range(points):
-                total = total + _slope(model, name, mean, (point + 0.5) / points, batch)
+                total = total + _slope(model, name, mean, (point + at) / points, batch)
         effects.append(total / (points * sum(batch.counted for batch in inputs)))
     return torch.stack(effects, dim=-1)
 

@@ -2,8 +2,9 @@
 
 Effects are read at tokens whose true answer is not the one that the vector asks for: the share
 still answered correctly, and the margin of the answer asked for, its logit minus the mean of the
-others.  (Relative to the true answer's logit, a reversed vector can raise the margin; relative to
-the largest other, so can anything that flattens the logits.)
+others.  One concept's share is read elsewhere, as in the paper: see `CONCEPTS`.  (Relative to the
+true answer's logit, a reversed vector can raise the margin; relative to the largest other, so can
+anything that flattens the logits.)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ class Concept:
     """Output head on which the effect is read."""
     asked: Callable[[Int[Tensor, " token"]], Int[Tensor, " token"]]
     """The answer that the vector asks for, given the true one."""
+    drop_at: Where | None = None
+    """Tokens where the fall in accuracy is read; None for those it points away from."""
 
 
 def _token(labels: Labels, *, closes: bool) -> Bool[Tensor, " token"]:
@@ -63,11 +66,13 @@ CONCEPTS = (
         away=lambda labels: _token(labels, closes=False),
         head="token",
         asked=lambda label: label + 1,
+        drop_at=lambda labels: _token(labels, closes=True),
     ),
 )
 """The paper's three vectors (arXiv 2605.24577): the sticky-invalid direction at depth 4, which it
 subtracts; depth 5 minus depth 4; closing minus opening brackets, which asks every opening bracket
-for the closing one of the same family."""
+for the closing one of the same family.  For the last, the paper reads accuracy at closing
+brackets, where the vector asks for nothing; the margin is read at opening ones."""
 
 
 @dataclass(frozen=True)

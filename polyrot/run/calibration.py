@@ -227,12 +227,7 @@ class CalibrationSession(Session):
         from polyrot.suites.registry import applies_to
 
         ids = {drawn.id for drawn in self._drawn}
-        return {
-            (id, suite)
-            for id in ids
-            for suite in self._suites
-            if applies_to(id.partition("/")[0], suite)
-        }
+        return {(id, suite) for id in ids for suite in self._suites if applies_to(id, suite)}
 
     def _lost(self, folder: Path) -> list[str]:
         """List what the matrix in a folder has and this one lacks."""

@@ -143,7 +143,7 @@ class Session:
         if measurement is None or not isinstance(item, pytest.Function):
             return True
         suite = str(item.callspec.params["suite_name"])
-        return applies_to(measurement.claim.id, suite, capabilities_asked_by(item))
+        return applies_to(measurement.id, suite, capabilities_asked_by(item))
 
     def judge(
         self,

@@ -60,6 +60,9 @@ class Listed:
 
     None: those whose fixtures it can provide.
     """
+    without: tuple[str, ...] = ()
+    """Measurements of these claims that do not concern it, `PIR-13/published`: not printed for such
+    models."""
     exhaustive: bool = False
     """Is this list complete?  If not, claims that no kind lists run too, if it can provide them."""
     default: bool = False

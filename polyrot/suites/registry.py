@@ -224,18 +224,20 @@ def listed_claims() -> frozenset[str]:
     return frozenset().union(*(kind.claims for kind in kinds()))
 
 
-def applies_to(claim: str, name: str, capabilities: Collection[type[Capability]] = ()) -> bool:
-    """Does a claim apply to a suite?
+def applies_to(id: str, name: str, capabilities: Collection[type[Capability]] = ()) -> bool:
+    """Does a claim, or one of its measurements, apply to a suite?
 
-    Yes if the suite lists it.  A claim that no experiment lists applies to every suite that has the
-    capabilities it requests.
+    Yes if the suite lists the claim, and does not leave out the measurement.  A claim that no
+    experiment lists applies to every suite that has the capabilities it requests.
 
     Args:
-        claim: its id.
+        id: of the claim or the measurement.
         name: of the suite.
         capabilities: requested by the claim's fixtures.
     """
-    found = find_suite(name)
+    found, claim = find_suite(name), id.partition("/")[0]
+    if id in found.without:
+        return False
     if found.claim_ids is not None:
         if claim in found.claim_ids:
             return True

@@ -47,7 +47,9 @@ def refine_rotation(
     """Minimise the worst tensor's difference, plus a weight times the unexplained variance.
 
     Over the residual rotation alone, in its Cayley parametrisation about the start, by L-BFGS.
-    The joint loss of arXiv 2605.24577.
+    The joint loss of arXiv 2605.24577 is another: it weighs mean differences of all weights and of
+    activations by 1 - lambda and lambda, and its code reports the one of Adam's steps at which the
+    weights differ least; see `polyrot.symmetry.released`.
 
     Args:
         target: weights of the model to align.

@@ -91,7 +91,10 @@ class ByPart:
 
 @dataclass(frozen=True)
 class ByDose:
-    """One figure per part, of its effect by dose."""
+    """One figure per part that has such details, of its effect by dose.
+
+    It is named by the part without what follows a comma: that may be the dose that is judged.
+    """
 
     title: str
     """Contains `{part}`."""
@@ -101,7 +104,8 @@ class ByDose:
     doses: tuple[float, ...]
 
     def __call__(self, worlds: Worlds) -> list[Figure]:
-        return [self._of(worlds, part) for part in worlds[MODELS]]
+        figures = [self._of(worlds, part) for part in worlds[MODELS]]
+        return [figure for figure in figures if figure.series]
 
     def _of(self, worlds: Worlds, part: str) -> Figure:
         series = []
@@ -113,9 +117,10 @@ class ByDose:
             if have:  # at dose 0 there is no effect
                 x, y = (0.0, *have), (0.0, *have.values())
                 series.append(Series(curve.label, curve.role, x, y))
+        name = part.partition(", ")[0]
         return Figure(
-            part,
-            self.title.format(part=part),
+            name,
+            self.title.format(part=name),
             self.caption,
             "alpha: times the vector is added",
             self.y,

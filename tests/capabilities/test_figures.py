@@ -160,7 +160,16 @@ def test_effects_grow_from_nothing_at_no_dose() -> None:
     (line,) = figure.series
     assert (line.x, line.y) == ((0.0, 1.0, 4.0), (0.0, 0.3, 0.9))
     nothing = Curve("control", Role.NEGATIVE, "gone", "at {dose:g}")
-    assert by_dose({MODELS: {"all": own}}, nothing, (1.0,)).series == ()
+    of_nothing = ByDose("Of {part}", "Drawn by hand.", "score", (nothing,), (1.0,))
+    assert of_nothing({MODELS: {"all": own}}) == []
+
+
+def test_a_part_that_names_its_dose_is_drawn_as_what_was_dosed() -> None:
+    own = exact(1.0, unit="seed", n=5, method="by hand", details={"at 1": 0.3})
+    other = exact(1.0, unit="seed", n=5, method="by hand")
+    curve = Curve("models", Role.MODELS, detail="at {dose:g}")
+    figure = by_dose({MODELS: {"closer, at 1": own, "closer, at 2": other}}, curve, (1.0,))
+    assert (figure.name, figure.title) == ("closer", "Of closer")
 
 
 def against(predicted: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> Figure:

@@ -12,7 +12,7 @@ from pathlib import Path
 import planted
 import planted_models
 import pytest
-from claim_runs import claim_module, measured
+from claim_runs import by_interval, claim_module, measured
 from torch import Tensor
 
 from polyrot.capabilities import steering
@@ -43,6 +43,7 @@ def few_sequences_and_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "EFFECT_SEQUENCES", 64)
     monkeypatch.setattr(components, "MEAN_SEQUENCES", 512)
     monkeypatch.setattr(search, "MAX_SWEEPS", 10)
+    monkeypatch.setattr("polyrot.verdict.run.place_parts", by_interval)
     for id in ("PIR-01", "PIR-16", "PIR-19", "PIR-21"):
         monkeypatch.setattr(claim_module(id), "SEQUENCES", 64)
 
@@ -91,6 +92,18 @@ def rotated_cohort() -> Suite:
 
 def extrapolating() -> Suite:
     return suite(planted_models.extrapolating)
+
+
+def not_extrapolating() -> Suite:
+    return suite(planted_models.not_extrapolating)
+
+
+def thirds_of_a_turn() -> Suite:
+    return suite(planted_models.thirds_of_a_turn)
+
+
+def aligned_in_part() -> Suite:
+    return suite(planted_models.aligned_in_part)
 
 
 def rotated() -> Suite:
@@ -157,6 +170,7 @@ TRUE = [
     ("PIR-14", HARDENED, one_run),
     ("PIR-18", HARDENED, different_functions),
     ("PIR-19", HARDENED, one_trained),
+    ("PIR-21", HARDENED, not_extrapolating),
 ]
 
 FALSE = [
@@ -179,7 +193,6 @@ FALSE = [
     ("PIR-10", HARDENED, unrelated),
     ("PIR-11", PUBLISHED, one_trained),
     ("PIR-11", HARDENED, one_trained),
-    ("PIR-13", PUBLISHED, one_trained_rotated),
     ("PIR-13", HARDENED, one_trained_apart),
     ("PIR-14", PUBLISHED, other_runs),
     ("PIR-14", HARDENED, other_runs),
@@ -190,6 +203,7 @@ FALSE = [
     ("PIR-18", HARDENED, same_function),
     ("PIR-19", HARDENED, blind_to_depth),
     ("PIR-20", HARDENED, rotated_cohort),
+    ("PIR-21", PUBLISHED, extrapolating),
     ("PIR-21", HARDENED, extrapolating),
 ]
 
@@ -200,8 +214,9 @@ EXPOSED = [
     ("PIR-07", PUBLISHED, rotated_gaussian, {"unrelated noise clouds"}),
     ("PIR-07", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
     ("PIR-08", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
+    ("PIR-13", PUBLISHED, one_trained_rotated, {"random direction"}),
+    ("PIR-15", PUBLISHED, one_trained, {"untrained seed"}),
     ("PIR-15", HARDENED, one_trained, {"untrained seed"}),
-    ("PIR-20", PUBLISHED, rotated_cohort, {"shared, in rotated bases"}),
 ]
 
 
@@ -224,6 +239,29 @@ def test_a_control_exposes_what_cannot_fail(
     record = measured(id, which, world())
     assert record.verdict is Verdict.VACUOUS
     assert fooled(record) == by
+
+
+def test_the_search_as_released_takes_a_rotation_for_a_difference_of_weights() -> None:
+    record = measured("PIR-20", PUBLISHED, rotated_cohort())
+    by_name = {part.name: part for part in record.parts}
+    as_released, repaired = (
+        by_name[f"{which}, independent / shared"] for which in ("as released", "repaired")
+    )
+    assert as_released.verdict is Verdict.VACUOUS
+    assert {c.name for c in as_released.controls if not c.behaved} == {"shared, in rotated bases"}
+    assert repaired.placement is not Placement.INSIDE
+
+
+def test_every_direction_inverts_between_bases_that_point_apart() -> None:
+    record = measured("PIR-13", HARDENED, thirds_of_a_turn())
+    for part in record.parts:
+        assert part.placement is Placement.INSIDE, part.reason
+
+
+def test_weights_that_align_in_part_are_seen_to() -> None:
+    record = measured("PIR-17", HARDENED, aligned_in_part())
+    for part in record.parts:
+        assert part.placement is Placement.INSIDE, part.reason
 
 
 def test_seeds_short_of_the_papers_accuracy_decide_nothing_about_its_divergence() -> None:
@@ -261,7 +299,9 @@ def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
     for wrong in (steering.uncarried, steering.randomly_rotated):
 
         def measure(world: SteeringWorld = wrong) -> dict[str, Estimate]:
-            return steered.each_concept(partial(module.share_of_effect, steered, world))
+            return steered.each_concept(
+                partial(module.smaller_share, steered, world), ordered=False
+            )
 
         record = run(module.HARDENED, measure, suite="planted")
         assert record.verdict is Verdict.REFUTED, record.reason
@@ -279,7 +319,7 @@ def test_a_vector_that_moves_no_seed_as_it_asks_leaves_its_own_part_open(
     assert good.verdict is Verdict.REPLICATED
     assert open_part.verdict is Verdict.INCONCLUSIVE
     assert open_part.reason == (
-        "no interval: in 20 of 20 pairs the target's own vector does not move its answers as it "
+        "no interval: in 10 of 10 pairs the target's own vector does not move its answers as it "
         "asks"
     )
     assert (record.verdict, record.reason) == (
@@ -292,7 +332,7 @@ def test_a_vector_that_moves_no_seed_as_it_asks_leaves_its_own_part_open(
 def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    on, share_of_effect = one_trained_rotated(), claim_module("PIR-12").share_of_effect
+    on, smaller_share = one_trained_rotated(), claim_module("PIR-12").smaller_share
     concept_vectors = DyckSteered.concept_vectors
 
     def one_reversed(steered: DyckSteered, concept: Concept, *, held_out: bool) -> Tensor:
@@ -306,19 +346,19 @@ def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
     monkeypatch.setattr(DyckSteered, "concept_vectors", one_reversed)
     steered = on.get(Steered)
     estimate = average(
-        steered.pairs(), lambda pair: share_of_effect(steered, steering.carried, concept, pair)
+        steered.pairs(ordered=False),
+        lambda pair: smaller_share(steered, steering.carried, concept, pair),
     )
     assert estimate.method == (
-        "no interval: in 4 of 20 pairs the target's own vector does not move its answers as it "
+        "no interval: in 4 of 10 pairs the target's own vector does not move its answers as it "
         "asks; the value is of the others"
     )
     assert (estimate.low, estimate.high, estimate.n) == (-math.inf, math.inf, len(on.seeds))
-    # Of 16 pairs, those from the reversed seed, 4, do the reverse; 12 do as they are asked.
-    assert estimate.value < 0.75
-    assert estimate.details["lowest pair"] < 0
-    assert len(estimate.pairs) == 16
-    assert estimate.pairs.keys().isdisjoint(f"{seed} to 3" for seed in on.seeds)
-    assert sum(estimate.pairs.values()) / 16 == pytest.approx(estimate.value)
+    # Of the 6 pairs without the reversed seed every one does as it is asked.
+    assert estimate.value == pytest.approx(1, abs=1e-3)
+    assert len(estimate.pairs) == 6
+    assert not any("3" in pair for pair in estimate.pairs)
+    assert sum(estimate.pairs.values()) / 6 == pytest.approx(estimate.value)
     assert min(estimate.pairs.values()) == estimate.details["lowest pair"]
 
 

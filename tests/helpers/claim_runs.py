@@ -1,7 +1,7 @@
 """Runs of a claim's own test function on a suite that was made here."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from polyrot.stats.estimate import Estimate
 from polyrot.suites.capability import Capability
 from polyrot.suites.suite import Suite
+from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.record import Record
 from polyrot.verdict.run import run
 
@@ -27,6 +28,11 @@ def claim_module(id: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def by_interval(bars: Mapping[str, Bar], estimates: Mapping[str, Estimate]) -> dict[str, Placement]:
+    """Place by 95% intervals: planted cohorts are too small for the levels of `place_parts`."""
+    return {part: bars[part].place(estimate) for part, estimate in estimates.items()}
 
 
 def measured(id: str, which: str, suite: Suite, *, drawn: bool = True) -> Record:

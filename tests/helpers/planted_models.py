@@ -1,5 +1,6 @@
 """Suites of whole models whose truth is known, made of shipped weights or drawn ones."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ from polyrot.models.transformer import (
     stack_states,
 )
 from polyrot.suites.artifacts import SHIPPED, Artifacts
-from polyrot.symmetry.group import WRITERS, Symmetry, random_symmetry
+from polyrot.symmetry.group import WRITERS, Symmetry, fold_gains, random_symmetry
 from polyrot.tasks import dyck
 
 CONFIG = TransformerConfig()
@@ -66,8 +67,11 @@ class PlantedModels(DyckModels, Components, Autoencoders):
     def component_models(self, *, trained: bool = True) -> list[StackedTransformer]:
         return [self.models if trained else self.untrained]
 
-    def subject(self, model: StackedTransformer) -> Subject:
-        return components.subject(model)
+    def subject(self, model: StackedTransformer, *, published: bool = False) -> Subject:
+        return components.published_subject(model) if published else components.subject(model)
+
+    def batches(self):
+        return components.batches(self.models)
 
     def cohort(self, name: str) -> StackedTransformer:
         return self._others[name]
@@ -116,9 +120,9 @@ def nearly_linear() -> PlantedModels:
     """Components that write so little that the loss is linear in it."""
 
     def quiet(state: State) -> State:
-        return {n: t * 0.02 if n.endswith(WRITERS) else t for n, t in state.items()}
+        return {n: t * 0.002 if n.endswith(WRITERS) else t for n, t in state.items()}
 
-    return PlantedModels([quiet(random_model(seed, SMALL)) for seed in FEW], config=SMALL)
+    return PlantedModels([quiet(random_model(seed, SMALL)) for seed in SEEDS], config=SMALL)
 
 
 def blind_to_depth() -> PlantedModels:
@@ -139,4 +143,49 @@ def rotated_cohort() -> PlantedModels:
 def extrapolating() -> PlantedModels:
     """The cohort trained on short sequences answers long ones as well as the other."""
     states = [shipped("dyck3-independent", 100 + s) for s in SEEDS]
-    return PlantedModels(states, shares_io=False, others={"dyck3-short": stack(states)})
+    others = {"dyck3-short": stack(states), "dyck3": stack(states)}
+    return PlantedModels(states, shares_io=False, others=others)
+
+
+def not_extrapolating() -> PlantedModels:
+    """Images of one model; those of the short cohort's place are blind to the depth."""
+    state = shipped("dyck3-independent", 100)
+    states = [random_symmetry(state, CONFIG, s) for s in SEEDS]
+    others = {"dyck3-short": stack([averaged_depths(s) for s in states]), "dyck3": stack(states)}
+    return PlantedModels(states, shares_io=False, others=others)
+
+
+def turned_by(angle: float) -> Symmetry:
+    """Rotate every plane of two neighbouring coordinates by an angle."""
+    plane = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
+    planes = [torch.tensor(plane, dtype=torch.float64)] * (CONFIG.d_model // 2)
+    return Symmetry(Symmetry.identity(CONFIG).layers, torch.block_diag(*planes))
+
+
+def thirds_of_a_turn() -> PlantedModels:
+    """Three images of one trained model: every direction of each points away from the others'."""
+    drawn = [turned_by(2 * math.pi * third / 3) for third in FEW]
+    state = shipped("dyck3", 0)
+    return PlantedModels(
+        [symmetry.apply(state) for symmetry in drawn],
+        torch.stack([symmetry.positions(CONFIG) for symmetry in drawn]),
+        shares_io=False,
+    )
+
+
+def aligned_in_part() -> PlantedModels:
+    """One trained model in bases turned by parts of a turn, with noise on every tensor."""
+    state = fold_gains({name: t.double() for name, t in shipped("dyck3", 0).items()})
+    states, codes = [], []
+    for seed in FEW:
+        generator = torch.Generator().manual_seed(seed)
+        noisy = {
+            name: t + 0.35 * t.std() * torch.randn(t.shape, generator=generator).double()
+            if not name.endswith("gain")
+            else t
+            for name, t in state.items()
+        }
+        symmetry = turned_by(0.8 * seed)
+        states.append({name: t.float() for name, t in symmetry.apply(noisy).items()})
+        codes.append(symmetry.positions(CONFIG))
+    return PlantedModels(states, torch.stack(codes))

@@ -97,6 +97,9 @@ def test_the_gradient_alone_is_wrong_on_a_square_by_the_step_squared() -> None:
     assert attribution_patching(model, zero, inputs).tolist() == [-108]
     assert integrated_gradients(model, zero, inputs, points=1).tolist() == [-72]
     assert integrated_gradients(model, zero, inputs, points=4).tolist() == [-72]
+    # Read at the end of each step towards the output, at 9, 7.5, 6 and 4.5, it is short of that.
+    assert integrated_gradients(model, zero, inputs, points=1, at=0).tolist() == [-108]
+    assert integrated_gradients(model, zero, inputs, points=4, at=0).tolist() == [-81]
 
 
 def test_integrated_gradients_take_the_midpoints_of_a_cube() -> None:

@@ -1,7 +1,6 @@
-"""Models, answers and cohorts of known truth that replace the trained ones."""
+"""Models and answers of known truth that replace the trained ones."""
 
-from collections.abc import Callable
-
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -12,26 +11,17 @@ from polyrot.experiments.dyck.functions import (
     averaged_depths,
     changed_models,
     divergence_from_labels,
-    restacked,
     swapped_blocks,
 )
 from polyrot.experiments.dyck.suite import DyckModels
-from polyrot.experiments.dyck.weights import with_noise
 from polyrot.interventions.effects import Effects
-from polyrot.models.harvest import real_labels
-from polyrot.models.transformer import HEADS, StackedTransformer, State
+from polyrot.models.harvest import predict, real_labels
+from polyrot.models.transformer import State
 from polyrot.suites.draws import draw_seed
-from polyrot.symmetry.group import Symmetry
-from polyrot.tasks.dyck import LabelledSequences
+from polyrot.tasks.dyck import ANALYSIS_LENGTHS, LabelledSequences
 
-UNEMBEDDINGS = tuple(HEADS.values())
-NOISE = 2.0
-"""Variance of noise on the unembeddings, larger than that of their entries."""
 WRONG = 0.05
 """Share of wrong answers where the accuracy is planted."""
-
-Cohorts = tuple[StackedTransformer, StackedTransformer]
-"""Seeds that share nothing, and seeds that share their embedding and unembeddings."""
 
 
 def decoy_divergence(dyck: DyckModels, sequences: int) -> PerSeed:
@@ -70,30 +60,6 @@ def random_depth_unembedding(state: State) -> State:
     return {**state, "W_U_depth": noise}
 
 
-def noisy_unembeddings(dyck: DyckModels) -> Cohorts:
-    """The sharing cohort with noise on each seed's unembeddings, against the unchanged cohort."""
-    return _changed(
-        dyck, lambda i, state: with_noise(state, NOISE, draw_seed(i, 26), names=UNEMBEDDINGS)
-    )
-
-
-def rotated_bases(dyck: DyckModels) -> Cohorts:
-    """The sharing cohort in Haar-rotated bases, against itself: equal up to symmetries."""
-    config = dyck.cohort("dyck3").config
-    return _changed(
-        dyck,
-        lambda i, state: Symmetry.random(config, draw_seed(i, 28), residual=True).apply(state),
-    )
-
-
-def one_boundary(dyck: DyckModels) -> Cohorts:
-    """The independent cohort with the first seed's unembeddings in every seed."""
-    first, *others = [dyck.models.state(i) for i in range(len(dyck.seeds))]
-    unembeddings = {name: first[name] for name in (*UNEMBEDDINGS, "ln_f.gain")}
-    states = [first, *({**state, **unembeddings} for state in others)]
-    return restacked(dyck, states), dyck.cohort("dyck3")
-
-
 def planted_answers(
     dyck: DyckModels, batch: LabelledSequences
 ) -> tuple[Bool[Tensor, "seed token"], Bool[Tensor, "seed token"]]:
@@ -103,6 +69,19 @@ def planted_answers(
     return draw >= WRONG, torch.ones_like(draw, dtype=torch.bool)
 
 
-def _changed(dyck: DyckModels, change: Callable[[int, State], State]) -> Cohorts:
-    shared = dyck.cohort("dyck3")
-    return restacked(dyck, [change(i, shared.state(i)) for i in range(shared.seeds)]), shared
+def cut_answers(
+    dyck: DyckModels, batch: LabelledSequences
+) -> tuple[Bool[Tensor, "seed token"], Bool[Tensor, "seed token"]]:
+    """Return masks of correct answers by models that see nothing after length 48, and that do.
+
+    Beyond it they repeat the answer that they gave there.
+    """
+    predicted = predict(dyck.models, batch)["depth"].argmax(-1)
+    labels = real_labels(batch)["depth"]
+    starts = np.concatenate([[0], batch.lengths.cumsum()[:-1]])
+    seen = [
+        first + np.minimum(np.arange(length), ANALYSIS_LENGTHS[1])
+        for first, length in zip(starts, batch.lengths, strict=True)
+    ]
+    repeated = predicted[:, torch.from_numpy(np.concatenate(seen))]
+    return repeated == labels, predicted == labels

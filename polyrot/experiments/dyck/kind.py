@@ -20,6 +20,7 @@ KIND = Kind(
             "dyck3-independent",
             "Dyck-3 transformers, seeds 100-104, nothing shared; shipped",
             claims=f"{BOTH} PIR-13 PIR-20..21",
+            without=("PIR-13/published",),
             default=True,
             cohorts=("dyck3-independent", "two-back", "dyck3", "dyck3-short"),
         ),

@@ -1,9 +1,10 @@
 """Steering the Dyck-3 models: concepts defined by labels, effects measured on the output heads."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polyrot.capabilities.steering import ALPHAS, Steered, Vectors
@@ -12,6 +13,7 @@ from polyrot.interventions.steering import (
     CONCEPTS,
     Concept,
     Effects,
+    Where,
     difference_of_means,
     divergence,
     steer,
@@ -39,6 +41,9 @@ class DyckSteered(Steered):
 
     def concept_vectors(self, concept: Concept, *, held_out: bool) -> Vectors:
         return _mean_differences(self.suite, self.activations, concept, held_out)
+
+    def concept_tokens(self, concept: Concept) -> Bool[Tensor, " token"]:
+        return concept.toward(self.suite.labels) | concept.away(self.suite.labels)
 
     def effects(
         self, vectors: Vectors, concept: Concept, alphas: tuple[float, ...], *, held_out: bool
@@ -80,18 +85,23 @@ def _effects(
     held_out: bool,
 ) -> Effects:
     scored = suite.held_out if held_out else torch.ones_like(suite.held_out)
-    where = concept.away(suite.labels) & scored
-    true = suite.labels[concept.head][where]
-    return steer(
-        models,
-        SITE,
-        activations[:, where],
-        vectors,
-        head=concept.head,
-        true=true,
-        asked=concept.asked(true),
-        alphas=alphas,
-    )
+
+    def read(at: Where) -> Effects:
+        where = at(suite.labels) & scored
+        true = suite.labels[concept.head][where]
+        return steer(
+            models,
+            SITE,
+            activations[:, where],
+            vectors,
+            head=concept.head,
+            true=true,
+            asked=concept.asked(true),
+            alphas=alphas,
+        )
+
+    effects = read(concept.away)
+    return effects if concept.drop_at is None else replace(effects, drop=read(concept.drop_at).drop)
 
 
 @lru_cache(maxsize=8)

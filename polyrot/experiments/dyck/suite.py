@@ -1,7 +1,7 @@
 """Suites of Dyck-3 transformers: from any source of weights, and from polyrot's trained files."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from polyrot.capabilities.streams import (
 from polyrot.cores.gramians import Tail
 from polyrot.errors import NotRun
 from polyrot.experiments.dyck import components
+from polyrot.interventions.effects import Inputs
 from polyrot.models.cohorts import COHORTS, CONTROL_COHORT, Cohort
 from polyrot.models.harvest import Activations, harvest, real_labels
 from polyrot.models.transformer import (
@@ -161,9 +162,12 @@ class DyckSuite(DyckModels, Cores, Components, ControlAutoencoders):
     def component_models(self, *, trained: bool = True) -> Iterable[StackedTransformer]:
         return [self.models if trained else self.untrained]
 
-    def subject(self, model: nn.Module) -> Subject:
+    def subject(self, model: nn.Module, *, published: bool = False) -> Subject:
         assert isinstance(model, StackedTransformer)
-        return components.subject(model)
+        return components.published_subject(model) if published else components.subject(model)
+
+    def batches(self) -> Iterator[tuple[nn.Module, dict[str, Tensor], list[Sequence[Inputs]]]]:
+        yield from components.batches(self.models)
 
     def tail(self, seed: int) -> Tail:
         model = self.models.take(self.index(seed)).cpu()

@@ -1,7 +1,7 @@
 """Pairs of models as weights, up to their symmetries, and their controls."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,10 +13,12 @@ from polyrot.experiments.dyck.functions import averaged_depths
 from polyrot.experiments.dyck.suite import DyckModels
 from polyrot.linalg import haar
 from polyrot.linalg.moments import Centred, Moments
-from polyrot.models.transformer import StackedTransformer, State
+from polyrot.models.transformer import StackedTransformer, State, analytic_positions
 from polyrot.suites.draws import draw_seed
+from polyrot.symmetry import released
 from polyrot.symmetry.group import Symmetry, fold_gains
-from polyrot.symmetry.search import WeightAlignment, align_weights
+from polyrot.symmetry.released import Found, Joint, with_positions
+from polyrot.symmetry.search import WeightAlignment, align_weights, tensor_mse
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,10 @@ class WeightPair:
 
     source: State
     target: State
-    activations: tuple[Moments, ...]
+    activations: Mapping[str, Moments]
     """Moments by site, from the target's activations to the source's."""
+    turn: Float[Tensor, "d_model d_model"] | None = None
+    """What the target's position code is the source's times; None if the two are equal."""
 
 
 WeightWorld = Callable[[DyckModels, int, int], WeightPair]
@@ -35,8 +39,10 @@ WeightWorld = Callable[[DyckModels, int, int], WeightPair]
 
 def as_trained(dyck: DyckModels, source: int, target: int) -> WeightPair:
     """The models themselves: no control."""
-    pairs = [{pair.seeds: pair for pair in dyck.pairs(site)}[source, target] for site in dyck.sites]
-    moments = tuple(pair.moments[0] for pair in pairs)
+    moments = {
+        site: {pair.seeds: pair for pair in dyck.pairs(site)}[source, target].moments[0]
+        for site in dyck.sites
+    }
     return WeightPair(_state(dyck, source), _state(dyck, target), moments)
 
 
@@ -72,7 +78,7 @@ def part_turned(dyck: DyckModels, source: int, target: int) -> WeightPair:
     rotation = _planes(dyck.models.config.d_model, angle, draw_seed(source, target, 21))
     turned = Symmetry(Symmetry.identity(dyck.models.config).layers, rotation).apply(folded)
     noisy = with_noise(turned, FLOOR, draw_seed(source, target, 22))
-    return WeightPair(folded, noisy, _rotated_moments(dyck, source, rotation))
+    return WeightPair(folded, noisy, _rotated_moments(dyck, source, rotation), rotation)
 
 
 def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
@@ -80,11 +86,13 @@ def scaled(dyck: DyckModels, source: int, target: int) -> WeightPair:
 
     The squared difference is `PLANTED` if the bases agree, and larger otherwise.
     """
-    state = fold_gains(_state(dyck, source))
-    unembedding = state["W_U_tok"]
-    longer = 1 + (PLANTED / float(unembedding.square().mean())) ** 0.5
-    changed = {**state, "W_U_tok": longer * unembedding}
-    return WeightPair(state, changed, _rotated_moments(dyck, source, None))
+    return _scaled(dyck, source, PLANTED)
+
+
+def scaled_by_variance(dyck: DyckModels, source: int, target: int) -> WeightPair:
+    """As `scaled`, with a squared difference that is `PLANTED` times the tensor's variance."""
+    unembedding = fold_gains(_state(dyck, source))["W_U_tok"].double()
+    return _scaled(dyck, source, PLANTED * float(unembedding.var(correction=0)))
 
 
 def with_noise(state: State, variance: float, seed: int, *, names: tuple[str, ...] = ()) -> State:
@@ -118,6 +126,44 @@ def alignment(
     )
 
 
+STARTS = 4
+"""Starts of the search as released, a quarter of the paper's: the others are hardly better."""
+LAMBDAS = (0.0, 0.1, 1.0, 10.0, 100.0)
+"""Weights of the activations' term of the joint loss: the paper's."""
+JOINT_SITES = ("resid_post.0", "resid_post.1", "resid_post.1")
+"""Sites of that term; the paper names the last one twice, as `resid_post_1` and `resid_pre_2`."""
+
+
+@lru_cache(maxsize=256)
+def search_as_released(
+    dyck: DyckModels, world: WeightWorld, source: int, target: int, *, repaired: bool
+) -> tuple[Found, list[Joint]]:
+    """Align a pair by the paper's search, then by its joint loss at each of `LAMBDAS`."""
+    pair = weight_pair(dyck, world, source, target)
+    code = analytic_positions(dyck.models.config).double()
+    goal = with_positions(pair.source, code)
+    start = with_positions(pair.target, code if pair.turn is None else code @ pair.turn)
+    found = released.search_as_released(start, goal, repaired=repaired, starts=STARTS)
+    sites = [pair.activations[site] for site in JOINT_SITES]
+    return found, released.refine_as_released(found, goal, sites, LAMBDAS)
+
+
+@lru_cache(maxsize=256)
+def models_as_released(
+    models: StackedTransformer, i: int, j: int, *, repaired: bool
+) -> dict[str, float]:
+    """Align one model of a stack to another by the paper's search: the differences by tensor."""
+    goal, start = (with_positions(models.state(k), models.positions(k)) for k in (i, j))
+    found = released.search_as_released(start, goal, repaired=repaired, starts=STARTS)
+    return tensor_mse(found.image, goal)
+
+
+def by_variance(found: WeightAlignment, goal: State) -> dict[str, float]:
+    """Divide each tensor's squared difference by the variance of the goal's entries."""
+    folded = fold_gains({name: tensor.double() for name, tensor in goal.items()})
+    return {name: mse / float(folded[name].var(correction=0)) for name, mse in found.mse.items()}
+
+
 @lru_cache(maxsize=256)
 def align_models(
     sources: StackedTransformer,
@@ -145,18 +191,26 @@ def _image(dyck: DyckModels, source: int, target: int, *, residual: bool) -> Wei
     state = _state(dyck, source)
     symmetry = Symmetry.random(dyck.models.config, draw_seed(source, target, 20), residual=residual)
     moments = _rotated_moments(dyck, source, symmetry.residual)
-    return WeightPair(state, symmetry.apply(state), moments)
+    return WeightPair(state, symmetry.apply(state), moments, symmetry.residual)
 
 
-def _rotated_moments(dyck: DyckModels, seed: int, rotation: Tensor | None) -> tuple[Moments, ...]:
+def _scaled(dyck: DyckModels, source: int, difference: float) -> WeightPair:
+    state = fold_gains(_state(dyck, source))
+    unembedding = state["W_U_tok"]
+    longer = 1 + (difference / float(unembedding.square().mean())) ** 0.5
+    changed = {**state, "W_U_tok": longer * unembedding}
+    return WeightPair(state, changed, _rotated_moments(dyck, source, None))
+
+
+def _rotated_moments(dyck: DyckModels, seed: int, rotation: Tensor | None) -> dict[str, Moments]:
     """Return the moments from a seed's rotated activations to the unrotated ones."""
-    result = []
+    result = {}
     for site in dyck.sites:
         x = dyck.activations.at(site)[dyck.index(seed)][~dyck.held_out]
         centred = Centred.of("activations", x)
         other = centred if rotation is None else Centred.of("activations", x.double() @ rotation)
-        result.append(Moments.from_centred(other, centred))
-    return tuple(result)
+        result[site] = Moments.from_centred(other, centred)
+    return result
 
 
 def _planes(d: int, angle: float, seed: int) -> Float[Tensor, "d d"]:

@@ -26,7 +26,7 @@ from polyrot.experiments.language.checkpoints import (
 from polyrot.experiments.language.suite_file import SuiteFile
 from polyrot.experiments.language.tokens import Sequences, TokenData, load_tokens
 from polyrot.experiments.language.train import TOKENS_FILE
-from polyrot.interventions.effects import language_inputs, mean_outputs
+from polyrot.interventions.effects import Inputs, language_inputs, mean_outputs
 from polyrot.interventions.places import FINAL_NORM
 from polyrot.models import hub
 from polyrot.models.harvest import Activations
@@ -42,6 +42,8 @@ HELD_OUT_SEED = 2_027
 COMPONENT_SEQUENCES, MEAN_SEQUENCES = 8, 64
 """Number of sequences on which components are ablated, as in the paper, and of other sequences
 whose mean activations replace them."""
+COMPONENT_BATCHES = 4
+"""Batches of so many sequences that each seed has for itself, where there are enough."""
 
 
 class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
@@ -216,12 +218,25 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
             raise NotRun(f"tokens.sequences: components need more than {effects} sequences")
         return self.data.analysis[effects:means], self.data.analysis[:effects]
 
-    def subject(self, model: nn.Module) -> Subject:
+    def subject(self, model: nn.Module, *, published: bool = False) -> Subject:
         device = next(model.parameters()).device
         for_means, for_effects = (
             language_inputs(model, tokens.to(device)) for tokens in self.component_tokens
         )
         return Subject(model, mean_outputs(model, for_means), for_effects, for_effects)
+
+    def batches(self) -> Iterator[tuple[nn.Module, dict[str, Tensor], list[Sequence[Inputs]]]]:
+        """Yield batches of their own while there are tokens; otherwise those of `subject`."""
+        used = COMPONENT_SEQUENCES + MEAN_SEQUENCES
+        rest = list(self.data.analysis[used:].split(COMPONENT_SEQUENCES))
+        of_each = min(COMPONENT_BATCHES, len(rest) // len(self.seeds))
+        for i, model in enumerate(self.component_models()):
+            subject, device = self.subject(model), next(model.parameters()).device
+            own = rest[i * of_each : (i + 1) * of_each]
+            several: list[Sequence[Inputs]] = [
+                language_inputs(model, tokens.to(device)) for tokens in own
+            ]
+            yield model, subject.means, several or [subject.inputs]
 
     @property
     def middle_site(self) -> str:
