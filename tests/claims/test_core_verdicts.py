@@ -61,7 +61,7 @@ class HearsALittle(ChainWorld):
 
     @cached_property
     def models(self) -> ChainModels:
-        return reads_noise_too(Draw(0), CHAIN, loudness=1.0)
+        return reads_noise_too(Draw(0), CHAIN, loudness=0.75)
 
 
 class LoudAndApart(ChainWorld):
