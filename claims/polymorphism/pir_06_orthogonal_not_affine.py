@@ -4,7 +4,8 @@
 than a rotation even of sequences that neither fit saw, if only because it shrinks noisy directions.
 So the difference of the two is compared with the same difference where nothing but a rotation, a
 scale and noise relates the seeds: a Haar world with the residuals of the pair's own fit, and so
-with its explained variance.
+with its explained variance.  Where both seeds are so noisy that a rotation between them gains more
+than that, the positive control with noise on both sides shows it.
 """
 
 import pytest
@@ -41,6 +42,7 @@ HARDENED = Measurement(
         negative("linear world, condition number 3", controls.linear(3.0)),
         negative("linear world, condition number 10", controls.linear(10.0)),
         positive("another noise-matched Haar world", controls.noise_matched(draw=1)),
+        positive("Haar world with noise on both sides", controls.private_noise),
     ),
     figures=(GAINS,),
 )

@@ -187,12 +187,51 @@ def noise_matched(draw: int = 0) -> World:
     return world
 
 
+def private_noise(pair: Pair) -> Pair:
+    """A rotation relates the seeds, and each has noise of its own; both covariances are the pair's.
+
+    What the seeds have in common is, in the source's basis, the symmetric factor of their
+    cross-covariance, cut down to what either of them varies: no more can be common to both up to a
+    rotation.  The source stays as it is.
+    """
+    moments = pair.moments[0]
+    own = align(moments=moments.swap(), group="O", seed=pair.draw_seed(19))
+    back = own.rotation.mT
+    source, target = (
+        m / moments.count for m in (moments.target, own.rotation @ moments.source @ back)
+    )
+    common = moments.cross.mT / moments.count @ back
+    for side in (source, target):
+        common = _cut_down((common + common.mT) / 2, side)
+    shared = torch.linalg.pinv(source, hermitian=True, rtol=1e-9) @ common
+    noise = _root(target - shared.mT @ source @ shared)
+    drawn = torch.randn(pair.source.shape, generator=pair.generator(81), dtype=torch.float64)
+    turn = haar.sample(pair.d_model, group="O", seed=pair.draw_seed(82))
+    x = pair.source.double() - own.source_mean
+    return pair.with_target(((x @ shared + drawn @ noise) @ turn + own.target_mean).float())
+
+
+def _cut_down(matrix: Matrix, limit: Matrix) -> Matrix:
+    """Lower a covariance to at most another one, in the directions of their ratio."""
+    values, vectors = torch.linalg.eigh(limit)
+    root = values.clamp(min=1e-10 * float(values[-1])).sqrt()
+    whiten, colour = ((vectors * r) @ vectors.mT for r in (1 / root, root))
+    ratios, axes = torch.linalg.eigh(whiten @ matrix @ whiten)
+    return colour @ (axes * ratios.clamp(0, 1)) @ axes.mT @ colour
+
+
+def _root(covariance: Matrix) -> Matrix:
+    values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
+
+
 def linear(condition: float) -> World:
-    """As `noise_matched`, under a linear map with singular values from 1 to 1/condition."""
+    """As `noise_matched`, under a linear map that shrinks half of the directions by a factor."""
 
     def world(pair: Pair) -> Pair:
         left, right = haar.sample(pair.d_model, 2, group="O", seed=pair.draw_seed(15))
-        gains = torch.logspace(0, -math.log10(condition), pair.d_model, dtype=torch.float64)
+        gains = torch.ones(pair.d_model, dtype=torch.float64)
+        gains[::2] /= condition
         return _with_own_residuals(pair, left @ torch.diag(gains) @ right, salt=80)
 
     return world

@@ -194,7 +194,7 @@ def test_a_wrong_rotation_is_never_served_from_an_old_key(
 
         def measure() -> dict[str, Estimate]:
             measured.append(run_path(str(fitting))["align"](x, turned).ev)
-            return {"all": exact(measured[0], unit="pair", n=1, method="alone")}
+            return {"all": exact(measured[0], unit="pair", n=1, method="alone", exhaustive=True)}
 
         kept = EstimateCache(claim, {"of": "a test"}).measured("models", measure)
         return kept["all"].value, bool(measured)

@@ -1,6 +1,7 @@
 """The verdict rule, every row of its table, and the bars it rests on."""
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,8 @@ def test_too_few_seeds_decide_nothing_and_the_reason_says_so(values, anchor, sta
     assert part.verdict is Verdict.INCONCLUSIVE
     assert part.reason == f"{start} no interval; give at least three"
     assert part.undecided.cause is Cause.NO_INTERVAL
-    three = jackknife({(i, j): 0.9 for i in range(3) for j in range(3) if i != j})
-    assert verdict(three, ("-", OUT)) is Verdict.REPLICATED
+    nine = jackknife({(i, j): 0.9 for i in range(9) for j in range(9) if i != j})
+    assert verdict(nine, ("-", OUT)) is Verdict.REPLICATED
 
 
 def test_reasons_name_the_control() -> None:
@@ -304,6 +305,29 @@ def test_a_missing_control_concerns_its_own_parts_alone() -> None:
     verdicts = {part.name: part.verdict for part in record.parts}
     assert verdicts == {"late": Verdict.INCONCLUSIVE, "early": Verdict.REPLICATED}
     assert record.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_part_may_have_a_bar_and_controls_of_its_own() -> None:
+    size = Bar.at_most(0.5, "size")
+    measurement = replace(
+        toy(negative("false", both(OUT)), negative("large", both(IN), "size")),
+        part_bars={"size": size},
+    )
+    assert measurement.bar_of("late, size") is measurement.bar_of("size") is size
+    assert measurement.bar_of("size, late") is BAR
+    parts = {"late, score": IN, "late, size": OUT}
+    worlds = {"late, score": OUT, "late, size": IN}
+    measurement = replace(
+        measurement, controls=(negative("false", worlds), negative("large", worlds, "size"))
+    )
+    record = run(measurement, lambda world=parts: world, suite="toy")
+    score, of_size = record.parts
+    assert [part.verdict for part in record.parts] == [Verdict.REPLICATED] * 2
+    assert [len(part.controls) for part in record.parts] == [1, 2]
+    assert (score.bar, of_size.bar, of_size.region) == ("", "<= 0.5", (-math.inf, 0.5))
+    assert record.bar == ">= 0.5; <= 0.5"
+    read = Record.from_json(record.to_json()).parts[1]
+    assert (read.bar, read.quantity, read.region) == ("<= 0.5", "size", (-math.inf, 0.5))
 
 
 def both(estimate: Estimate) -> dict[str, Estimate]:

@@ -135,3 +135,13 @@ def test_an_exact_number_lies_where_it_lies_even_at_an_end(value: float, expecte
     number = exact(value, unit="rotation", n=10, method="analytic")
     assert place(number, bar=Bar.at_least(0.5, "p")) == [Placement(expected)]
     assert place(number, bar=Bar.above(0.5, "p")) == [Placement.OUTSIDE]
+
+
+def test_units_that_agree_decide_as_a_sign_test_does() -> None:
+    # Old rule: three seeds that happen to agree were certain.
+    for seeds, expected in ((3, "straddles"), (5, "straddles"), (9, "inside"), (12, "inside")):
+        same = over_seeds(dict.fromkeys(range(seeds), 1.0))
+        assert place(same) == [Placement(expected)]
+        assert place(same, bar=Bar.at_most(0.0, "x")) == [
+            Placement("straddles" if seeds < 12 else "outside")
+        ]

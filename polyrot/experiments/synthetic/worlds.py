@@ -108,13 +108,15 @@ def _signed_permutation(draw: Draw, seed: int) -> Tensor:
 
 
 def _linear(condition: float) -> Callable[[Draw, int], Tensor]:
-    """Make a map for each seed so that the map between two has about this condition number.
+    """Make a map for each seed that shrinks half of the directions, in random bases.
 
-    Two maps of condition number k in random bases compose to about k^1.5.
+    By a factor of condition^(2/3): the condition number of the map between two seeds is then about
+    4 if it is 3, and 20 if it is 10.
     """
+    gains = torch.ones(D_MODEL)
+    gains[::2] = condition ** (-2 / 3)
 
     def matrix(draw: Draw, seed: int) -> Tensor:
-        gains = torch.logspace(0, -2 / 3, D_MODEL, base=condition)
         return draw.haar(D_MODEL, seed, 8) @ torch.diag(gains) @ draw.haar(D_MODEL, seed, 9)
 
     return matrix
