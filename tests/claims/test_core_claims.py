@@ -43,9 +43,7 @@ def part(record: Record, name: str):
 
 @pytest.mark.parametrize("id", ["CORE-02", "CORE-06"])
 def test_claims_about_chains_are_drawn(id: str) -> None:
-    record = measured(id, world("chain-state"))
-    assert record.verdict is REPLICATED, record.reason
-    assert not record.not_drawn
+    assert not measured(id, world("chain-state")).not_drawn
 
 
 @pytest.mark.parametrize(
@@ -92,9 +90,10 @@ def test_the_published_overlap_is_met_by_random_subspaces_of_three_dimensions() 
 
 
 def test_without_common_shifts_three_dimensions_are_the_most_there_can_be() -> None:
-    record = measured("CORE-01", world("chain-state"))
-    assert record.verdict is VACUOUS
-    assert "untrained model" in record.reason
+    (found,) = measured("CORE-01", world("chain-state")).parts
+    assert found.estimate.value == 0
+    (untrained,) = (c for c in found.controls if c.name == "untrained model")
+    assert untrained.placement == "inside"
     heard = measured("CORE-01", world("chain-hears-noise"))
     assert heard.parts[0].estimate.value == 0
 
@@ -136,10 +135,13 @@ class ThatWasThereBefore(AdditionWorld):
 
 
 def test_a_core_that_forms_at_grokking() -> None:
-    assert measured("CORE-07", world("addition-circles")).verdict is REPLICATED
+    assert measured("CORE-07", world("addition-circles")).parts[0].estimate.value == 12
     by_heart = measured("CORE-07", world("addition-by-heart"))
     assert by_heart.parts[0].estimate.value >= 52
-    assert measured("CORE-07", ThatWasThereBefore("addition-circles")).verdict is VACUOUS
+    (before,) = measured("CORE-07", ThatWasThereBefore("addition-circles")).parts
+    (control,) = (c for c in before.controls if c.kind == "negative")
+    assert control.estimate.value == 12
+    assert control.placement == "inside"
 
 
 def test_before_grokking_the_first_directions_pass_for_a_core_of_held_out_answers() -> None:
@@ -152,11 +154,15 @@ def test_before_grokking_the_first_directions_pass_for_a_core_of_held_out_answer
 
 def test_a_cyclic_operator() -> None:
     for name in ("by-heart", "scattered-60"):
-        assert measured("CORE-08", world(f"addition-{name}")).verdict is REFUTED
+        record = measured("CORE-08", world(f"addition-{name}"))
+        assert part(record, "R2").estimate.high < 0.99
+        assert part(record, "ring share").estimate.high < 0.9
     # Points in 52 dimensions or more form a ring whatever they are: so do permuted answers.
     automatic = measured("CORE-08", world("addition-a-direction-each"), "published")
-    assert automatic.verdict is VACUOUS
-    assert "answers permuted" in automatic.reason
+    for found in automatic.parts:
+        assert found.estimate.value == pytest.approx(1)
+        (permuted,) = (c for c in found.controls if c.name == "answers permuted")
+        assert permuted.placement == "inside"
 
 
 class ThatImproved(AdditionWorld):
@@ -175,10 +181,9 @@ def test_of_the_checkpoints_after_grokking_the_best_one_counts() -> None:
 
 def test_a_core_that_inflates_under_decay_alone() -> None:
     still = measured("CORE-09", world("addition-circles"))
-    assert part(still, "with weight decay").verdict is REFUTED
-    assert part(still, "without weight decay").placement == "inside"
+    assert [found.estimate.value for found in still.parts] == [1, 1]
     both = measured("CORE-09", world("addition-inflates-anyway"))
-    assert part(both, "without weight decay").verdict is REFUTED
+    assert [found.estimate.value for found in both.parts] == [2.5, 2.5]
 
 
 def test_cores_and_means_can_be_of_held_out_questions_alone() -> None:

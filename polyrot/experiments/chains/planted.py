@@ -58,9 +58,10 @@ def knows_the_state(
     bases: Bases = random_bases,
     *,
     sequences: int = SEQUENCES,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] = (),
 ) -> ChainModels:
-    """The present state in the subspace that is read, noise in the rest."""
+    """The present state in the subspace that is read, noise in the rest; by default for `SEEDS`."""
+    seeds = seeds or SEEDS
     states = chain.sample(sequences, seed=draw.seed(0, 2))
     points = codes(chain)
     rank = points.shape[1]

@@ -48,9 +48,9 @@ def knows_one_bit(draw: Draw, *, sequences: int = SEQUENCES) -> ChainModels:
     return replace(models, activations=torch.stack(activations), weight=torch.stack(weights))
 
 
-def knows_nothing(draw: Draw, chain: Chain) -> ChainModels:
+def knows_nothing(draw: Draw, chain: Chain, *, sequences: int = SEQUENCES) -> ChainModels:
     """Only noise, all of which is read."""
-    models = knows_the_state(draw, chain)
+    models = knows_the_state(draw, chain, sequences=sequences)
     shapes = (models.activations.shape, models.weight.shape)
     noise, weight = (
         torch.randn(shape, generator=draw.generator(index, 4)) for index, shape in enumerate(shapes)
@@ -58,11 +58,11 @@ def knows_nothing(draw: Draw, chain: Chain) -> ChainModels:
     return replace(models, activations=noise, weight=weight)
 
 
-def reads_noise_too(draw: Draw, chain: Chain) -> ChainModels:
+def reads_noise_too(draw: Draw, chain: Chain, loudness: float = 3.0) -> ChainModels:
     """Each answer also reads a noise that no other answer reads."""
     models = knows_the_state(draw, chain)
     ears = torch.randn(models.weight.shape, generator=draw.generator(0, 5))
-    return replace(models, weight=models.weight + 3 * ears)
+    return replace(models, weight=models.weight + loudness * ears)
 
 
 def hears_a_loud_voice(draw: Draw, chain: Chain, bases: Bases = random_bases) -> ChainModels:
