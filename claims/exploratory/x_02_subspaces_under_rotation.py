@@ -72,7 +72,7 @@ HARDENED = Measurement(
 def ev_lost(pair: Pair, sae: SAE) -> tuple[float, float]:
     """Return the EV that an autoencoder loses on the rotated target, and the EV restored."""
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
-    rotated = pair.alignment.apply(target).float()
+    rotated = pair.carrying.apply(target).float()
     restored = ev(reconstruct(sae, rotated), source)
     return replace(pair, load_sae=lambda: sae).source_ev(ev, held_out=True) - restored, restored
 

@@ -59,7 +59,7 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS, figures=(RECOVERY,))
 
 def ev_lost_published(pair: Pair) -> Measured:
     pair = pair.as_published()
-    rotated = pair.alignment.apply(pair.target).float()
+    rotated = pair.carrying.apply(pair.target).float()
     within = pair.source_ev(ev_published, held_out=False)
     naive, restored = (ev_published(reconstruct(pair.sae, x), x) for x in (pair.target, rotated))
     return Measured(within - restored, {OWN: within, NAIVE: naive, RESTORED: restored})
@@ -67,7 +67,7 @@ def ev_lost_published(pair: Pair) -> Measured:
 
 def ev_lost(pair: Pair) -> Measured:
     target = pair.target[pair.held_out]
-    rotated = pair.alignment.apply(target).float()
+    rotated = pair.carrying.apply(target).float()
     within = pair.source_ev(ev, held_out=True)
     naive, restored = (ev(reconstruct(pair.sae, x), x) for x in (target, rotated))
     return Measured(within - restored, {OWN: within, NAIVE: naive, RESTORED: restored})

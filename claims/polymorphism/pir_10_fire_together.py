@@ -63,7 +63,7 @@ def margins(raw: float, rotated: float) -> Measured:
 
 def margin_published(pair: Pair, *, shift: bool) -> Measured:
     pair = pair.as_published()
-    aligned = pair.alignment
+    aligned = pair.carrying
     rotated = aligned.apply(pair.target) if shift else pair.target.double() @ aligned.rotation
     raw, r = (
         firing_correlation(pair.sae, pair.source, y, dead_count=True)
@@ -76,7 +76,7 @@ def margin(pair: Pair) -> Measured:
     source, target = pair.source[pair.scored], pair.target[pair.scored]
     shifted, rotated = (
         firing_correlation(pair.sae, source, fit.apply(target).float())
-        for fit in (pair.procrustes("identity"), pair.alignment)
+        for fit in (pair.procrustes("identity"), pair.carrying)
     )
     return margins(shifted, rotated)
 

@@ -116,7 +116,7 @@ def distance(pair: Pair) -> float:
 def recovered(pair: Pair, published: bool) -> tuple[float, float]:
     """EV by the source's autoencoder of what the target shows, rotated and as it is."""
     target = pair.target[pair.scored]
-    rotated = pair.alignment.apply(target).float()
+    rotated = pair.carrying.apply(target).float()
     if not published:
         return ev(reconstruct(pair.sae, rotated), rotated), ev(
             reconstruct(pair.sae, target), target

@@ -50,7 +50,7 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS, figures=(RECOVERY,))
 
 def ev_lost(pair: Pair) -> Measured:
     source, target = pair.source[pair.held_out], pair.target[pair.held_out]
-    rotated = pair.alignment.apply(target).float()
+    rotated = pair.carrying.apply(target).float()
     within = pair.source_ev(ev, held_out=True)
     naive, restored = (ev(reconstruct(pair.sae, x), source) for x in (target, rotated))
     return Measured(within - restored, {OWN: within, NAIVE: naive, RESTORED: restored})

@@ -217,12 +217,12 @@ def _cut_down(matrix: Matrix, limit: Matrix) -> Matrix:
     root = values.clamp(min=1e-10 * float(values[-1])).sqrt()
     whiten, colour = ((vectors * r) @ vectors.mT for r in (1 / root, root))
     ratios, axes = torch.linalg.eigh(whiten @ matrix @ whiten)
-    return colour @ (axes * ratios.clamp(0, 1)) @ axes.mT @ colour
+    return torch.mm(colour @ (axes * ratios.clamp(0, 1)), axes.mT @ colour)
 
 
 def _root(covariance: Matrix) -> Matrix:
     values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
+    return torch.mm(vectors * values.clamp(min=0).sqrt(), vectors.mT)
 
 
 def linear(condition: float) -> World:

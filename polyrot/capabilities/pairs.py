@@ -1,5 +1,6 @@
 """Two seeds at one site, on the same tokens: the input of most measurements."""
 
+import math
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,19 @@ class Pair:
     def alignment(self) -> Alignment:
         """The map from the target's basis to the source's, by `fit`."""
         return self.fit(self)
+
+    @property
+    def carrying(self) -> Alignment:
+        """The same rotation, with the scale that matches the norms of both seeds.
+
+        For what is read or steered in the source's basis: the scale of least squares, which
+        explains most, would shorten whatever is noisy, in either direction of a pair.
+        """
+        found = self.alignment
+        if found.group != "scaled":
+            return found
+        fitted, _ = self.moments
+        return replace(found, scale=math.sqrt(fitted.target_variance / fitted.source_variance))
 
     @property
     def d_model(self) -> int:

@@ -199,9 +199,7 @@ def carried_to_images(steered: Steered, source: int, concept: Named, held_out: b
     x = steered.activations[source]
     vector = steered.concept_vectors(concept, held_out=held_out)[source]
     vectors = [
-        align(x[seen], images.activations_of(i)[seen], group="scaled", holdout=0).carry_vector(
-            vector
-        )
+        vector @ _map(x[seen], images.activations_of(i)[seen], "scaled")
         for i in range(len(steered.suite.seeds))
     ]
     return Trial(images, torch.stack(vectors))
@@ -298,5 +296,16 @@ def _maps(
     if without is not None:
         seen = seen & ~steered.concept_tokens(without)
     x = steered.activations[:, seen]
-    fits = (align(x[source], y, group=group, holdout=0) for y in x)
-    return torch.stack([fit.rotation * fit.scale for fit in fits])
+    return torch.stack([_map(x[source], y, group) for y in x])
+
+
+def _map(
+    x: Float[Tensor, "token d_model"], y: Float[Tensor, "token d_model"], group: Group
+) -> Float[Tensor, "d_model d_model"]:
+    """Fit the map that carries vectors; `scaled` matches the norms, as `Pair.carrying`."""
+    fit = align(x, y, group=group, holdout=0)
+    if group != "scaled":
+        return fit.rotation * fit.scale
+    source, target = ((z - z.mean(0)).double().norm() for z in (x, y))
+    turned: Tensor = fit.rotation * (target / source)
+    return turned

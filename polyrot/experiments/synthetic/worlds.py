@@ -110,8 +110,8 @@ def _signed_permutation(draw: Draw, seed: int) -> Tensor:
 def _linear(condition: float) -> Callable[[Draw, int], Tensor]:
     """Make a map for each seed that shrinks half of the directions, in random bases.
 
-    By a factor of condition^(2/3): the condition number of the map between two seeds is then about
-    4 if it is 3, and 20 if it is 10.
+    By condition^(2/3), so that the map between two seeds has a condition number of about
+    condition^(4/3): 4 if it is 3, and 20 if it is 10.
     """
     gains = torch.ones(D_MODEL)
     gains[::2] = condition ** (-2 / 3)
