@@ -283,8 +283,11 @@ def signed_permutation(noise: float = 0.0) -> World:
 
 def block_haar(pair: Pair) -> Pair:
     """Eight blocks of dimensions are rotated, each within itself."""
-    size = pair.d_model // 8
-    blocks = haar.sample(size, 8, group="O", seed=pair.draw_seed(10))
+    sizes = [len(block) for block in torch.arange(pair.d_model).tensor_split(8)]
+    blocks = [
+        haar.sample(size, group="O", seed=pair.draw_seed(100 + block))
+        for block, size in enumerate(sizes)
+    ]
     return _mapped(pair, torch.block_diag(*blocks))
 
 

@@ -51,14 +51,18 @@ def number(value: float) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Format a value with its interval; the value alone if it is exact."""
+    """Format a value with its interval; the value alone if it is exact.
+
+    An interval for one anchor alone is labelled so.
+    """
     if estimate.low == estimate.high:
         return number(estimate.value)
     if math.isinf(estimate.value):
         return "no value"
     if math.isinf(estimate.low) and math.isinf(estimate.high):
         return f"{number(estimate.value)}, no interval"
-    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+    label = "" if estimate.anchor is None else f" from seed {estimate.anchor}"
+    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]{label}"
 
 
 def details(estimate: Estimate, write: Callable[[Any], str]) -> dict[str, str]:
