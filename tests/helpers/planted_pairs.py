@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from polyrot.capabilities.streams import (
-    HALF_WAY,
     LATE_SITE,
     Checkpoints,
     ControlAutoencoders,
@@ -18,48 +17,86 @@ from polyrot.models.harvest import Activations
 from polyrot.sae.model import SAE
 from polyrot.suites.draws import draw_seed
 
-D, SEQUENCES, LENGTH = 16, 60, 25
+SEQUENCES, LENGTH = 60, 25
 TOKENS = SEQUENCES * LENGTH
 SEQUENCE = torch.arange(SEQUENCES).repeat_interleave(LENGTH)
 SEEDS = tuple(range(20))
 Codes = Tensor
 """[token, feature], non-negative and sparse."""
-Frame = Callable[[int], Tensor]
-"""By seed, the directions of the features: [feature, d_model]."""
+Fires = Callable[[int, int], Codes]
+"""By seed and width."""
+Frame = Callable[[int, int], Tensor]
+"""By seed and width, the directions of the features: [feature, d_model]."""
 
 
 def draw(*parts: int) -> torch.Generator:
     return torch.Generator().manual_seed(draw_seed(91, *parts))
 
 
-def codes(salt: int) -> Codes:
-    """Features that fire on one token in four, each with a strength of its own."""
-    fires = torch.rand(TOKENS, D, generator=draw(salt, 0)) < 0.25
-    sizes = torch.rand(TOKENS, D, generator=draw(salt, 1)) + 0.5
-    return fires * sizes * torch.arange(1, D + 1) ** -0.3
+def codes(salt: int, d: int, share: float = 0.25) -> Codes:
+    """Features that fire on a share of the tokens, each with a strength of its own."""
+    fires = torch.rand(TOKENS, d, generator=draw(salt, 0)) < share
+    sizes = torch.rand(TOKENS, d, generator=draw(salt, 1)) + 0.5
+    return fires * sizes * torch.arange(1, d + 1) ** -0.3
 
 
-def turned(seed: int) -> Tensor:
+def of_the_same_tokens(seed: int, d: int) -> Codes:
+    return codes(0, d)
+
+
+def of_other_tokens(seed: int, d: int) -> Codes:
+    return codes(1 + seed, d)
+
+
+def some_dropped(seed: int, d: int) -> Codes:
+    """Rare features, of which every seed misses one in ten firings of its own.
+
+    Dealt out to other tokens, what is missing is nearly always clipped by an autoencoder.
+    """
+    kept = torch.rand(TOKENS, d, generator=draw(8, seed)) > 0.1
+    return codes(0, d, share=0.03) * kept
+
+
+def some_below_zero(seed: int, d: int) -> Codes:
+    """Features that nearly always fire; where they do not, half of them are negative in a seed.
+
+    Dealt out to other tokens, what is negative is nearly always made up for by what fires.
+    """
+    found = codes(0, d, share=0.9)
+    return found - 1.5 * (found == 0) * negative_in(seed, d)
+
+
+def negative_in(seed: int, d: int) -> Tensor:
+    return torch.rand(d, generator=draw(9, seed)) < 0.5
+
+
+def turned(seed: int, d: int) -> Tensor:
     """A Haar rotation of each seed's own."""
-    return haar.sample(D, group="O", seed=draw_seed(92, seed)).float()
+    return haar.sample(d, group="O", seed=draw_seed(92, seed)).float()
 
 
-def same(seed: int) -> Tensor:
-    return turned(0)
+def same(seed: int, d: int) -> Tensor:
+    """One rotation, the same for all seeds."""
+    return turned(0, d)
 
 
-def axes(seed: int) -> Tensor:
+def axes(seed: int, d: int) -> Tensor:
     """The axes, in each seed in another order and with other signs."""
-    order = torch.randperm(D, generator=draw(3, seed))
-    signs = torch.randint(0, 2, (D,), generator=draw(4, seed)) * 2.0 - 1
-    return torch.eye(D)[order] * signs
+    order = torch.randperm(d, generator=draw(3, seed))
+    signs = torch.randint(0, 2, (d,), generator=draw(4, seed)) * 2.0 - 1
+    return torch.eye(d)[order] * signs
 
 
-def shrunk(seed: int) -> Tensor:
+def shrunk(seed: int, d: int) -> Tensor:
     """A rotation of each seed's own that shrinks half of the directions to a tenth."""
-    gains = torch.ones(D)
-    gains[torch.randperm(D, generator=draw(5, seed))[: D // 2]] = 0.1
-    return gains[:, None] * turned(seed)
+    gains = torch.ones(d)
+    gains[torch.randperm(d, generator=draw(5, seed))[: d // 2]] = 0.1
+    return gains[:, None] * turned(seed, d)
+
+
+def in_blocks(seed: int, d: int) -> Tensor:
+    """Eight blocks of dimensions are turned, each within itself."""
+    return torch.block_diag(*haar.sample(d // 8, 8, seed=draw_seed(95, seed))).float()
 
 
 class PlantedPairs(Checkpoints, ControlAutoencoders):
@@ -69,7 +106,8 @@ class PlantedPairs(Checkpoints, ControlAutoencoders):
         self,
         frame: Frame = turned,
         *,
-        related: bool = True,
+        width: int = 16,
+        fires: Fires = of_the_same_tokens,
         noise: float = 0.02,
         offset: float = 0.0,
         half_way: Callable[[str, Tensor], Tensor] = lambda site, x: x,
@@ -79,20 +117,24 @@ class PlantedPairs(Checkpoints, ControlAutoencoders):
 
         Args:
             frame: the directions of each seed's features.
-            related: are the codes those of the same tokens in all seeds?
+            width: d_model, and the number of features.
+            fires: the codes of each seed.
             noise: its standard deviation, of every seed's own.
-            offset: added to every dimension of every seed but the first.
+            offset: of the mean along every feature's direction, which autoencoders know.
             half_way: the activations half way through training, by site, from the last ones.
             reads: the directions that autoencoders read, if they are not the features'.
         """
         super().__init__("planted", SEEDS, ("resid_mid.1", LATE_SITE))
-        self._frame, self._related, self._noise, self._offset = frame, related, noise, offset
-        self._half_way, self._reads = half_way, reads or frame
+        self._frame, self._fires, self._noise, self._offset = frame, fires, noise, offset
+        self._half_way, self._reads, self._d = half_way, reads or frame, width
 
     def _of(self, seed: int) -> Tensor:
-        x = codes(0 if self._related else 1 + seed) @ self._frame(seed)
-        noise = self._noise * torch.randn(TOKENS, D, generator=draw(6, seed))
-        return x + noise + self._offset * (seed != SEEDS[0])
+        x = self._fires(seed, self._d) @ self._frame(seed, self._d)
+        noise = self._noise * torch.randn(TOKENS, self._d, generator=draw(6, seed))
+        return x + noise + self._mean(seed)
+
+    def _mean(self, seed: int) -> Tensor:
+        return self._offset * self._frame(seed, self._d).sum(0)
 
     @cached_property
     def activations(self) -> Activations:
@@ -102,8 +144,8 @@ class PlantedPairs(Checkpoints, ControlAutoencoders):
     @cached_property
     def untrained_activations(self) -> Activations:
         """Other features, which all seeds share in bases of their own."""
-        other = torch.randn(TOKENS, D, generator=draw(7))
-        turns = haar.sample(D, len(SEEDS), group="O", seed=93).float()
+        other = torch.randn(TOKENS, self._d, generator=draw(7))
+        turns = haar.sample(self._d, len(SEEDS), group="O", seed=93).float()
         return Activations(dict.fromkeys(self.sites, other @ turns), SEQUENCE)
 
     @cached_property
@@ -115,20 +157,24 @@ class PlantedPairs(Checkpoints, ControlAutoencoders):
         return Activations({s: self._half_way(s, last.at(s)) for s in self.sites}, SEQUENCE)
 
     def sae(self, seed: int, site: str, sae_seed: int = 0) -> SAE:
-        return reading(self._reads(seed))
+        directions = self._reads(seed, self._d)
+        if self._fires is some_below_zero:  # a feature for what is negative, too
+            directions = torch.cat([directions, -directions[negative_in(seed, self._d)]])
+        return reading(directions, self._mean(seed))
 
     def image_sae(self, seed: int, site: str) -> SAE:
-        return reading(haar_image(self._reads(seed), seed))
+        mean = haar_image(self._mean(seed)[None], seed)[0]
+        return reading(haar_image(self._reads(seed, self._d), seed), mean)
 
     def earlier_sae(self, seed: int, site: str) -> SAE:
-        assert HALF_WAY
-        return reading(self._reads(seed))
+        return reading(self._reads(seed, self._d), self._mean(seed))
 
     def control_sae(self, index: int, site: str) -> SAE:
-        return reading(haar.sample(D, group="O", seed=draw_seed(94, index)).float())
+        return reading(haar.sample(self._d, group="O", seed=draw_seed(94, index)).float())
 
 
-def reading(directions: Tensor) -> SAE:
+def reading(directions: Tensor, mean: Tensor | float = 0.0) -> SAE:
     """An autoencoder that reads and writes orthogonal directions, whatever their length."""
-    lengths = directions.norm(dim=1, keepdim=True)
-    return SAE((directions / lengths**2).mT, torch.zeros(D), directions, torch.zeros(D))
+    encoder = (directions / directions.norm(dim=1, keepdim=True) ** 2).mT
+    features, d_model = directions.shape
+    return SAE(encoder, torch.zeros(features), directions, mean * torch.ones(d_model))
