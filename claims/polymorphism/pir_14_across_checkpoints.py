@@ -35,10 +35,11 @@ CLAIM = Claim(
     },
 )
 RESTORED, GAIN, NORM = "EV", "gain", "norm"
-OTHER_RUN = negative("checkpoint of another seed", controls.other_run, RESTORED, NORM)
+OTHER_RUN = negative("checkpoint of another seed", controls.other_run, RESTORED)
 CONTROLS = (
     OTHER_RUN,
-    negative("the same checkpoint with 1% noise", controls.same_with_noise, GAIN),
+    negative("random rotation of the same checkpoint", controls.wrongly_turned, GAIN),
+    negative("turned more with depth", controls.turned_more_with_depth, NORM),
     positive("same checkpoint under a rotation", controls.turned_less_with_depth),
     positive("noise-matched Haar world", controls.noise_matched_checkpoint, RESTORED, GAIN),
 )

@@ -146,15 +146,28 @@ def other_run(checkpoints: Checkpoints, site: str, *, published: bool) -> list[P
 
 def turned_less_with_depth(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
     """Each target is the source under a rotation: the later the site, the smaller."""
+    return _turned_by_depth(checkpoints, site, published=published, falling=True)
+
+
+def turned_more_with_depth(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
+    """As `turned_less_with_depth`: the later the site, the larger."""
+    return _turned_by_depth(checkpoints, site, published=published, falling=False)
+
+
+def _turned_by_depth(
+    checkpoints: Checkpoints, site: str, *, published: bool, falling: bool
+) -> list[Pair]:
     sites = checkpoints.checkpoint_sites if published else checkpoints.sites
-    turn = turned(1 - sites.index(site) / len(sites))
+    depth = sites.index(site)
+    turn = turned(1 - (depth if falling else len(sites) - 1 - depth) / len(sites))
     return [turn(pair) for pair in checkpoints.checkpoint_pairs(site, published=published)]
 
 
-def same_with_noise(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
-    """Each target is the source itself, plus noise: there is nothing to turn."""
+def wrongly_turned(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:
+    """Each target is the source itself, plus noise, under a rotation that is drawn, not fitted."""
     same = identity_world(0.01)
-    return [same(pair) for pair in checkpoints.checkpoint_pairs(site, published=published)]
+    pairs = checkpoints.checkpoint_pairs(site, published=published)
+    return [random_rotation(same(pair)) for pair in pairs]
 
 
 def noise_matched_checkpoint(checkpoints: Checkpoints, site: str, *, published: bool) -> list[Pair]:

@@ -26,16 +26,16 @@ def pairs(*arguments: object, **options: object) -> Suite:
 
 
 def less_turned_with_depth(site: str, x: Tensor) -> Tensor:
-    """Half way through training: turned, at the last site by a tenth of the first one's angles."""
+    """Half way through training: turned, at the last site by a smaller angle."""
     whole = haar.sample(x.shape[-1], group="SO", seed=0).numpy()
-    share = 0.6 if site == "resid_mid.1" else 0.06
+    share = 0.8 if site == "resid_mid.1" else 0.3
     return x @ torch.from_numpy(fractional_matrix_power(whole, share).real).float()
 
 
 def more_turned_with_depth(site: str, x: Tensor) -> Tensor:
     """Of other tokens, and turned the more the deeper."""
     other = "resid_post.1" if site == "resid_mid.1" else "resid_mid.1"
-    return less_turned_with_depth(other, x.flip(1))
+    return less_turned_with_depth(other, x.flip(-2))
 
 
 HAAR, WIDE = pairs, partial(pairs, width=64)
@@ -44,7 +44,7 @@ BLOCKS = partial(pairs, planted.in_blocks, width=64)
 UNRELATED = partial(pairs, fires=planted.of_other_tokens)
 FAR_MEAN = partial(pairs, offset=3.0)
 SAME_FAR_MEAN = partial(pairs, planted.same, offset=3.0)
-BELOW_ZERO = partial(pairs, fires=planted.some_below_zero)
+BELOW_ZERO = partial(pairs, fires=planted.some_below_zero, noise=0.01)
 REACHED: dict[tuple[str, str], tuple[Make | None, Make | None]] = {
     ("PIR-02", HARDENED): (HAAR, UNRELATED),
     ("PIR-02", PUBLISHED): (None, None),
@@ -57,20 +57,20 @@ REACHED: dict[tuple[str, str], tuple[Make | None, Make | None]] = {
     ("PIR-07", HARDENED): (HAAR, SAME),
     ("PIR-07", PUBLISHED): (HAAR, SAME),
     ("PIR-08", HARDENED): (WIDE, BLOCKS),
-    ("PIR-08", PUBLISHED): (None, BLOCKS),
+    ("PIR-08", PUBLISHED): (None, SAME),
     ("PIR-09", HARDENED): (WIDE, BLOCKS),
     ("PIR-10", HARDENED): (HAAR, SAME),
     ("PIR-10", PUBLISHED): (HAAR, SAME),
     ("PIR-14", HARDENED): (
-        partial(pairs, half_way=less_turned_with_depth),
+        partial(pairs, fires=planted.of_other_tokens, half_way=less_turned_with_depth),
         partial(pairs, half_way=more_turned_with_depth),
     ),
     ("PIR-14", PUBLISHED): (
-        partial(pairs, half_way=less_turned_with_depth),
+        partial(pairs, fires=planted.of_other_tokens, half_way=less_turned_with_depth),
         partial(pairs, half_way=more_turned_with_depth),
     ),
     ("PIR-22", HARDENED): (WIDE, BLOCKS),
-    ("PIR-23", HARDENED): (HAAR, partial(pairs, fires=planted.some_dropped)),
+    ("PIR-23", HARDENED): (HAAR, partial(pairs, fires=planted.some_dropped, noise=0.005, width=64)),
 }
 """By measurement: a suite in which it is REPLICATED, and one in which it is REFUTED."""
 CASES = [

@@ -49,11 +49,11 @@ def of_other_tokens(seed: int, d: int) -> Codes:
 
 
 def some_dropped(seed: int, d: int) -> Codes:
-    """Rare features, of which every seed misses one in ten firings of its own.
+    """Rare features, of which every seed misses a few firings of its own.
 
     Dealt out to other tokens, what is missing is nearly always clipped by an autoencoder.
     """
-    kept = torch.rand(TOKENS, d, generator=draw(8, seed)) > 0.1
+    kept = torch.rand(TOKENS, d, generator=draw(8, seed)) > 0.0125
     return codes(0, d, share=0.03) * kept
 
 
@@ -62,8 +62,8 @@ def some_below_zero(seed: int, d: int) -> Codes:
 
     Dealt out to other tokens, what is negative is nearly always made up for by what fires.
     """
-    found = codes(0, d, share=0.9)
-    return found - 1.5 * (found == 0) * negative_in(seed, d)
+    found = codes(0, d, share=0.95)
+    return found - 0.85 * (found == 0) * negative_in(seed, d)
 
 
 def negative_in(seed: int, d: int) -> Tensor:
@@ -121,7 +121,8 @@ class PlantedPairs(Checkpoints, ControlAutoencoders):
             fires: the codes of each seed.
             noise: its standard deviation, of every seed's own.
             offset: of the mean along every feature's direction, which autoencoders know.
-            half_way: the activations half way through training, by site, from the last ones.
+            half_way: the activations half way through training, by site, from the last ones:
+                a linear map.
             reads: the directions that autoencoders read, if they are not the features'.
         """
         super().__init__("planted", SEEDS, ("resid_mid.1", LATE_SITE))
@@ -167,7 +168,8 @@ class PlantedPairs(Checkpoints, ControlAutoencoders):
         return reading(haar_image(self._reads(seed, self._d), seed), mean)
 
     def earlier_sae(self, seed: int, site: str) -> SAE:
-        return reading(self._reads(seed, self._d), self._mean(seed))
+        directions = self._half_way(site, self._reads(seed, self._d))
+        return reading(directions, self._half_way(site, self._mean(seed)[None])[0])
 
     def control_sae(self, index: int, site: str) -> SAE:
         return reading(haar.sample(self._d, group="O", seed=draw_seed(94, index)).float())
