@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,9 @@ from polyrot.run.session import DEFAULT_REPORT_DIR, Session
 
 if TYPE_CHECKING:
     from polyrot.verdict.calibration import Calibration
-    from polyrot.verdict.claim import Draw, Measurement
+    from polyrot.verdict.claim import Measurement
     from polyrot.verdict.policy import Policy
-    from polyrot.verdict.run import Estimates, Kept, Measure
+    from polyrot.verdict.run import Kept, Measure
 
 PROPERTY = "polyrot.draw"
 
@@ -95,10 +95,8 @@ class CalibrationSession(Session):
         suite: str,
         measure: Measure,
         *,
-        figures: Sequence[Draw],
-        proxy: str,
-        precondition: Callable[[], Estimates] | None,
         kept: Kept,
+        **options: Any,
     ) -> None:
         """Record whether the bar was met at every part; on the first draw, the verdict too.
 
@@ -110,14 +108,8 @@ class CalibrationSession(Session):
         self.show(0, f"{measurement.id} on {suite}")
         claim, verdict = measurement.claim, ""
         if self._is_first(suite):
-            record = run(
-                replace(measurement, figures=()),
-                measure,
-                suite=suite,
-                proxy=proxy,
-                precondition=precondition,
-                kept=kept,
-            )
+            bare, options["figures"] = replace(measurement, figures=()), ()
+            record = run(bare, measure, suite=suite, kept=kept, **options)
             verdict = str(record.verdict)
         placed = set()
         for part, estimate in kept.measured(MODELS, measure).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from polyrot.progress import ProgressLine
     from polyrot.report.conclusion import Conclusion
     from polyrot.verdict.calibration import Calibration
-    from polyrot.verdict.claim import Draw, Measurement
+    from polyrot.verdict.claim import Measurement
     from polyrot.verdict.policy import Policy
     from polyrot.verdict.record import Record, Report
-    from polyrot.verdict.run import Estimates, Kept, Measure
+    from polyrot.verdict.run import Kept, Measure
 
 DEFAULT_REPORT_DIR = "reports"
 SELECTING = ("keyword", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
@@ -152,12 +152,13 @@ class Session:
         suite: str,
         measure: Measure,
         *,
-        figures: Sequence[Draw],
-        proxy: str,
-        precondition: Callable[[], Estimates] | None,
         kept: Kept,
+        **options: Any,
     ) -> None:
-        """Run a measurement, attach its record to the test, and end the test by its verdict."""
+        """Run a measurement, attach its record to the test, and end the test by its verdict.
+
+        `options` are those of `polyrot.verdict.run.Judge`.
+        """
         from polyrot.progress import within
         from polyrot.verdict.policy import Outcome
         from polyrot.verdict.record import METRICS
@@ -170,12 +171,10 @@ class Session:
             suite=suite,
             printed=self.printed(measurement, suite),
             protocol=protocol_of(item),
-            proxy=proxy,
-            precondition=precondition,
             characteristic=known.characteristic(measurement, METRICS) if known else None,
-            figures=figures,
             progress=within(self.show, what=f"{measurement.id} on {suite}"),
             kept=kept,
+            **options,
         )
         attach(item, record)
         outcome, sentence = self.policy.decide(record)
