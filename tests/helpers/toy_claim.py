@@ -33,7 +33,7 @@ MEASURED = Measurement(
 
 def measure(value={value}):
     {before}
-    return {{"all": Estimate(value, value - 0.1, value + 0.1, "seed", 5, "by hand")}}
+    return {{"all": Estimate(value, value - 0.1, value + 0.1, "seed", 20, "by hand")}}
 
 
 @pytest.mark.measurement(MEASURED)

@@ -76,8 +76,9 @@ def test_a_control_that_straddles_is_not_said_to_meet() -> None:
 
 
 def test_an_open_one_says_why() -> None:
-    said = " ".join(lines(judged(0.9, small=(GOOD, 0.0)))[2:])
+    said = " ".join(" ".join(lines(judged(0.9, small=(GOOD, 0.0)))[2:]).split())
     assert "why" in said
+    assert "decides an instrument that sees the effect in small" in said
     assert "the bar is not met where the claim is true" in said
 
 
