@@ -235,8 +235,8 @@ def share_of_seeds(
 
     A single counterexample refutes "for every seed", a bar at 1.
 
-    >>> share_of_seeds({0: True, 1: True, 2: False, 3: True}).low
-    0.19412044968324404
+    >>> round(share_of_seeds({0: True, 1: True, 2: False, 3: True}).low, 3)
+    0.194
     """
     return _share(sum(holds.values()), len(holds), SEED, details, each=holds)
 

@@ -18,7 +18,7 @@ def level_at(seeds: int, level: float) -> float:
     first one's; with more than at the last, the last one's.
 
     >>> [round(level_at(seeds, 0.05), 5) for seeds in LOOKS]
-    [0.00025, 0.00471, 0.01231, 0.0421]
+    [0.00032, 0.00549, 0.01381, 0.04399]
     """
     look = max((look for look in LOOKS if look <= seeds), default=LOOKS[0])
     return float(stats.norm.sf(_constant(level) / (look / LOOKS[-1]) ** 0.5))
