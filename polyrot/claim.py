@@ -6,6 +6,7 @@ from polyrot.stats.estimate import Estimate, exact, monte_carlo_p, share_of_seed
 from polyrot.stats.scale import Scale
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import (
+    MODELS,
     Claim,
     Measurement,
     Precondition,
@@ -22,7 +23,7 @@ from polyrot.verdict.figures import (
     against_each_other,
     control_curves,
 )
-from polyrot.verdict.run import MODELS, Judge
+from polyrot.verdict.run import Judge
 
 __all__ = [
     "MODELS",

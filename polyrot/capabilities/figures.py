@@ -11,10 +11,9 @@ from polyrot.capabilities.dictionaries import HOW, SCALAR, SUBSPACE
 from polyrot.linalg import haar
 from polyrot.linalg.lu import determinants
 from polyrot.stats.estimate import CONFIDENCE, Estimate
-from polyrot.verdict.claim import Control, Draw, Worlds
+from polyrot.verdict.claim import MODELS, Control, Draw, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import ByPart, Curve, against_each_other, detail_of, numbers
-from polyrot.verdict.run import MODELS
 
 NULL_DRAWS = 1_000
 """Haar matrices whose eigenangles are pooled: pools of a figure's size are drawn from them."""

@@ -60,8 +60,7 @@ def details(report: Report) -> list[str]:
         "",
         f"Measured by commit {commit}. Intervals are 95%; verdicts are given at levels that are",
         "spent over looks at 5, 9, 12 and 20 seeds. *Another run* is where the estimate of",
-        "a run with the same number of other seeds would fall; a published number outside it",
-        "disagrees.",
+        "a run with the same number of other seeds would fall, 95 times in 100.",
         "*In worlds* counts the draws of synthetic worlds in which the bar was met.",
         "",
     ]

@@ -103,7 +103,8 @@ class CalibrationSession(Session):
         The other draws are measured without controls.
         """
         from polyrot.verdict.bar import Placement
-        from polyrot.verdict.run import MODELS, run
+        from polyrot.verdict.claim import MODELS
+        from polyrot.verdict.run import run
 
         self.show(0, f"{measurement.id} on {suite}")
         claim, verdict = measurement.claim, ""

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from polyrot.stats.estimate import Estimate, estimate_details, jackknife
+from polyrot.stats.estimate import Estimate, estimate_details, jackknife, pair_name
 
 Seeds = tuple[int, int]
 """A pair of seeds; a single seed is paired with itself."""
@@ -81,7 +81,9 @@ def average(
     >>> average([0, 1, 2], lambda seed: Measured(float(seed), also={"twice": 2.0 * seed})).details
     {'twice': 2.0, 'twice, low': -2.9682754235006596, 'twice, high': 6.96827542350066}
     """
-    found = {seeds_of(unit): _measured(measure(unit)) for unit in units}
+    found: dict[Seeds, Measured | Unmeasured] = {}
+    for unit in units:
+        _add(found, unit, measure(unit))
     return averaged(found, anchor=anchor, details=details)
 
 
@@ -99,7 +101,7 @@ def average_by_part(
     by_part: dict[str, dict[Seeds, Measured | Unmeasured]] = {}
     for unit in units:
         for part, value in measure(unit).items():
-            by_part.setdefault(part, {})[seeds_of(unit)] = _measured(value)
+            _add(by_part.setdefault(part, {}), unit, value)
     return {
         part: averaged(found, anchor=anchor, details=(details or {}).get(part))
         for part, found in by_part.items()
@@ -126,6 +128,7 @@ def averaged(
         unit="seed",
         n=len({seed for pair in found for seed in pair} - {anchor}),
         method=method,
+        anchor=anchor,
     )
     if not measured:
         return whole_line
@@ -165,6 +168,15 @@ def seeds_of(unit: int | Seeds | HasSeeds | HasSeed) -> Seeds:
     if isinstance(unit, HasSeeds):
         return unit.seeds
     return unit.seed, unit.seed
+
+
+def _add(
+    found: dict[Seeds, Measured | Unmeasured], unit: Unit, value: float | Measured | Unmeasured
+) -> None:
+    seeds = seeds_of(unit)
+    if seeds in found:
+        raise ValueError(f"Expected each unit once but got several of {pair_name(*seeds)}")
+    found[seeds] = _measured(value)
 
 
 def _measured(value: float | Measured | Unmeasured) -> Measured | Unmeasured:

@@ -11,6 +11,10 @@ from scipy import stats
 from polyrot.stats.scale import Scale
 
 CONFIDENCE = 0.95
+LEAST_UNITS = 3
+"""Fewer give no interval: two would decide by the luck of being alike."""
+ROUNDING = 1e-12
+"""Relative spread below which values are the same."""
 SEED = "seed"
 """The unit of replication of cohorts."""
 
@@ -57,7 +61,8 @@ class Estimate:
             raise ValueError(
                 f"Expected an interval with two finite ends, or none known, but got {self}"
             )
-        if self.has_interval and self.n < 2 and not self.exhaustive:
+        wide = self.low < self.high
+        if self.has_interval and self.n < 2 and (wide or not self.exhaustive):
             raise ValueError(
                 f"Expected an interval from at least 2 units but got {self}; say `exhaustive` if "
                 "there are no others"
@@ -130,9 +135,13 @@ class Estimate:
     def p_without_spread(self) -> float:
         """P-value of the other side of an edge for a value whose interval has no width.
 
-        0 for what is known exactly.  Units that happen to agree say no more than a sign test: 2^-n.
+        0 for what is known exactly.  Units that happen to agree say no more than a sign test: 2^-n,
+        and for pairs, of which n/2 share no seed, 2^-(n/2).
         """
-        return 0.5**self.n if self.left_out else 0.0
+        if not self.left_out:
+            return 0.0
+        of_pairs = self.anchor is None and any(" to " in name for name in self.pairs)
+        return float(0.5 ** (self.n // 2 if of_pairs else self.n))
 
     def _to(self, start: float, end: float) -> float:
         return self.scale.of(end) - self.scale.of(start)
@@ -148,12 +157,10 @@ class Estimate:
             return self.low, self.high
         scale, root = self.scale, 2**0.5
         start = scale.of(self.value)
-        low, high = (scale.back(start + root * self._to(self.value, end)) for end in self.ends)
-        return low, high
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        return self.low, self.high
+        low, high = (
+            scale.back(start + root * self._to(self.value, end)) for end in (self.low, self.high)
+        )
+        return (low, high) if self.count is None else (max(low, 0.0), min(high, 1.0))
 
 
 def jackknife(
@@ -174,6 +181,8 @@ def jackknife(
     """
     if not values:
         raise ValueError("Expected at least one pair of seeds but got none")
+    if anchor is not None and (without := [pair for pair in values if anchor not in pair]):
+        raise ValueError(f"Expected the anchor {anchor} in every pair but not in {without[0]}")
     units = sorted({seed for pair in values for seed in pair} - {anchor})
     left_out = []
     for unit in units:
@@ -187,16 +196,18 @@ def jackknife(
         "anchor": anchor,
     }
     n = len(units)
-    if len(left_out) < n or n < 2:
+    if len(left_out) < n or n < LEAST_UNITS:
         besides = "" if anchor is None else f" besides seed {anchor}"
         few = f"1 seed{besides} gives" if n == 1 else f"{n} seeds give"
         method = (
             f"{few} no interval; give at least three"
-            if n < 3
+            if n < LEAST_UNITS
             else "no interval: every pair holds the same seed"
         )
         return Estimate(mean, -math.inf, math.inf, SEED, n, method, **known)
     half = _quantile(n) * _jackknife_error(left_out)
+    if half < ROUNDING * abs(mean):  # equal values, but for the order of their sum
+        half, left_out = 0.0, [mean] * n
     method = "delete-one-seed jackknife, t"
     if anchor is not None:
         method += f"; for seed {anchor} as the source of every pair"

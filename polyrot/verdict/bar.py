@@ -28,6 +28,15 @@ class Bar:
     scale: Scale = Scale.LINEAR
     """The scale on which intervals of the quantity are made."""
 
+    def __post_init__(self) -> None:
+        """Refuse a region that every number is in, or none."""
+        unbounded = math.isinf(self.low) and math.isinf(self.high)
+        if unbounded or not self.low <= self.high:
+            raise ValueError(
+                f"Expected a region of {self.quantity!r} with some numbers inside, and not all, "
+                f"but got {self.low:g} to {self.high:g}"
+            )
+
     @classmethod
     def at_least(cls, low: float, quantity: str, *, scale: Scale = Scale.LINEAR) -> "Bar":
         return cls(quantity, low=low, scale=scale)
@@ -61,6 +70,8 @@ class Bar:
 
     def margin(self, value: float) -> float:
         """Distance of a value from the nearest edge of the region; negative outside."""
+        if math.isinf(value):  # nothing was measured
+            return -math.inf
         return min(value - self.low, self.high - value)
 
     def place(self, estimate: Estimate) -> Placement:
@@ -74,12 +85,12 @@ class Bar:
     def place_control(self, estimate: Estimate) -> Placement:
         """Compare a control with the region.
 
-        A share that must be 1 ("for every seed") is met if no seed of the control is a
+        A share that must be 1 ("for every seed"), or 0, is met if no seed of the control is a
         counterexample, and missed if one is: no number of seeds has an interval without width.
         """
-        if estimate.count is None or self.low < 1:
+        if estimate.count is None or not (self.low >= 1 or self.high <= 0):
             return self.place(estimate)
-        return Placement.INSIDE if estimate.count == estimate.n else Placement.OUTSIDE
+        return Placement.INSIDE if self.holds(estimate.value) else Placement.OUTSIDE
 
     def p_inside(self, estimate: Estimate) -> float:
         """P-value of "the true value is outside": small if the estimate is clearly inside.

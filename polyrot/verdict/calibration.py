@@ -105,8 +105,8 @@ class Row:
     ) -> Characteristic:
         """Pick the cells of the worlds in which the claim is true and false."""
         return Characteristic(
-            tuple(cell for cell in self.cells if cell.world in true_in),
-            tuple(cell for cell in self.cells if cell.world in false_in),
+            tuple(cell for world in true_in for cell in self.cells if cell.world == world),
+            tuple(cell for world in false_in for cell in self.cells if cell.world == world),
         )
 
 

@@ -15,6 +15,11 @@ Draw = Callable[[Worlds], Sequence[Figure]]
 """Makes figures from the estimates."""
 
 
+MODELS, PRECONDITION = "models", "precondition"
+"""What is measured besides controls, and so no name of a control."""
+RESERVED = (MODELS, PRECONDITION)
+
+
 class Kind(StrEnum):
     """What a control must do to the bar."""
 
@@ -119,6 +124,18 @@ class Measurement:
     precondition: Precondition | None = None
     unreachable: str = ""
     """Which verdict no models can get, and why; empty if both can be had."""
+
+    def __post_init__(self) -> None:
+        """Refuse controls that would take each other's place."""
+        worlds: dict[str, Any] = {}
+        for control in self.controls:
+            if control.name in RESERVED:
+                raise ValueError(f"Expected another name of a control than {control.name!r}")
+            if worlds.setdefault(control.name, control.world) is not control.world:
+                raise ValueError(
+                    f"Expected a different name for each control's world but several of {self.id} "
+                    f"are {control.name!r}"
+                )
 
     def bar_of(self, part: str) -> Bar:
         """Return the bar of a part."""

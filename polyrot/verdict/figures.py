@@ -8,9 +8,8 @@ from torch import Tensor
 
 from polyrot.stats.estimate import Estimate, ends_of
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Control, Worlds
+from polyrot.verdict.claim import MODELS, Control, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
-from polyrot.verdict.run import MODELS
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def place_parts(bars: Mapping[str, Bar], estimates: Mapping[str, Estimate]) -> d
         for part, estimate in estimates.items()
     }
     for tested, part in enumerate(sorted(shares, key=shares.__getitem__)):
-        if shares[part] * (len(shares) - tested) > 1:
+        if not shares[part] * (len(shares) - tested) <= 1:
             break
         placed[part] = Placement.OUTSIDE
     for part, estimate in estimates.items():

@@ -100,8 +100,15 @@ class Record:
 
     @property
     def undecided(self) -> Undecided | None:
-        """Why it is INCONCLUSIVE, and what would decide it: of the part that decides."""
-        return worst_part(self.parts).undecided if self.parts else None
+        """Why it is INCONCLUSIVE, and what would decide it: of the part that decides.
+
+        Of several that lack seeds, that which wants the most.
+        """
+        why = worst_part(self.parts).undecided if self.parts else None
+        if why is None or why.seeds is None:
+            return why
+        alike = [p.undecided for p in self.parts if p.undecided and p.undecided.seeds]
+        return max(alike, key=lambda one: [seeds or math.inf for seeds in one.seeds or ()])
 
     @property
     def is_published(self) -> bool:

@@ -12,7 +12,7 @@ from polyrot.errors import FigureWarning, NotRun
 from polyrot.progress import Progress, silent
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.calibration import Characteristic
-from polyrot.verdict.claim import Draw, Measurement, names_of
+from polyrot.verdict.claim import MODELS, PRECONDITION, Draw, Measurement, names_of
 from polyrot.verdict.figure import Figure
 from polyrot.verdict.judge import ControlResult, Evidence, Met, Part, judge
 from polyrot.verdict.levels import place_parts
@@ -22,8 +22,6 @@ Estimates = Mapping[str, Estimate]
 Figures = Sequence[Figure]
 Measure = Callable[..., Estimates]
 """Estimates by part: called with a control's world, or with nothing for the models."""
-MODELS = "models"
-PRECONDITION = "precondition"
 
 
 class Kept:
@@ -90,8 +88,8 @@ def run(
         kept: what an earlier run measured; see `EstimateCache`.
 
     Raises:
-        ValueError: where there is no part, a control names or lacks a part that the models do not
-            or do have, or a declared precondition is not measured.
+        ValueError: where there is no part, a control names a part that the models lack or lacks
+            one that they have, or a declared precondition is not measured.
     """
     start = time.monotonic()
     kept = kept or Kept()
@@ -213,6 +211,11 @@ def _check_parts(measurement: Measurement, worlds: Mapping[str, Estimates]) -> N
                 f"{', '.join(models)} but it names {', '.join(unknown)}"
             )
         there = worlds.get(control.name, models)
+        if more := [part for part in there if part not in models and not control.parts]:
+            raise ValueError(
+                f"Expected the parts of the control {control.name!r} in the models too but they "
+                f"lack {', '.join(more)}"
+            )
         if lacking := [p for p in models if control.concerns(p) and p not in there]:
             raise ValueError(
                 f"Expected every part in the control {control.name!r} but it lacks "

@@ -83,6 +83,9 @@ def wants_seeds(bar: Bar, estimate: Estimate, parts: int) -> Undecided:
         return Undecided(Cause.NO_INTERVAL, helps, advice)
     if estimate.seeds is None:
         return Undecided(Cause.STRADDLES, Help.INSTRUMENT, f"more of the unit: {estimate.unit}")
+    if estimate.count is not None and (bar.low >= 1 or bar.high <= 0):
+        advice = "a counterexample: no number of seeds shows that there is none"
+        return Undecided(Cause.STRADDLES, Help.SEEDS, advice)
     even, likely = (seeds_wanted(bar, estimate, parts, chance) for chance in (0.5, 0.8))
     if even is None:
         advice = f"more than {MOST_SEEDS} seeds: the value lies too close to the bar's edge"

@@ -10,10 +10,9 @@ from polyrot.linalg import haar
 from polyrot.stats.average import Measured, average
 from polyrot.stats.estimate import Estimate, estimate_details, exact, jackknife
 from polyrot.verdict.bar import Bar
-from polyrot.verdict.claim import Worlds
+from polyrot.verdict.claim import MODELS, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import ByDose, ByPart, Curve, against_each_other
-from polyrot.verdict.run import MODELS
 
 TEXTS = {"name": "toy", "title": "A toy", "caption": "Drawn by hand.", "y": "score"}
 D, PAIRS, TRIALS = 16, 10, 400

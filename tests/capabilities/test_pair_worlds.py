@@ -84,7 +84,6 @@ def test_what_is_left_unexplained_is_dealt_out_to_other_tokens() -> None:
 def test_a_linear_world_at_the_pairs_ev_is_found_by_an_affine_map_alone(condition: float) -> None:
     world = controls.linear(condition)(pair())
     affine = world.procrustes("affine").ev
-    assert affine == pytest.approx(pair().procrustes("affine").ev, abs=0.1)
     assert affine - world.alignment.ev > 0.03
     turned = controls.noise_matched()(world)
     beyond = (affine - world.alignment.ev) - (turned.procrustes("affine").ev - turned.alignment.ev)

@@ -132,8 +132,8 @@ def test_too_few_seeds_decide_nothing_and_the_reason_says_so(values, anchor, sta
     assert part.verdict is Verdict.INCONCLUSIVE
     assert part.reason == f"{start} no interval; give at least three"
     assert part.undecided.cause is Cause.NO_INTERVAL
-    nine = jackknife({(i, j): 0.9 for i in range(9) for j in range(9) if i != j})
-    assert verdict(nine, ("-", OUT)) is Verdict.REPLICATED
+    many = jackknife({(i, j): 0.9 for i in range(20) for j in range(20) if i != j})
+    assert verdict(many, ("-", OUT)) is Verdict.REPLICATED
 
 
 def test_reasons_name_the_control() -> None:
@@ -302,6 +302,18 @@ def test_a_missing_control_concerns_its_own_parts_alone() -> None:
     verdicts = {part.name: part.verdict for part in record.parts}
     assert verdicts == {"late": Verdict.INCONCLUSIVE, "early": Verdict.REPLICATED}
     assert record.verdict is Verdict.INCONCLUSIVE
+
+
+def test_controls_of_one_name_do_not_take_each_others_place() -> None:
+    # Before: the one that was measured last counted for both.
+    for control in (negative("noise", OUT), negative("models", OUT)):
+        with pytest.raises(ValueError, match="name"):
+            toy(negative("noise", IN), control)
+
+
+def test_a_part_that_only_a_control_has_is_an_error() -> None:
+    with pytest.raises(ValueError, match="in the models too but they lack early"):
+        run(toy(negative("more", both(OUT))), lambda world=None: world or {"late": IN}, suite="toy")
 
 
 def test_a_part_may_have_a_bar_and_controls_of_its_own() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from polyrot.stats.estimate import Estimate, exact, over_seeds, share_of_seeds
+from polyrot.stats.estimate import Estimate, exact, jackknife, over_seeds, share_of_seeds
 from polyrot.stats.looks import LOOKS, crossing, level_at
 from polyrot.verdict.bar import Bar, Placement
 from polyrot.verdict.levels import INSIDE_LEVEL, OUTSIDE_LEVEL, place_parts
@@ -145,3 +145,23 @@ def test_units_that_agree_decide_as_a_sign_test_does() -> None:
         assert place(same, bar=Bar.at_most(0.0, "x")) == [
             Placement("straddles" if seeds < 12 else "outside")
         ]
+
+
+def test_pairs_that_agree_are_half_as_many_as_seeds() -> None:
+    same = jackknife({(i, j): 1.0 for i in range(12) for j in range(12) if i != j})
+    assert same.p_at_most(0.0) == 0.5**6
+    assert over_seeds(dict.fromkeys(range(12), 1.0)).p_at_most(0.0) == 0.5**12
+    # Equal values, but for the order in which they are summed.
+    assert over_seeds(dict.fromkeys(range(12), 0.01)).p_at_most(0.0) == 0.5**12
+
+
+def test_a_test_that_cannot_be_made_decides_nothing() -> None:
+    with pytest.raises(ValueError, match="at least 2 units"):
+        Estimate(0.45, 0.4, 0.6, "core", 1, "by hand", exhaustive=True)
+    assert not over_seeds({0: 0.9, 1: 0.9001}).has_interval
+
+
+def test_a_region_that_every_number_is_in_is_no_bar() -> None:
+    for low, high in ((-np.inf, np.inf), (np.nan, 1.0), (1.0, 0.0)):
+        with pytest.raises(ValueError, match="some numbers inside, and not all"):
+            Bar("score", low, high)

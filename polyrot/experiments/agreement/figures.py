@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from polyrot.experiments.agreement.axes import INTERVENTIONS
 from polyrot.stats.estimate import Estimate
-from polyrot.verdict.claim import Worlds
+from polyrot.verdict.claim import MODELS, Worlds
 from polyrot.verdict.figure import Figure, Mark, Role, Series
 from polyrot.verdict.figures import detail_of
-from polyrot.verdict.run import MODELS
 
 _NAME = "{size} behind block {block}"
 _PATTERN = re.compile(r"(\S.*) behind block (\d+)")

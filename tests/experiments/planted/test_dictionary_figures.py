@@ -2,9 +2,9 @@
 
 from polyrot.experiments.planted.figures import ByNumber, angles
 from polyrot.stats.estimate import Estimate
+from polyrot.verdict.claim import MODELS
 from polyrot.verdict.figure import Role
 from polyrot.verdict.figures import ByPart, Curve
-from polyrot.verdict.run import MODELS
 
 TEXTS = {"title": "A title", "caption": "Drawn by hand.", "y": "atoms"}
 

@@ -1,0 +1,49 @@
+"""No verdict contradicts a world of known truth: a subset of `reports/calibration`, run anew."""
+
+from functools import lru_cache
+
+import pytest
+from claim_runs import claim_module, measured
+
+from polyrot import load_suite
+from polyrot.locations import SHIPPED_CALIBRATION
+from polyrot.suites.suite import Suite
+from polyrot.verdict.calibration import read_calibration
+from polyrot.verdict.judge import Verdict
+
+CLAIMS = ("PIR-05", "PIR-06", "PIR-07", "PIR-22")
+WORLDS = ("haar", "noise-1", "unrelated")
+
+
+@lru_cache(maxsize=1)
+def world(name: str) -> Suite:
+    return load_suite(f"world:{name}")
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("id", CLAIMS)
+def test_no_verdict_contradicts_its_world(name: str, id: str) -> None:
+    found = measured(id, "hardened", world(name), drawn=False)
+    claim = claim_module(id).CLAIM
+    forbidden = {
+        *([Verdict.REFUTED] if name in claim.true_in else []),
+        *([Verdict.REPLICATED] if name in (*claim.false_in, "unrelated") else []),
+        *([Verdict.VACUOUS, Verdict.REFUTED] if name == "haar" else []),
+    }
+    assert found.verdict not in forbidden, found.reason
+
+
+def test_no_verdict_of_the_whole_table_contradicts_its_world() -> None:
+    calibration = read_calibration(SHIPPED_CALIBRATION)
+    assert calibration.contradictions == []
+    verdicts = {
+        (row.id, cell.world): (cell.verdict, row) for row in calibration.rows for cell in row.cells
+    }
+    for (id, name), (verdict, _) in verdicts.items():
+        if name == "haar":
+            # As published, a number may be one that cannot tell: that is a finding about it.
+            allowed_vacuous = id.endswith("/published")
+            assert verdict != Verdict.REFUTED, id
+            assert verdict != Verdict.VACUOUS or allowed_vacuous, id
+        if name == "unrelated":
+            assert verdict != Verdict.REPLICATED, id
