@@ -155,23 +155,23 @@ class Session:
         kept: Kept,
         **options: Any,
     ) -> None:
-        """Run a measurement, attach its record to the test, and end the test by its verdict.
-
-        `options` are those of `polyrot.verdict.run.Judge`.
-        """
+        """Run a measurement, attach its record, and end the test by its verdict; see `Judge`."""
         from polyrot.progress import within
         from polyrot.verdict.policy import Outcome
         from polyrot.verdict.record import METRICS
         from polyrot.verdict.run import run
 
         known = self.calibration
+        characteristic = known.characteristic(measurement, METRICS) if known else None
+        names_worlds = bool(measurement.claim.true_in or measurement.claim.false_in)
         record = run(
             measurement,
             measure,
             suite=suite,
             printed=self.printed(measurement, suite),
             protocol=protocol_of(item),
-            characteristic=known.characteristic(measurement, METRICS) if known else None,
+            characteristic=characteristic,
+            uncalibrated=names_worlds and characteristic is None,
             progress=within(self.show, what=f"{measurement.id} on {suite}"),
             kept=kept,
             **options,

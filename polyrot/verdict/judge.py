@@ -99,6 +99,8 @@ class Evidence:
     precondition: Met | None = None
     characteristic: Characteristic | None = None
     """How often the bar is met in worlds of known truth, if measured."""
+    uncalibrated: bool = False
+    """Does the claim name worlds in which that was not measured?"""
 
     def controls_of(self, kind: Kind, *placements: Placement) -> list[str]:
         """Name the controls of a kind that lie in one of these places."""
@@ -175,6 +177,8 @@ def _outside(e: Evidence) -> Ruling:
             f"outside the bar ({e.bar}), and there is no positive control",
             "a control in which the claim is true",
         )
+    if e.uncalibrated:
+        return _uncalibrated(f"outside the bar ({e.bar})")
     if missed := e.characteristic.misses if e.characteristic else ():
         worlds = ", ".join(f"{c.world} ({c.missed} of {c.draws} draws)" for c in missed)
         return _open(
@@ -207,6 +211,8 @@ def _inside(e: Evidence) -> Ruling:
             f"{here}, and there is no negative control",
             "a control in which the claim is false",
         )
+    if e.uncalibrated:
+        return _uncalibrated(here)
     if weakest := e.characteristic.weakest if e.characteristic else None:
         return _open(
             Cause.NO_POWER,
@@ -220,6 +226,14 @@ def _inside(e: Evidence) -> Ruling:
 def _open(cause: Cause, why: str, advice: str) -> Ruling:
     reason = f"{cause}: {why}" if cause in (Cause.PROXY, Cause.PRECONDITION) else why
     return Verdict.INCONCLUSIVE, reason, Undecided.by(cause, advice)
+
+
+def _uncalibrated(here: str) -> Ruling:
+    return _open(
+        Cause.NOT_CALIBRATED,
+        f"{here}, but {Cause.NOT_CALIBRATED}",
+        "`polyrot calibrate`, which measures the bar in worlds of known truth",
+    )
 
 
 def _blind(here: str, names: list[str]) -> Ruling:

@@ -63,6 +63,7 @@ def run(
     proxy: str = "",
     precondition: Callable[[], Estimates] | None = None,
     characteristic: Characteristic | None = None,
+    uncalibrated: bool = False,
     figures: Sequence[Draw] = (),
     progress: Progress = silent,
     kept: Kept | None = None,
@@ -82,6 +83,7 @@ def run(
         precondition: measures what the measurement presupposes, on the models, by part; an estimate
             under the empty name is for all of them.
         characteristic: operating characteristic of the bar, if it was calibrated.
+        uncalibrated: whether the claim names worlds for it but it was not.
         figures: drawn after the measurement's.  If one fails, the verdict stands, the record says
             why nothing was drawn, and a `FigureWarning` is given.
         progress: receives the share of the measurement that is done.
@@ -110,7 +112,7 @@ def run(
             measured(control.name, partial(measure, control.world))
         except NotRun as error:
             absent[control.name] = str(error)
-    parts = _judged(measurement, worlds, absent, presupposed, proxy, characteristic)
+    parts = _judged(measurement, worlds, absent, presupposed, proxy, characteristic, uncalibrated)
     draws = (*measurement.figures, *figures)
     drawn: tuple[Figure, ...] = ()
     not_drawn = ""
@@ -169,6 +171,7 @@ def _judged(
     presupposed: Mapping[str, Met],
     proxy: str,
     characteristic: Characteristic | None,
+    uncalibrated: bool,
 ) -> tuple[Part, ...]:
     models = worlds[MODELS]
     bars = {part: measurement.bar_of(part) for part in models}
@@ -191,6 +194,7 @@ def _judged(
             proxy=proxy,
             precondition=presupposed.get(name, presupposed.get("")),
             characteristic=characteristic,
+            uncalibrated=uncalibrated,
         )
         if presupposed and evidence.precondition is None:
             raise ValueError(f"Expected a precondition of the part {name!r} but it has none")

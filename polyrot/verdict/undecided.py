@@ -26,6 +26,7 @@ class Cause(StrEnum):
     TRUE_WORLD = "the bar is not met in a world in which the claim is true"
     UNCLEAR = "a negative control straddles the bar"
     NO_POWER = "no power against a named alternative"
+    NOT_CALIBRATED = "the bar is not calibrated in the worlds that the claim names"
     NO_CONTROL = "no control of a kind that the verdict needs"
     ABSENT_CONTROL = "a control that the verdict needs could not run"
 
@@ -50,6 +51,7 @@ HELP = {
     Cause.TRUE_WORLD: Help.BAR,
     Cause.UNCLEAR: Help.INSTRUMENT,
     Cause.NO_POWER: Help.INSTRUMENT,
+    Cause.NOT_CALIBRATED: Help.INSTRUMENT,
     Cause.NO_CONTROL: Help.CONTROL,
     Cause.ABSENT_CONTROL: Help.CONTROL,
 }

@@ -105,6 +105,13 @@ def test_low_power_against_any_alternative_never_replicates() -> None:
     assert part.undecided.cause is Cause.NO_POWER
 
 
+def test_a_bar_that_was_not_measured_in_the_worlds_of_its_claim_decides_nothing() -> None:
+    for models in (IN, OUT):
+        part = part_of(models, ("-", OUT), ("+", IN), uncalibrated=True)
+        assert part.undecided.cause is Cause.NOT_CALIBRATED
+    assert verdict(IN, ("-", IN), uncalibrated=True) is Verdict.VACUOUS
+
+
 def test_a_bar_that_a_true_world_misses_cannot_refute() -> None:
     def missed(count: int) -> Characteristic:
         return Characteristic((Cell("haar", 20, 20), Cell("noisy", 0, 20, count)), ())
