@@ -125,7 +125,8 @@ class Bar:
             return f"{'<' if self.open_high else '<='} {self.high:g}"
         if math.isinf(self.high):
             return f"{'>' if self.open_low else '>='} {self.low:g}"
-        return f"in [{self.low:g}, {self.high:g}]"
+        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
+        return f"in {left}{self.low:g}, {self.high:g}{right}"
 
 
 def _unless_without_spread(estimate: Estimate, p: float) -> float:

@@ -189,6 +189,7 @@ def test_the_worst_part_decides_in_the_documented_order() -> None:
         (Bar.above(0.5, "x"), "> 0.5", 0.5001, 0.5),
         (Bar.below(1e-4, "x"), "< 0.0001", 0.99e-4, 1e-4),
         (Bar.between(0.95, 1.05, "x"), "in [0.95, 1.05]", 1.05, 1.051),
+        (Bar("x", 0.0, 1.0, open_low=True), "in (0, 1]", 1.0, 0.0),
     ],
 )
 def test_bars(bar: Bar, text: str, inside: float, outside: float) -> None:
