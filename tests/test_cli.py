@@ -102,7 +102,7 @@ def complete(line: str) -> list[str]:
     ("line", "expected"),
     [
         ("polyrot cl", ["claims"]),
-        ("polyrot claims show PIR-2", ["PIR-20", "PIR-21"]),
+        ("polyrot claims show PIR-2", ["PIR-20", "PIR-21", "PIR-22", "PIR-23"]),
         ("polyrot train dyck3-", ["dyck3-independent", "dyck3-short"]),
         ("polyrot suites show pythia-7", ["pythia-70m"]),
         ("polyrot calibrate --world linear-1", ["linear-10"]),
