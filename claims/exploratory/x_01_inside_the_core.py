@@ -53,7 +53,7 @@ CONTROLS = (
     negative("shuffled outside the core", partial(controls.shuffled_part, inside=False), OUTSIDE),
     positive("Haar world with 10% noise", lambda pair, core: controls.haar_world(noise=0.1)(pair)),
 )
-BAR = Bar.above(0.5, "held-out alignment EV")
+BAR = Bar.above(0.5, "held-out alignment EV", scale=Scale.LOG_LOST)
 ALIGNMENT_EV = ByPart(
     "parts",
     title="Where the rotation acts",
@@ -73,7 +73,8 @@ HARDENED = Measurement(CLAIM, BAR, CONTROLS, figures=(ALIGNMENT_EV,))
 def ev_by_part(pair: Pair, basis: Basis) -> dict[str, float]:
     """Explained variance of the source inside a subspace, and in its complement."""
     source = pair.source[pair.scored].double()
-    rotated = pair.alignment.apply(pair.target[pair.scored])
+    # Not the scale of least squares: what is shuffled in one part would shorten the other.
+    rotated = pair.carrying.apply(pair.target[pair.scored])
     complement = torch.linalg.qr(basis, mode="complete").Q[:, basis.shape[1] :]
     axes = {INSIDE: basis, OUTSIDE: complement}
     return {part: ev(rotated @ part_axes, source @ part_axes) for part, part_axes in axes.items()}

@@ -49,6 +49,11 @@ class PlantedCores(planted.PlantedSuite, Cores):
         )
 
 
+@pytest.fixture(autouse=True)
+def placed_by_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polyrot.verdict.run.place_parts", claim_runs.by_interval)
+
+
 def measured(on: Suite) -> Record:
     return claim_runs.measured("X-01", "hardened", on)
 
