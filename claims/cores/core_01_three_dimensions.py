@@ -2,7 +2,7 @@
 
 "Transformers converge to invariant algorithmic cores" (arXiv 2602.22600): on a chain of four
 states, balanced truncation finds 99.9% of its energy in 3 directions.  "Every" seed is refuted by
-one seed of another rank; the share of seeds stands beside it.
+one seed of another rank; the share of seeds is reported.
 
 But the unembedding that reads the directions has one row for each state, so the rank cannot exceed
 4 whatever the model has learned, and one of the four shifts all logits alike and changes no
@@ -33,7 +33,7 @@ CLAIM = Claim(
 )
 CONTROLS = (
     negative("untrained model", lambda chains: chains.untrained_models),
-    negative("a chain that hangs on one bit", lambda chains: chains.models_of("markov-two-rows")),
+    negative("a chain that depends on one bit", lambda chains: chains.models_of("markov-two-rows")),
     positive("five states, planted", lambda chains: planted_models(chains, CHAINS["markov-5"])),
     positive("six states, planted", lambda chains: planted_models(chains, CHAINS["markov-6"])),
 )

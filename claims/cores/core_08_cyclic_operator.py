@@ -11,8 +11,8 @@ points has all 53rd roots of unity as eigenvalues: in so many dimensions the rin
 Hardened: R2 is measured between answers that the fit did not see, cores of rank 52 or more score 0,
 and cores and means are of all questions, so that the means average twice as many states.
 
-A negative control draws random points in as many dimensions as every core has: it meets the
-published bars where the core is so large that they mean nothing.
+A negative control draws random points in as many dimensions as the core has.  It meets the
+published bars if cores are so large that the bars mean nothing.
 """
 
 from collections.abc import Callable

@@ -3,10 +3,10 @@
 "Polymorphism Is Rotation" (arXiv 2605.24577): after one Procrustes rotation and a shift, the
 autoencoder of seed 0 reconstructs another seed's activations almost as well as those of seed 0.
 The explained variance (EV) after rotation is 0.976-0.990 where toy models share their embedding and
-unembeddings, and 0.965-0.987 where they share nothing.  The
-reconstruction is compared with the rotated activation itself; PIR-23 asks whether this is the
-activation that the source would have had.  Hardened: a rotation and one scale, fitted on other
-tokens; the variance of each dimension about its mean; all pairs.
+unembeddings, and 0.965-0.987 where they share nothing.  The reconstruction is compared with the
+rotated activation itself; PIR-23 asks whether this is the activation that the source would have
+had.  Hardened: a rotation and one scale, fitted on other tokens; the variance of each dimension
+about its mean; all pairs.
 """
 
 import pytest

@@ -6,7 +6,7 @@ repel each other, so the p-value for independent draws is far too large for any 
 traces of powers, which under Haar have a known mean and variance.  (tr R^k less its mean)^2 / k is
 1 on average for k = 1 to 4, and 8 for a matrix of eight blocks; each k is a part at each site, on
 the coordinates that seeds do not share by construction.  The calibrated p-values of angles and
-spacings stand beside it.  A spectrum cannot see the basis: PIR-09 and PIR-22 do.
+spacings are reported too.  A spectrum cannot see the basis: PIR-09 and PIR-22 do.
 
 Between clouds that nothing relates, the best rotation is Haar by theorem.  So a map must explain
 more than one of shuffled tokens does.  The details of the published measurement hold the six

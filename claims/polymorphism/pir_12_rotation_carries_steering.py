@@ -91,7 +91,7 @@ def share_of_effect(
 def smaller_share(
     steered: Steered, world: SteeringWorld, concept: Named, pair: SteeredPair
 ) -> Measured | Unmeasured:
-    """The smaller share of both directions; what stands beside it is the mean of both."""
+    """The smaller share of both directions; the details hold the mean of both."""
     both = []
     for one_way in (pair, pair.reversed):
         found = share_of_effect(steered, world, concept, one_way)

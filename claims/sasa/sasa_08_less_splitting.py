@@ -4,7 +4,7 @@
 same L0, a group SAE shows less feature absorption than TopK, splits features into fewer pieces, and
 explains as much variance.  The features are the first letters of words, as in SAEBench (Karvonen et
 al. 2025, arXiv 2503.09532; Chanin et al. 2024, arXiv 2409.14507), averaged over the letters that a
-probe reads from the model itself.  There are three parts, each with a bar of its own: absorption
+probe can read from the model itself.  There are three parts, each with its own bar: absorption
 fraction and main units of TopK less those of the group SAE must be positive, and the explained
 variance, on tokens that no SAE was trained on, of the group SAE less that of TopK at least -0.02.
 

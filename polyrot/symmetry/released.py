@@ -18,13 +18,12 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from polyrot.linalg.moments import Moments
 from polyrot.models.transformer import State
 from polyrot.symmetry.group import WRITERS, facing_residual, fold_gains
-from polyrot.symmetry.search import tensor_mse
+from polyrot.symmetry.search import assign, polar, tensor_mse
 
 SWEEPS, STARTS = 6, 16
 STEPS, RATE, EVERY = 400, 0.05, 20
@@ -227,7 +226,7 @@ def _residual_step(image: State, source: State, names: list[str]) -> Rotation:
     """Fit all rows that face the residual stream, each with the same weight."""
     cross = sum(facing_residual(n, image[n]).mT @ facing_residual(n, source[n]) for n in names)
     assert isinstance(cross, Tensor)
-    return _polar(cross)
+    return polar(cross)
 
 
 def _turned(image: State, rotation: Rotation, names: list[str]) -> State:
@@ -248,14 +247,14 @@ def _match_heads(image: State, source: State, layer: int) -> State:
     for name in "QKVO":
         mine, goal = (s[f"blocks.{layer}.attn.W_{name}"].flatten(1) for s in (image, source))
         near = near + goal @ mine.mT - mine.square().sum(-1) / 2
-    return _heads(image, layer, _assign(-near))
+    return _heads(image, layer, assign(-near))
 
 
 def _turn_heads(image: State, source: State, layer: int) -> State:
     (q, k, v, o), (gq, gk, gv, go) = (
         [state[f"blocks.{layer}.attn.W_{name}"] for name in "QKVO"] for state in (image, source)
     )
-    inside, outside = _polar(gq @ q.mT + gk @ k.mT), _polar(gv @ v.mT + go.mT @ o)
+    inside, outside = polar(gq @ q.mT + gk @ k.mT), polar(gv @ v.mT + go.mT @ o)
     turned = {"Q": inside @ q, "K": inside @ k, "V": outside @ v, "O": o @ outside.mT}
     return {f"blocks.{layer}.attn.W_{name}": tensor for name, tensor in turned.items()}
 
@@ -265,7 +264,7 @@ def _match_neurons(image: State, source: State, layer: int) -> State:
     read, write = f"blocks.{layer}.mlp.W_in", f"blocks.{layer}.mlp.W_out"
     mine, goal = (torch.cat([s[read], s[write].mT], dim=1) for s in (image, source))
     cosine = _unit(goal) @ _unit(mine).mT
-    order = _assign(-cosine)
+    order = assign(-cosine)
     reads, writes = image[read][order], image[write][:, order]
     norms = [reads.norm(dim=1), writes.norm(dim=0)]
     goals = [source[read].norm(dim=1), source[write].norm(dim=0)]
@@ -277,13 +276,3 @@ def _match_neurons(image: State, source: State, layer: int) -> State:
 def _unit(rows: Tensor) -> Tensor:
     unit: Tensor = rows / (rows.norm(dim=1, keepdim=True) + 1e-9)
     return unit
-
-
-def _assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:
-    return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
-
-
-def _polar(cross: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
-    left, _, right = torch.linalg.svd(cross)
-    product: Tensor = left @ right
-    return product

@@ -126,7 +126,7 @@ def _residual_step(image: State, goal: State, names: Sequence[str] = ()) -> Tens
     for name in names or [name for name in goal if not name.endswith("gain")]:
         rows, goal_rows = (facing_residual(name, state[name]) for state in (image, goal))
         cross = rows.mT @ goal_rows / rows.numel() + (cross if len(cross) else 0)
-    return _polar(cross)
+    return polar(cross)
 
 
 def _layer_step(turned: State, goal: State, layer: int) -> LayerSymmetry:
@@ -140,14 +140,14 @@ def _layer_step(turned: State, goal: State, layer: int) -> LayerSymmetry:
     outside = torch.einsum("iad,jbd->ijab", gv, v) + torch.einsum("ida,jdb->ijab", go, o)
     gain = sum(torch.linalg.svdvals(cross).sum(-1) for cross in (inside, outside))
     assert isinstance(gain, Tensor)
-    heads = _assign(-gain)
+    heads = assign(-gain)
     rows = torch.arange(len(heads))
     neurons, scale = _neuron_step(
         (turned[f"{mlp}.W_in"], turned[f"{mlp}.W_out"].mT),
         (goal[f"{mlp}.W_in"], goal[f"{mlp}.W_out"].mT),
     )
     return LayerSymmetry(
-        heads, _polar(inside[rows, heads]), _polar(outside[rows, heads]), neurons, scale
+        heads, polar(inside[rows, heads]), polar(outside[rows, heads]), neurons, scale
     )
 
 
@@ -173,7 +173,7 @@ def _neuron_step(
         alone = torch.where(a > e, b / a, e / f.clamp(min=tiny)).clamp(min=tiny, max=1 / tiny)
         other = _newton(a, b, e, f, alone)
         c = torch.where(cost(c) <= cost(other), c, other)
-    neurons = _assign(cost(c))
+    neurons = assign(cost(c))
     return neurons, c[torch.arange(len(neurons)), neurons]
 
 
@@ -190,11 +190,12 @@ def _newton(a: Tensor, b: Tensor, e: Tensor, f: Tensor, c: Tensor) -> Tensor:
     return c
 
 
-def _assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:
+def assign(cost: Float[Tensor, "goal candidate"]) -> Tensor:
+    """Return, for each goal, the candidate of the cheapest matching, one to one."""
     return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
 
 
-def _polar(cross: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
+def polar(cross: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
     """Return the orthogonal matrix closest to `cross`, which maximises their inner product."""
     left, _, right = torch.linalg.svd(cross)
     product: Tensor = left @ right

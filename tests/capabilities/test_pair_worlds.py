@@ -90,6 +90,36 @@ def test_a_linear_world_at_the_pairs_ev_is_found_by_an_affine_map_alone(conditio
     assert beyond > 0.02
 
 
+def with_private_noise(noise: float) -> Pair:
+    """Source and target are a common signal of falling variances, turned, with noise on both."""
+    signal = draw(TOKENS, D, seed=9) * torch.arange(1, D + 1) ** -1.0
+    turn = haar.sample(D, group="SO", seed=1).float()
+    sides = (signal + noise * draw(TOKENS, D, seed=seed) for seed in (10, 11))
+    source, target = sides
+    return replace(pair(), source=source, target=target @ turn)
+
+
+def gain(of: Pair) -> float:
+    return of.procrustes("affine").ev - of.alignment.ev
+
+
+def test_noise_on_both_sides_is_matched_where_that_is_what_there_is() -> None:
+    # The noise-matched Haar world, whose source is taken for noiseless, gains less than this.
+    noisy = with_private_noise(0.5)
+    world = controls.private_noise(noisy)
+    assert gain(noisy) > 0.03
+    assert gain(controls.noise_matched()(noisy)) < 0.7 * gain(noisy)
+    assert gain(world) == pytest.approx(gain(noisy), abs=0.01)
+    assert world.alignment.ev == pytest.approx(noisy.alignment.ev, abs=0.02)
+    moved = float((world.alignment.rotation - noisy.alignment.rotation).norm())
+    assert moved > 1
+
+
+def test_noise_on_both_sides_does_not_pass_for_a_linear_map() -> None:
+    linear = controls.linear(10.0)(with_private_noise(0.0))
+    assert gain(linear) > gain(controls.private_noise(linear)) + 0.05
+
+
 def test_noise_at_an_explained_variance() -> None:
     for explained in (0.3, 0.7):
         world = controls.haar_world(controls.noise_for(explained))(pair())

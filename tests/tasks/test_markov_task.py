@@ -101,7 +101,7 @@ def test_two_rows_are_two_and_differ() -> None:
     assert chain.rows == (first, first, second, second)
     assert first == pytest.approx((1 / 12, 1 / 12, 3 / 4, 1 / 12))
     assert second == pytest.approx((3 / 4, 1 / 12, 1 / 12, 1 / 12))
-    # Which of the rows is next hangs on one bit: it stays with probability 1/6.
+    # Which of the rows is next depends on one bit: it stays with probability 1/6.
     assert chain.spectrum.tolist() == pytest.approx([0, 0, -2 / 3], abs=1e-9)
 
 

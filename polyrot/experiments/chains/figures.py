@@ -24,7 +24,7 @@ def spectra(chains: Chains, *, common_shift: bool) -> list[Figure]:
     worlds: dict[Labelled, ChainModels] = {
         ("trained", Role.MODELS): chains.models,
         ("untrained", Role.NEGATIVE): chains.untrained_models,
-        ("hangs on one bit", Role.NEGATIVE): chains.models_of("markov-two-rows"),
+        ("depends on one bit", Role.NEGATIVE): chains.models_of("markov-two-rows"),
         ("six states", Role.POSITIVE): chains.models_of("markov-6"),
     }
     series = []
