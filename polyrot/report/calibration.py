@@ -46,8 +46,8 @@ def markdown(calibration: Calibration, *, worlds: Sequence[str] = ()) -> str:
         "with its 95% interval (Clopper-Pearson). **T**: the claim is true in that world;",
         "**F**: it is false, a named alternative; **F!**: false, and the bar is not met",
         "significantly less often than in the first world marked T (Fisher's exact test,",
-        "one-sided, level 0.05), so meeting it is no evidence.  A suite of several sites is judged",
-        "by the worst.",
+        "one-sided, level 0.05), so meeting it is no evidence.  Where a claim is neither, the",
+        "cell says whether the bar was met in one draw.  The worst of several sites counts.",
         "",
         *(f"- {what}" for what in worlds),
         "",
@@ -90,6 +90,8 @@ def verdicts(calibration: Calibration) -> list[str]:
 def _cell(row: Row, cell: Cell | None) -> str:
     if cell is None:
         return "-"
+    if not mark(row, cell.world):
+        return "met" if cell.met else "not met"
     low, high = cell.interval
     return f"{mark(row, cell.world)} {cell.share:.2f} [{low:.2f}, {high:.2f}]".strip()
 

@@ -56,8 +56,8 @@ def _block(axes: Axes, worlds: Sequence[str], rows: Sequence[Row]) -> AxesImage:
         for cell in row.cells:
             x = worlds.index(cell.world)
             shares[y, x] = cell.share
-            label = f"{cell.share:.2f}"
             known = mark(row, cell.world)
+            label = f"{cell.share:.2f}" if known else f"{cell.met}/{cell.draws}"
             axes.text(
                 x,
                 y,

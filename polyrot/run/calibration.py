@@ -1,14 +1,14 @@
 """`pytest claims/ --calibrate DRAWS`: how often every bar is met in worlds of known truth.
 
-Claims run with the same code as for a verdict, but without controls, and on many random draws of
-each synthetic world.
+Claims run with the same code as for a verdict: with their controls on the first draw of every
+world, then without them on many more draws of the worlds that they name as true or false.
 """
 
 from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from polyrot.locations import of_the_wheel
-from polyrot.run.items import record_of
+from polyrot.run.items import measurement_of, record_of
 from polyrot.run.session import DEFAULT_REPORT_DIR, Session
 
 if TYPE_CHECKING:
@@ -85,8 +85,20 @@ class CalibrationSession(Session):
 
     @property
     def suites(self) -> Sequence[str]:
-        """Every draw of every world, or of those chosen."""
+        """All draws of every world, or of those chosen."""
         return self._suites
+
+    def applies(self, item: pytest.Item) -> bool:
+        """Every measurement runs on a world's first draw, and on all where its claim names it."""
+        measurement = measurement_of(item)
+        if measurement is None or not isinstance(item, pytest.Function):
+            return True
+        claim, suite = measurement.claim, str(item.callspec.params["suite_name"])
+        return super().applies(item) and self._is_drawn(suite, (*claim.true_in, *claim.false_in))
+
+    @classmethod
+    def _is_drawn(cls, suite: str, named: Collection[str]) -> bool:
+        return cls._is_first(suite) or suite.split(":")[1] in named
 
     def judge(
         self,
@@ -219,8 +231,13 @@ class CalibrationSession(Session):
         """Every measurement that ran, with each draw that it applies to."""
         from polyrot.suites.registry import applies_to
 
-        ids = {drawn.id for drawn in self._drawn}
-        return {(id, suite) for id in ids for suite in self._suites if applies_to(id, suite)}
+        named = {drawn.id: (*drawn.true_in, *drawn.false_in) for drawn in self._drawn}
+        return {
+            (id, suite)
+            for id, worlds in named.items()
+            for suite in self._suites
+            if self._is_drawn(suite, worlds) and applies_to(id, suite)
+        }
 
     def _lost(self, folder: Path) -> list[str]:
         """List what the matrix in a folder has and this one lacks."""

@@ -141,6 +141,13 @@ def test_the_table_marks_what_cannot_tell() -> None:
     assert said["TOY-04"] == "not measured: no models."
 
 
+def test_where_a_claim_is_neither_true_nor_false_one_draw_says_whether_the_bar_was_met() -> None:
+    cells = (*SHARP.cells[:1], Cell("partial", 1, 1), Cell("noise", 0, 1))
+    row = replace(SHARP, cells=cells)
+    matrix = replace(MATRIX, worlds=("haar", "partial", "noise"), rows=(row,))
+    assert "| T 0.95 [0.75, 1.00] | met | not met |" in markdown(matrix)
+
+
 CLAIM = '''
 """TOY-01: the number is large."""
 import pytest
@@ -219,6 +226,16 @@ def test_calibrating_counts_draws_and_verdicts_show_it(run, pytester: pytest.Pyt
         "Controls: the bar was missed where the claim is false (small world) "
         "and was met where the claim is true (big world)." in report
     )
+
+
+def test_a_world_that_a_claim_does_not_name_is_drawn_once(run, pytester: pytest.Pytester) -> None:
+    worlds = ["--suite", "world:haar", "--suite", "world:partial", "--calibrate", "3"]
+    assert run(("world:haar",), *worlds).ret == 0
+    matrix = read_calibration(pytester.path / "reports/calibration/calibration.json")
+    assert [(cell.world, cell.draws) for cell in matrix.rows[0].cells] == [
+        ("haar", 3),
+        ("partial", 1),
+    ]
 
 
 def test_what_a_world_lacks_is_said_and_not_counted(run) -> None:
