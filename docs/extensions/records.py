@@ -7,8 +7,8 @@ beside either.  Without a part the one that decides is taken; `*` is every part.
 
     dyck3 PIR-04/published resid_post.1
     dyck3 PIR-04 resid_post.1 - untrained seed
-    textlm PIR-05 resid_post.0: affine
-    low of textlm PIR-05 *
+    markov PIR-05 resid_post.0: affine
+    low of markov PIR-05 *
 
 What does not exist raises LookupError, so that no page is built with it.
 """

@@ -20,7 +20,7 @@ def report(*paths: Path) -> Result:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Verdicts of two suites without their pages."""
-    for suite in ("dyck3", "textlm"):
+    for suite in ("dyck3", "markov"):
         (tmp_path / suite).mkdir()
         shutil.copy(REPORTS / suite / "verdict.json", tmp_path / suite)
     return tmp_path
@@ -30,7 +30,7 @@ def copy(tmp_path: Path) -> Path:
 def test_pages_are_those_that_the_run_wrote(copy: Path) -> None:
     result = report(copy)
     assert (result.exit_code, result.stderr) == (0, "")
-    for suite in ("dyck3", "textlm"):
+    for suite in ("dyck3", "markov"):
         page = copy / suite / "verdict.md"
         assert f"report: {page}" in result.stdout.splitlines()
         assert page.read_text() == (REPORTS / suite / "verdict.md").read_text()
@@ -39,19 +39,19 @@ def test_pages_are_those_that_the_run_wrote(copy: Path) -> None:
 
 
 def test_pages_of_drifted_verdicts_have_their_name(copy: Path) -> None:
-    for suite in ("dyck3", "textlm"):
+    for suite in ("dyck3", "markov"):
         file = copy / suite / "verdict.json"
         whole = json.loads(file.read_text())
         file.write_text(json.dumps({**whole, "records": whole["records"][:1]}))
     drifted = (copy / "dyck3" / "verdict.json").rename(copy / "dyck3" / "verdict-drifted.json")
-    assert report(drifted, copy / "textlm").exit_code == 0
+    assert report(drifted, copy / "markov").exit_code == 0
     assert (copy / "dyck3" / "verdict-drifted.md").is_file()
     assert not (copy / "dyck3" / "verdict.md").exists()
-    assert (copy / "textlm" / "verdict.md").is_file()
+    assert (copy / "markov" / "verdict.md").is_file()
 
 
 def test_nothing_is_written_where_one_cannot_be_read(copy: Path) -> None:
-    (copy / "textlm" / "verdict.json").write_text("{}")
+    (copy / "markov" / "verdict.json").write_text("{}")
     result = report(copy)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("polyrot report: Expected a verdict.json as")

@@ -15,7 +15,7 @@ from polyrot.report.html.page import page as render
 from polyrot.verdict.record import read_verdict
 
 REPORTS = Path(__file__).parents[2] / "reports"
-PAGES = ("planted", "dyck3", "dyck3-independent", "textlm")
+PAGES = ("planted", "dyck3", "dyck3-independent", "markov")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = os.environ.get("POLYROT_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
 """Where the variable names one, these tests are not left out."""
