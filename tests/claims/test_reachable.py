@@ -1,8 +1,9 @@
 """Both verdicts of every measurement can be had, or the measurement says which cannot.
 
-What a control measured in the reference runs takes the place of the models: numbers that the claim's
-own code gave on models or data of the same kind.  They are judged by its bars, beside all its
-controls, as if twenty seeds had given them.  The other modules here plant activations and weights.
+What a control measured in the reference runs takes the place of the models: numbers that the
+claim's own code gave on models or data of the same kind.  They are judged by its bars, beside all
+its controls, as if twenty seeds had given them.  The other modules here plant activations and
+weights.
 """
 
 from collections.abc import Iterator
