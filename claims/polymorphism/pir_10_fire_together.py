@@ -4,8 +4,9 @@
 seed 0's activations and from another seed's, and the two are correlated over tokens.  The mean
 correlation over features is low on raw activations and rises when they are rotated.  The bar asks
 for a rise above 0.2 and a correlation of at least 0.25; the smaller of the two margins is judged.
-Features that are silent on the raw or the rotated activations do not count.  Hardened: held-out
-tokens, all pairs, and a feature that falls silent counts as uncorrelated.
+As in the released code, a silent feature counts as uncorrelated, and on the toy models the
+rotation comes without a shift of the mean.  Hardened: held-out tokens, all pairs; features that are
+silent on the source do not count, and the rise is from activations whose means are matched.
 """
 
 from functools import partial
