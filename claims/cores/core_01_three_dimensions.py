@@ -7,7 +7,7 @@ one seed of another rank; the share of seeds is reported.
 But the unembedding that reads the directions has one row for each state, so the rank cannot exceed
 4 whatever the model has learned, and one of the four shifts all logits alike and changes no
 prediction.  Hardened: the rows are centred, which removes that direction; the rank then cannot
-exceed 3, and three is no finding.  Whether the mean rank is 3 is judged.
+exceed 3, and three is no finding.  The mean rank is judged: it must be 3.
 
 In the positive controls, models that encode the present state of chains with five and six states
 are planted: their cores have one dimension fewer than the chain has states.  The rank counts

@@ -7,10 +7,10 @@ the chain's states.
 
 As published: in single seeds, in the core whose rank energy selects, fitted and scored on the same
 sequences, R2 averaged over the core's coordinates.  A fourth direction, which shifts all logits
-alike and follows no state, lowers R2.  Hardened: without that direction; the mean eigenvalue of
-the seeds, because the scatter of single seeds is of the order of 1%; and R2 on other sequences,
-whatever the basis.  A positive control fits the map to the one-hot states of the same sequences,
-which shows how much of the 1% is sampling error.
+alike and follows no state, lowers R2.  Hardened: without that direction; the mean eigenvalue of the
+seeds, because the scatter of single seeds is of the order of 1%; and R2 on other sequences,
+computed so that it does not depend on the basis.  A positive control fits the map to the one-hot
+states of the same sequences, which shows how much of the 1% is sampling error.
 """
 
 from collections.abc import Callable

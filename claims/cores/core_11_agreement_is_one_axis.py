@@ -12,7 +12,8 @@ released code, the published measurement reads the last layer after the final no
 before, and has 600 training prompts.  Estimated from n prompts in d dimensions, an axis leaves a
 separation of the order of sqrt(d / n) when it is removed, so that 600 cannot show the removal of
 an axis in 32 dimensions or more.  Hardened: 60 different training prompts for each dimension of the
-widest model, with which the removal of a planted axis meets the bar.
+widest model, with which the removal of a planted axis meets the bar; or all there are.  For GPT-2
+that is 8 to 14 for each dimension, with which removal is expected to be undecided.
 
 Controls replace only the axis, at the layer chosen for the core: at an early layer the last token
 may not encode the number yet, and then keeping any axis is harmless.
@@ -36,7 +37,7 @@ from polyrot.interventions.places import FINAL_NORM
 CLAIM = Claim(
     "CORE-11",
     "Subject-verb agreement is one axis",
-    "arXiv 2602.22600, GPT-2; the areas are not printed",
+    "arXiv 2602.22600, GPT-2; the AUCs are not printed",
     true_in=("verb-one-axis", "verb-label-alone"),
     false_in=("verb-two-axes",),
 )
@@ -46,7 +47,7 @@ FLIP = Bar.at_most(0.10, "AUC with the axis flipped", scale=Scale.LOGIT)
 PART_BARS = {"keep": KEEP, "remove": REMOVE, "flip": FLIP}
 
 World = Callable[[Study, ChooseLayer, int], Mapping[str, float]]
-"""Areas of a model without intervention ("base") and with each, given its seed."""
+"""AUCs of a model without intervention ("base") and with each, given its seed."""
 
 
 def core(study: Study, choose: ChooseLayer, seed: int) -> dict[str, float]:

@@ -4,10 +4,11 @@ Exploratory: no paper claims it.  In "Subspace-Aware Sparse Autoencoders" (arXiv
 feature has a group of decoder rows, of which the autoencoder uses a subspace.  "Polymorphism Is
 Rotation" (arXiv 2605.24577) shows that after one Procrustes rotation the autoencoder of one seed
 can be applied to another, but only for autoencoders of single directions.  Here a group SAE
-(GroupTopK) and a TopK SAE of the same width, L0 and recipe are applied to the rotated target at
-the last site, on held-out tokens, as in PIR-04.  The first part is the EV that the group SAE loses;
-the second is how much more it loses than the TopK SAE.  Both have PIR-04's bar.  Where nothing is
-carried both SAEs may lose equally, so the second is informative only together with the first.
+(GroupTopK) and a TopK SAE of the same width, L0 and recipe are applied to the rotated target at the
+last site, on held-out tokens, and scored against the source's own activations as in PIR-23.  The
+first part is the EV that the group SAE loses; the second is how much more it loses than the TopK
+SAE.  Both have PIR-23's bar.  Where nothing is carried both SAEs may lose equally, so the second is
+informative only together with the first.
 
 The details compare autoencoders trained on each model: are the target's groups, once rotated, those
 of the source?  A group counts for what it writes.  The same is reported for TopK latents, under a
@@ -43,6 +44,7 @@ CONTROLS = (
     negative("matched Gaussian", for_both_kinds(controls.matched_gaussian), CARRIED),
     negative("subspaces need another rotation", controls.groups_need_another_rotation, BEYOND),
     positive("Haar world", for_both_kinds(controls.haar_world())),
+    positive("noise-matched Haar world", for_both_kinds(controls.noise_matched())),
 )
 BAR = Bar.at_most(0.025, "EV lost")
 LOST = ByPart(

@@ -5,11 +5,11 @@ one seed's autoencoder have a decoder column of the other's at a cosine above 0.
 best cosines is 0.89.  All of these autoencoders start from the same random decoder (SAE seed 0),
 and several features may be matched to the same column.
 
-Hardened: decoder columns of models in different bases cannot be compared, but what features do can.
-Autoencoders are trained from different SAE seeds; on held-out tokens a feature is matched, one to
-one, to that of the other model with which its activation correlates, and counts if it does so above
-0.5.  As two autoencoders of one model do not find the same features either, the share is divided by
-theirs.
+Judged at the last site.  Hardened: decoder columns of models in different bases cannot be compared,
+but what features do can.  Autoencoders are trained from different SAE seeds.  On held-out tokens
+the features of two models are matched one to one, so that their correlations are largest in total;
+a feature counts if its correlation is above 0.5, and a silent feature does not.  Two autoencoders
+of one model differ too, so the share is divided by that between two SAE seeds of the source.
 """
 
 from collections.abc import Callable

@@ -2,9 +2,9 @@
 
 "Polymorphism Is Rotation" (arXiv 2605.24577) says so without printing the number that would show
 it: how much of the variance of the source's activations the rotated target explains, token by token
-and on sequences that the fit never saw.  A rotation and one scale are fitted together, as seeds
-differ in norm.  The details hold the same number for the maps that compete with them, the rotation
-alone among these.
+and on sequences that the fit never saw.  Here it must be above 0.5.  A rotation and one scale are
+fitted together, as seeds differ in norm.  The details give the same number for other maps: the
+rotation without a scale, the identity, a permutation, a signed one and an affine map.
 """
 
 from collections.abc import Mapping

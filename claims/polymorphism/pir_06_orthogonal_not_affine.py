@@ -4,8 +4,8 @@
 than a rotation even of sequences that neither fit saw, if only because it shrinks noisy directions.
 So the difference of the two is compared with the same difference where nothing but a rotation, a
 scale and noise relates the seeds: a Haar world with the residuals of the pair's own fit, and so
-with its explained variance.  Where both seeds are so noisy that a rotation between them gains more
-than that, the positive control with noise on both sides shows it.
+with its explained variance.  If both seeds are noisy, an affine map gains more than that even where
+only a rotation relates them: the control with noise on both sides shows how much.
 """
 
 import pytest

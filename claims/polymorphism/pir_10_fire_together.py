@@ -5,8 +5,8 @@ seed 0's activations and from another seed's, and the two are correlated over to
 correlation over features is low on raw activations and rises when they are rotated.  The bar asks
 for a rise above 0.2 and a correlation of at least 0.25; the smaller of the two margins is judged.
 As in the released code, a silent feature counts as uncorrelated, and on the toy models the
-rotation comes without a shift of the mean.  Hardened: held-out tokens, all pairs; features that are
-silent on the source do not count, and the rise is from activations whose means are matched.
+rotation comes without a shift of the mean.  Hardened: held-out tokens, all pairs; silent features
+still count as uncorrelated, and the rise is from activations whose means are matched.
 """
 
 from functools import partial
@@ -44,8 +44,8 @@ BEFORE, ROTATED = "mean r before", "mean r rotated"
 FIRING = ByPart(
     "firing",
     title="Features that fire together",
-    caption="Correlation over tokens between a feature's activations on the seed whose "
-    "autoencoder it is of and on another, before the rotation (hardened: with matched means) and "
+    caption="Correlation over tokens between a feature's activations on its own model and on "
+    "another seed, before the rotation (hardened: with matched means) and "
     "after it; mean over features and pairs.",
     y="mean r over features",
     curves=(
@@ -66,10 +66,7 @@ def margin_published(pair: Pair, *, shift: bool) -> Measured:
     pair = pair.as_published()
     aligned = pair.carrying
     rotated = aligned.apply(pair.target) if shift else pair.target.double() @ aligned.rotation
-    raw, r = (
-        firing_correlation(pair.sae, pair.source, y, dead_count=True)
-        for y in (pair.target, rotated.float())
-    )
+    raw, r = (firing_correlation(pair.sae, pair.source, y) for y in (pair.target, rotated.float()))
     return margins(raw, r)
 
 

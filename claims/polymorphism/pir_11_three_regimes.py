@@ -87,7 +87,9 @@ HARDENED = Measurement(
     CLEAN,
     CONTROLS,
     part_bars={STICKY: PARTIAL}
-    | dict.fromkeys(INVERTED.values(), Bar.at_most(-0.1, "signed effect / the own vector's")),
+    | dict.fromkeys(
+        INVERTED.values(), Bar.at_most(-0.1, "signed effect / that of the target's vector")
+    ),
     figures=(BY_DOSE(y="change of the logit margin as asked"),),
 )
 

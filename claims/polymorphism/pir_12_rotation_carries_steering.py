@@ -1,17 +1,17 @@
 """PIR-12: one rotation transfers steering vectors.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577) says so in its abstract but tests no rotated
-vector.  Here every seed's vectors at one site (`resid_mid.1` of the Dyck models; of language
-models the suite's steering site) are carried into every other seed's basis by the Procrustes
-rotation between their activations, with one scale.  The signed change of the logit margin, summed
-over the doses up to the one at which the target's vector does most, is divided by that of the
-target's vector.  Of both directions of a pair the smaller counts; the bar is on the mean over
-pairs.  Vectors and rotations are fitted on some sequences, and effects are measured on others.
-Also reported: the vector carried without the scale, by the best affine map, and by a rotation
-fitted without the tokens that the vectors are means over (without those of *closer*, all brackets,
-only BOS and EOS are left); carried less uncarried; the cosine between the carried and the target's
-vector.  If a target's vector does not move its answers as it asks, its pairs are left out, and the
-mean has no interval.
+"Polymorphism Is Rotation" (arXiv 2605.24577) says so in its abstract but tests no rotated vector.
+Here every seed's vectors at one site (`resid_mid.1` of the Dyck models; of language models the
+suite's steering site) are carried into every other seed's basis by the Procrustes rotation between
+their activations, with one scale.  The signed change of the logit margin, summed over the doses up
+to the one at which the target's vector does most, is divided by that of the target's vector.  Of
+both directions of a pair the smaller counts; the bar is on the mean over pairs.  Vectors and
+rotations are fitted on some sequences, and effects are measured on others.  Also reported: the
+vector carried without the scale, by the best affine map, and by a rotation fitted without the
+tokens that the vectors are means over (for *closer* these are all brackets, so that only BOS and
+EOS remain); carried less uncarried; the cosine between the carried and the target's vector.  If a
+target's vector does not move its answers as it asks, its pairs are left out, and the mean has no
+interval.
 """
 
 from functools import partial
@@ -50,7 +50,9 @@ BY_DOSE = ByDose(
 )
 HARDENED = Measurement(
     CLAIM,
-    Bar.at_least(0.8, "signed effect / the own vector's, the smaller of both directions"),
+    Bar.at_least(
+        0.8, "signed effect / that of the target's vector, the smaller of both directions"
+    ),
     CONTROLS,
     figures=(BY_DOSE,),
 )
@@ -75,7 +77,7 @@ def share_of_effect(
     trial = steering.trial(steered, world, source, concept, held_out=True)
     target_vectors = trial.models.concept_vectors(concept, held_out=True)
     cosine = cosine_similarity(trial.vectors[target], target_vectors[target], dim=0)
-    means = {"cosine with the own vector": float(cosine)}
+    means = {"cosine with the target's vector": float(cosine)}
     for which, effect in (("given", given), ("own", by_target)):
         for i, alpha in enumerate(ALPHAS):
             means[f"{which} at {alpha:g}, logits"] = float(effect.margin[i, target])

@@ -5,8 +5,11 @@ seed's vectors, added unchanged to another seed, change its output more than the
 ratio of mean KL divergences, across seeds over within, is 1.8 to 10.0 on Pythia, which the paper
 calls inverted.  A divergence has no sign and grows just as much when a vector does random harm.
 Published: the ratio, of language models alone, as in the paper.  Hardened: the signed change of the
-logit margin that the vector asks for, relative to that by the target's vector (as in PIR-12, both
-directions of a pair alike), is at most -0.1, on held-out tokens.
+logit margin that the vector asks for, relative to that by the target's vector, is at most -0.1, on
+held-out tokens (summed over doses as in PIR-12, but averaged over both directions of every pair).
+
+A divergence has no sign, so that the published positive control is the target's own vector at four
+times its length.
 """
 
 from functools import partial
@@ -25,15 +28,15 @@ CLAIM = Claim(
     {"pythia-70m": "ratios 1.8 to 10.0"},
 )
 RATIO = Bar.above(1.0, "mean KL across / within", scale=Scale.LOG)
-SIGNED = Bar.at_most(-0.1, "signed effect / the own vector's")
+SIGNED = Bar.at_most(-0.1, "signed effect / that of the target's vector")
 RANDOM = negative("random direction", steering.random_direction)
 
 
 BY_VECTOR_AND_DOSE = ByPart(
     "doses",
     title="Vectors that are not carried",
-    caption="Change of the output by every vector at every dose (alpha) in the seeds that it was "
-    "not computed on, with that of a random direction of the same length.",
+    caption="KL divergence that a vector causes at every dose (alpha) in other seeds, over that in "
+    "its own, with that of a random direction of the same length.",
     y=RATIO.quantity,
     curves=(
         Curve("another seed's vector, uncarried", Role.MODELS),

@@ -2,15 +2,18 @@
 
 "Polymorphism Is Rotation" (arXiv 2605.24577): between two checkpoints of one training run, a
 rotation lets the autoencoder of one reconstruct the other better than without, on the toy models
-with an EV of at least 0.98; and the rotation comes closer to the identity with depth.  Each of the
-three is a part.  The paper shows one pair of checkpoints of one seed; here every seed gives one:
-its last checkpoint and an earlier one, from half way through training unless the suite file names
-another.
+with an EV of at least 0.98; and from the first site to the last the rotation comes closer to the
+identity.  Each of the three is a part.  The paper shows one pair of checkpoints of one seed; here
+every seed gives one: its last checkpoint and an earlier one, from half way through training unless
+the suite file names another.
 
 As published, the autoencoder of the earlier checkpoint reads the later one, from the embedding on,
-and the EV after the rotation is a share of the variance before it.  Hardened: the last checkpoint's
-autoencoder, held-out tokens, a rotation and one scale, and the EV is compared with the
+and the EV after the rotation has the variance before it as its denominator.  Hardened: the last
+checkpoint's autoencoder, held-out tokens, a rotation and one scale, and the EV is compared with the
 autoencoder's own.  Further checkpoints that a suite has are in the details.
+
+In the first positive control the angles of a rotation shrink with depth, so that all three parts
+are true.
 """
 
 from collections.abc import Callable
@@ -23,6 +26,7 @@ from polyrot.capabilities.pairs import Pair
 from polyrot.capabilities.rotations import relative_norm
 from polyrot.capabilities.streams import Checkpoints
 from polyrot.claim import *
+from polyrot.experiments.dyck.suite import HALF_WAY_SITES
 from polyrot.sae.metrics import ev, ev_published, reconstruct
 
 CLAIM = Claim(
@@ -47,8 +51,8 @@ EV, NAIVE, DISTANCE = "mean EV", "mean naive EV", "mean norm(R - I) / sqrt(2d)"
 BEFORE_AND_AFTER = ByPart(
     "checkpoints",
     title="Another checkpoint, reconstructed",
-    caption="Explained variance by the autoencoder of one checkpoint of what another shows, before "
-    "and after the rotation; mean over seeds.",
+    caption="How much of another checkpoint's variance an autoencoder explains, before and after "
+    "the rotation; mean over seeds.",
     y="reconstruction EV",
     curves=(
         Curve("rotated", Role.MODELS, detail=EV),
@@ -56,7 +60,12 @@ BEFORE_AND_AFTER = ByPart(
         Curve("checkpoint of another seed, rotated", Role.NEGATIVE, OTHER_RUN.name, EV),
     ),
 )
-PRINTED = Printed((0.98, 0.999), "seed 0, over all sites", ends=True)
+PRINTED = Printed(
+    (0.98, 0.999),
+    "seed 0, over all sites",
+    tuple(f"{site}, {RESTORED}" for site in HALF_WAY_SITES),
+    ends=True,
+)
 BETTER = Bar.above(0.0, "EV after the rotation less that before")
 NEARER = Bar.above(0.0, "fall of norm(R - I) / sqrt(2d) from the first site to the last")
 PUBLISHED = Measurement(

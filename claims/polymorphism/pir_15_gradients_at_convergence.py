@@ -1,12 +1,12 @@
 """PIR-15: attribution patching fails at convergence, integrated gradients do not.
 
-"Polymorphism Is Rotation" (arXiv 2605.24577), Bars C and Pr within a seed: over the components
-(8 heads and 2 MLPs), the effects of mean ablation correlate with integrated gradients (32
-points) at r > 0.99 and with attribution patching at r < 0.9.  Published: on one batch, the paper's
-own for the Dyck models, and each step of the integral read at its end towards the output, as the
-released code does.  Hardened: the steps are read in the middle, and attribution patching is
-measured on several batches of each seed's own, because its r moves by tenths with the batch: the
-interval over seeds then contains that.
+"Polymorphism Is Rotation" (arXiv 2605.24577), Bars C and Pr within a seed: over the components (8
+heads and 2 MLPs), the effects of mean ablation correlate with integrated gradients (32 points) at r
+> 0.99 and with attribution patching at r < 0.9.  Published: on one batch, the paper's own for the
+Dyck models (integrated gradients on its first 8 sequences), and each step of the integral read at
+its end towards the output, as the released code does.  Hardened: the steps are read in the middle,
+and attribution patching is measured on several batches of each seed's own, because its r moves by
+tenths with the batch: the interval over seeds then contains that.
 
 Integrated gradients are complete: with enough points they equal the effect of the ablation, in any
 model.  Untrained models show it: what holds before training, when there is nothing to explain,
@@ -40,8 +40,8 @@ BARS = {
     ATTRIBUTED: Bar.below(0.9, "r of attribution patching", scale=Scale.FISHER),
 }
 UNREACHABLE = (
-    "REPLICATED cannot be reached: integrated gradients are complete, so that they predict "
-    "ablations in every model, trained or not"
+    "REPLICATED: integrated gradients are complete, so that they predict ablations in every model, "
+    "trained or not"
 )
 PRINTED = {
     "dyck3": (

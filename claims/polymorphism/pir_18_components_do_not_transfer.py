@@ -1,10 +1,11 @@
-"""PIR-18: what a component does in one seed does not tell what it does in another.
+"""PIR-18: a component's effect in one seed does not predict its effect in another.
 
 "Polymorphism Is Rotation" (arXiv 2605.24577), cross-seed Bars C and Pr (one number, because
 Pearson's r ignores the constant by which effects and losses differ): over the components, the
 effects of mean ablation in seed 0 and in another seed, whose heads are matched by the symmetry
-search, correlate at 0.52 to 0.69, below the bar of 0.99.  Here every pair of seeds is measured.
-The printed range is compared with where another cohort of as many seeds would be expected.
+search, correlate at 0.52 to 0.69, below the bar of 0.99.  Here every pair of seeds is measured,
+with heads matched by PIR-17's hardened search.  The printed range is compared with where another
+cohort of the same size would be expected.
 """
 
 from collections.abc import Callable

@@ -5,8 +5,8 @@ trained on content lengths 2-48 predict the depth at about 95% of tokens, here 9
 trained on 2-62 at 99.99%, here at least 99.9%.  Both cohorts here have the same initial weights and
 recipe.  The short cohort's last step is taken, because selecting on longer sequences would favour
 models that extrapolate.  Hardened: seed by seed, the accuracy of the one that was trained on 2-62
-less that of the other is at least 0.01, whatever both reach.  Also reported: the short cohort's
-accuracy on the lengths that it was trained on.
+less that of the other is at least 0.01, whatever both reach.  The published measurement also
+reports the short cohort's accuracy on the lengths that it was trained on.
 """
 
 from collections.abc import Callable

@@ -18,6 +18,10 @@ CLAIM = Claim(
     "PIR-23",
     "The rotated activation is the one the source would have had",
     "asked here, of arXiv 2605.24577",
+    {
+        "pythia-70m": "EV 0.20 to 0.48 for a number of this kind, by an independent replication; "
+        "the paper's 0.85 to 0.99 is PIR-04's"
+    },
     true_in=("haar", "permutation", "partial"),
     false_in=("linear-10", "shuffled-tokens", "gaussian-matched", "unrelated"),
 )

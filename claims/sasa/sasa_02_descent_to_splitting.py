@@ -3,8 +3,8 @@
 "Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333): a path leads from the true basis of a
 subspace to a tiling of it by many atoms, and the risk of an l1 autoencoder falls along the path.
 The tiling is evenly spread atoms; copies of the basis vectors move straight to them in ten steps.
-The risk is that of the best non-negative codes, on the same points at every step.  The step with
-the largest change in risk is judged.
+The risk is that of the best non-negative codes, on the same points at every step.  The step is
+judged in which the risk falls least, or rises most.
 """
 
 from collections.abc import Callable

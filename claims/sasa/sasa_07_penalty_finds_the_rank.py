@@ -2,10 +2,10 @@
 
 "Subspace-Aware Sparse Autoencoders" (arXiv 2606.06333), rank recovery: concepts of 1 to 8
 dimensions, one group of rank 10 for each, and six coefficients of the nuclear penalty, up to 100,
-on activations of the norm of GPT-2's.  At the best coefficient the effective rank of a group is the
-dimension of its concept.  Concepts and groups are matched by the share of the concept's subspace
-that lies in the span of the group's rows.  The coefficient with the smallest mean error on the
-first seed is chosen; the mean error on the other seeds is judged, for every dimension.
+on activations scaled to the norm of GPT-2's.  At the best coefficient the effective rank of a group
+is the dimension of its concept.  Concepts and groups are matched by the share of the concept's
+subspace that lies in the span of the group's rows.  The coefficient with the smallest mean error on
+the first seed is chosen; the mean error on the other seeds is judged, for every dimension.
 
 The recipe is that of the paper, except that the decoder's gradient is projected and the learning
 rate falls at the end, while the released code clips the norm of the gradient to 1, which at that
@@ -13,7 +13,8 @@ norm of activations happens in every step.  There is no auxiliary loss; that of 
 experiment is zero, because the script never passes on which latents are dead.
 
 As published: the rank is the number of components that make up 90% of the squared singular values
-of a group's rows, and a concept counts only if its group holds at least half of it.  Hardened: the
+of a group's rows, and a concept counts only if its group holds at least half of it; where none
+counts, the rank is 0.  Hardened: the
 rank is the exponential of the entropy of those shares, which needs no threshold, all concepts
 count, and there are two further coefficients, so that the best is not the largest.
 """

@@ -4,17 +4,19 @@
 same L0, a group SAE shows less feature absorption than TopK, splits features into fewer pieces, and
 explains as much variance.  The features are the first letters of words, as in SAEBench (Karvonen et
 al. 2025, arXiv 2503.09532; Chanin et al. 2024, arXiv 2409.14507), averaged over the letters that a
-probe can read from the model itself.  There are three parts, each with its own bar: absorption
-fraction and main units of TopK less those of the group SAE must be positive, and the explained
-variance, on tokens that no SAE was trained on, of the group SAE less that of TopK at least -0.02.
+probe can read from the model itself.  A letter's main units are those that a sparse probe needs to
+read it: their number counts split features.  There are three parts, each with its own bar:
+absorption fraction and main units of TopK less those of the group SAE must be positive, and the
+explained variance, on tokens that no SAE was trained on, of the group SAE less that of TopK at
+least -0.02.
 
-As published each latent is a unit, in groups too, with its sign: the paper's code scores them so.
+As published, each latent is a unit, in groups too, with its sign: the paper's code scores them so.
 There a token whose projection on the letter is negative has no absorption, and a main unit with a
-negative code is silent.  Hardened the unit of a group SAE is the group, read by its norm, and
-projections are taken after the decoder's bias.  Only the absorption fraction compares like with
-like: a group holds several latents, and another rule decides what is inactive, so neither count of
-main units does, as the paper's notes warn.  An SAE that reads letters badly, as randomly dealt
-groups do, also splits and absorbs little; the details therefore give the F1 of the main units.
+negative code is silent.  Hardened: the unit of a group SAE is the group, read by its norm, and
+projections are taken after the decoder's bias.  Only the absorption fraction is comparable: a group
+holds several latents and is silent by another rule, so numbers of main units are not, as the
+paper's notes warn.  An SAE that reads letters badly, as randomly dealt groups do, also splits and
+absorbs little; the details therefore give the F1 of the main units.
 
 Unlike in SAEBench, words are read in running text, not in a prompt that asks for the letter, and
 the units of k-sparse probes are chosen one after another, not by the weights of a penalised probe.

@@ -17,12 +17,12 @@ from polyrot.experiments.letters.budgets import COLUMNS, SUBSPACES, Budgets, Mat
 from polyrot.experiments.letters.controls import as_trained, columns_at_half, planted_letters
 
 CLAIM = Claim("SASA-09", "Half the tokens suffice for subspaces", "arXiv 2606.06333, abstract")
-AT_HALF = negative("single columns at half the tokens", columns_at_half)
-HALF, ALL = "subspaces, half the tokens", "subspaces, all tokens"
-COLUMNS_ALL = "single columns, all tokens"
+AT_HALF = negative("TopK at half the tokens", columns_at_half)
+HALF, ALL = "group SAE, half the tokens", "group SAE, all tokens"
+COLUMNS_ALL = "TopK, all tokens"
 HARDENED = Measurement(
     CLAIM,
-    Bar.at_least(-0.005, "EV of subspaces at half the tokens less single columns' at all"),
+    Bar.at_least(-0.005, "EV of the group SAE at half the tokens less that of TopK at all"),
     (AT_HALF, positive("planted letters", planted_letters)),
     figures=(
         ByPart(

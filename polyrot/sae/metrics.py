@@ -67,14 +67,11 @@ def l0(sae: SAE, x: Activations) -> float:
     return active / len(x)
 
 
-def firing_correlation(
-    sae: SAE, x: Activations, y: Activations, *, dead_count: bool = False
-) -> float:
+def firing_correlation(sae: SAE, x: Activations, y: Activations) -> float:
     """Correlate every feature's activation on `x` with that on `y`, token by token.
 
-    Pearson's r over the tokens, averaged over the features that vary on `x`; one that is
-    silent on `y` counts as 0, so the same features are averaged for every `y`.  With `dead_count`
-    those that are silent on `x` count as 0 too (arXiv 2605.24577, released code).  Float64.
+    Pearson's r over the tokens, averaged over all features; one that is silent on either counts as
+    0 (arXiv 2605.24577, released code).  Float64.
     """
     count, sums = len(x), torch.zeros(5, sae.features, dtype=torch.float64)
     # Small pieces stay in the processor's cache: twice as fast as large ones.
@@ -89,5 +86,4 @@ def firing_correlation(
     both = varies_x & varies_y
     r = torch.zeros_like(uu)
     r[both] = ((uv - mean_u * mean_v) / ((uu - mean_u**2) * (vv - mean_v**2)).sqrt())[both]
-    kept = r if dead_count else r[varies_x]
-    return float(kept.mean()) if len(kept) else 0.0
+    return float(r.mean())

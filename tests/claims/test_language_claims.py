@@ -79,7 +79,7 @@ def check_truth_of_images(records: dict[str, Any]) -> None:
     assert part["name"] == "class"
     close = pytest.approx(1, abs=1e-3)
     assert (part["estimate"]["low"], part["estimate"]["high"]) == (close, close)
-    assert part["estimate"]["details"]["cosine with the own vector"] == close
+    assert part["estimate"]["details"]["cosine with the target's vector"] == close
     controls = {control["name"]: control["estimate"]["value"] for control in part["controls"]}
     assert controls.pop("images in rotated bases") == close
     assert len(controls) == 3

@@ -179,7 +179,7 @@ MUTANTS = [
            W.test_statistics_of_rotations_by_hand),
     Mutant(battery, "haar_fourth_power", "3 * d / (d + 2)", "3.0",
            of_worlds.test_the_fourth_power_under_haar_is_not_that_of_gaussian_entries),
-    Mutant(metrics, "firing_correlation", "r if dead_count else r[varies_x]", "r[varies_x]",
+    Mutant(metrics, "firing_correlation", "float(r.mean())", "float(r[varies_x].mean())",
            of_sae.test_firing_correlation_is_pearsons_over_the_features_that_fire),
     Mutant(features.Firing, "shared_with", "r[linear_sum_assignment(r, maximize=True)]",
            "r.amax(1)", of_features.test_partners_are_one_to_one),

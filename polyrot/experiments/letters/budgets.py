@@ -17,7 +17,7 @@ from polyrot.sae.model import SAE
 from polyrot.suites.capability import Capability
 from polyrot.tasks.letters import LETTERS, NO_WORD
 
-SUBSPACES, COLUMNS = "subspaces", "single columns"
+SUBSPACES, COLUMNS = "group SAE", "TopK"
 """The arms: a group SAE, and a TopK SAE of the same width with equally many active latents."""
 
 LEAST_F1 = 0.6
