@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from judged import judged
 
 from polyrot.cli import app
 from polyrot.report.annotations import annotations
@@ -22,7 +23,7 @@ from polyrot.report.terminal import closing_lines
 from polyrot.stats.estimate import Estimate
 from polyrot.verdict.bar import Bar
 from polyrot.verdict.claim import Claim, Kind, Measurement
-from polyrot.verdict.judge import Verdict, judge
+from polyrot.verdict.judge import Verdict
 from polyrot.verdict.policy import Policy
 from polyrot.verdict.record import Record, Report
 
@@ -114,21 +115,17 @@ MEASUREMENT = Measurement(
 
 
 def record(last_site: tuple[float, float, float]) -> Record:
-    """PIR-05 on three models, of which the last site drifts in the page's example."""
+    """PIR-05 on twelve models, of which the last site drifts in the page's example."""
     parts = []
     for site, (value, low, high) in (
         ("resid_post.0", (0.884, 0.851, 0.917)),
         ("resid_post.1", last_site),
     ):
-        control = Estimate(0.0021, -0.0031, 0.0073, "seed", 3, "")
-        parts.append(
-            judge(
-                site,
-                BAR,
-                Estimate(value, low, high, "seed", 3, ""),
-                [("shuffled tokens", Kind.NEGATIVE, control)],
-            )
-        )
+        controls = [
+            ("shuffled tokens", Kind.NEGATIVE, Estimate(0.0021, -0.0031, 0.0073, "seed", 12, "")),
+            ("Haar world", Kind.POSITIVE, Estimate(0.702, 0.699, 0.705, "seed", 12, "")),
+        ]
+        parts.append(judged(site, BAR, Estimate(value, low, high, "seed", 12, ""), controls))
     return Record.of(MEASUREMENT, "my-models", parts=tuple(parts))
 
 
