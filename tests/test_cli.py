@@ -145,7 +145,7 @@ def test_an_unknown_name_is_told_the_nearest_or_all() -> None:
             "--threads': Input should be greater than or equal to 0",
         ),
         (["suites", "show", "pythia70m"], "but got 'pythia70m'; nearest: pythia-70m"),
-        (["diff", "shipped:textml", "x"], "but got 'textml'; nearest: textlm"),
+        (["diff", "shipped:dyck", "x"], "but got 'dyck'; nearest: dyck3"),
         (["calibrate", "--world", "har"], "but got 'har'; nearest: haar"),
         (["align", "no-such-folder", "gpt2"], "there is no folder no-such-folder here; as a name"),
     ],

@@ -61,7 +61,7 @@ def test_a_claim_is_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
         "PIR-04 One rotation restores reconstruction",
         "source arXiv 2605.24577, post-rotation reconstruction",
         "published dyck3: EV 0.976 to 0.990",
-        "never asks whether this is the activation that the source would have had",
+        "PIR-23 asks whether this is the activation that the source would have had",
         "PIR-04, hardened bar EV lost against within-seed <= 0.025",
         "must miss it untrained seed, shuffled tokens, random rotation, matched Gaussian",
         "must meet it Haar world",
@@ -89,12 +89,15 @@ def test_reports_here_stand_before_the_reference_ones(elsewhere: Path) -> None:
     own = elsewhere / "reports" / "dyck3"
     own.mkdir(parents=True)
     text = (ROOT / "reports" / "dyck3" / "verdict.json").read_text()
-    (own / "verdict.json").write_text(text.replace('"verdict": "REFUTED"', '"verdict": "ERROR"'))
+    altered = text.replace('"verdict": "INCONCLUSIVE"', '"verdict": "ERROR"')
+    (own / "verdict.json").write_text(altered)
     lines = claims("show", "PIR-04").stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("    dyck3 ")] == ["ERROR"] * 2
+    recorded = read_verdict(ROOT / "reports" / "dyck3-independent" / "verdict.json").verdicts
     assert [line.split()[1] for line in lines if line.startswith("    dyck3-ind")] == [
-        "REFUTED"
-    ] * 2
+        recorded["PIR-04"],
+        recorded["PIR-04/published"],
+    ]
     (own / "verdict.json").write_text("{}")
     broken = claims("show", "PIR-04")
     (note,) = broken.stderr.splitlines()

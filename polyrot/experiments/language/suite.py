@@ -178,10 +178,12 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         return self._harvest("before training", sources, identities, self.data.analysis)
 
     def earlier_activations(self, index: int) -> Activations:
-        return self.harvest_earlier(index, self.data.analysis)
+        return self.harvest_earlier(index)
 
-    def harvest_earlier(self, index: int, tokens: Sequences) -> Activations:
+    def harvest_earlier(self, index: int, tokens: Sequences | None = None) -> Activations:
         """Run the checkpoints at one of the `earlier` points, or read their cached activations.
+
+        On the tokens of the analysis, unless others are given.
 
         Raises:
             NotRun: if the suite file names none.
@@ -195,6 +197,7 @@ class LanguageSuite(Checkpoints, ControlAutoencoders, Components, Sharing):
         named = [checkpoint for (checkpoint,) in checkpoints]
         sources = [partial(self._source, checkpoint) for checkpoint in named]
         identities = [hub.identity(checkpoint) for checkpoint in named]
+        tokens = self.data.analysis if tokens is None else tokens
         return self._harvest(f"earlier {index}", sources, identities, tokens)
 
     @cached_property
