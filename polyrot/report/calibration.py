@@ -110,6 +110,8 @@ def _finding(row: Row) -> str:
     figures = f"met in {met_in(reference)}, where the claim is true"
     if least.share < reference.share:
         figures += f" (fewest: {met_in(least)})"
+    if not reference.met and not reference.missed:
+        return figures + ", nor missed there: only missing it is evidence."
     if not reference.met:
         return figures + ": the bar cannot be met, so missing it is no evidence."
     if confused := characteristic.confused:

@@ -34,7 +34,7 @@ BLUNT = replace(
     id="TOY-02",
     cells=(Cell("haar", 19, 20), Cell("identity", 0, 20), Cell("unrelated", 20, 20)),
 )
-DEAF = replace(SHARP, id="TOY-03", cells=(Cell("haar", 0, 20), Cell("identity", 0, 20)))
+DEAF = replace(SHARP, id="TOY-03", cells=(Cell("haar", 0, 20, 20), Cell("identity", 0, 20)))
 ABSENT = replace(SHARP, id="TOY-04", cells=(), not_run="no models")
 MATRIX = Calibration(
     ("haar", "identity", "unrelated"), (SHARP, BLUNT, DEAF, ABSENT), 1, {"commit": "abc"}
@@ -139,6 +139,9 @@ def test_the_table_marks_what_cannot_tell() -> None:
     )
     assert said["TOY-03"].endswith("the bar cannot be met, so missing it is no evidence.")
     assert said["TOY-04"] == "not measured: no models."
+    straddling = replace(DEAF, cells=(Cell("haar", 0, 20), *DEAF.cells[1:]))
+    (line,) = findings(replace(MATRIX, rows=(straddling,)))
+    assert line.endswith("nor missed there: only missing it is evidence.")
 
 
 def test_where_a_claim_is_neither_true_nor_false_one_draw_says_whether_the_bar_was_met() -> None:
