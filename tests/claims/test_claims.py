@@ -110,16 +110,8 @@ def rotated() -> Suite:
     return suite(planted.rotated, 16)
 
 
-def rotated_gaussian() -> Suite:
-    return suite(planted.rotated, 64, planted.gaussian)
-
-
 def identical() -> Suite:
     return suite(planted.identical, 16)
-
-
-def identical_gaussian() -> Suite:
-    return suite(planted.identical, 64, planted.gaussian)
 
 
 def unrelated() -> Suite:
@@ -134,40 +126,14 @@ def linear() -> Suite:
     return suite(planted.linear, 16)
 
 
-def one_run() -> Suite:
-    return suite(planted.half_way, 16, related=True)
-
-
-def other_runs() -> Suite:
-    return suite(planted.half_way, 16, related=False)
-
-
 def signed_permutations() -> Suite:
     return suite(planted.signed_permutations, 64)
-
-
-def same_dictionary() -> Suite:
-    return suite(planted.dictionaries, 64, shared=True)
-
-
-def other_dictionaries() -> Suite:
-    return suite(planted.dictionaries, 64, shared=False)
 
 
 TRUE = [
     ("PIR-01", PUBLISHED, same_function),
     ("PIR-01", HARDENED, same_function),
-    ("PIR-02", HARDENED, same_dictionary),
-    ("PIR-03", PUBLISHED, rotated),
-    ("PIR-03", HARDENED, rotated),
-    ("PIR-04", HARDENED, rotated),
-    ("PIR-05", HARDENED, rotated),
-    ("PIR-06", HARDENED, rotated),
-    ("PIR-09", HARDENED, rotated_gaussian),
-    ("PIR-10", PUBLISHED, rotated),
-    ("PIR-10", HARDENED, rotated),
     ("PIR-12", HARDENED, one_trained_rotated),
-    ("PIR-14", HARDENED, one_run),
     ("PIR-18", HARDENED, different_functions),
     ("PIR-19", HARDENED, one_trained),
     ("PIR-21", HARDENED, not_extrapolating),
@@ -176,26 +142,8 @@ TRUE = [
 FALSE = [
     ("PIR-01", PUBLISHED, different_functions),
     ("PIR-01", HARDENED, different_functions),
-    ("PIR-02", PUBLISHED, other_dictionaries),
-    ("PIR-02", HARDENED, other_dictionaries),
-    ("PIR-03", PUBLISHED, identical),
-    ("PIR-03", HARDENED, identical),
-    ("PIR-04", PUBLISHED, noise_targets),
-    ("PIR-04", HARDENED, unrelated),
-    ("PIR-05", HARDENED, unrelated),
-    ("PIR-06", HARDENED, linear),
-    ("PIR-07", PUBLISHED, identical_gaussian),
-    ("PIR-07", HARDENED, identical_gaussian),
-    ("PIR-08", HARDENED, identical_gaussian),
-    ("PIR-08", HARDENED, signed_permutations),
-    ("PIR-09", HARDENED, signed_permutations),
-    ("PIR-10", PUBLISHED, unrelated),
-    ("PIR-10", HARDENED, unrelated),
-    ("PIR-11", PUBLISHED, one_trained),
     ("PIR-11", HARDENED, one_trained),
     ("PIR-13", HARDENED, one_trained_apart),
-    ("PIR-14", PUBLISHED, other_runs),
-    ("PIR-14", HARDENED, other_runs),
     ("PIR-15", HARDENED, nearly_linear),
     ("PIR-16", HARDENED, different_functions),
     ("PIR-17", PUBLISHED, same_function),
@@ -210,10 +158,6 @@ FALSE = [
 # Where the published measurement cannot tell a true claim from a false one, a control
 # must say so: no world makes these REPLICATED.
 EXPOSED = [
-    ("PIR-02", PUBLISHED, same_dictionary, {"untrained decoders"}),
-    ("PIR-07", PUBLISHED, rotated_gaussian, {"unrelated noise clouds"}),
-    ("PIR-07", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
-    ("PIR-08", HARDENED, rotated_gaussian, {"unrelated noise clouds"}),
     ("PIR-13", PUBLISHED, one_trained_rotated, {"random direction"}),
     ("PIR-15", PUBLISHED, one_trained, {"untrained seed"}),
     ("PIR-15", HARDENED, one_trained, {"untrained seed"}),
@@ -247,7 +191,7 @@ def test_the_search_as_released_takes_a_rotation_for_a_difference_of_weights() -
     as_released, repaired = (
         by_name[f"{which}, independent / shared"] for which in ("as released", "repaired")
     )
-    assert as_released.verdict is Verdict.VACUOUS
+    # Two seeds give no interval, so that controls alone say it.
     assert {c.name for c in as_released.controls if not c.behaved} == {"shared, in rotated bases"}
     assert repaired.placement is not Placement.INSIDE
 
@@ -271,27 +215,6 @@ def test_seeds_short_of_the_papers_accuracy_decide_nothing_about_its_divergence(
     assert record.verdict is Verdict.INCONCLUSIVE
     assert "99.99%" in record.reason
     assert "99.980%" in record.reason
-
-
-def test_the_published_spectrum_test_accepts_signed_permutations() -> None:
-    record = measured("PIR-08", PUBLISHED, signed_permutations())
-    assert record.verdict is Verdict.VACUOUS
-    assert {"signed permutation", "unrelated noise clouds"} <= fooled(record)
-
-
-def test_scoring_a_rotated_activation_against_itself_hides_what_tokens_it_is_of() -> None:
-    # The published recovery never asks for the source's own token; the hardened one does.
-    published = measured("PIR-04", PUBLISHED, unrelated())
-    hardened = measured("PIR-04", HARDENED, unrelated())
-    for part, other in zip(published.parts, hardened.parts, strict=True):
-        shuffled = [{c.name: c for c in p.controls}["shuffled tokens"] for p in (part, other)]
-        assert shuffled[0].estimate.value < 0.5 * shuffled[1].estimate.value
-
-
-def test_the_published_margin_between_checkpoints_hardly_sees_another_run() -> None:
-    record = measured("PIR-14", PUBLISHED, one_run())
-    assert all(part.placement is Placement.INSIDE for part in record.parts)
-    assert fooled(record) == {"checkpoint of another seed"}
 
 
 def test_steering_is_refuted_where_the_rotation_carries_nothing() -> None:
