@@ -191,9 +191,12 @@ def test_the_search_as_released_takes_a_rotation_for_a_difference_of_weights() -
     as_released, repaired = (
         by_name[f"{which}, independent / shared"] for which in ("as released", "repaired")
     )
-    # Two seeds give no interval, so that controls alone say it.
-    assert {c.name for c in as_released.controls if not c.behaved} == {"shared, in rotated bases"}
-    assert repaired.placement is not Placement.INSIDE
+    turned, mended = (
+        {c.name: c.estimate.value for c in part.controls}["shared, in rotated bases"]
+        for part in (as_released, repaired)
+    )
+    # Their weights differ by symmetries alone.
+    assert turned > 5 > mended
 
 
 def test_every_direction_inverts_between_bases_that_point_apart() -> None:
