@@ -1,4 +1,4 @@
-"""Both verdicts of every measurement can be had, or the measurement says which cannot.
+"""Every measurement can give both verdicts, or says which it cannot give.
 
 The modules beside this one plant activations and models.  For measurements that they leave out,
 estimates are planted here: values that controls of the part had in a reference run, inside the bar

@@ -231,7 +231,7 @@ def test_a_folder_that_demands_nothing_of_the_run_is_refused(claims, pytester) -
         assert not Path("ran").exists()
 
 
-def test_a_plain_run_measures_every_suite_that_is_recorded_but_one() -> None:
+def test_a_plain_run_measures_every_suite_that_is_recorded() -> None:
     """Or else `--expect reports/` would not notice that a suite is measured no longer."""
     root = Path(__file__).parents[2]
     kept = subprocess.run(
