@@ -110,26 +110,6 @@ def rotated() -> Suite:
     return suite(planted.rotated, 16)
 
 
-def identical() -> Suite:
-    return suite(planted.identical, 16)
-
-
-def unrelated() -> Suite:
-    return suite(planted.unrelated, 16)
-
-
-def noise_targets() -> Suite:
-    return suite(planted.noise_targets, 16)
-
-
-def linear() -> Suite:
-    return suite(planted.linear, 16)
-
-
-def signed_permutations() -> Suite:
-    return suite(planted.signed_permutations, 64)
-
-
 TRUE = [
     ("PIR-01", PUBLISHED, same_function),
     ("PIR-01", HARDENED, same_function),

@@ -6,7 +6,7 @@ or outside, in twenty seeds that differ little.  They are judged by the claim's 
 and precondition.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -135,7 +135,6 @@ def judged(measurement: Measurement, kind: Kind) -> Record:
         assert measurement.precondition
         return {"": planted(1.0, measurement.precondition.bar)}
 
-    own: Callable[[], dict[str, Estimate]] | None = precondition
     controls = tuple(
         replace(control, world=control, name=f"{control.name} {i}")
         for i, control in enumerate(measurement.controls)
@@ -144,7 +143,7 @@ def judged(measurement: Measurement, kind: Kind) -> Record:
         replace(measurement, figures=(), controls=controls),
         measure,
         suite="planted",
-        precondition=own if measurement.precondition else None,
+        precondition=precondition if measurement.precondition else None,
     )
 
 
