@@ -43,6 +43,7 @@ CLAIM = Claim(
 )
 EACH, COVERED, NEAREST, CAP = 3, 96, 192, 32
 """Features of a dimension, points of each, candidates for atoms, and most atoms, as published."""
+REPETITIONS = 5
 LINEAR = "slope of one atom for each dimension"
 TRAINED = (1, 2, 3, 4, 6, 8)
 """Dimensions of the features of the dictionaries."""
@@ -161,7 +162,7 @@ def of_points(
         rises = slope(dims, found)
         return Measured(rises - bound, also={"slope": rises}, means=told(dims, found))
 
-    return average(range(5), measure)
+    return average(range(REPETITIONS), measure)
 
 
 @pytest.mark.measurement(PUBLISHED)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,7 +19,7 @@ class Firing:
     codes: Float[Tensor, "token feature"]
 
     @classmethod
-    def of(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> Self:
+    def of(cls, sae: SAE, x: Float[Tensor, "token d_model"]) -> "Firing":
         codes = torch.cat([sae.encode(chunk) for chunk in x.split(8192)]).double()
         codes -= codes.mean(0)
         norms = codes.norm(dim=0)
@@ -28,9 +27,9 @@ class Firing:
         alive = norms > 1e-6 * norms.max()
         return cls(torch.where(alive, codes / norms.clamp(min=1e-300), 0.0))
 
-    def shuffled(self, generator: torch.Generator) -> Self:
+    def shuffled(self, generator: torch.Generator) -> "Firing":
         """Deal the codes out to other tokens."""
-        return type(self)(self.codes[torch.randperm(len(self.codes), generator=generator)])
+        return Firing(self.codes[torch.randperm(len(self.codes), generator=generator)])
 
     def shared_with(self, other: "Firing", *, above: float = 0.5) -> float:
         """Return the share of features with a partner whose correlation is above a number.

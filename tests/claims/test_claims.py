@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-import planted
 import planted_models
 import pytest
 from claim_runs import by_interval, claim_module, measured
@@ -23,6 +22,7 @@ from polyrot.experiments.dyck.steering import DyckSteered
 from polyrot.interventions.steering import CONCEPTS, Concept
 from polyrot.stats.average import average
 from polyrot.stats.estimate import Estimate
+from polyrot.suites.loading import load_suite
 from polyrot.suites.registry import applies_to, world_name, worlds
 from polyrot.suites.suite import Suite
 from polyrot.symmetry import search
@@ -104,10 +104,6 @@ def thirds_of_a_turn() -> Suite:
 
 def aligned_in_part() -> Suite:
     return suite(planted_models.aligned_in_part)
-
-
-def rotated() -> Suite:
-    return suite(planted.rotated, 16)
 
 
 TRUE = [
@@ -269,7 +265,7 @@ def test_one_unmoved_seed_takes_the_interval_and_leaves_the_other_shares(
 
 
 def test_competitors_stand_beside_the_rotation() -> None:
-    record = measured("PIR-05", HARDENED, rotated())
+    record = measured("PIR-05", HARDENED, load_suite(world_name("haar")))
     for part in record.parts:
         details = part.estimate.details
         assert details["permutation"] < part.estimate.value - 0.2

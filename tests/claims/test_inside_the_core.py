@@ -33,7 +33,7 @@ class PlantedCores(planted.PlantedSuite, Cores):
             rotation = haar.sample(D_MODEL, seed=seed)
             activations.append(torch.cat([inside, outside], dim=1) @ rotation.float())
             self._bases[seed] = rotation[:RANK].mT
-        super().__init__(activations, saes=lambda seed, sae_seed: pytest.fail("wants no SAE"))
+        super().__init__(activations)
 
     def tail(self, seed: int) -> Tail:
         pytest.fail("cores are given")

@@ -22,7 +22,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def independent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_independent(tmp_path_factory.mktemp("independent"))
+    return write_independent(tmp_path_factory.mktemp("independent"), models=NINE)
 
 
 def test_of_models_drawn_apart_the_rotation_is_refuted(independent: Path) -> None:
@@ -30,6 +30,8 @@ def test_of_models_drawn_apart_the_rotation_is_refuted(independent: Path) -> Non
     assert record.verdict is Verdict.REFUTED
 
 
+NINE = 9
+"""Seeds at the second look: three decide nothing."""
 RUN_THROUGH = ("PIR-02", "PIR-03", "PIR-05", "PIR-12", "PIR-13", "PIR-14", "PIR-15")
 
 
@@ -73,7 +75,8 @@ def test_the_claims_on_language_models_run_through_on_a_suite_file(
 
 def check_truth_of_images(records: dict[str, Any]) -> None:
     """Of images of one model, that is true which a rotation makes true."""
-    assert records["PIR-05"]["verdict"] == "REPLICATED"
+    assert records["PIR-05"]["verdict"] == "INCONCLUSIVE"
+    assert "not at the level of a look at 3 seeds" in records["PIR-05"]["reason"]
     assert all(part["estimate"]["low"] > 0.9999 for part in records["PIR-05"]["parts"])
     (part,) = records["PIR-12"]["parts"]
     assert part["name"] == "class"
@@ -91,7 +94,7 @@ def test_two_models_are_measured_and_decide_nothing(
     claims, pytester: pytest.Pytester, independent: Path
 ) -> None:
     file = independent.with_name("two.toml")
-    file.write_text(independent.read_text().replace("[1, 2, 3]", "[1, 2]"))
+    file.write_text(independent.read_text().replace(str([*range(1, NINE + 1)]), "[1, 2]"))
     result = claims("--suite", str(file), "-k", "PIR-05 or PIR-03")
     assert result.ret == 0
     report = json.loads((pytester.path / "out/independent/verdict.json").read_text())

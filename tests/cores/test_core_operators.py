@@ -136,6 +136,7 @@ def test_the_published_r2_depends_on_the_coordinates() -> None:
     assert there > here + 0.2
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_coordinates_without_a_next_position_are_named() -> None:
     message = r"\[sequence, position, rank\] with two positions or more but got \[.*\]"
     for wrong in (normal(50, 1, 3, seed=0), normal(50, 3, seed=0)):

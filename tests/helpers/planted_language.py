@@ -217,9 +217,9 @@ def write_images(folder: Path) -> Path:
     return write_suite(folder, last, MORE)
 
 
-def write_independent(folder: Path) -> Path:
-    """Three models that were drawn apart."""
-    return write_suite(folder, [planted(seed) for seed in range(3)], name="independent")
+def write_independent(folder: Path, models: int = 3) -> Path:
+    """Models that were drawn apart."""
+    return write_suite(folder, [planted(seed) for seed in range(models)], name="independent")
 
 
 def change(file: Path, *changes: tuple[str, str], more: str = "") -> Path:

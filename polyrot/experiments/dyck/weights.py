@@ -17,7 +17,6 @@ from polyrot.models.transformer import StackedTransformer, State, analytic_posit
 from polyrot.suites.draws import draw_seed
 from polyrot.symmetry import released
 from polyrot.symmetry.group import Symmetry, fold_gains
-from polyrot.symmetry.released import Found, Joint, with_positions
 from polyrot.symmetry.search import WeightAlignment, align_weights, tensor_mse
 
 
@@ -137,12 +136,12 @@ JOINT_SITES = ("resid_post.0", "resid_post.1", "resid_post.1")
 @lru_cache(maxsize=256)
 def search_as_released(
     dyck: DyckModels, world: WeightWorld, source: int, target: int, *, repaired: bool
-) -> tuple[Found, list[Joint]]:
+) -> tuple[released.Found, list[released.Joint]]:
     """Align a pair by the paper's search, then by its joint loss at each of `LAMBDAS`."""
     pair = weight_pair(dyck, world, source, target)
     code = analytic_positions(dyck.models.config).double()
-    goal = with_positions(pair.source, code)
-    start = with_positions(pair.target, code if pair.turn is None else code @ pair.turn)
+    goal = released.with_positions(pair.source, code)
+    start = released.with_positions(pair.target, code if pair.turn is None else code @ pair.turn)
     found = released.search_as_released(start, goal, repaired=repaired, starts=STARTS)
     sites = [pair.activations[site] for site in JOINT_SITES]
     return found, released.refine_as_released(found, goal, sites, LAMBDAS)
@@ -153,7 +152,7 @@ def models_as_released(
     models: StackedTransformer, i: int, j: int, *, repaired: bool
 ) -> dict[str, float]:
     """Align one model of a stack to another by the paper's search: the differences by tensor."""
-    goal, start = (with_positions(models.state(k), models.positions(k)) for k in (i, j))
+    goal, start = (released.with_positions(models.state(k), models.positions(k)) for k in (i, j))
     found = released.search_as_released(start, goal, repaired=repaired, starts=STARTS)
     return tensor_mse(found.image, goal)
 

@@ -39,7 +39,7 @@ Needed = Mapping[int, Sequence[float | None]]
 """Tokens that every repetition needed, by dimension; None where no number sufficed."""
 
 
-def drawn_from(tiling: Vectors, count: int, repetition: int) -> Vectors:
+def drawn_from(tiling: Vectors, count: int, repetition: int) -> Float[Tensor, "{count} dim"]:
     """Points that are atoms of a tiling."""
     generator = torch.Generator().manual_seed(draw_seed(repetition, 91))
     return tiling[torch.randint(len(tiling), (count,), generator=generator)]
