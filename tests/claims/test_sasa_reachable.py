@@ -114,12 +114,12 @@ REACHED: dict[tuple[str, str], tuple[Callable[[], Suite], Callable[[], Suite]]] 
     ("SASA-07", HARDENED): (WHOLE, MERGED),
     ("SASA-07", PUBLISHED): (WHOLE, MERGED),
     ("SASA-08", HARDENED): (
-        partial(PlantedBudgets, groups_hold_the_letters),
-        partial(PlantedBudgets, otherwise),
+        partial(PlantedBudgets, groups_hold_the_letters, 12),
+        partial(PlantedBudgets, otherwise, 12),
     ),
     ("SASA-08", PUBLISHED): (
-        partial(PlantedBudgets, latents_hold_the_letters),
-        partial(PlantedBudgets, otherwise),
+        partial(PlantedBudgets, latents_hold_the_letters, 12),
+        partial(PlantedBudgets, otherwise, 12),
     ),
     ("SASA-09", HARDENED): (
         partial(PlantedBudgets, worse_at_half(COLUMNS)),
