@@ -77,6 +77,37 @@ class PlantedDictionaries(planted.PlantedSuite, GroupAutoencoders):
         return self._planted_dictionaries[seed, kind]
 
 
+class SelectingDictionaries(PlantedDictionaries):
+    """Tokens of one plane each, of which every seed represents the weak ones by another plane.
+
+    Group dictionaries choose the strongest plane, so the same residuals cost little where they are
+    dealt to other tokens, most of which are strong.  Scalar ones write and lose next to nothing.
+    """
+
+    def __init__(self, *, weak: float) -> None:
+        draw, tokens = planted.generator(5), planted.SEQUENCES * planted.LENGTH
+        planes = D_MODEL // RANK
+        common = torch.randint(planes, (tokens,), generator=draw)
+        code = torch.randn(tokens, RANK, generator=draw)
+        code /= code.norm(dim=1, keepdim=True)
+        is_weak = torch.rand(tokens, generator=draw) < weak
+        code[is_weak] *= 0.5
+        self._planted_dictionaries = {}
+        activations = []
+        for seed in planted.SEEDS:
+            other = torch.randint(planes, (tokens,), generator=planted.generator(50 + seed))
+            x = torch.zeros(tokens, planes, RANK)
+            x[torch.arange(tokens), torch.where(is_weak, other, common)] = code
+            rotation = haar.sample(D_MODEL, seed=seed)
+            activations.append(x.flatten(1) @ rotation.float())
+            chooses = projection(SUBSPACE, rotation)
+            self._planted_dictionaries[seed, SUBSPACE] = replace(
+                chooses, activation=pr.GroupTopK(1, RANK)
+            )
+            self._planted_dictionaries[seed, SCALAR] = projection(SCALAR, 0.01 * rotation)
+        planted.PlantedSuite.__init__(self, activations)
+
+
 def measured(on: Suite, *, controlled: bool = True) -> Record:
     with pytest.MonkeyPatch.context() as patch:
         if not controlled:
@@ -123,6 +154,13 @@ def test_each_part_is_judged_by_itself(
             assert part.verdict is Verdict.REPLICATED
     assert not record.not_drawn
     assert [figure.name for figure in record.figures] == ["lost", "likeness"]
+
+
+@pytest.mark.usefixtures("placed_by_interval")
+def test_what_noise_does_not_explain_is_refuted() -> None:
+    for part in measured(SelectingDictionaries(weak=0.1)).parts:
+        assert part.verdict is Verdict.REFUTED, part.reason
+        assert all(control.behaved for control in part.controls), part.name
 
 
 def test_the_dictionaries_that_a_rotation_carries_are_those_of_the_target() -> None:
